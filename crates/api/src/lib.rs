@@ -1,0 +1,1 @@
+//! Types of the local HTTP API, shared by server and client.

@@ -1,0 +1,3 @@
+//! The one binary: words in, words out.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Real clients as processes against the built binary.

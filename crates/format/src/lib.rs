@@ -1,0 +1,1 @@
+//! Every persisted byte: segments, log batches, footers, map nodes, the transfer stream. Pure.

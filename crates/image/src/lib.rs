@@ -1,0 +1,1 @@
+//! Disk image files to and from the transfer stream.

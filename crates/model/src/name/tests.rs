@@ -1,0 +1,31 @@
+use super::*;
+
+#[test]
+fn labels_are_letters_digits_dot_underscore_dash() {
+    for good in ["a", "web", "node-001", "Debian_12.5", "7"] {
+        assert_eq!(good.parse::<VolumeName>().unwrap().as_str(), good);
+    }
+}
+
+#[test]
+fn hostile_labels_are_refused() {
+    let long = "x".repeat(129);
+    for bad in ["", ".", "..", "-a", "a/b", "a@b", "image:x", "a b", "ü", "a\0", "../etc", &long] {
+        assert!(bad.parse::<VolumeName>().is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_refusal_never_echoes_raw_control_bytes() {
+    let error = "a\u{1b}[2J".parse::<ImageName>().unwrap_err().to_string();
+    assert!(!error.contains('\u{1b}'), "{error}");
+}
+
+#[test]
+fn object_names_are_free_utf8() {
+    for good in ["a/b/../c", "ü x", "disk.qcow2"] {
+        assert!(good.parse::<ObjectName>().is_ok());
+    }
+    assert!("".parse::<ObjectName>().is_err());
+    assert!("a\0b".parse::<ObjectName>().is_err());
+}

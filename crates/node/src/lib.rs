@@ -1,0 +1,1 @@
+//! The host daemon: configuration, start, signals, shutdown.

@@ -1,0 +1,1 @@
+//! Names to durable maps: catalog, leases, and the use cases as verbs.

@@ -1,0 +1,1 @@
+//! Backends for segments, and the layers around them.
