@@ -1,0 +1,53 @@
+//! Files: objects in containers.
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// A file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct File {
+    /// The identity of this version.
+    pub id: u64,
+    /// Its container.
+    #[schema(example = "images")]
+    pub container: String,
+    /// Its name there; slashes are part of it.
+    #[schema(example = "debian/12.qcow2")]
+    pub object: String,
+    /// Bytes, exact.
+    pub size: u64,
+    /// SHA-256 of the content, when the uploader gave it: 64 hexadecimal digits.
+    pub sha256: Option<String>,
+    /// When this version was made, in ms since the epoch.
+    pub created_ms: u64,
+}
+
+/// Files, by container and name.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Files {
+    /// The files.
+    pub files: Vec<File>,
+}
+
+/// Which files to list.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct FileQuery {
+    /// Only those of this container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// Only those whose name begins with this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+}
+
+/// What is known about a file that is being put.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PutQuery {
+    /// SHA-256 of the content, kept with the file: 64 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}

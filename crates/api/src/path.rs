@@ -1,0 +1,184 @@
+//! Where things are: route templates for the server, and functions that fill
+//! them in for clients (each gives a path with its query, ready to append to an
+//! endpoint).
+
+use std::fmt::Write;
+
+/// `GET` list, `POST` [`CreateVolumes`](crate::CreateVolumes).
+pub const VOLUMES: &str = "/v1/volumes";
+/// `GET`, `DELETE` with [`RemoveQuery`](crate::RemoveQuery).
+pub const VOLUME: &str = "/v1/volumes/{name}";
+/// `POST` [`RenameVolume`](crate::RenameVolume).
+pub const VOLUME_RENAME: &str = "/v1/volumes/{name}/rename";
+/// `POST` [`ResizeVolume`](crate::ResizeVolume).
+pub const VOLUME_RESIZE: &str = "/v1/volumes/{name}/resize";
+/// `GET` with [`SnapshotQuery`](crate::SnapshotQuery), `POST` [`CreateSnapshots`](crate::CreateSnapshots).
+pub const SNAPSHOTS: &str = "/v1/snapshots";
+/// `GET`, `DELETE`.
+pub const SNAPSHOT: &str = "/v1/snapshots/{volume}/{snapshot}";
+/// `POST`, no body.
+pub const SNAPSHOT_ROLLBACK: &str = "/v1/snapshots/{volume}/{snapshot}/rollback";
+/// `GET` with [`SendQuery`](crate::SendQuery); a transfer stream.
+pub const SNAPSHOT_SEND: &str = "/v1/snapshots/{volume}/{snapshot}/send";
+/// `POST` a transfer stream with [`ReceiveQuery`](crate::ReceiveQuery).
+pub const RECEIVE: &str = "/v1/receive";
+/// `GET` with [`DiffQuery`](crate::DiffQuery).
+pub const DIFF: &str = "/v1/diff";
+/// `GET`.
+pub const IMAGES: &str = "/v1/images";
+/// `GET`, `DELETE`, `POST` a transfer stream with [`ImportQuery`](crate::ImportQuery).
+pub const IMAGE: &str = "/v1/images/{name}";
+/// `GET` with [`ExportQuery`](crate::ExportQuery); a transfer stream.
+pub const EXPORT: &str = "/v1/export";
+/// `GET` with [`FileQuery`](crate::FileQuery).
+pub const FILES: &str = "/v1/files";
+/// `GET` (description; the content is at [`EXPORT`]), `DELETE`, `PUT` a
+/// transfer stream with [`PutQuery`](crate::PutQuery). The object's slashes are
+/// part of the path.
+pub const FILE: &str = "/v1/files/{container}/{*object}";
+/// `GET` [`Usage`](crate::Usage).
+pub const USAGE: &str = "/v1/df";
+/// `GET` [`Status`](crate::Status).
+pub const STATUS: &str = "/v1/status";
+/// `GET` [`Health`](crate::Health).
+pub const HEALTH: &str = "/healthz";
+/// `GET`, Prometheus text.
+pub const METRICS: &str = "/metrics";
+/// `GET`, the OpenAPI document of everything here.
+pub const OPENAPI: &str = "/openapi.json";
+
+/// [`VOLUME`] of one volume.
+pub fn volume(name: &str) -> String {
+    format!("{VOLUMES}/{}", encode(name))
+}
+
+/// [`VOLUME`] of one volume, to `DELETE` it.
+pub fn volume_remove(name: &str, force: bool) -> String {
+    format!("{}?force={force}", volume(name))
+}
+
+/// [`VOLUME_RENAME`] of one volume.
+pub fn volume_rename(name: &str) -> String {
+    format!("{}/rename", volume(name))
+}
+
+/// [`VOLUME_RESIZE`] of one volume.
+pub fn volume_resize(name: &str) -> String {
+    format!("{}/resize", volume(name))
+}
+
+/// [`SNAPSHOTS`], of one volume or of all.
+pub fn snapshots(volume: Option<&str>) -> String {
+    with_query(SNAPSHOTS.to_owned(), &[("volume", volume)])
+}
+
+/// [`SNAPSHOT`] of one snapshot.
+pub fn snapshot(volume: &str, snapshot: &str) -> String {
+    format!("{SNAPSHOTS}/{}/{}", encode(volume), encode(snapshot))
+}
+
+/// [`SNAPSHOT_ROLLBACK`] of one snapshot.
+pub fn snapshot_rollback(volume: &str, name: &str) -> String {
+    format!("{}/rollback", snapshot(volume, name))
+}
+
+/// [`SNAPSHOT_SEND`] of one snapshot, in full or since an older one.
+pub fn snapshot_send(volume: &str, name: &str, since: Option<&str>) -> String {
+    with_query(format!("{}/send", snapshot(volume, name)), &[("since", since)])
+}
+
+/// [`RECEIVE`] into `VOL@SNAP`.
+pub fn receive(target: &str) -> String {
+    with_query(RECEIVE.to_owned(), &[("target", Some(target))])
+}
+
+/// [`DIFF`] of two SOURCEs.
+pub fn diff(from: &str, to: &str) -> String {
+    with_query(DIFF.to_owned(), &[("from", Some(from)), ("to", Some(to))])
+}
+
+/// [`IMAGE`] of one image.
+pub fn image(name: &str) -> String {
+    format!("{IMAGES}/{}", encode(name))
+}
+
+/// [`IMAGE`] to import to.
+pub fn image_import(name: &str, query: &crate::ImportQuery) -> String {
+    let source_bytes = query.source_bytes.map(|bytes| bytes.to_string());
+    with_query(
+        image(name),
+        &[
+            ("format", Some(&query.format)),
+            ("os", query.os.as_deref()),
+            ("source_bytes", source_bytes.as_deref()),
+            ("sha256", query.sha256.as_deref()),
+        ],
+    )
+}
+
+/// [`EXPORT`] of a SOURCE.
+pub fn export(source: &str) -> String {
+    with_query(EXPORT.to_owned(), &[("source", Some(source))])
+}
+
+/// [`FILES`], of one container or of all, with a prefix or without.
+pub fn files(container: Option<&str>, prefix: Option<&str>) -> String {
+    with_query(FILES.to_owned(), &[("container", container), ("prefix", prefix)])
+}
+
+/// [`FILE`] of one file.
+pub fn file(container: &str, object: &str) -> String {
+    format!("{FILES}/{}/{}", encode(container), encode_object(object))
+}
+
+/// [`FILE`] to put to.
+pub fn file_put(container: &str, object: &str, sha256: Option<&str>) -> String {
+    with_query(file(container, object), &[("sha256", sha256)])
+}
+
+/// Percent-encodes all but the unreserved characters of RFC 3986, so that the
+/// result is safe as one path segment and as a query value.
+pub fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        encode_byte(&mut out, byte);
+    }
+    out
+}
+
+fn encode_byte(out: &mut String, byte: u8) {
+    if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+        out.push(char::from(byte));
+    } else {
+        write!(out, "%{byte:02X}").expect("writing to a String never fails");
+    }
+}
+
+/// Like [`encode`], but keeps the slashes that no proxy would merge.
+fn encode_object(object: &str) -> String {
+    let mut out = String::with_capacity(object.len());
+    let mut before = b'/';
+    for byte in object.bytes() {
+        if byte == b'/' && before != b'/' {
+            out.push('/');
+        } else {
+            encode_byte(&mut out, byte);
+        }
+        before = byte;
+    }
+    out
+}
+
+fn with_query(mut path: String, pairs: &[(&str, Option<&str>)]) -> String {
+    let mut separator = '?';
+    for (key, value) in pairs {
+        if let Some(value) = value {
+            path.push(separator);
+            path.push_str(key);
+            path.push('=');
+            path.push_str(&encode(value));
+            separator = '&';
+        }
+    }
+    path
+}
