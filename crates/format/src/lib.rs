@@ -1,1 +1,23 @@
-//! Every persisted byte: segments, log batches, footers, map nodes, the transfer stream. Pure.
+//! Every persisted byte of Archipelago, and the transfer stream.
+//!
+//! Pure: functions from bytes to values and back. `docs/FORMAT.md` draws what
+//! is encoded here and carries a hash of these sources, so that neither changes
+//! without the other.
+//!
+//! # Architecture invariant
+//! No other crate knows an offset, a magic number or a byte order of anything
+//! that is kept. Decoders refuse, and never panic, on any input; they allocate
+//! in proportion to the input, never to a number read from it.
+
+pub mod batch;
+pub mod bytes;
+pub mod node;
+pub mod segment;
+pub mod stream;
+
+pub use bytes::{FormatError, crc32c};
+
+/// Sectors of 512 bytes that hold `bytes`.
+pub const fn sectors_of(bytes: u64) -> u64 {
+    bytes.div_ceil(archipelago_model::SECTOR_BYTES)
+}
