@@ -1,1 +1,109 @@
 //! Backends for segments, and the layers around them.
+//!
+//! A backend keeps segments: byte strings that are appended to while open,
+//! sealed once, read by anyone and removed one day. It knows neither what is in
+//! them nor who names them. Retrying, counting and failing on purpose are
+//! layers ([`layer`]) round the same trait, never flags inside a backend.
+//!
+//! Every backend passes [`conformance`].
+
+pub mod conformance;
+mod directory;
+mod error;
+pub mod layer;
+mod memory;
+
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use archipelago_model::SegmentId;
+
+pub use archipelago_env::Space;
+pub use directory::DirectoryStore;
+pub use error::StoreError;
+pub use memory::MemoryStore;
+
+/// One place for segments. All calls may be made from any thread, at any time.
+///
+/// Ids are given by the catalog and never used again; so a handle or a cached
+/// byte of a segment is right for as long as the segment exists.
+pub trait Store: Send + Sync {
+    /// Makes a segment and opens it for writing. Its *name* is durable on return,
+    /// its content after [`SegmentWriter::sync`]. Where the backend can, room for
+    /// `capacity` bytes is reserved, so that writes into it do not fail with
+    /// [`StoreError::NoSpace`]; bytes not written yet then read as zeros.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`], [`StoreError::NoSpace`] (nothing is left
+    /// behind), [`StoreError::ReadOnly`], [`StoreError::Io`].
+    fn create(&self, id: SegmentId, capacity: u64) -> Result<Arc<dyn SegmentWriter>, StoreError>;
+
+    /// Opens an existing segment for writing: recovery seals what a crash left
+    /// open. The name is durable on return. The caller knows that no other writer
+    /// of this segment lives, and whether it was sealed.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::ReadOnly`], [`StoreError::Io`].
+    fn reopen(&self, id: SegmentId) -> Result<Arc<dyn SegmentWriter>, StoreError>;
+
+    /// Reads at a byte offset; less than `buf` only where the segment ends, 0 beyond.
+    /// Sees every write that has returned, synced or not.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Io`]; `buf` is then in an unknown state.
+    fn read_at(&self, id: SegmentId, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError>;
+
+    /// The length in bytes: of a sealed segment, exactly what it was sealed at;
+    /// of an open one, at least the end of its last write, and it may count
+    /// what is reserved.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Io`].
+    fn len(&self, id: SegmentId) -> Result<u64, StoreError>;
+
+    /// Removes a segment, durably. A segment that is not there is no error.
+    /// Reads that are under way may still succeed.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`], [`StoreError::Io`]; call again.
+    fn remove(&self, id: SegmentId) -> Result<(), StoreError>;
+
+    /// The segments from `floor` on, ascending. Costs in proportion to what is returned.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    fn list_from(&self, floor: SegmentId) -> Result<Vec<SegmentId>, StoreError>;
+
+    /// Room in the place as a whole; others may use it too.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    fn space(&self) -> Result<Space, StoreError>;
+}
+
+/// The right to write one open segment. Threads may share it.
+///
+/// Once a [`sync`](Self::sync) or [`seal`](Self::seal) has failed with
+/// [`StoreError::Io`], what the segment holds is unknown and every further call
+/// fails: go on in another segment.
+pub trait SegmentWriter: Send + Sync {
+    /// Writes `parts` one behind the other from byte `offset` on. Calls for
+    /// ranges that do not overlap may run at once.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSpace`], [`StoreError::ReadOnly`], [`StoreError::Io`]; any
+    /// part may then have been written. Writing a sealed segment is an error.
+    fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> Result<(), StoreError>;
+
+    /// Makes every write that had returned before the call durable.
+    ///
+    /// # Errors
+    /// As for [`Self::write_at`].
+    fn sync(&self) -> Result<(), StoreError>;
+
+    /// Cuts the segment to `len` bytes and makes it durable, for ever.
+    ///
+    /// # Errors
+    /// As for [`Self::write_at`].
+    fn seal(&self, len: u64) -> Result<(), StoreError>;
+}
