@@ -1,1 +1,19 @@
 //! Names to durable maps: catalog, leases, and the use cases as verbs.
+//!
+//! [`Service`] is the whole surface: gateway and drivers call it and know
+//! nothing of what is below. A *bind* makes a name point at a durable root; it
+//! is always one transaction of the catalog, and only the engine can make the
+//! durable roots that it takes.
+
+mod device;
+mod error;
+mod resource;
+mod service;
+
+pub use device::{ChangedRange, Device, StatusRange, Write};
+pub use error::{Error, ErrorKind};
+pub use resource::{
+    DiffRange, File, Image, Metric, MetricKind, NewImage, Origin, PoolUsage, ResourceUsage,
+    Snapshot, Status, Usage, Volume,
+};
+pub use service::{Config, Service};

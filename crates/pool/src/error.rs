@@ -1,0 +1,105 @@
+//! The one error of the surface: a kind that tells the caller what to do, and
+//! a sentence that names the resource and the remedy.
+
+use std::fmt;
+
+/// What to do about an error. Drivers turn it into their own codes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ErrorKind {
+    /// The name does not exist.
+    NotFound,
+    /// The name is taken.
+    AlreadyExists,
+    /// The request makes no sense as it stands; asking again does not help.
+    Invalid,
+    /// The resource is attached, or others depend on it.
+    InUse,
+    /// The disk is full; goes on by itself once there is room.
+    NoSpace,
+    /// The resource or the disk is read-only.
+    ReadOnly,
+    /// A newer holder has taken over: this handle is of no use any more.
+    Fenced,
+    /// Stored bytes fail their checks.
+    Damaged,
+    /// Busy, starting or stopping: the same request may succeed later.
+    Unavailable,
+    /// A defect of ours, or an error of the system.
+    Internal,
+}
+
+/// Why a request failed. `Display` is the whole sentence for people.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of its own; `message` names the resource and the remedy.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// Keeps what caused it, for logs.
+    #[must_use]
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Says which resource it happened to, in front: `volume 'web': ...`.
+    #[must_use]
+    pub(crate) fn on(mut self, resource: impl fmt::Display) -> Self {
+        self.message = format!("{resource}: {}", self.message);
+        self
+    }
+
+    /// What to do about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// One sentence for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, message)
+    }
+
+    pub(crate) fn not_found(resource: impl fmt::Display, listing: &str) -> Self {
+        Self::new(
+            ErrorKind::NotFound,
+            format!("{resource} does not exist; `archipelago {listing}` lists those that do"),
+        )
+    }
+
+    pub(crate) fn already_exists(resource: impl fmt::Display) -> Self {
+        Self::new(
+            ErrorKind::AlreadyExists,
+            format!("{resource} exists already; choose another name or remove it first"),
+        )
+    }
+
+    pub(crate) fn in_use(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InUse, message)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
