@@ -103,3 +103,13 @@ impl std::error::Error for Error {
         self.source.as_deref().map(|source| source as _)
     }
 }
+
+/// What an error of the system means.
+pub(crate) fn io_kind(error: &std::io::Error) -> ErrorKind {
+    use std::io::ErrorKind as Io;
+    match error.kind() {
+        Io::StorageFull | Io::QuotaExceeded => ErrorKind::NoSpace,
+        Io::ReadOnlyFilesystem | Io::PermissionDenied => ErrorKind::ReadOnly,
+        _ => ErrorKind::Internal,
+    }
+}

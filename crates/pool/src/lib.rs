@@ -5,6 +5,7 @@
 //! is always one transaction of the catalog, and only the engine can make the
 //! durable roots that it takes.
 
+mod catalog;
 mod device;
 mod error;
 mod resource;

@@ -1,0 +1,219 @@
+//! The catalog: names, heads, leases, segment states, in SQLite.
+//!
+//! One connection writes, behind a mutex, in `BEGIN IMMEDIATE` transactions; a
+//! few others read. All SQL of a table is in the module of that table, in the
+//! dialect that SQLite and PostgreSQL share (`docs/adr/0002-catalog-sqlite.md`);
+//! the exceptions are here and in `migrate`.
+//!
+//! # Architecture invariant
+//! "It does not exist" is an answer of a query that succeeded. A row that cannot
+//! be read is an error, so that nothing is ever made in place of what is there.
+
+pub(crate) mod error;
+pub(crate) mod file;
+pub(crate) mod image;
+pub(crate) mod lease;
+mod migrate;
+pub(crate) mod place;
+mod row;
+pub(crate) mod segment;
+pub(crate) mod snapshot;
+pub(crate) mod state;
+pub(crate) mod volume;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, OpenFlags, Params, TransactionBehavior};
+
+pub(crate) use error::CatalogError;
+use row::Fields;
+
+/// Idle connections for reading that are kept: about as many requests as
+/// are answered at the same time on a small host; more are opened when needed.
+const READERS_IDLE_MAX: usize = 4;
+
+/// How long SQLite waits for a lock. Only another process can hold one for
+/// longer than a transaction lasts, as a backup of the catalog does.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Prepared statements kept by each connection: more than there are in all.
+const STATEMENTS_MAX: usize = 96;
+
+/// The write-ahead log of SQLite is cut back to this when it has grown past it
+/// (a thousand clones at once), in bytes.
+const WAL_BYTES_KEPT: u64 = 16 << 20;
+
+/// What a new catalog is told about its store.
+pub(crate) struct Founding<'a> {
+    /// The store's uuid; an existing catalog must have the same.
+    pub uuid: [u8; 16],
+    /// Where segments are.
+    pub place_url: &'a str,
+    /// The time.
+    pub now_ms: u64,
+}
+
+/// The open catalog.
+pub(crate) struct Catalog {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    readers: Mutex<Vec<Connection>>,
+}
+
+/// A transaction under way.
+pub(crate) struct Tx<'a> {
+    connection: &'a Connection,
+}
+
+impl Catalog {
+    /// Opens the catalog, brings its schema up to date, and founds it when it is empty.
+    pub fn open(path: &Path, founding: &Founding<'_>) -> Result<Self, CatalogError> {
+        let mut writer = connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
+        migrate::run(&mut writer, founding.now_ms)?;
+        let catalog = Self {
+            path: path.to_owned(),
+            writer: Mutex::new(writer),
+            readers: Mutex::new(Vec::new()),
+        };
+        catalog.write(|tx| {
+            match state::uuid(tx)? {
+                None => {
+                    state::found(tx, &founding.uuid)?;
+                    place::insert(tx, place::FIRST, "directory", founding.place_url)?;
+                }
+                Some(uuid) if uuid == founding.uuid => {}
+                Some(uuid) => {
+                    return Err(CatalogError::Foreign { got: uuid, expected: founding.uuid });
+                }
+            }
+            Ok::<_, CatalogError>(())
+        })?;
+        Ok(catalog)
+    }
+
+    /// Whether the file at `path` holds no catalog yet: it is missing or empty.
+    pub fn is_blank(path: &Path) -> Result<bool, CatalogError> {
+        match std::fs::metadata(path) {
+            Ok(metadata) if metadata.len() == 0 => {}
+            Ok(_) => {
+                return migrate::version(&connect(path, OpenFlags::empty())?)
+                    .map(|version| version == 0);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(CatalogError::File { path: path.to_owned(), source: error }),
+        }
+        Ok(true)
+    }
+
+    /// Runs `body` in a transaction that sees one state of the catalog and changes nothing.
+    pub fn read<T, E: From<CatalogError>>(
+        &self,
+        body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let idle = self.readers.lock().pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => connect(&self.path, OpenFlags::empty())?,
+        };
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Deferred)
+            .map_err(CatalogError::from)?;
+        let result = body(&Tx { connection: &transaction });
+        let ended = transaction.rollback();
+        // A connection that could not end its transaction is not used again.
+        if ended.is_ok() {
+            let mut readers = self.readers.lock();
+            if readers.len() < READERS_IDLE_MAX {
+                readers.push(connection);
+            }
+        }
+        result
+    }
+
+    /// Runs `body` in the one transaction that may change the catalog now. What
+    /// it changed is durable on return, or nothing is, when it or the commit fails.
+    pub fn write<T, E: From<CatalogError>>(
+        &self,
+        body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut writer = self.writer.lock();
+        let transaction = writer
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(CatalogError::from)?;
+        let result = body(&Tx { connection: &transaction })?;
+        transaction.commit().map_err(CatalogError::from)?;
+        Ok(result)
+    }
+}
+
+impl Tx<'_> {
+    /// Runs a statement; gives the number of rows that it changed.
+    fn execute(&self, sql: &str, params: impl Params) -> Result<usize, CatalogError> {
+        Ok(self.connection.prepare_cached(sql)?.execute(params)?)
+    }
+
+    /// The first row, if there is one.
+    fn first<T>(
+        &self,
+        table: &'static str,
+        sql: &str,
+        params: impl Params,
+        decode: impl FnOnce(&mut Fields<'_>) -> Result<T, CatalogError>,
+    ) -> Result<Option<T>, CatalogError> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params)?;
+        match rows.next()? {
+            Some(row) => decode(&mut Fields::new(table, row)).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// All rows.
+    fn all<T>(
+        &self,
+        table: &'static str,
+        sql: &str,
+        params: impl Params,
+        mut decode: impl FnMut(&mut Fields<'_>) -> Result<T, CatalogError>,
+    ) -> Result<Vec<T>, CatalogError> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params)?;
+        let mut out = Vec::new();
+        while let Some(row) = rows.next()? {
+            out.push(decode(&mut Fields::new(table, row))?);
+        }
+        Ok(out)
+    }
+}
+
+fn connect(path: &Path, extra: OpenFlags) -> Result<Connection, CatalogError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | extra;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // FULL: a transaction is durable when its commit returns, also in WAL mode.
+    for (pragma, value) in [("journal_mode", "WAL"), ("synchronous", "FULL")] {
+        connection.pragma_update_and_check(None, pragma, value, |_| Ok(())).or_else(no_rows)?;
+    }
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection
+        .pragma_update_and_check(None, "journal_size_limit", WAL_BYTES_KEPT.cast_signed(), |_| {
+            Ok(())
+        })
+        .or_else(no_rows)?;
+    Ok(connection)
+}
+
+/// Some pragmas answer with a row when they are set, some do not.
+fn no_rows(error: rusqlite::Error) -> Result<(), rusqlite::Error> {
+    match error {
+        rusqlite::Error::QueryReturnedNoRows => Ok(()),
+        other => Err(other),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! What can go wrong in the catalog, and what it means at the surface.
+
+use std::path::PathBuf;
+
+use rusqlite::ErrorCode;
+use rusqlite::ffi;
+use thiserror::Error;
+
+use crate::error::{Error as PoolError, ErrorKind};
+
+/// Why the catalog did not do it; nothing was changed.
+#[derive(Debug, Error)]
+pub(crate) enum CatalogError {
+    /// SQLite refused.
+    #[error("the catalog failed: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The file itself is out of reach.
+    #[error("cannot reach the catalog {}: {source}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A row holds what no writer puts there.
+    #[error("the catalog is damaged: column {column} of a row of table {table}: {what}")]
+    Row {
+        /// The table.
+        table: &'static str,
+        /// The column, counted from 0 in the query.
+        column: usize,
+        /// What is wrong.
+        what: String,
+    },
+    /// A row that must be there is not.
+    #[error("the catalog is damaged: table {0} lacks its row")]
+    RowMissing(&'static str),
+    /// The file is a database, but none of ours.
+    #[error("catalog.sqlite is not a catalog of Archipelago: it has tables but no schema_version")]
+    NotCatalog,
+    /// The schema is from the future.
+    #[error(
+        "the catalog has schema version {got}; this program knows up to {known}: \
+         use a newer archipelago"
+    )]
+    Newer {
+        /// What was found.
+        got: u32,
+        /// The newest known.
+        known: u32,
+    },
+    /// The catalog belongs to another store.
+    #[error(
+        "the catalog belongs to store {}, the folder to store {}: they were mixed up",
+        hex::encode(got),
+        hex::encode(expected)
+    )]
+    Foreign {
+        /// In the catalog.
+        got: [u8; 16],
+        /// In `STORE`.
+        expected: [u8; 16],
+    },
+    /// 2^40 segments.
+    #[error("there are no segment ids left")]
+    SegmentIds,
+    /// A bind names a segment that is going away.
+    #[error("segment {0} is being removed; send the data again")]
+    Condemned(archipelago_model::SegmentId),
+    /// A newer term of the lease exists, or the volume is gone.
+    #[error("volume {volume}: the lease of epoch {epoch} is over")]
+    Fenced {
+        /// Whose lease.
+        volume: archipelago_model::VolumeId,
+        /// The term that is over.
+        epoch: archipelago_model::Epoch,
+    },
+    /// 2^32 terms.
+    #[error("volume {0} was attached too often; clone it and go on with the clone")]
+    Epochs(archipelago_model::VolumeId),
+}
+
+impl CatalogError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Sqlite(error) => sqlite_kind(error),
+            Self::File { source, .. } => crate::error::io_kind(source),
+            Self::Row { .. } | Self::RowMissing(_) | Self::NotCatalog | Self::Foreign { .. } => {
+                ErrorKind::Damaged
+            }
+            Self::Newer { .. } | Self::Epochs(_) => ErrorKind::Invalid,
+            Self::SegmentIds => ErrorKind::NoSpace,
+            Self::Condemned(_) => ErrorKind::Unavailable,
+            Self::Fenced { .. } => ErrorKind::Fenced,
+        }
+    }
+}
+
+fn sqlite_kind(error: &rusqlite::Error) -> ErrorKind {
+    let Some(failure) = error.sqlite_error() else {
+        return ErrorKind::Internal;
+    };
+    match failure.code {
+        ErrorCode::DiskFull => ErrorKind::NoSpace,
+        // The index of the write-ahead log grows by mapping: no room for it is
+        // told as an input/output error.
+        ErrorCode::SystemIoFailure if failure.extended_code == ffi::SQLITE_IOERR_SHMSIZE => {
+            ErrorKind::NoSpace
+        }
+        ErrorCode::ReadOnly => ErrorKind::ReadOnly,
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => ErrorKind::Damaged,
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => ErrorKind::Unavailable,
+        _ => ErrorKind::Internal,
+    }
+}
+
+impl From<CatalogError> for PoolError {
+    fn from(error: CatalogError) -> Self {
+        let kind = error.kind();
+        let remedy = match kind {
+            ErrorKind::NoSpace => "; free some space on the disk that holds the data folder",
+            ErrorKind::ReadOnly => "; make the data folder writable",
+            ErrorKind::Unavailable => "; try again",
+            _ => "",
+        };
+        PoolError::new(kind, format!("{error}{remedy}")).with_source(error)
+    }
+}

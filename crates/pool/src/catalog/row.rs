@@ -1,0 +1,104 @@
+//! From columns to values, with an error for whatever no writer puts there.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use archipelago_model::{Epoch, Location, VolumeSize};
+use rusqlite::Row;
+use rusqlite::types::FromSql;
+
+use super::error::CatalogError;
+
+/// Reads the columns of a row from left to right.
+pub(super) struct Fields<'r> {
+    table: &'static str,
+    row: &'r Row<'r>,
+    column: usize,
+}
+
+impl<'r> Fields<'r> {
+    pub fn new(table: &'static str, row: &'r Row<'r>) -> Self {
+        Self { table, row, column: 0 }
+    }
+
+    fn raw<T: FromSql>(&mut self) -> Result<T, CatalogError> {
+        let column = self.column;
+        self.column += 1;
+        self.row.get(column).map_err(|error| match error {
+            rusqlite::Error::SqliteFailure(..) => CatalogError::Sqlite(error),
+            other => CatalogError::Row { table: self.table, column, what: other.to_string() },
+        })
+    }
+
+    fn check<T, E: Display>(&self, value: Result<T, E>) -> Result<T, CatalogError> {
+        value.map_err(|error| CatalogError::Row {
+            table: self.table,
+            column: self.column - 1,
+            what: error.to_string(),
+        })
+    }
+
+    /// A number that is not negative.
+    pub fn number<T: TryFrom<i64>>(&mut self) -> Result<T, CatalogError>
+    where
+        T::Error: Display,
+    {
+        let value: i64 = self.raw()?;
+        self.check(T::try_from(value))
+    }
+
+    /// A number or null.
+    pub fn number_or_null(&mut self) -> Result<Option<u64>, CatalogError> {
+        let value: Option<i64> = self.raw()?;
+        value.map(|value| self.check(u64::try_from(value))).transpose()
+    }
+
+    pub fn text(&mut self) -> Result<String, CatalogError> {
+        self.raw()
+    }
+
+    pub fn text_or_null(&mut self) -> Result<Option<String>, CatalogError> {
+        self.raw()
+    }
+
+    /// A text of a kind that its type checks.
+    pub fn parsed<T: FromStr>(&mut self) -> Result<T, CatalogError>
+    where
+        T::Err: Display,
+    {
+        let text: String = self.raw()?;
+        self.check(text.parse())
+    }
+
+    pub fn uuid(&mut self) -> Result<[u8; 16], CatalogError> {
+        let text: String = self.raw()?;
+        let mut uuid = [0; 16];
+        self.check(hex::decode_to_slice(&text, &mut uuid))?;
+        Ok(uuid)
+    }
+
+    pub fn location(&mut self) -> Result<Location, CatalogError> {
+        let raw: i64 = self.raw()?;
+        Ok(Location::from_raw(raw.cast_unsigned()))
+    }
+
+    pub fn size(&mut self) -> Result<VolumeSize, CatalogError> {
+        let bytes = self.number()?;
+        self.check(VolumeSize::from_bytes(bytes))
+    }
+
+    pub fn epoch(&mut self) -> Result<Epoch, CatalogError> {
+        Ok(Epoch::new(self.number()?))
+    }
+}
+
+/// A location as a column.
+pub(super) fn from_location(location: Location) -> i64 {
+    location.raw().cast_signed()
+}
+
+/// A size, a time, an id or a count as a column. What we write stays far below
+/// 2^63; anything else is kept as the largest number rather than as a negative one.
+pub(super) fn from_number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,103 @@
+//! Table `store_state`: one row about the store as a whole.
+
+use std::ops::Range;
+
+use archipelago_model::SegmentId;
+
+use super::row::from_number;
+use super::{CatalogError, Tx};
+
+const TABLE: &str = "store_state";
+
+/// Makes the row.
+pub(super) fn found(tx: &Tx<'_>, uuid: &[u8; 16]) -> Result<(), CatalogError> {
+    tx.execute(
+        "INSERT INTO store_state (id, uuid, log_floor, next_segment, next_id) \
+         VALUES (1, $1, 0, 1, 1)",
+        [hex::encode(uuid)],
+    )?;
+    Ok(())
+}
+
+/// Whose catalog it is; `None` before it was founded.
+pub(super) fn uuid(tx: &Tx<'_>) -> Result<Option<[u8; 16]>, CatalogError> {
+    tx.first(TABLE, "SELECT uuid FROM store_state WHERE id = 1", [], |row| row.uuid())
+}
+
+/// Recovery reads the log from this segment on.
+pub(crate) fn log_floor(tx: &Tx<'_>) -> Result<Option<SegmentId>, CatalogError> {
+    let floor = tx
+        .first(TABLE, "SELECT log_floor FROM store_state WHERE id = 1", [], |row| row.number())?
+        .ok_or(CatalogError::RowMissing(TABLE))?;
+    Ok(SegmentId::new(floor))
+}
+
+/// Moves the floor; it never goes back, in whatever order checkpoints commit.
+pub(crate) fn raise_log_floor(tx: &Tx<'_>, floor: SegmentId) -> Result<(), CatalogError> {
+    let floor = from_number(floor.get());
+    tx.execute("UPDATE store_state SET log_floor = $1 WHERE id = 1 AND log_floor < $1", [floor])?;
+    Ok(())
+}
+
+/// `count` ids for segments that were never given before and never will be again.
+pub(crate) fn take_segment_ids(tx: &Tx<'_>, count: u64) -> Result<Range<u64>, CatalogError> {
+    let end = tx
+        .first(
+            TABLE,
+            "UPDATE store_state SET next_segment = next_segment + $1 WHERE id = 1 \
+             RETURNING next_segment",
+            [from_number(count)],
+            |row| row.number::<u64>(),
+        )?
+        .ok_or(CatalogError::RowMissing(TABLE))?;
+    if end > SegmentId::MAX.get() {
+        return Err(CatalogError::SegmentIds);
+    }
+    Ok(end - count..end)
+}
+
+/// `count` ids for whatever has a name, of which the same holds.
+pub(crate) fn take_ids(tx: &Tx<'_>, count: u64) -> Result<Range<u64>, CatalogError> {
+    let end = tx
+        .first(
+            TABLE,
+            "UPDATE store_state SET next_id = next_id + $1 WHERE id = 1 RETURNING next_id",
+            [from_number(count)],
+            |row| row.number::<u64>(),
+        )?
+        .ok_or(CatalogError::RowMissing(TABLE))?;
+    Ok(end - count..end)
+}
+
+/// One id.
+pub(crate) fn take_id(tx: &Tx<'_>) -> Result<u64, CatalogError> {
+    Ok(take_ids(tx, 1)?.start)
+}
+
+/// How much there is of everything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Counts {
+    pub volumes: u64,
+    pub snapshots: u64,
+    pub images: u64,
+    pub files: u64,
+}
+
+/// Counts what has a name.
+pub(crate) fn counts(tx: &Tx<'_>) -> Result<Counts, CatalogError> {
+    tx.first(
+        TABLE,
+        "SELECT (SELECT COUNT(*) FROM volume), (SELECT COUNT(*) FROM snapshot), \
+                (SELECT COUNT(*) FROM image), (SELECT COUNT(*) FROM file)",
+        [],
+        |row| {
+            Ok(Counts {
+                volumes: row.number()?,
+                snapshots: row.number()?,
+                images: row.number()?,
+                files: row.number()?,
+            })
+        },
+    )?
+    .ok_or(CatalogError::RowMissing(TABLE))
+}
