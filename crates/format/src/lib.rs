@@ -13,6 +13,7 @@ pub mod batch;
 pub mod bytes;
 pub mod node;
 pub mod segment;
+pub mod store_file;
 pub mod stream;
 
 pub use bytes::{FormatError, crc32c};
