@@ -76,6 +76,8 @@ pub struct Status {
     pub files: u64,
     /// How many devices are open now.
     pub attached: u64,
+    /// What is wrong right now and stands until it is mended, as a full disk.
+    pub problem: Option<String>,
     /// Figures of the log, overlays and caches, by name; names may change.
     pub figures: BTreeMap<String, f64>,
 }
@@ -83,9 +85,11 @@ pub struct Status {
 /// Whether the service works.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Health {
-    /// Always `ok`: a service that is not does not answer 200.
+    /// `ok`, or `degraded` while `problem` says why.
     #[schema(example = "ok")]
     pub status: String,
+    /// What is wrong right now and stands until it is mended, as a full disk.
+    pub problem: Option<String>,
     /// Version of the API.
     pub api_version: u32,
 }

@@ -1,1 +1,53 @@
-//! The local HTTP API, metrics and health.
+//! The local HTTP API (`/v1`), `/metrics`, `/healthz` and `/openapi.json` over
+//! [`pool::Service`](archipelago_pool::Service).
+//!
+//! # What happens to a request
+//! ```text
+//! Server    a connection, if fewer than CONNECTIONS_MAX are open
+//! guard     refuses what a web page of somebody else's may have sent
+//! routes    parses names, query and JSON; every error is an api::Error
+//! calls     runs the verb of the pool on a blocking thread, so many at once
+//! upload    feeds an async body to a verb that reads; a broken body binds nothing
+//! download  streams what a verb writes; a failure cuts the stream short
+//! ```
+//!
+//! # Security
+//! The API has no login yet. It listens on loopback unless the operator says
+//! otherwise, and [`guard`] keeps web pages out that run in a browser on the
+//! same machine. Anybody who may open a socket to it may do everything.
+//!
+//! # Architecture invariant
+//! HTTP status codes exist only in this crate, and only [`failure`] maps the
+//! kinds of errors to them.
+
+mod calls;
+mod convert;
+mod download;
+mod extract;
+mod failure;
+mod guard;
+mod metrics;
+mod openapi;
+mod routes;
+mod server;
+mod upload;
+
+use std::sync::Arc;
+
+use archipelago_pool::Service;
+
+pub use calls::BLOCKING_THREADS_MAX;
+pub use openapi::document as openapi_document;
+pub use server::{Server, Stop};
+
+/// What every request needs.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) service: Arc<Service>,
+    pub(crate) calls: Arc<calls::Calls>,
+    pub(crate) metrics: Arc<metrics::HttpMetrics>,
+    pub(crate) guard: Arc<guard::Guard>,
+}
+
+#[cfg(test)]
+mod tests;

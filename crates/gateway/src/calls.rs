@@ -1,0 +1,75 @@
+//! Calls of the pool from async code: on blocking threads, so many at once.
+
+use std::sync::Arc;
+
+use archipelago_pool::{Error, Service};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::failure::Failure;
+
+/// Verbs that neither read nor write a stream, running at once. They end soon
+/// and share one catalog, so that more would only wait there.
+const CALLS_MAX: usize = 16;
+
+/// Transfers running at once. Each holds a thread and a few MiB while its
+/// client sends or receives, however slow that client is.
+const TRANSFERS_MAX: usize = 32;
+
+/// Blocking threads that a runtime should allow for this crate: all that
+/// the limits above may ask for. Requests over a limit wait in line; the line
+/// is as long as connections are many.
+pub const BLOCKING_THREADS_MAX: usize = CALLS_MAX + TRANSFERS_MAX;
+
+/// The limits.
+pub(crate) struct Calls {
+    calls: Arc<Semaphore>,
+    transfers: Arc<Semaphore>,
+}
+
+impl Calls {
+    pub(crate) fn new() -> Self {
+        Self {
+            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            transfers: Arc::new(Semaphore::new(TRANSFERS_MAX)),
+        }
+    }
+
+    /// Runs a short verb. It runs to its end even when the client goes away.
+    pub(crate) async fn call<T, F>(&self, service: &Arc<Service>, verb: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Service) -> Result<T, Error> + Send + 'static,
+    {
+        let permit = acquire(&self.calls).await?;
+        let service = Arc::clone(service);
+        let job = tokio::task::spawn_blocking(move || {
+            let result = verb(&service);
+            drop(permit);
+            result
+        });
+        job.await.map_err(Failure::panicked)?.map_err(Failure::from)
+    }
+
+    /// The right to run one transfer; to be dropped by the thread that runs it.
+    pub(crate) async fn transfer(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        acquire(&self.transfers).await
+    }
+
+    /// How many transfers run now.
+    pub(crate) fn transfers_running(&self) -> usize {
+        TRANSFERS_MAX.saturating_sub(self.transfers.available_permits())
+    }
+
+    /// Refuses all further calls and returns once none runs.
+    pub(crate) async fn drain(&self) {
+        let calls = self.calls.acquire_many(CALLS_MAX as u32).await;
+        let transfers = self.transfers.acquire_many(TRANSFERS_MAX as u32).await;
+        self.calls.close();
+        self.transfers.close();
+        drop((calls, transfers));
+    }
+}
+
+async fn acquire(semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Failure> {
+    Arc::clone(semaphore).acquire_owned().await.map_err(|_| Failure::stopping())
+}

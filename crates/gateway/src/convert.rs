@@ -1,0 +1,107 @@
+//! Values of the pool as values of the API.
+
+use archipelago_api as api;
+use archipelago_pool as pool;
+
+pub(crate) fn volume(volume: pool::Volume) -> api::Volume {
+    api::Volume {
+        id: volume.id.get(),
+        name: volume.name.to_string(),
+        size: volume.size.bytes(),
+        created_ms: volume.created_ms,
+        parent: volume.parent,
+        attached: volume.attached,
+        epoch: volume.epoch.get(),
+        snapshots: volume.snapshots,
+    }
+}
+
+pub(crate) fn snapshot(snapshot: pool::Snapshot) -> api::Snapshot {
+    api::Snapshot {
+        id: snapshot.id.get(),
+        uuid: hex::encode(snapshot.uuid),
+        volume: snapshot.path.volume.to_string(),
+        name: snapshot.path.snapshot.to_string(),
+        size: snapshot.size.bytes(),
+        created_ms: snapshot.created_ms,
+    }
+}
+
+pub(crate) fn image(image: pool::Image) -> api::Image {
+    api::Image {
+        id: image.id.get(),
+        name: image.name.to_string(),
+        format: image.format,
+        os: image.os,
+        size: image.size.bytes(),
+        source_bytes: image.source_bytes,
+        sha256: image.sha256,
+        created_ms: image.created_ms,
+    }
+}
+
+pub(crate) fn file(file: pool::File) -> api::File {
+    api::File {
+        id: file.id.get(),
+        container: file.container.to_string(),
+        object: file.object.to_string(),
+        size: file.size,
+        sha256: file.sha256,
+        created_ms: file.created_ms,
+    }
+}
+
+pub(crate) fn diff(ranges: Vec<pool::DiffRange>) -> api::Diff {
+    let ranges: Vec<_> = ranges
+        .into_iter()
+        .map(|range| api::DiffRange { offset: range.offset, len: range.len, zero: range.zero })
+        .collect();
+    api::Diff { changed: ranges.iter().map(|range| range.len).sum(), ranges }
+}
+
+pub(crate) fn usage(usage: pool::Usage) -> api::Usage {
+    api::Usage {
+        logical: usage.logical,
+        unique: usage.unique,
+        compressed: usage.compressed,
+        physical: usage.physical,
+        pools: usage.pools.into_iter().map(pool_usage).collect(),
+        resources: usage.resources.into_iter().map(resource_usage).collect(),
+    }
+}
+
+fn pool_usage(usage: pool::PoolUsage) -> api::PoolUsage {
+    api::PoolUsage {
+        name: usage.name,
+        physical: usage.physical,
+        total: usage.total,
+        free: usage.free,
+        segments: usage.segments,
+    }
+}
+
+fn resource_usage(usage: pool::ResourceUsage) -> api::ResourceUsage {
+    api::ResourceUsage {
+        source: usage.source.to_string(),
+        size: usage.size,
+        referenced: usage.referenced,
+        exclusive: usage.exclusive,
+        shared: usage.shared,
+    }
+}
+
+pub(crate) fn status(status: pool::Status) -> api::Status {
+    api::Status {
+        version: status.version,
+        api_version: api::VERSION,
+        uptime_ms: status.uptime_ms,
+        data: status.data,
+        volumes: status.volumes,
+        snapshots: status.snapshots,
+        images: status.images,
+        files: status.files,
+        attached: status.attached,
+        problem: status.problem,
+        figures: status.figures.into_iter().collect(),
+    }
+}

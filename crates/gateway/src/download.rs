@@ -1,0 +1,180 @@
+//! Downloads: what a verb writes on a blocking thread becomes a response body.
+//!
+//! The status is decided when the first bytes come, or the verb ends: a verb
+//! that fails before it wrote anything is answered with its error. Later it is
+//! too late for a status; the body then ends in an error, on which the server
+//! drops the connection, so that the client sees a stream that was cut off.
+
+use std::io::{self, Write};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use archipelago_api::STREAM_CONTENT_TYPE;
+use archipelago_pool::{Error, Service};
+use axum::body::{Body, Bytes};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use bytes::BytesMut;
+use hyper::body::Frame;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::App;
+use crate::failure::Failure;
+use crate::metrics::ByteCounter;
+use crate::server::Hangup;
+
+/// What is collected before it goes on its way: fewer wake-ups than writes.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// Pieces under way between the verb and the socket: 1 MiB.
+const PIECES_MAX: usize = 4;
+
+/// How long a client may take nothing. Longer than any pause of a consumer
+/// that is still wanted; finite, because it holds a thread.
+const STALL_MAX: Duration = Duration::from_secs(15 * 60);
+
+enum Piece {
+    Bytes(Bytes),
+    End,
+    Failed(Failure),
+}
+
+/// Streams what `verb` writes.
+pub(crate) async fn download<F>(app: &App, hangup: Hangup, verb: F) -> Result<Response, Failure>
+where
+    F: FnOnce(&Service, &mut dyn Write) -> Result<(), Error> + Send + 'static,
+{
+    let permit = app.calls.transfer().await?;
+    let (sender, mut receiver) = mpsc::channel(PIECES_MAX);
+    let service = Arc::clone(&app.service);
+    let mut writer = BodyWriter {
+        sender,
+        handle: Handle::current(),
+        pending: BytesMut::with_capacity(PIECE_BYTES),
+        hangup,
+    };
+    tokio::task::spawn_blocking(move || {
+        let result = verb(&service, &mut writer);
+        drop(permit);
+        writer.finish(result);
+    });
+    let first = match receiver.recv().await {
+        Some(Piece::Failed(failure)) => return Err(failure),
+        // The verb panicked; tokio has said so on standard error.
+        None => return Err(Failure::defect()),
+        Some(first) => first,
+    };
+    let body = DownloadBody { first: Some(first), receiver, sent: app.metrics.sent(), over: false };
+    let headers = [(CONTENT_TYPE, STREAM_CONTENT_TYPE), (CACHE_CONTROL, "no-store")];
+    Ok((headers, Body::new(body)).into_response())
+}
+
+struct BodyWriter {
+    sender: mpsc::Sender<Piece>,
+    handle: Handle,
+    pending: BytesMut,
+    hangup: Hangup,
+}
+
+impl BodyWriter {
+    fn send(&mut self, piece: Piece) -> io::Result<()> {
+        let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the client went away");
+        let permit = match self.sender.try_reserve() {
+            Ok(permit) => permit,
+            Err(mpsc::error::TrySendError::Closed(())) => return Err(gone()),
+            Err(mpsc::error::TrySendError::Full(())) => {
+                let reserve = async { timeout(STALL_MAX, self.sender.reserve()).await };
+                match self.handle.block_on(reserve) {
+                    Ok(reserved) => reserved.map_err(|_| gone())?,
+                    Err(_) => {
+                        self.hangup.now();
+                        return Err(io::Error::new(io::ErrorKind::TimedOut, "the client stalled"));
+                    }
+                }
+            }
+        };
+        permit.send(piece);
+        Ok(())
+    }
+
+    fn send_pending(&mut self) -> io::Result<()> {
+        let bytes = self.pending.split().freeze();
+        self.pending.reserve(PIECE_BYTES);
+        if bytes.is_empty() { Ok(()) } else { self.send(Piece::Bytes(bytes)) }
+    }
+
+    fn finish(mut self, result: Result<(), Error>) {
+        // Who cannot be told is gone, and needs no telling.
+        let _ = match result {
+            Ok(()) => self.send_pending().and_then(|()| self.send(Piece::End)),
+            Err(_) if self.sender.is_closed() => Ok(()),
+            Err(error) => self.send(Piece::Failed(error.into())),
+        };
+    }
+}
+
+impl Write for BodyWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = bytes.len().min(PIECE_BYTES - self.pending.len());
+        self.pending.extend_from_slice(&bytes[..len]);
+        if self.pending.len() == PIECE_BYTES {
+            self.send_pending()?;
+        }
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send_pending()
+    }
+}
+
+struct DownloadBody {
+    first: Option<Piece>,
+    receiver: mpsc::Receiver<Piece>,
+    sent: ByteCounter,
+    over: bool,
+}
+
+impl hyper::body::Body for DownloadBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let piece = match self.first.take() {
+            Some(piece) => Some(piece),
+            None => match self.receiver.poll_recv(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(piece) => piece,
+            },
+        };
+        let cut = |reason: &str| {
+            tracing::warn!(reason, "a download was cut off");
+            Some(Err(io::Error::other("the stream was cut off")))
+        };
+        let frame = match piece {
+            Some(Piece::Bytes(bytes)) => {
+                self.sent.add(bytes.len() as u64);
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            Some(Piece::End) => None,
+            Some(Piece::Failed(failure)) => cut(failure.message()),
+            None => cut("the verb panicked"),
+        };
+        self.over = true;
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.over
+    }
+}

@@ -1,0 +1,69 @@
+//! The OpenAPI document of everything that is served.
+
+use std::sync::OnceLock;
+
+use utoipa::OpenApi;
+
+use crate::routes::{files, images, reports, snapshots, volumes};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Archipelago",
+        version = "1",
+        description = "One store behind files, images, volumes and snapshots. Sizes are bytes, \
+            times are milliseconds since 1970-01-01 UTC. Bulk data travels as transfer streams \
+            (docs/FORMAT.md). Every error has an Error as its body. There is no login: the \
+            service listens on loopback, refuses Host headers that do not name it and requests \
+            that a browser marks as cross-site.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    paths(
+        volumes::list,
+        volumes::create,
+        volumes::show,
+        volumes::remove,
+        volumes::rename,
+        volumes::resize,
+        volumes::export,
+        snapshots::list,
+        snapshots::create,
+        snapshots::show,
+        snapshots::remove,
+        snapshots::rollback,
+        snapshots::send,
+        snapshots::receive,
+        snapshots::diff,
+        images::list,
+        images::show,
+        images::remove,
+        images::import,
+        files::list,
+        files::stat,
+        files::remove,
+        files::put,
+        reports::usage,
+        reports::status,
+        reports::health,
+        reports::metrics,
+        reports::openapi,
+    ),
+    tags(
+        (name = "volumes", description = "Disks that guests write"),
+        (name = "snapshots", description = "Volumes as they were"),
+        (name = "images", description = "Disks to start from"),
+        (name = "files", description = "Objects in containers"),
+        (name = "transfer", description = "Bulk data, out and in"),
+        (name = "reports", description = "Space, status, health"),
+    )
+)]
+struct Document;
+
+/// The document as JSON text.
+pub fn document() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| {
+        serde_json::to_string_pretty(&Document::openapi())
+            .expect("the document has string keys only, so that JSON can hold it")
+    })
+}

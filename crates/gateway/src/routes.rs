@@ -1,0 +1,148 @@
+//! The routes: each path with its methods, and the layers round them all.
+
+pub(crate) mod files;
+pub(crate) mod images;
+pub(crate) mod reports;
+pub(crate) mod snapshots;
+pub(crate) mod volumes;
+
+use archipelago_api::{BATCH_ITEMS_MAX, Error, ErrorKind, JSON_BYTES_MAX, VERSION, path};
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, HeaderValue, Method, Uri};
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::Response;
+use axum::routing::{MethodRouter, delete, get, post};
+use utoipa::IntoResponses;
+
+use crate::failure::Failure;
+use crate::{App, guard, metrics};
+
+/// Every route. The OpenAPI document describes just these; a test compares.
+pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
+    vec![
+        (path::VOLUMES, get(volumes::list).post(volumes::create)),
+        (path::VOLUME, get(volumes::show).delete(volumes::remove)),
+        (path::VOLUME_RENAME, post(volumes::rename)),
+        (path::VOLUME_RESIZE, post(volumes::resize)),
+        (path::SNAPSHOTS, get(snapshots::list).post(snapshots::create)),
+        (path::SNAPSHOT, get(snapshots::show).delete(snapshots::remove)),
+        (path::SNAPSHOT_ROLLBACK, post(snapshots::rollback)),
+        (path::SNAPSHOT_SEND, get(snapshots::send)),
+        (path::RECEIVE, post(snapshots::receive)),
+        (path::DIFF, get(snapshots::diff)),
+        (path::IMAGES, get(images::list)),
+        (path::IMAGE, delete(images::remove).get(images::show).post(images::import)),
+        (path::EXPORT, get(volumes::export)),
+        (path::FILES, get(files::list)),
+        (path::FILE, get(files::stat).put(files::put).delete(files::remove)),
+        (path::USAGE, get(reports::usage)),
+        (path::STATUS, get(reports::status)),
+        (path::HEALTH, get(reports::health)),
+        (path::METRICS, get(reports::metrics)),
+        (path::OPENAPI, get(reports::openapi)),
+    ]
+}
+
+/// All of it, ready to serve.
+pub(crate) fn router(app: App) -> Router {
+    let mut router = Router::new();
+    for (path, methods) in table() {
+        router = router.route(path, methods);
+    }
+    router
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))
+        .layer(from_fn_with_state(app.clone(), guard::layer))
+        .layer(from_fn_with_state(app.clone(), metrics::layer))
+        .layer(map_response(add_headers))
+        .with_state(app)
+}
+
+async fn add_headers(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(
+        HeaderName::from_static(archipelago_api::VERSION_HEADER),
+        HeaderValue::from(VERSION),
+    );
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn unknown_route(uri: Uri) -> Failure {
+    Failure::new(
+        ErrorKind::NotFound,
+        format!(
+            "there is nothing at '{}'; {} lists all routes of this service",
+            uri.path().escape_default(),
+            path::OPENAPI
+        ),
+    )
+}
+
+async fn unknown_method(method: Method, uri: Uri) -> Failure {
+    Failure::new(
+        ErrorKind::MethodNotAllowed,
+        format!(
+            "'{}' does not take {method}; {} lists what it takes",
+            uri.path().escape_default(),
+            path::OPENAPI
+        ),
+    )
+}
+
+/// One transaction makes a whole batch, so that its size is limited.
+fn check_batch(what: &str, len: usize) -> Result<(), Failure> {
+    if (1..=BATCH_ITEMS_MAX).contains(&len) {
+        Ok(())
+    } else {
+        Err(Failure::invalid(format!("give 1 to {BATCH_ITEMS_MAX} {what}, not {len}")))
+    }
+}
+
+/// SHA-256 as the API wants it.
+fn check_sha256(sha256: Option<&str>) -> Result<(), Failure> {
+    let is_hex = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    match sha256 {
+        Some(text) if !is_hex(text) => {
+            Err(Failure::invalid("sha256 is 64 hexadecimal digits, as sha256sum prints them"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How every route may fail, for the OpenAPI document. `failure` decides which.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "only its description is used, by the OpenAPI document")]
+pub(crate) enum Failures {
+    /// The request makes no sense as it stands: `invalid`.
+    #[response(status = 400)]
+    Invalid(Error),
+    /// Sent by a web page, or for another host: `forbidden`; or to something
+    /// read-only: `read_only`.
+    #[response(status = 403)]
+    Forbidden(Error),
+    /// What it names does not exist: `not_found`.
+    #[response(status = 404)]
+    NotFound(Error),
+    /// The route has no such method: `method_not_allowed`.
+    #[response(status = 405)]
+    MethodNotAllowed(Error),
+    /// The state of things forbids it: `already_exists`, `in_use`, `fenced`.
+    #[response(status = 409)]
+    Conflict(Error),
+    /// The JSON body is too large: `too_large`.
+    #[response(status = 413)]
+    TooLarge(Error),
+    /// A defect or an error of the disk: `internal`; bytes that fail
+    /// verification: `damaged`.
+    #[response(status = 500)]
+    Internal(Error),
+    /// Busy, starting or stopping: `unavailable`.
+    #[response(status = 503)]
+    Unavailable(Error),
+    /// The pool is full: `no_space`.
+    #[response(status = 507)]
+    NoSpace(Error),
+}

@@ -1,0 +1,84 @@
+//! Files. Their content is read through `/v1/export`.
+
+use archipelago_api::{File, FileQuery, Files, PutQuery};
+use archipelago_model::{ContainerName, ObjectName};
+use axum::Json as JsonBody;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use super::{Failures, check_sha256};
+use crate::extract::{Path, Query, parse};
+use crate::failure::Failure;
+use crate::upload::upload;
+use crate::{App, convert};
+
+fn names_of((container, object): (String, String)) -> Result<(ContainerName, ObjectName), Failure> {
+    Ok((parse(&container)?, parse(&object)?))
+}
+
+/// Lists files, of all containers or of one.
+#[utoipa::path(get, path = "/v1/files", tag = "files", params(FileQuery),
+    responses((status = 200, description = "By container and name", body = Files), Failures))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    Query(query): Query<FileQuery>,
+) -> Result<JsonBody<Files>, Failure> {
+    let container: Option<ContainerName> = query.container.as_deref().map(parse).transpose()?;
+    let files =
+        app.calls.call(&app.service, move |service| service.files(container.as_ref())).await?;
+    let prefix = query.prefix.unwrap_or_default();
+    let wanted = files.into_iter().filter(|file| file.object.as_str().starts_with(&prefix));
+    Ok(JsonBody(Files { files: wanted.map(convert::file).collect() }))
+}
+
+/// Describes one file.
+#[utoipa::path(get, path = "/v1/files/{container}/{object}", tag = "files",
+    params(("container" = String, Path, description = "The container"),
+        ("object" = String, Path, description = "The object; its slashes stand as they are")),
+    responses((status = 200, description = "The file", body = File), Failures))]
+pub(crate) async fn stat(
+    State(app): State<App>,
+    Path(path): Path<(String, String)>,
+) -> Result<JsonBody<File>, Failure> {
+    let (container, object) = names_of(path)?;
+    let file =
+        app.calls.call(&app.service, move |service| service.file(&container, &object)).await?;
+    Ok(JsonBody(convert::file(file)))
+}
+
+/// Removes a file. Volumes cloned from it stay.
+#[utoipa::path(delete, path = "/v1/files/{container}/{object}", tag = "files",
+    params(("container" = String, Path, description = "The container"),
+        ("object" = String, Path, description = "The object; its slashes stand as they are")),
+    responses((status = 204, description = "It is gone"), Failures))]
+pub(crate) async fn remove(
+    State(app): State<App>,
+    Path(path): Path<(String, String)>,
+) -> Result<StatusCode, Failure> {
+    let (container, object) = names_of(path)?;
+    app.calls.call(&app.service, move |service| service.file_remove(&container, &object)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Puts a file, replacing an older one at the moment the new one is complete.
+#[utoipa::path(put, path = "/v1/files/{container}/{object}", tag = "files",
+    params(("container" = String, Path, description = "The container; made when missing"),
+        ("object" = String, Path, description = "The object; its slashes stand as they are"), PutQuery),
+    request_body(content = Vec<u8>, content_type = "application/vnd.archipelago.stream",
+        description = "A transfer stream"),
+    responses((status = 201, description = "The file, durable", body = File), Failures))]
+pub(crate) async fn put(
+    State(app): State<App>,
+    Path(path): Path<(String, String)>,
+    Query(query): Query<PutQuery>,
+    body: Body,
+) -> Result<(StatusCode, JsonBody<File>), Failure> {
+    check_sha256(query.sha256.as_deref())?;
+    let (container, object) = names_of(path)?;
+    let file = upload(&app, body, move |service, input| {
+        service.file_put(&container, &object, query.sha256, input)
+    })
+    .await?;
+    Ok((StatusCode::CREATED, JsonBody(convert::file(file))))
+}

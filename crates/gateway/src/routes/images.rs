@@ -1,0 +1,74 @@
+//! Images.
+
+use archipelago_api::{Image, Images, ImportQuery};
+use archipelago_model::ImageName;
+use archipelago_pool::NewImage;
+use axum::Json as JsonBody;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use super::{Failures, check_sha256};
+use crate::extract::{Path, Query, parse};
+use crate::failure::Failure;
+use crate::upload::upload;
+use crate::{App, convert};
+
+/// Lists all images, by name.
+#[utoipa::path(get, path = "/v1/images", tag = "images",
+    responses((status = 200, description = "All images", body = Images), Failures))]
+pub(crate) async fn list(State(app): State<App>) -> Result<JsonBody<Images>, Failure> {
+    let images = app.calls.call(&app.service, |service| service.images()).await?;
+    Ok(JsonBody(Images { images: images.into_iter().map(convert::image).collect() }))
+}
+
+/// Shows one image.
+#[utoipa::path(get, path = "/v1/images/{name}", tag = "images",
+    params(("name" = String, Path, description = "The image")),
+    responses((status = 200, description = "The image", body = Image), Failures))]
+pub(crate) async fn show(
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<JsonBody<Image>, Failure> {
+    let name: ImageName = parse(&name)?;
+    let image = app.calls.call(&app.service, move |service| service.image(&name)).await?;
+    Ok(JsonBody(convert::image(image)))
+}
+
+/// Removes an image. Volumes cloned from it stay.
+#[utoipa::path(delete, path = "/v1/images/{name}", tag = "images",
+    params(("name" = String, Path, description = "The image")),
+    responses((status = 204, description = "It is gone"), Failures))]
+pub(crate) async fn remove(
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Failure> {
+    let name: ImageName = parse(&name)?;
+    app.calls.call(&app.service, move |service| service.image_remove(&name)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Imports a disk, already decoded to a transfer stream by the client.
+#[utoipa::path(post, path = "/v1/images/{name}", tag = "images",
+    params(("name" = String, Path, description = "The image"), ImportQuery),
+    request_body(content = Vec<u8>, content_type = "application/vnd.archipelago.stream",
+        description = "A transfer stream"),
+    responses((status = 201, description = "The image, deduplicated and durable", body = Image), Failures))]
+pub(crate) async fn import(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(query): Query<ImportQuery>,
+    body: Body,
+) -> Result<(StatusCode, JsonBody<Image>), Failure> {
+    check_sha256(query.sha256.as_deref())?;
+    let spec = NewImage {
+        name: parse(&name)?,
+        format: query.format,
+        os: query.os,
+        source_bytes: query.source_bytes,
+        sha256: query.sha256,
+    };
+    let image =
+        upload(&app, body, move |service, input| service.image_import(&spec, input)).await?;
+    Ok((StatusCode::CREATED, JsonBody(convert::image(image))))
+}

@@ -1,0 +1,175 @@
+//! Uploads: an async request body becomes the blocking `Read` of a verb.
+//!
+//! The verb runs on a blocking thread and pulls pieces out of a bounded
+//! channel; the handler's task pushes them in. End of file is a piece of its
+//! own, so that a channel that just closes (the client went away, and its
+//! handler was dropped) is an error to the verb, which then binds nothing.
+
+use std::io::{self, Read};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use archipelago_api::ErrorKind;
+use archipelago_pool::{Error, Service};
+use axum::body::{Body, Bytes};
+use hyper::body::Body as _;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::App;
+use crate::failure::Failure;
+
+/// Pieces of a body under way between the socket and the verb. One is at most
+/// what the HTTP library reads at once (about 400 KiB), so that an upload
+/// holds about 3 MiB.
+const PIECES_MAX: usize = 8;
+
+/// How long a client may send nothing. Long, because a person's pipe may feed
+/// the upload; finite, because it holds a thread.
+const STALL_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// How long the rest of a refused body is read and thrown away, so that a
+/// client which sends first and listens later still gets to see the answer.
+const LINGER_MAX: Duration = Duration::from_secs(10);
+
+enum Piece {
+    Bytes(Bytes),
+    End,
+    Broken(String),
+}
+
+/// Runs `verb` on the body.
+pub(crate) async fn upload<T, F>(app: &App, mut body: Body, verb: F) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    F: FnOnce(&Service, &mut dyn Read) -> Result<T, Error> + Send + 'static,
+{
+    let permit = app.calls.transfer().await?;
+    let (sender, receiver) = mpsc::channel(PIECES_MAX);
+    let (wanted, want) = oneshot::channel();
+    let mut reader = BodyReader {
+        receiver,
+        wanted: Some(wanted),
+        handle: Handle::current(),
+        current: Bytes::new(),
+        ended: false,
+        broken: None,
+    };
+    let service = Arc::clone(&app.service);
+    let mut job = tokio::task::spawn_blocking(move || {
+        let result = verb(&service, &mut reader);
+        drop(permit);
+        match reader.broken {
+            Some(reason) if result.is_err() => Err(Failure::new(
+                ErrorKind::Invalid,
+                format!("the upload broke off: {reason}; nothing was kept, send it again"),
+            )),
+            _ => result.map_err(Failure::from),
+        }
+    });
+    let received = app.metrics.received();
+    let pump = async {
+        // Reading the body makes the server answer `Expect: 100-continue`, so
+        // a verb that refuses at once spares its client the sending.
+        if want.await.is_err() {
+            return false;
+        }
+        loop {
+            let piece = match next_piece(&mut body).await {
+                None => Piece::End,
+                Some(Ok(bytes)) => Piece::Bytes(bytes),
+                Some(Err(reason)) => Piece::Broken(reason),
+            };
+            if let Piece::Bytes(bytes) = &piece {
+                received.add(bytes.len() as u64);
+            }
+            let last = !matches!(piece, Piece::Bytes(_));
+            if sender.send(piece).await.is_err() || last {
+                return last;
+            }
+        }
+    };
+    let (result, drained) = tokio::select! {
+        biased;
+        drained = pump => (job.await, drained),
+        result = &mut job => (result, false),
+    };
+    if !drained {
+        tokio::spawn(linger(body));
+    }
+    result.map_err(Failure::panicked)?
+}
+
+async fn next_piece(body: &mut Body) -> Option<Result<Bytes, String>> {
+    loop {
+        let frame = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await?;
+        match frame.map(|frame| frame.into_data()) {
+            Ok(Ok(bytes)) if bytes.is_empty() => {}
+            Ok(Ok(bytes)) => return Some(Ok(bytes)),
+            Ok(Err(_trailers)) => {}
+            Err(error) => return Some(Err(error.to_string())),
+        }
+    }
+}
+
+async fn linger(mut body: Body) {
+    let rest = async { while let Some(Ok(_)) = next_piece(&mut body).await {} };
+    // Over time: the connection is then closed under the client, as it must be.
+    let _ = timeout(LINGER_MAX, rest).await;
+}
+
+struct BodyReader {
+    receiver: mpsc::Receiver<Piece>,
+    wanted: Option<oneshot::Sender<()>>,
+    handle: Handle,
+    current: Bytes,
+    ended: bool,
+    broken: Option<String>,
+}
+
+impl BodyReader {
+    fn next(&mut self) -> io::Result<()> {
+        if let Some(wanted) = self.wanted.take() {
+            // The other end is gone when the client is; the channel says so below.
+            let _ = wanted.send(());
+        }
+        let piece = match self.receiver.try_recv() {
+            Ok(piece) => Some(piece),
+            Err(_) => self
+                .handle
+                .block_on(async { timeout(STALL_MAX, self.receiver.recv()).await })
+                .unwrap_or_else(|_| {
+                    let seconds = STALL_MAX.as_secs();
+                    Some(Piece::Broken(format!("nothing came for {seconds} s")))
+                }),
+        };
+        match piece {
+            Some(Piece::Bytes(bytes)) => self.current = bytes,
+            Some(Piece::End) => self.ended = true,
+            Some(Piece::Broken(reason)) => self.broken = Some(reason),
+            None => self.broken = Some("the client went away".to_owned()),
+        }
+        self.check()
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match &self.broken {
+            None => Ok(()),
+            Some(reason) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, reason.clone())),
+        }
+    }
+}
+
+impl Read for BodyReader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.check()?;
+        while self.current.is_empty() && !self.ended {
+            self.next()?;
+        }
+        let len = out.len().min(self.current.len());
+        out[..len].copy_from_slice(&self.current.split_to(len));
+        Ok(len)
+    }
+}
