@@ -83,9 +83,8 @@ pub trait Store: Send + Sync {
 
 /// The right to write one open segment. Threads may share it.
 ///
-/// Once a [`sync`](Self::sync) or [`seal`](Self::seal) has failed with
-/// [`StoreError::Io`], what the segment holds is unknown and every further call
-/// fails: go on in another segment.
+/// Once a [`sync`](Self::sync) or [`seal`](Self::seal) has failed, what the
+/// segment holds is unknown and every further call fails: go on in another one.
 pub trait SegmentWriter: Send + Sync {
     /// Writes `parts` one behind the other from byte `offset` on. Calls for
     /// ranges that do not overlap may run at once.

@@ -18,7 +18,8 @@ pub struct MemoryStore {
 impl MemoryStore {
     /// An empty store without a limit but the machine's memory.
     pub fn new() -> Self {
-        Self::with_room(u64::MAX)
+        // More no allocation can have.
+        Self::with_room(isize::MAX as u64)
     }
 
     /// An empty store with room for so many bytes.
