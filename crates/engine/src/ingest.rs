@@ -1,0 +1,299 @@
+//! Ingest: from a stream of pieces to a map in cold segments, each byte written
+//! once, what is stored already written not at all.
+//!
+//! ```text
+//! pieces -> window (zeros dropped, blocks hashed) -> runs that are stored: named
+//!                                                 -> the rest: chunks, packed
+//!        -> extents -> map run -> root node -> sealed, synced -> Durable root
+//! ```
+//! Memory is bounded whatever the size: a window, a write buffer, the lists of the
+//! segments that a window is compared with, and the list of the open segment.
+//!
+//! # Architecture invariant
+//! Nobody learns a location before its segment is sealed and synced: the index
+//! learns a segment when it is sealed, and the root is returned after the last.
+
+mod cold;
+mod encode;
+mod index;
+mod lists;
+mod place;
+mod prints;
+mod share;
+mod window;
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use archipelago_format::node::{Node, RUNS_MAX, Run};
+use archipelago_model::{Location, SegmentId, VOLUME_BYTES_MAX};
+use thiserror::Error;
+
+use self::cold::ColdWriter;
+use self::encode::Compression;
+use self::index::SampleIndex;
+use self::lists::{LIST_BYTES_MAX, Lists};
+use self::place::Placing;
+use self::prints::Prints;
+use crate::error::{Durable, Error};
+use crate::map::{self, NodeSink, Nodes};
+use crate::segments::{SegmentInfo, Segments};
+
+/// A part of what is ingested. Offsets ascend, parts do not overlap.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Piece {
+    /// Bytes.
+    Data {
+        /// In bytes, a multiple of 4096.
+        offset: u64,
+        /// A multiple of 4096, but for the piece that ends the resource.
+        bytes: Vec<u8>,
+    },
+    /// Zeros.
+    Zero {
+        /// In bytes, a multiple of 512.
+        offset: u64,
+        /// A multiple of 512, but for the piece that ends the resource.
+        len: u64,
+    },
+}
+
+/// Why a piece was refused.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum PieceError {
+    /// It begins before the last one ended.
+    #[error("a piece begins at {offset}, where the one before ends at {end}; send them in order")]
+    Descending {
+        /// Of the piece.
+        offset: u64,
+        /// Of the one before.
+        end: u64,
+    },
+    /// It ends behind the end.
+    #[error("a piece of {len} bytes at {offset} reaches beyond the size of {size} bytes")]
+    Beyond {
+        /// Of the piece.
+        offset: u64,
+        /// Of the piece.
+        len: u64,
+        /// Of the resource.
+        size: u64,
+    },
+    /// It is not made of whole blocks (data) or sectors (zeros).
+    #[error("a piece of {len} bytes at {offset} is not made of whole units of {grain} bytes")]
+    Unaligned {
+        /// Of the piece.
+        offset: u64,
+        /// Of the piece.
+        len: u64,
+        /// What it must be a multiple of.
+        grain: u64,
+    },
+    /// The resource as a whole is too large.
+    #[error("{size} bytes are more than the {VOLUME_BYTES_MAX} that a volume, image or file has at most")]
+    TooLarge {
+        /// Of the resource.
+        size: u64,
+    },
+}
+
+/// Why an ingest was given up. Nothing names what it has written.
+#[derive(Debug, Error)]
+pub enum IngestError {
+    /// The store, the map or the catalog failed.
+    #[error(transparent)]
+    Engine(#[from] Error),
+    /// The source failed, or what it sent is not possible.
+    #[error(transparent)]
+    Source(Box<dyn StdError + Send + Sync>),
+}
+
+impl From<PieceError> for IngestError {
+    fn from(error: PieceError) -> Self {
+        Self::Source(Box::new(error))
+    }
+}
+
+/// What an ingest did, in bytes.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct IngestStats {
+    /// Of data pieces.
+    pub bytes_in: u64,
+    /// Of zeros, said or found among data.
+    pub zero_bytes: u64,
+    /// Of blocks that were stored already, here or in other resources.
+    pub duplicate_bytes: u64,
+    /// Of the segments written: chunks, map and footers.
+    pub stored_bytes: u64,
+}
+
+/// What an ingest gives: a map on stable storage, not yet bound to a name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ingested {
+    /// The map; a hole when everything is zero.
+    pub root: Durable<Location>,
+    /// Segments of others that the map newly names, ascending: check in the
+    /// transaction that binds the root that none of them is condemned.
+    pub named: Vec<SegmentId>,
+    /// The segments written. The next checkpoint reports them, too.
+    pub sealed: Vec<SegmentInfo>,
+    /// Figures.
+    pub stats: IngestStats,
+}
+
+/// What finds duplicates: shared by all ingests of an engine.
+pub(crate) struct Dedup {
+    key: [u8; 32],
+    index: SampleIndex,
+    lists: Lists,
+    refused: AtomicU64,
+    unreadable: AtomicU64,
+}
+
+/// How well duplicates can be found.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct DedupFigures {
+    /// Entries of the sampled index.
+    pub(crate) index_entries: u64,
+    /// Its memory in bytes.
+    pub(crate) index_bytes: u64,
+    /// Samples that it had no room for.
+    pub(crate) index_refused: u64,
+    /// Memory of cached lists, in bytes.
+    pub(crate) list_bytes: u64,
+    /// Footers whose samples or fingerprints could not be read.
+    pub(crate) unreadable: u64,
+}
+
+impl Dedup {
+    /// Knows nothing yet. `key`: of the dedup domain; fingerprints made with
+    /// another never match.
+    pub(crate) fn new(key: [u8; 32]) -> Self {
+        Self {
+            key,
+            index: SampleIndex::new(),
+            lists: Lists::new(LIST_BYTES_MAX),
+            refused: AtomicU64::new(0),
+            unreadable: AtomicU64::new(0),
+        }
+    }
+
+    /// Learns the samples of these sealed segments. One that cannot be read is
+    /// passed over: what it holds will be stored again. Ingests may run meanwhile.
+    pub(crate) fn rebuild(&self, segments: &Segments, ids: impl IntoIterator<Item = SegmentId>) {
+        for id in ids {
+            match segments.samples(id) {
+                Ok(samples) => self.learn_samples(id, &samples),
+                Err(error) => {
+                    self.unreadable.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(
+                        segment = %id,
+                        %error,
+                        "the samples of a segment cannot be read: its data will not be shared"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Learns a segment that was just sealed.
+    fn learn(&self, id: SegmentId, prints: Prints) {
+        self.learn_samples(id, prints.list());
+        self.lists.keep(id, Arc::new(prints));
+    }
+
+    fn learn_samples(&self, id: SegmentId, prints: &[archipelago_format::segment::Fingerprint]) {
+        let refused = self.index.learn(prints, id);
+        self.refused.fetch_add(refused, Ordering::Relaxed);
+    }
+
+    /// For metrics.
+    pub(crate) fn figures(&self) -> DedupFigures {
+        DedupFigures {
+            index_entries: self.index.len(),
+            index_bytes: self.index.bytes(),
+            index_refused: self.refused.load(Ordering::Relaxed),
+            list_bytes: self.lists.bytes(),
+            unreadable: self.unreadable.load(Ordering::Relaxed) + self.lists.unreadable(),
+        }
+    }
+}
+
+/// What an ingest works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    /// For segments, old and new.
+    pub(crate) segments: &'a Segments,
+    /// For the map that is changed.
+    pub(crate) nodes: &'a Nodes,
+    /// For duplicates.
+    pub(crate) dedup: &'a Dedup,
+    /// Stored bytes at which a cold segment is sealed.
+    pub(crate) segment_bytes: u64,
+}
+
+/// Gives the next piece; `None` at the end.
+pub(crate) type Source<'a> = dyn FnMut() -> Result<Option<Piece>, IngestError> + 'a;
+
+/// Stores what `source` gives and builds its map, of `size_bytes` bytes.
+///
+/// `base` is the root that the pieces change: what they do not mention stays. With
+/// the hole as base, what they do not mention is zero. Any number of ingests may
+/// run at once.
+pub(crate) fn ingest(
+    context: &Context<'_>,
+    base: Location,
+    size_bytes: u64,
+    source: &mut Source<'_>,
+) -> Result<Ingested, IngestError> {
+    if size_bytes > VOLUME_BYTES_MAX {
+        return Err(PieceError::TooLarge { size: size_bytes }.into());
+    }
+    let below = context.nodes.root(base)?;
+    let mut cold = ColdWriter::new(
+        context.segments,
+        context.dedup,
+        context.segment_bytes,
+        size_bytes,
+        Compression::default(),
+    );
+    let mut placing = Placing::new(context, &mut cold, size_bytes, !base.is_hole());
+    placing.gather(source)?;
+    let below_end = below.iter().map(|run| run.end).max().unwrap_or(0);
+    let placed = placing.finish(below_end)?;
+    let root = match placed.run {
+        None => base,
+        Some(run) => write_root(context, run, &below, &mut cold)?,
+    };
+    let sealed = cold.finish()?;
+    let mut stats = placed.stats;
+    stats.stored_bytes = sealed.iter().map(|info| info.stored_bytes).sum();
+    Ok(Ingested {
+        root: Durable::after_sync(root),
+        named: placed.named.into_iter().collect(),
+        sealed,
+        stats,
+    })
+}
+
+/// Puts `run` on top of the runs `below`. Those that are due are merged on the
+/// way, so that a chain of incremental receives does not pile them up.
+fn write_root(
+    context: &Context<'_>,
+    run: Run,
+    below: &[Run],
+    cold: &mut ColdWriter<'_>,
+) -> Result<Location, Error> {
+    let due = if below.len() < RUNS_MAX { map::due(below) } else { below.len() };
+    let (newer, older) = below.split_at(due);
+    let mut runs = vec![run];
+    if !newer.is_empty() {
+        runs.extend(map::merge(context.nodes, newer, older.is_empty(), cold)?);
+    }
+    runs.extend_from_slice(older);
+    cold.append_node(&Node::Root(runs).encode())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! Writes cold segments: chunks and map nodes, packed, then the footer.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use archipelago_format::node::NODE_BYTES_MAX;
+use archipelago_format::segment::{
+    Fingerprint, FooterParts, SegmentHeader, SegmentKind, Slot, encode_footer,
+};
+use archipelago_format::{crc32c, sectors_of};
+use archipelago_model::{BLOCK_BYTES, Location, SECTOR_BYTES, SegmentId};
+use archipelago_store::SegmentWriter;
+
+use super::Dedup;
+use super::encode::{Compression, Encoded, Encoder};
+use super::prints::{BLOCK_SECTORS, Prints};
+use crate::error::Error;
+use crate::map::NodeSink;
+use crate::segments::{SegmentInfo, Segments};
+
+/// Stored bytes that wait in memory to be written with one request: 1 MiB, where
+/// disks and networks are at their full rate.
+const BUFFER_BYTES: usize = 1 << 20;
+/// A segment has at most this many slots, so that its slot table stays below 1 MiB.
+const SLOTS_MAX: usize = 65_000;
+/// Sectors of raw space that a segment has at most: 4 GiB, half of what a
+/// position can say, so that no chunk ever comes near the end. Only data that
+/// compresses a hundredfold gets there.
+const RAW_SECTORS_MAX: u32 = 1 << 23;
+/// Room asked of the backend for the footer of a segment of ordinary data.
+const FOOTER_ROOM: u64 = 2 << 20;
+/// A segment is at most this long, whatever the configuration says: slots hold
+/// offsets of 32 bits.
+const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+/// A chunk has at most this many bytes.
+pub(crate) const CHUNK_BYTES: usize = 64 << 10;
+
+const _: () = assert!(NODE_BYTES_MAX < BUFFER_BYTES && CHUNK_BYTES < BUFFER_BYTES);
+const _: () = assert!(SEGMENT_BYTES_MAX + (BUFFER_BYTES as u64) < 1 << 32);
+
+/// Appends to one open cold segment after the other. A location that it gave is
+/// readable, and may be named, once [`Self::finish`] has returned.
+///
+/// Dropped before that, or after an error, the segment that was open is removed;
+/// those sealed before stay: they are sound, the index knows them, and the same
+/// import done again finds its data there.
+pub(crate) struct ColdWriter<'a> {
+    encoder: Encoder,
+    /// A node, filled up to whole sectors.
+    padded: Vec<u8>,
+    appender: Appender<'a>,
+}
+
+/// What is behind the encoder.
+struct Appender<'a> {
+    segments: &'a Segments,
+    dedup: &'a Dedup,
+    /// Stored bytes at which a segment is sealed.
+    segment_bytes: u64,
+    /// Bytes that may come yet; no more room is asked for.
+    expected: u64,
+    open: Option<Open>,
+    sealed: Vec<SegmentInfo>,
+}
+
+struct Open {
+    header: SegmentHeader,
+    writer: Arc<dyn SegmentWriter>,
+    buffer: Vec<u8>,
+    /// Bytes in the file, before those in the buffer.
+    written: u64,
+    slots: Vec<Slot>,
+    /// The position behind the last slot.
+    end: u32,
+    prints: Prints,
+}
+
+impl<'a> ColdWriter<'a> {
+    /// Opens nothing yet. `expected`: bytes that may come at most.
+    pub(crate) fn new(
+        segments: &'a Segments,
+        dedup: &'a Dedup,
+        segment_bytes: u64,
+        expected: u64,
+        compression: Compression,
+    ) -> Self {
+        let segment_bytes = segment_bytes.min(SEGMENT_BYTES_MAX);
+        let (open, sealed) = (None, Vec::new());
+        Self {
+            encoder: Encoder::new(compression),
+            padded: Vec::new(),
+            appender: Appender { segments, dedup, segment_bytes, expected, open, sealed },
+        }
+    }
+
+    /// Appends a chunk of whole blocks, one fingerprint each.
+    pub(crate) fn append_chunk(&mut self, raw: &[u8], hashes: &[u128]) -> Result<Location, Error> {
+        debug_assert_eq!(raw.len() as u64, hashes.len() as u64 * BLOCK_BYTES);
+        let location = self.appender.append(self.encoder.chunk(raw), raw.len())?;
+        self.appender.expected = self.appender.expected.saturating_sub(raw.len() as u64);
+        if let Some(open) = &mut self.appender.open {
+            let positions = (location.position()..).step_by(BLOCK_SECTORS as usize);
+            for (position, &hash) in positions.zip(hashes) {
+                open.prints.push(Fingerprint { hash, position });
+            }
+        }
+        Ok(location)
+    }
+
+    /// The segment that is open, and its blocks so far.
+    pub(crate) fn open_prints(&self) -> Option<(SegmentId, &Prints)> {
+        self.appender.open.as_ref().map(|open| (open.header.id, &open.prints))
+    }
+
+    /// Whether this writer made the segment.
+    pub(crate) fn made(&self, id: SegmentId) -> bool {
+        self.open_prints().is_some_and(|(open, _)| open == id)
+            || self.appender.sealed.binary_search_by_key(&id, |info| info.id).is_ok()
+    }
+
+    /// Seals what is open. All that was appended is durable then.
+    pub(crate) fn finish(mut self) -> Result<Vec<SegmentInfo>, Error> {
+        self.appender.seal()?;
+        Ok(std::mem::take(&mut self.appender.sealed))
+    }
+}
+
+impl NodeSink for ColdWriter<'_> {
+    fn append_node(&mut self, node: &[u8]) -> Result<Location, Error> {
+        self.padded.clear();
+        self.padded.extend_from_slice(node);
+        self.padded.resize((sectors_of(node.len() as u64) * SECTOR_BYTES) as usize, 0);
+        self.appender.append(self.encoder.node(&self.padded), self.padded.len())
+    }
+}
+
+impl Appender<'_> {
+    fn append(&mut self, encoded: Encoded<'_>, raw_bytes: usize) -> Result<Location, Error> {
+        let sectors = sectors_of(raw_bytes as u64) as u32;
+        if self.open.as_ref().is_some_and(|o| !o.takes(&encoded, sectors, self.segment_bytes)) {
+            self.seal()?;
+        }
+        let open = match &mut self.open {
+            Some(open) => open,
+            none => {
+                let capacity = self.expected.min(self.segment_bytes) + FOOTER_ROOM;
+                none.insert(Open::create(self.segments, capacity)?)
+            }
+        };
+        open.append(encoded, sectors)
+    }
+
+    fn seal(&mut self) -> Result<(), Error> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        open.flush()?;
+        let (footer, directory) = encode_footer(&FooterParts {
+            header: open.header,
+            body_bytes: open.written,
+            slots: &open.slots,
+            end: open.end,
+            records: &[],
+            fingerprints: open.prints.list(),
+        });
+        let stored_bytes = open.written + footer.len() as u64;
+        open.writer.write_at(open.written, &[IoSlice::new(&footer)])?;
+        open.writer.seal(stored_bytes)?;
+        let raw_bytes = u64::from(open.end) * SECTOR_BYTES;
+        let (id, kind, prints) = (open.header.id, open.header.kind, std::mem::take(&mut open.prints));
+        self.open = None;
+        self.segments.sealed(directory, stored_bytes);
+        self.dedup.learn(id, prints);
+        self.sealed.push(SegmentInfo { id, kind, stored_bytes, raw_bytes });
+        Ok(())
+    }
+}
+
+impl Drop for Appender<'_> {
+    fn drop(&mut self) {
+        let Some(Open { header: SegmentHeader { id, .. }, writer, .. }) = self.open.take() else {
+            return;
+        };
+        drop(writer);
+        if let Err(error) = self.segments.store().remove(id) {
+            tracing::warn!(segment = %id, %error, "an unfinished segment, which nothing names, stays");
+        }
+    }
+}
+
+impl Open {
+    fn create(segments: &Segments, capacity: u64) -> Result<Self, Error> {
+        let (header, writer) = segments.create(SegmentKind::Cold, capacity)?;
+        let mut buffer = Vec::with_capacity(BUFFER_BYTES);
+        buffer.extend_from_slice(&header.encode());
+        let (slots, prints) = (Vec::new(), Prints::default());
+        Ok(Self { header, writer, buffer, written: 0, slots, end: 0, prints })
+    }
+
+    fn takes(&self, encoded: &Encoded<'_>, sectors: u32, segment_bytes: u64) -> bool {
+        let stored = self.written + (self.buffer.len() + encoded.bytes.len()) as u64;
+        self.slots.len() < SLOTS_MAX
+            && stored <= segment_bytes
+            && self.end + sectors <= RAW_SECTORS_MAX
+    }
+
+    fn append(&mut self, encoded: Encoded<'_>, sectors: u32) -> Result<Location, Error> {
+        if self.buffer.len() + encoded.bytes.len() > BUFFER_BYTES {
+            self.flush()?;
+        }
+        self.slots.push(Slot {
+            position: self.end,
+            offset: (self.written + self.buffer.len() as u64) as u32,
+            stored: encoded.bytes.len() as u32,
+            codec: encoded.codec,
+            crc: crc32c(encoded.bytes),
+        });
+        self.buffer.extend_from_slice(encoded.bytes);
+        let location = Location::new(self.header.id, self.end).expect("raw space is limited");
+        self.end += sectors;
+        Ok(location)
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        if !self.buffer.is_empty() {
+            self.writer.write_at(self.written, &[IoSlice::new(&self.buffer)])?;
+            self.written += self.buffer.len() as u64;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
