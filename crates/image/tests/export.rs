@@ -148,6 +148,19 @@ fn nothing_is_under_the_final_name_before_the_end() {
 }
 
 #[test]
+fn a_file_that_appears_meanwhile_is_not_replaced() {
+    let folder = Folder::new();
+    let target = folder.join("a.raw");
+    let stream = stream_of(&[1; 5 << 20]);
+    let result = export(&mut &stream[..], &target, Format::Raw, false, &|_, _| {
+        std::fs::write(&target, b"precious").unwrap();
+    });
+    assert!(matches!(result, Err(ImageError::Exists(_))), "{result:?}");
+    assert_eq!(std::fs::read(&target).unwrap(), b"precious");
+    assert_eq!(folder.names(), ["a.raw"]);
+}
+
+#[test]
 fn a_difference_and_a_format_that_is_only_read_are_refused() {
     let folder = Folder::new();
     let header = Header { size: 4096, base: Some([1; 16]), identity: None };

@@ -50,7 +50,7 @@ fn a_table_that_does_not_cover_the_disk_is_damage() {
 
 #[test]
 fn a_table_beyond_the_end_is_damage() {
-    for at in [1u64 << 40, u64::MAX & !0xffff] {
+    for at in [1u64 << 40, !0xffff] {
         assert!(matches!(with(40, &at.to_be_bytes()), Err(ImageError::Damaged { .. })));
     }
     let mut bytes = empty();
