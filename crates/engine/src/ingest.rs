@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use archipelago_format::node::{Node, RUNS_MAX, Run};
+use archipelago_format::segment::Fingerprint;
 use archipelago_model::{Location, SegmentId, VOLUME_BYTES_MAX};
 use thiserror::Error;
 
@@ -143,12 +144,35 @@ pub struct Ingested {
 }
 
 /// What finds duplicates: shared by all ingests of an engine.
-pub(crate) struct Dedup {
+struct Dedup {
     key: [u8; 32],
     index: SampleIndex,
     lists: Lists,
     refused: AtomicU64,
     unreadable: AtomicU64,
+}
+
+impl Dedup {
+    fn new(key: [u8; 32]) -> Self {
+        Self {
+            key,
+            index: SampleIndex::new(),
+            lists: Lists::new(LIST_BYTES_MAX),
+            refused: AtomicU64::new(0),
+            unreadable: AtomicU64::new(0),
+        }
+    }
+
+    /// Learns a segment that was just sealed.
+    fn learn(&self, id: SegmentId, prints: Prints) {
+        self.learn_samples(id, prints.list());
+        self.lists.keep(id, Arc::new(prints));
+    }
+
+    fn learn_samples(&self, id: SegmentId, prints: &[Fingerprint]) {
+        let refused = self.index.learn(prints, id);
+        self.refused.fetch_add(refused, Ordering::Relaxed);
+    }
 }
 
 /// How well duplicates can be found.
@@ -166,75 +190,89 @@ pub(crate) struct DedupFigures {
     pub(crate) unreadable: u64,
 }
 
-impl Dedup {
-    /// Knows nothing yet. `key`: of the dedup domain; fingerprints made with
-    /// another never match.
-    pub(crate) fn new(key: [u8; 32]) -> Self {
+/// What all ingests of an engine share.
+pub(crate) struct Context {
+    segments: Arc<Segments>,
+    nodes: Arc<Nodes>,
+    dedup: Dedup,
+    segment_bytes: u64,
+    bytes_in: AtomicU64,
+    duplicate_bytes: AtomicU64,
+    stored_bytes: AtomicU64,
+}
+
+impl Context {
+    /// Knows no duplicates yet. `key` is that of the dedup domain: fingerprints made
+    /// with another never match. A cold segment is sealed at `segment_bytes`.
+    pub(crate) fn new(
+        segments: Arc<Segments>,
+        nodes: Arc<Nodes>,
+        key: [u8; 32],
+        segment_bytes: u64,
+    ) -> Self {
         Self {
-            key,
-            index: SampleIndex::new(),
-            lists: Lists::new(LIST_BYTES_MAX),
-            refused: AtomicU64::new(0),
-            unreadable: AtomicU64::new(0),
+            segments,
+            nodes,
+            dedup: Dedup::new(key),
+            segment_bytes,
+            bytes_in: AtomicU64::new(0),
+            duplicate_bytes: AtomicU64::new(0),
+            stored_bytes: AtomicU64::new(0),
         }
     }
 
-    /// Learns the samples of these sealed segments. One that cannot be read is
-    /// passed over: what it holds will be stored again. Ingests may run meanwhile.
-    pub(crate) fn rebuild(&self, segments: &Segments, ids: impl IntoIterator<Item = SegmentId>) {
-        for id in ids {
-            match segments.samples(id) {
-                Ok(samples) => self.learn_samples(id, &samples),
-                Err(error) => {
-                    self.unreadable.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(
-                        segment = %id,
-                        %error,
-                        "the samples of a segment cannot be read: its data will not be shared"
-                    );
-                }
+    /// Of all ingests that succeeded: bytes in, duplicate bytes, stored bytes.
+    pub(crate) fn figures(&self) -> (u64, u64, u64) {
+        let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        (get(&self.bytes_in), get(&self.duplicate_bytes), get(&self.stored_bytes))
+    }
+
+    /// How well duplicates can be found.
+    pub(crate) fn dedup_figures(&self) -> DedupFigures {
+        let Dedup { index, lists, refused, unreadable, .. } = &self.dedup;
+        DedupFigures {
+            index_entries: index.len(),
+            index_bytes: index.bytes(),
+            index_refused: refused.load(Ordering::Relaxed),
+            list_bytes: lists.bytes(),
+            unreadable: unreadable.load(Ordering::Relaxed) + lists.unreadable(),
+        }
+    }
+
+    fn count(&self, stats: &IngestStats) {
+        self.bytes_in.fetch_add(stats.bytes_in, Ordering::Relaxed);
+        self.duplicate_bytes.fetch_add(stats.duplicate_bytes, Ordering::Relaxed);
+        self.stored_bytes.fetch_add(stats.stored_bytes, Ordering::Relaxed);
+    }
+}
+
+/// Teaches the index the samples of these segments; how many could be read. One
+/// that cannot be is passed over: what it holds will be stored again. Ingests may
+/// run meanwhile.
+pub(crate) fn learn(context: &Context, ids: &[SegmentId]) -> u64 {
+    let mut learnt = 0;
+    for &id in ids {
+        match context.segments.samples(id) {
+            Ok(samples) => {
+                context.dedup.learn_samples(id, &samples);
+                learnt += 1;
+            }
+            Err(error) if Segments::is_missing(&error) => {}
+            Err(error) => {
+                context.dedup.unreadable.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(
+                    segment = %id,
+                    %error,
+                    "the samples of a segment cannot be read: its data will not be shared"
+                );
             }
         }
     }
-
-    /// Learns a segment that was just sealed.
-    fn learn(&self, id: SegmentId, prints: Prints) {
-        self.learn_samples(id, prints.list());
-        self.lists.keep(id, Arc::new(prints));
-    }
-
-    fn learn_samples(&self, id: SegmentId, prints: &[archipelago_format::segment::Fingerprint]) {
-        let refused = self.index.learn(prints, id);
-        self.refused.fetch_add(refused, Ordering::Relaxed);
-    }
-
-    /// For metrics.
-    pub(crate) fn figures(&self) -> DedupFigures {
-        DedupFigures {
-            index_entries: self.index.len(),
-            index_bytes: self.index.bytes(),
-            index_refused: self.refused.load(Ordering::Relaxed),
-            list_bytes: self.lists.bytes(),
-            unreadable: self.unreadable.load(Ordering::Relaxed) + self.lists.unreadable(),
-        }
-    }
-}
-
-/// What an ingest works with.
-#[derive(Clone, Copy)]
-pub(crate) struct Context<'a> {
-    /// For segments, old and new.
-    pub(crate) segments: &'a Segments,
-    /// For the map that is changed.
-    pub(crate) nodes: &'a Nodes,
-    /// For duplicates.
-    pub(crate) dedup: &'a Dedup,
-    /// Stored bytes at which a cold segment is sealed.
-    pub(crate) segment_bytes: u64,
+    learnt
 }
 
 /// Gives the next piece; `None` at the end.
-pub(crate) type Source<'a> = dyn FnMut() -> Result<Option<Piece>, IngestError> + 'a;
+type Source<'a> = dyn FnMut() -> Result<Option<Piece>, IngestError> + 'a;
 
 /// Stores what `source` gives and builds its map, of `size_bytes` bytes.
 ///
@@ -242,7 +280,7 @@ pub(crate) type Source<'a> = dyn FnMut() -> Result<Option<Piece>, IngestError> +
 /// the hole as base, what they do not mention is zero. Any number of ingests may
 /// run at once.
 pub(crate) fn ingest(
-    context: &Context<'_>,
+    context: &Context,
     base: Location,
     size_bytes: u64,
     source: &mut Source<'_>,
@@ -251,13 +289,7 @@ pub(crate) fn ingest(
         return Err(PieceError::TooLarge { size: size_bytes }.into());
     }
     let below = context.nodes.root(base)?;
-    let mut cold = ColdWriter::new(
-        context.segments,
-        context.dedup,
-        context.segment_bytes,
-        size_bytes,
-        Compression::default(),
-    );
+    let mut cold = ColdWriter::new(context, size_bytes, Compression::default());
     let mut placing = Placing::new(context, &mut cold, size_bytes, !base.is_hole());
     placing.gather(source)?;
     let below_end = below.iter().map(|run| run.end).max().unwrap_or(0);
@@ -269,6 +301,7 @@ pub(crate) fn ingest(
     let sealed = cold.finish()?;
     let mut stats = placed.stats;
     stats.stored_bytes = sealed.iter().map(|info| info.stored_bytes).sum();
+    context.count(&stats);
     Ok(Ingested {
         root: Durable::after_sync(root),
         named: placed.named.into_iter().collect(),
@@ -280,7 +313,7 @@ pub(crate) fn ingest(
 /// Puts `run` on top of the runs `below`. Those that are due are merged on the
 /// way, so that a chain of incremental receives does not pile them up.
 fn write_root(
-    context: &Context<'_>,
+    context: &Context,
     run: Run,
     below: &[Run],
     cold: &mut ColdWriter<'_>,
@@ -289,7 +322,7 @@ fn write_root(
     let (newer, older) = below.split_at(due);
     let mut runs = vec![run];
     if !newer.is_empty() {
-        runs.extend(map::merge(context.nodes, newer, older.is_empty(), cold)?);
+        runs.extend(map::merge(&context.nodes, newer, older.is_empty(), cold)?);
     }
     runs.extend_from_slice(older);
     cold.append_node(&Node::Root(runs).encode())

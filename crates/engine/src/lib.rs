@@ -1,1 +1,43 @@
-//! Maps from bytes: log, overlay, map runs, ingest with deduplication, verified reads, recovery.
+//! Maps from bytes: log, overlay, map runs, ingest with deduplication, verified
+//! reads, recovery.
+//!
+//! # How it hangs together
+//! A guest's write is appended to the log ([`log`]) and named in its volume's
+//! overlay ([`overlay`]); a checkpoint ([`checkpoint`]) turns overlays into runs
+//! of a persistent map ([`map`]). Bulk data goes by [`ingest`] into dense,
+//! deduplicated segments. Every read goes through [`segments`], which verifies.
+//!
+//! # Architecture invariants
+//! - The engine knows no names, tenants or protocols; volumes are numbers and maps
+//!   are locations of roots.
+//! - No thread is started here and no time is read but through `env`: callers
+//!   bring the background ([`Engine::checkpoint_due`]).
+//! - Only [`Durable`] values leave for the catalog to bind.
+
+mod account;
+mod checkpoint;
+mod config;
+mod engine;
+mod error;
+mod ingest;
+mod log;
+mod map;
+mod overlay;
+mod pressure;
+mod segments;
+#[cfg(test)]
+mod testing;
+mod view;
+mod volume;
+
+pub use account::{Account, Accounts};
+pub use archipelago_format::segment::SegmentKind;
+pub use checkpoint::{Checkpoint, Cut};
+pub use config::{Config, Counters};
+pub use engine::{Engine, Options, Recovery};
+pub use error::{Durable, Error};
+pub use ingest::{IngestError, IngestStats, Ingested, Piece, PieceError};
+pub use map::StatusRange;
+pub use segments::{SegmentIds, SegmentInfo};
+pub use view::View;
+pub use volume::{ChangedRange, Head, Volume, Write};

@@ -10,7 +10,8 @@
 //! Why this order: the fixed part has the segment id and the position, so that
 //! bytes of an older file or a misplaced write can never pass for a batch here;
 //! the header's checksum covers itself and, through the piece checksums, the
-//! payload. `synced` tells how far (in sectors of the file) the writer knew the
+//! payload, and is mixed (xor) with the segment's salt, which no guest knows.
+//! `synced` tells how far (in sectors of the file) the writer knew the
 //! segment to be durable: damage before that mark is damage, damage after the
 //! greatest mark is the torn end of the log.
 
@@ -153,6 +154,7 @@ impl Header {
     pub fn encode_into(
         out: &mut Vec<u8>,
         location: Location,
+        salt: u32,
         synced: u32,
         records: &[Record],
         crcs: &[u32],
@@ -177,7 +179,7 @@ impl Header {
             out.extend_from_slice(&crc.to_le_bytes());
         }
         out.resize(begin + sectors * SECTOR, 0);
-        let crc = crc32c(&out[begin..]);
+        let crc = crc32c(&out[begin..]) ^ salt;
         out[begin + CRC_AT..begin + FIXED_BYTES].copy_from_slice(&crc.to_le_bytes());
     }
 
@@ -206,7 +208,7 @@ impl Header {
     }
 
     /// Decodes and verifies a header of `segment`, given exactly its sectors.
-    pub fn decode(bytes: &[u8], segment: SegmentId) -> Result<Self, FormatError> {
+    pub fn decode(bytes: &[u8], segment: SegmentId, salt: u32) -> Result<Self, FormatError> {
         let sectors = Self::peek(bytes, segment)?;
         if bytes.len() != sectors * SECTOR {
             return Err(FormatError::Short {
@@ -225,7 +227,7 @@ impl Header {
         let crc = c.u32()?;
         let mut zeroed = bytes.to_vec();
         zeroed[CRC_AT..FIXED_BYTES].fill(0);
-        verify("batch", &zeroed, crc)?;
+        verify("batch", &zeroed, crc ^ salt)?;
         let location = Location::new(segment, position).ok_or(c.bad("position"))?;
         let records = (0..count).map(|_| Record::decode(&mut c)).collect::<Result<Vec<_>, _>>()?;
         let pieces: u64 = records.iter().map(Record::pieces).sum();

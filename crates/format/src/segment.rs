@@ -92,6 +92,9 @@ pub struct SegmentHeader {
     pub store: [u8; 16],
     /// When it was begun, in ms since 1970.
     pub created_ms: u64,
+    /// Random. Mixed into the checksum of every batch, so that no guest can write
+    /// a block that recovery would take for a batch.
+    pub salt: u32,
 }
 
 impl SegmentHeader {
@@ -104,6 +107,7 @@ impl SegmentHeader {
         out[16..24].copy_from_slice(&self.id.get().to_le_bytes());
         out[24..40].copy_from_slice(&self.store);
         out[40..48].copy_from_slice(&self.created_ms.to_le_bytes());
+        out[48..52].copy_from_slice(&self.salt.to_le_bytes());
         let crc = crc32c(&out[..HEADER_BYTES - 4]);
         out[HEADER_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
         out
@@ -126,7 +130,7 @@ impl SegmentHeader {
         let kind = SegmentKind::from_u8(c.u8()?).ok_or(c.bad("kind"))?;
         c.take(3)?;
         let id = SegmentId::new(c.u64()?).ok_or(c.bad("id"))?;
-        Ok(Self { id, kind, store: c.array()?, created_ms: c.u64()? })
+        Ok(Self { id, kind, store: c.array()?, created_ms: c.u64()?, salt: c.u32()? })
     }
 }
 
@@ -449,7 +453,7 @@ pub fn encode_footer(parts: &FooterParts<'_>) -> (Vec<u8>, Directory) {
         out.extend_from_slice(&SlotPage::encode(page, end, page_starts.len() as u32 - 1));
     }
     let slots = Section { offset: parts.body_bytes, len: out.len() as u64, crc: 0 };
-    let mut section = |out: &mut Vec<u8>, bytes: &[u8]| {
+    let section = |out: &mut Vec<u8>, bytes: &[u8]| {
         let offset = parts.body_bytes + out.len() as u64;
         out.extend_from_slice(bytes);
         Section { offset, len: bytes.len() as u64, crc: crc32c(bytes) }

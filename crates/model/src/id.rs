@@ -58,6 +58,8 @@ pub struct SegmentId(u64);
 impl SegmentId {
     /// Ids are 40 bits wide, so that an extent fits into 16 bytes.
     pub const BITS: u32 = 40;
+    /// The first id.
+    pub const MIN: SegmentId = SegmentId(1);
     /// The largest id: at 32 MiB each, 2^40 segments are 32 EiB.
     pub const MAX: SegmentId = SegmentId((1 << Self::BITS) - 1);
 

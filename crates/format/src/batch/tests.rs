@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+const SALT: u32 = 0x5a17;
+
 fn segment() -> SegmentId {
     SegmentId::new(0x1234).unwrap()
 }
@@ -25,13 +27,13 @@ fn records() -> Vec<Record> {
 fn encoded() -> Vec<u8> {
     let mut out = Vec::new();
     let at = Location::new(segment(), 55).unwrap();
-    Header::encode_into(&mut out, at, 17, &records(), &[1, 2, 3]);
+    Header::encode_into(&mut out, at, SALT, 17, &records(), &[1, 2, 3]);
     out
 }
 
 #[test]
 fn a_batch_comes_back_as_it_was_written() {
-    let header = Header::decode(&encoded(), segment()).unwrap();
+    let header = Header::decode(&encoded(), segment(), SALT).unwrap();
     assert_eq!(header.records, records());
     assert_eq!(header.crcs, [1, 2, 3]);
     assert_eq!((header.location.position(), header.synced), (55, 17));
@@ -54,7 +56,12 @@ fn the_layout_is_pinned() {
 #[test]
 fn a_batch_of_another_segment_is_refused() {
     let other = SegmentId::new(0x1235).unwrap();
-    assert!(Header::decode(&encoded(), other).is_err());
+    assert!(Header::decode(&encoded(), other, SALT).is_err());
+}
+
+#[test]
+fn a_batch_made_without_the_salt_is_refused() {
+    assert!(Header::decode(&encoded(), segment(), 0).is_err());
 }
 
 #[test]
@@ -63,7 +70,7 @@ fn every_flipped_bit_is_noticed() {
     for bit in 0..good.len() * 8 {
         let mut bad = good.clone();
         bad[bit / 8] ^= 1 << (bit % 8);
-        assert!(Header::decode(&bad, segment()).is_err(), "bit {bit}");
+        assert!(Header::decode(&bad, segment(), SALT).is_err(), "bit {bit}");
     }
 }
 
@@ -77,16 +84,16 @@ fn the_largest_batch_fits_the_header_limit() {
 proptest! {
     #[test]
     fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..1600)) {
-        let _ = Header::decode(&bytes, segment());
+        let _ = Header::decode(&bytes, segment(), SALT);
         let mut bytes = bytes;
         if bytes.len() >= 512 {
             bytes.truncate(512);
             bytes[..16].copy_from_slice(&encoded()[..16]);
             let mut zeroed = bytes.clone();
             zeroed[CRC_AT..FIXED_BYTES].fill(0);
-            let crc = crc32c(&zeroed);
+            let crc = crc32c(&zeroed) ^ SALT;
             bytes[CRC_AT..FIXED_BYTES].copy_from_slice(&crc.to_le_bytes());
-            let _ = Header::decode(&bytes, segment());
+            let _ = Header::decode(&bytes, segment(), SALT);
         }
     }
 }

@@ -10,6 +10,7 @@ fn header() -> SegmentHeader {
         kind: SegmentKind::Hot,
         store: [5; 16],
         created_ms: 1_700_000_000_000,
+        salt: 0xfeed,
     }
 }
 

@@ -1,0 +1,221 @@
+//! Checkpoints and cuts: from overlays to persisted maps.
+//!
+//! The order is the whole point:
+//! 1. *Cut*: all gates are held for a moment, so that no write is under way; each
+//!    overlay is set aside, and one location divides the log for all volumes.
+//! 2. *Persist*: each overlay set aside becomes a run, each stack a new root node.
+//! 3. *Sync* the log: the data and the nodes become durable together.
+//! 4. *Commit*: the catalog moves the heads in one transaction.
+//! 5. *Install*: readers change over; the overlays set aside are dropped.
+//!
+//! A crash before 4 leaves the old heads, and the log has every record since. A
+//! crash after 4 finds the new heads, which skip those records.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use archipelago_format::node::{Node, RUNS_MAX, Run};
+use archipelago_model::{Epoch, Location, SegmentId, VolumeId, VolumeSize};
+
+use crate::engine::{Engine, Shared};
+use crate::error::{Durable, Error};
+use crate::log::{Log, node_part};
+use crate::map::{self, Layer, NodeSink, RunBuilder};
+use crate::overlay::Overlay;
+use crate::segments::SegmentInfo;
+use crate::volume::Volume;
+
+/// Above so many runs even a snapshot merges: a bound for look-ups, far below
+/// what a root can hold.
+const RUNS_BEFORE_FORCED_MERGE: usize = 48;
+
+const _: () = assert!(RUNS_BEFORE_FORCED_MERGE * 2 < RUNS_MAX);
+
+/// A volume's new head.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cut {
+    /// Which.
+    pub volume: VolumeId,
+    /// The term of the lease that this was done under: move the head only if the
+    /// catalog still has it.
+    pub epoch: Epoch,
+    /// The root of everything before `lsn`.
+    pub root: Durable<Location>,
+    /// Records of the log from here on are not in the root.
+    pub lsn: Location,
+    /// The size.
+    pub size: VolumeSize,
+}
+
+/// What a checkpoint wants recorded, in one transaction.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Checkpoint {
+    /// In the order of the volumes' ids.
+    pub cuts: Vec<Cut>,
+    /// Once the cuts are recorded, recovery needs no segment before this.
+    pub log_floor: SegmentId,
+    /// Segments sealed since the last checkpoint.
+    pub sealed: Vec<SegmentInfo>,
+}
+
+/// Appends nodes to the log.
+pub(crate) struct LogSink<'a>(pub &'a Log);
+
+impl NodeSink for LogSink<'_> {
+    fn append_node(&mut self, node: &[u8]) -> Result<Location, Error> {
+        Ok(self.0.append(&[node_part(node)])?.first)
+    }
+}
+
+/// A new stack, not installed.
+struct Persisted {
+    runs: Arc<[Run]>,
+    root: Location,
+    /// Overlays that it has in it.
+    frozen: usize,
+}
+
+impl Engine {
+    /// Cuts all `volumes` at one instant, persists them and calls `commit` to
+    /// record the new heads; then installs them. With `merge`, runs that are due
+    /// are merged too, which may take long: for the background, not for snapshots.
+    ///
+    /// # Errors
+    /// Those of the log and of `commit`. Nothing is lost then: the overlays stay,
+    /// and go with the next checkpoint.
+    pub fn checkpoint<E: From<Error>>(
+        &self,
+        volumes: &[Arc<Volume>],
+        merge: bool,
+        commit: impl FnOnce(&Checkpoint) -> Result<(), E>,
+    ) -> Result<Checkpoint, E> {
+        let shared = self.shared();
+        let mut volumes: Vec<&Arc<Volume>> = volumes.iter().collect();
+        volumes.sort_by_key(|v| v.id());
+        volumes.dedup_by_key(|v| v.id());
+        let _serial: Vec<_> = volumes.iter().map(|v| v.checkpoint.lock()).collect();
+
+        let (lsn, sizes) = cut(shared, &volumes)?;
+        let persisted = volumes
+            .iter()
+            .map(|volume| persist(shared, volume, merge))
+            .collect::<Result<Vec<_>, Error>>()?;
+        shared.log.sync()?;
+
+        let cuts = volumes.iter().zip(&persisted).zip(sizes).map(|((volume, new), size)| Cut {
+            volume: volume.id(),
+            epoch: volume.epoch(),
+            root: Durable::after_sync(new.root),
+            lsn,
+            size,
+        });
+        let sealed = shared.segments.take_sealed();
+        let log_floor = log_floor(shared, &volumes, lsn);
+        let checkpoint = Checkpoint { cuts: cuts.collect(), log_floor, sealed };
+        if let Err(error) = commit(&checkpoint) {
+            shared.segments.return_sealed(checkpoint.sealed);
+            return Err(error);
+        }
+        for (volume, new) in volumes.iter().zip(persisted) {
+            install(shared, volume, new);
+        }
+        shared.checkpoints.fetch_add(1, Ordering::Relaxed);
+        Ok(checkpoint)
+    }
+}
+
+/// Sets the overlays aside. Writers wait only for those who were before them.
+fn cut(shared: &Shared, volumes: &[&Arc<Volume>]) -> Result<(Location, Vec<VolumeSize>), Error> {
+    let _gates: Vec<_> = volumes.iter().map(|v| v.gate.write()).collect();
+    let lsn = shared.log.position();
+    let mut sizes = Vec::with_capacity(volumes.len());
+    for volume in volumes {
+        volume.check_lease()?;
+        let size = volume.size();
+        sizes.push(
+            VolumeSize::from_bytes(size)
+                .map_err(|_| Error::OutOfRange { offset: 0, len: size, size })?,
+        );
+    }
+    for volume in volumes {
+        let mut state = volume.state.write();
+        if !state.overlay.is_empty() {
+            let overlay = std::mem::take(&mut state.overlay);
+            state.frozen.push_back(Arc::new(overlay));
+        }
+    }
+    Ok((lsn, sizes))
+}
+
+fn persist(shared: &Shared, volume: &Volume, merge: bool) -> Result<Persisted, Error> {
+    let (frozen, mut runs, root) = {
+        let state = volume.state.read();
+        let frozen: Vec<Arc<Overlay>> = state.frozen.iter().cloned().collect();
+        (frozen, state.runs.to_vec(), state.root)
+    };
+    let mut sink = LogSink(&shared.log);
+    let mut changed = false;
+    if let Some(run) = write_overlays(shared, &frozen, &mut sink)? {
+        runs.insert(0, run);
+        changed = true;
+    }
+    let mut due = if merge { map::due(&runs) } else { 0 };
+    if due == 0 && runs.len() > RUNS_BEFORE_FORCED_MERGE {
+        due = runs.len() - RUNS_BEFORE_FORCED_MERGE / 2;
+    }
+    if due > 0 {
+        let merged = map::merge(&shared.nodes, &runs[..due], due == runs.len(), &mut sink)?;
+        shared.runs_merged.fetch_add(due as u64, Ordering::Relaxed);
+        runs.splice(..due, merged);
+        changed = true;
+    }
+    let root = if !changed {
+        root
+    } else if runs.is_empty() {
+        Location::HOLE
+    } else {
+        sink.append_node(&Node::Root(runs.clone()).encode())?
+    };
+    Ok(Persisted { runs: runs.into(), root, frozen: frozen.len() })
+}
+
+/// One run of what the overlays (oldest first) say together.
+fn write_overlays(
+    shared: &Shared,
+    frozen: &[Arc<Overlay>],
+    sink: &mut LogSink<'_>,
+) -> Result<Option<Run>, Error> {
+    let everything = 0..archipelago_model::Extent::START_END;
+    let layers: Vec<Layer> =
+        frozen.iter().rev().map(|o| Layer::Extents(o.extents(&everything))).collect();
+    let mut builder = RunBuilder::new(sink);
+    map::visit_all(&shared.nodes, &layers, everything, false, |extent| builder.push(extent))?;
+    builder.finish()
+}
+
+fn install(shared: &Shared, volume: &Volume, new: Persisted) {
+    let mut state = volume.state.write();
+    let dropped: usize = state.frozen.drain(..new.frozen).map(|o| o.len()).sum();
+    state.runs = new.runs;
+    state.root = new.root;
+    if state.overlay.is_empty() && state.frozen.is_empty() {
+        state.oldest = None;
+    }
+    drop(state);
+    shared.pressure.changed(dropped, 0);
+}
+
+/// The first segment that recovery will need once `cut` is recorded at `lsn`.
+///
+/// The log is drained first: a write of another volume that has a place but is
+/// not in its overlay yet would be missed.
+fn log_floor(shared: &Shared, cut: &[&Arc<Volume>], lsn: Location) -> SegmentId {
+    let mut floor = shared.log.drain();
+    let is_cut = |id: VolumeId| cut.binary_search_by_key(&id, |v| v.id()).is_ok();
+    for volume in shared.volumes.read().values() {
+        let oldest = volume.state.read().oldest;
+        let needed = if is_cut(volume.id()) { oldest.map(|o| o.max(lsn)) } else { oldest };
+        floor = needed.map_or(floor, |needed| needed.min(floor));
+    }
+    floor.segment().unwrap_or(SegmentId::MAX)
+}

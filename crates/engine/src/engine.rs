@@ -1,0 +1,369 @@
+//! The engine as a whole: opening, volumes, views.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use archipelago_env::Env;
+use archipelago_format::batch::Kind;
+use archipelago_format::segment::SegmentKind;
+use archipelago_model::{Location, SectorRange, SegmentId, VolumeId};
+use archipelago_store::Store;
+use parking_lot::RwLock;
+
+use crate::config::{Config, Counters};
+use crate::error::Error;
+use crate::ingest::{self, IngestError, Ingested, Piece};
+use crate::log::{self, Log};
+use crate::map::{self, Layer, Nodes};
+use crate::overlay::Overlay;
+use crate::pressure::{Pressure, Work};
+use crate::segments::{SegmentIds, Segments};
+use crate::view::View;
+use crate::volume::{Head, State, Volume};
+
+/// What an engine is opened with.
+pub struct Options<'a> {
+    /// Clock and randomness.
+    pub env: Env,
+    /// Where segments are.
+    pub store: Arc<dyn Store>,
+    /// Limits.
+    pub config: Config,
+    /// The store that segments must belong to.
+    pub store_uuid: [u8; 16],
+    /// Keys the fingerprints of blocks.
+    pub dedup_key: [u8; 32],
+    /// Gives segment ids.
+    pub ids: Arc<dyn SegmentIds>,
+    /// As the last checkpoint gave it; `None` for a new store.
+    pub log_floor: Option<SegmentId>,
+    /// What the catalog knows of a volume; `None` when it is gone, so that its
+    /// records are passed over.
+    #[allow(clippy::type_complexity)]
+    pub heads: &'a dyn Fn(VolumeId) -> Option<Head>,
+}
+
+/// What opening found in the log.
+#[derive(Clone, Default, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// Records that no root had yet.
+    pub records: u64,
+    /// Segments of the log that were read.
+    pub segments: u64,
+    /// Volumes with such records: checkpoint them soon.
+    pub dirty: Vec<VolumeId>,
+}
+
+/// What everything in the engine shares.
+pub(crate) struct Shared {
+    pub env: Env,
+    pub config: Config,
+    pub segments: Arc<Segments>,
+    pub nodes: Arc<Nodes>,
+    pub log: Log,
+    pub pressure: Pressure,
+    pub work: Work,
+    pub volumes: RwLock<HashMap<VolumeId, Arc<Volume>>>,
+    pub ingest: ingest::Context,
+    pub checkpoints: AtomicU64,
+    pub runs_merged: AtomicU64,
+}
+
+/// The engine. All methods may be called from many threads at once.
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+impl Engine {
+    /// Opens a store: reads the log back and leaves every volume as its last
+    /// acknowledged flush, or later, left it.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when acknowledged records cannot be read: then nothing
+    /// was changed. [`Error::Store`] when the backend fails.
+    pub fn open(options: Options<'_>) -> Result<(Arc<Self>, Recovery), Error> {
+        let Options { env, store, config, store_uuid, dedup_key, ids, log_floor, heads } = options;
+        let segments = Arc::new(Segments::new(store, env.clone(), store_uuid, ids, &config));
+        let nodes = Arc::new(Nodes::new(Arc::clone(&segments), config.node_cache_bytes));
+        let floor = log_floor.unwrap_or(SegmentId::MIN);
+        let (recovered, recovery, last) = replay(&segments, &nodes, floor, heads)?;
+        let next = SegmentId::new(last.get() + 1).unwrap_or(SegmentId::MAX);
+        let log = Log::new(
+            Arc::clone(&segments),
+            config.hot_segment_bytes,
+            Location::start_of(next),
+        );
+        let shared = Arc::new(Shared {
+            ingest: ingest::Context::new(
+                Arc::clone(&segments),
+                Arc::clone(&nodes),
+                dedup_key,
+                config.cold_segment_bytes,
+            ),
+            pressure: Pressure::new(config.overlay_extents_max),
+            work: Work::default(),
+            env,
+            config,
+            segments,
+            nodes,
+            log,
+            volumes: RwLock::default(),
+            checkpoints: AtomicU64::new(0),
+            runs_merged: AtomicU64::new(0),
+        });
+        for (head, state) in recovered {
+            shared.pressure.changed(0, state.overlay.len());
+            let volume = Arc::new(Volume::new(Arc::clone(&shared), &head, state));
+            shared.volumes.write().insert(head.volume, volume);
+        }
+        Ok((Arc::new(Self { shared }), recovery))
+    }
+
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// A handle for writing under the lease that `head` tells. What recovery found
+    /// is in it; handles of older terms are fenced.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when a newer term is attached.
+    pub fn attach(&self, head: Head) -> Result<Arc<Volume>, Error> {
+        let mut volumes = self.shared.volumes.write();
+        let state = match volumes.get(&head.volume) {
+            Some(same) if same.epoch() == head.epoch => return Ok(Arc::clone(same)),
+            Some(newer) if newer.epoch() > head.epoch => {
+                return Err(Error::Fenced { volume: head.volume, epoch: head.epoch });
+            }
+            Some(older) => {
+                let _serial = older.checkpoint.lock();
+                older.fence();
+                let mut state = older.state.write();
+                let (runs, root) = (Arc::clone(&state.runs), state.root);
+                let empty = State::of(Arc::clone(&runs), root);
+                std::mem::replace(&mut *state, empty)
+            }
+            None => State::of(self.shared.nodes.root(head.root)?, head.root),
+        };
+        let volume = Arc::new(Volume::new(Arc::clone(&self.shared), &head, state));
+        volumes.insert(head.volume, Arc::clone(&volume));
+        Ok(volume)
+    }
+
+    /// Forgets a volume that was deleted or rolled back, with what its overlay
+    /// has. Its handles are fenced.
+    pub fn detach(&self, id: VolumeId) {
+        let Some(volume) = self.shared.volumes.write().remove(&id) else {
+            return;
+        };
+        volume.fence();
+        let _serial = volume.checkpoint.lock();
+        let mut state = volume.state.write();
+        let extents =
+            state.overlay.len() + state.frozen.iter().map(|o| o.len()).sum::<usize>();
+        *state = State::of(Arc::clone(&state.runs), state.root);
+        self.shared.pressure.changed(extents, 0);
+    }
+
+    /// A fixed map.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when `root` is not a root.
+    pub fn view(&self, root: Location, size_bytes: u64) -> Result<Arc<View>, Error> {
+        View::open(Arc::clone(&self.shared), root, size_bytes).map(Arc::new)
+    }
+
+    /// Every later record has this location or a greater one.
+    pub fn log_position(&self) -> Location {
+        self.shared.log.drain()
+    }
+
+    /// Waits until some volume wants a checkpoint, and does the log's own upkeep
+    /// meanwhile. Empty after `timeout`, or when the engine is closed.
+    pub fn checkpoint_due(&self, timeout: Duration) -> Vec<Arc<Volume>> {
+        let shared = &self.shared;
+        if !shared.log.wants_maintenance() && self.due().is_empty() && shared.work.wait(timeout) {
+            return Vec::new();
+        }
+        if let Err(error) = shared.log.maintain() {
+            tracing::debug!(%error, "the log's upkeep waits");
+        }
+        self.due()
+    }
+
+    fn due(&self) -> Vec<Arc<Volume>> {
+        let shared = &self.shared;
+        let high = shared.pressure.is_high();
+        let segments = shared.config.log_bytes_checkpoint / shared.config.hot_segment_bytes.max(1);
+        let floor = shared.log.position().raw() >> Location::POSITION_BITS;
+        let pinned = |oldest: Location| {
+            (oldest.raw() >> Location::POSITION_BITS) + segments <= floor
+        };
+        shared
+            .volumes
+            .read()
+            .values()
+            .filter(|volume| {
+                let state = volume.state.read();
+                let extents = state.overlay.len();
+                extents >= shared.config.overlay_extents_checkpoint
+                    || (high && extents > 0)
+                    || state.oldest.is_some_and(pinned)
+            })
+            .cloned()
+            .collect()
+    }
+
+    /// Volumes whose persisted map lacks something.
+    pub fn dirty_volumes(&self) -> Vec<Arc<Volume>> {
+        let volumes = self.shared.volumes.read();
+        volumes.values().filter(|volume| volume.overlay_extents() > 0).cloned().collect()
+    }
+
+    /// Builds a map from pieces, storing only what is not stored yet.
+    ///
+    /// # Errors
+    /// Those of the source and of the store; then nothing was bound, and what was
+    /// written is unnamed.
+    pub fn ingest(
+        &self,
+        base: Location,
+        size_bytes: u64,
+        source: &mut dyn FnMut() -> Result<Option<Piece>, IngestError>,
+    ) -> Result<Ingested, IngestError> {
+        ingest::ingest(&self.shared.ingest, base, size_bytes, source)
+    }
+
+    /// Teaches the dedup index sealed cold segments; call it in the background
+    /// after opening. What it cannot read costs space only. Gives how many it read.
+    pub fn learn(&self, sealed_cold: &[SegmentId]) -> u64 {
+        ingest::learn(&self.shared.ingest, sealed_cold)
+    }
+
+    /// Calls `found` with the sectors where two roots differ, and whether they read
+    /// as zeros in `to`.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Store`].
+    pub fn diff(
+        &self,
+        from: Location,
+        to: Location,
+        range: SectorRange,
+        found: &mut dyn FnMut(SectorRange, bool) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let nodes = &self.shared.nodes;
+        let layers = |root| -> Result<Vec<Layer>, Error> {
+            Ok(nodes.root(root)?.iter().copied().map(Layer::Run).collect())
+        };
+        map::diff(nodes, &layers(from)?, &layers(to)?, range, &mut |change| {
+            found(change.range, change.zero)
+        })
+    }
+
+    /// What was done since opening, and what is held.
+    pub fn counters(&self) -> Counters {
+        let shared = &self.shared;
+        let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        let log = &shared.log.figures;
+        let (chunk_hits, chunk_misses, chunk_cache_bytes, damaged_reads) =
+            shared.segments.figures();
+        let (ingest_bytes, ingest_duplicate_bytes, ingest_stored_bytes) = shared.ingest.figures();
+        let dedup = shared.ingest.dedup_figures();
+        Counters {
+            log_data_bytes: get(&log.data_bytes),
+            log_node_bytes: get(&log.node_bytes),
+            log_bytes: get(&log.bytes),
+            log_batches: get(&log.batches),
+            flushes: get(&log.flushes),
+            syncs: get(&log.syncs),
+            log_segments: get(&log.segments),
+            overlay_extents: shared.pressure.extents() as u64,
+            checkpoints: get(&shared.checkpoints),
+            runs_merged: get(&shared.runs_merged),
+            ingest_bytes,
+            ingest_duplicate_bytes,
+            ingest_stored_bytes,
+            dedup_index_entries: dedup.index_entries,
+            dedup_index_bytes: dedup.index_bytes,
+            dedup_index_refused: dedup.index_refused,
+            dedup_list_bytes: dedup.list_bytes,
+            dedup_unreadable: dedup.unreadable,
+            chunk_hits,
+            chunk_misses,
+            chunk_cache_bytes,
+            node_cache_bytes: shared.nodes.cached_bytes(),
+            damaged_reads,
+        }
+    }
+
+    /// Syncs and seals the log; later writes fail. Checkpoint first, so that the
+    /// next start has nothing to replay.
+    ///
+    /// # Errors
+    /// Those of the log. Everything flushed is durable all the same.
+    pub fn close(&self) -> Result<(), Error> {
+        self.shared.work.stop();
+        self.shared.log.close()
+    }
+}
+
+impl State {
+    /// A volume as its root says, with nothing above.
+    pub(crate) fn of(runs: Arc<[archipelago_format::node::Run]>, root: Location) -> Self {
+        Self { overlay: Overlay::default(), frozen: Default::default(), runs, root, oldest: None }
+    }
+}
+
+type Recovered = Vec<(Head, State)>;
+
+/// Reads the log from `floor` on into overlays. Gives the last segment there is.
+fn replay(
+    segments: &Arc<Segments>,
+    nodes: &Nodes,
+    floor: SegmentId,
+    heads: &dyn Fn(VolumeId) -> Option<Head>,
+) -> Result<(Recovered, Recovery, SegmentId), Error> {
+    let ids = segments.store().list_from(floor)?;
+    let mut volumes: HashMap<VolumeId, Option<(Head, State)>> = HashMap::new();
+    let mut recovery = Recovery::default();
+    for &id in &ids {
+        let Some(replayed) = log::recover(segments, id)? else {
+            continue;
+        };
+        recovery.segments += u64::from(replayed.kind == SegmentKind::Hot);
+        for (location, record) in replayed.records {
+            if matches!(record.kind, Kind::Node(_)) {
+                continue;
+            }
+            let entry = match volumes.entry(record.volume) {
+                std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+                std::collections::hash_map::Entry::Vacant(new) => {
+                    let head = heads(record.volume);
+                    new.insert(match head {
+                        Some(head) => Some((head, State::of(nodes.root(head.root)?, head.root))),
+                        None => None,
+                    })
+                }
+            };
+            let Some((head, state)) = entry else {
+                continue;
+            };
+            if location < head.lsn || record.epoch > head.epoch {
+                continue;
+            }
+            let range = record.start..record.start + record.len;
+            state.overlay.insert(range, location, record.kind == Kind::Zero);
+            state.oldest.get_or_insert(location);
+            recovery.records += 1;
+        }
+    }
+    let recovered: Recovered =
+        volumes.into_values().flatten().filter(|(_, state)| !state.overlay.is_empty()).collect();
+    recovery.dirty = recovered.iter().map(|(head, _)| head.volume).collect();
+    recovery.dirty.sort();
+    Ok((recovered, recovery, ids.last().copied().unwrap_or(floor)))
+}

@@ -1,0 +1,280 @@
+//! Reading the log back after a stop of any kind.
+//!
+//! | what is found of a segment | what it means | what is done |
+//! |---|---|---|
+//! | footer | sealed | its records count |
+//! | no valid header | created, never synced | removed: nothing in it was acknowledged as durable |
+//! | cold, no footer | an ingest that did not end | removed: nothing names it |
+//! | hot, no footer | open when the program stopped | scanned, synced, sealed |
+//!
+//! A scan follows the chain of batches. Each batch says how far the file was
+//! known to be durable when it was written. The chain may end for two reasons:
+//! at the torn end of the log, which only holds what no flush ever covered; or
+//! at damage, when a batch further on proves that the place was durable. The
+//! second is an error: going on would silently drop acknowledged writes.
+
+use std::io::IoSlice;
+
+use archipelago_format::FormatError;
+use archipelago_format::batch::{Header, Kind, PIECE_SECTORS, Record};
+use archipelago_format::crc32c;
+use archipelago_format::segment::{
+    FooterParts, HEADER_BYTES, SegmentHeader, SegmentKind, Slot, decode_footer_records,
+    encode_footer, encode_footer_record,
+};
+use archipelago_model::{Location, SECTOR_BYTES, SegmentId};
+
+use super::slots_of;
+use crate::error::Error;
+use crate::segments::{OpenSlots, Segments};
+
+/// Bytes read at once while scanning.
+const WINDOW_BYTES: usize = 1 << 20;
+
+/// What one segment gave.
+pub(crate) struct Replayed {
+    pub records: Vec<(Location, Record)>,
+    pub kind: SegmentKind,
+}
+
+/// Reads the records of segment `id`; seals it when it was left open. `None`
+/// when nothing of it counts.
+pub(crate) fn recover(segments: &Segments, id: SegmentId) -> Result<Option<Replayed>, Error> {
+    match segments.directory(id) {
+        Ok(directory) => {
+            let kind = directory.header.kind;
+            let section = segments.section(id, directory.records)?;
+            let records = decode_footer_records(&section)
+                .map_err(|e| Error::damaged_segment(id, &e))?
+                .into_iter()
+                .filter_map(|(position, record)| Some((Location::new(id, position)?, record)))
+                .collect();
+            Ok(Some(Replayed { records, kind }))
+        }
+        Err(Error::Damaged { .. }) => recover_unsealed(segments, id),
+        Err(error) => Err(error),
+    }
+}
+
+fn recover_unsealed(segments: &Segments, id: SegmentId) -> Result<Option<Replayed>, Error> {
+    let mut window = Window::new(segments, id)?;
+    let header = match window.take(0, HEADER_BYTES)?.map(SegmentHeader::decode) {
+        Some(Ok(header)) => header,
+        Some(Err(error @ FormatError::Version { .. })) => {
+            return Err(Error::damaged_segment(id, &error));
+        }
+        _ if window.holds_a_batch_of(id)? => {
+            let what = FormatError::Magic { what: "segment header" };
+            return Err(Error::damaged_segment(id, &what));
+        }
+        _ => {
+            segments.store().remove(id)?;
+            return Ok(None);
+        }
+    };
+    if header.id != id || header.store != *segments.store_uuid() {
+        let what = FormatError::Field { what: "segment header", field: "id or store" };
+        return Err(Error::damaged_segment(id, &what));
+    }
+    if header.kind == SegmentKind::Cold {
+        segments.store().remove(id)?;
+        return Ok(None);
+    }
+    let scan = scan(&mut window, header)?;
+    seal(segments, &scan)?;
+    Ok(Some(Replayed { records: scan.records, kind: SegmentKind::Hot }))
+}
+
+/// An open segment as its scan found it.
+struct Scan {
+    header: SegmentHeader,
+    records: Vec<(Location, Record)>,
+    slots: Vec<Slot>,
+    position: u32,
+    file_end: u64,
+}
+
+fn scan(window: &mut Window<'_>, header: SegmentHeader) -> Result<Scan, Error> {
+    let mut batches = Vec::new();
+    let mut at = HEADER_BYTES as u64;
+    let mut position = 0;
+    let mut synced = 0;
+    while let Some(batch) = window.batch(at, &header)? {
+        // Positions may skip (a batch that could not be written), never go back.
+        if u64::from(batch.location.position()) < position {
+            break;
+        }
+        let next = at + (batch.sectors + batch.payload_sectors()) * SECTOR_BYTES;
+        position = u64::from(batch.location.position()) + batch.positions();
+        synced = synced.max(u64::from(batch.synced) * SECTOR_BYTES);
+        batches.push((at, batch));
+        at = next;
+    }
+    if window.durable_beyond(at, &header)? {
+        return Err(Error::Damaged {
+            segment: header.id,
+            what: format!("the batch at byte {at} is damaged, and later ones prove it was durable"),
+        });
+    }
+    let mut scan =
+        Scan { header, records: Vec::new(), slots: Vec::new(), position: 0, file_end: HEADER_BYTES as u64 };
+    for (at, batch) in batches {
+        let payload_at = at + batch.sectors * SECTOR_BYTES;
+        let end = payload_at + batch.payload_sectors() * SECTOR_BYTES;
+        if end > synced && !window.payload_is_whole(payload_at, &batch)? {
+            break;
+        }
+        scan.position = batch.location.position();
+        scan.slots.extend(slots_of(&batch.records, &batch.crcs, scan.position, payload_at as u32));
+        for record in &batch.records {
+            if let Some(location) = Location::new(header.id, scan.position) {
+                scan.records.push((location, *record));
+            }
+            scan.position += record.positions() as u32;
+        }
+        scan.file_end = end;
+    }
+    Ok(scan)
+}
+
+/// Makes durable what the scan found (it may only be in the system's cache after
+/// a kill) and gives the segment its footer. On a full or read-only disk the
+/// segment stays open; its slots are known all the same.
+fn seal(segments: &Segments, scan: &Scan) -> Result<(), Error> {
+    let id = scan.header.id;
+    if scan.position == 0 {
+        return Ok(segments.store().remove(id)?);
+    }
+    let mut records = Vec::new();
+    for (location, record) in &scan.records {
+        encode_footer_record(&mut records, location.position(), record);
+    }
+    let (footer, directory) = encode_footer(&FooterParts {
+        header: scan.header,
+        body_bytes: scan.file_end,
+        slots: &scan.slots,
+        end: scan.position,
+        records: &records,
+        fingerprints: &[],
+    });
+    let open = OpenSlots::default();
+    open.extend(scan.slots.iter().copied());
+    segments.opened(id, open.into());
+    let writer = segments.store().reopen(id)?;
+    writer.sync()?;
+    let len = scan.file_end + footer.len() as u64;
+    let sealed = writer
+        .write_at(scan.file_end, &[IoSlice::new(&footer)])
+        .and_then(|()| writer.seal(len));
+    match sealed.map_err(Error::from) {
+        Ok(()) => segments.sealed(directory, len),
+        Err(error @ (Error::NoSpace(_) | Error::Store(_))) => {
+            tracing::warn!(segment = %id, %error, "a recovered segment stays open");
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// A segment read front to back through a window.
+struct Window<'a> {
+    segments: &'a Segments,
+    id: SegmentId,
+    len: u64,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Window<'a> {
+    fn new(segments: &'a Segments, id: SegmentId) -> Result<Self, Error> {
+        let len = segments.store().len(id)?;
+        Ok(Self { segments, id, len, start: 0, bytes: Vec::new() })
+    }
+
+    /// `n` bytes at `at`, or `None` where the file ends before.
+    fn take(&mut self, at: u64, n: usize) -> Result<Option<&[u8]>, Error> {
+        if at.checked_add(n as u64).is_none_or(|end| end > self.len) {
+            return Ok(None);
+        }
+        let inside = at >= self.start && at + n as u64 <= self.start + self.bytes.len() as u64;
+        if !inside {
+            let want = WINDOW_BYTES.max(n).min((self.len - at) as usize);
+            self.bytes.resize(want, 0);
+            let got = self.segments.store().read_at(self.id, at, &mut self.bytes)?;
+            self.bytes.truncate(got);
+            self.start = at;
+        }
+        let from = (at - self.start) as usize;
+        Ok(self.bytes.get(from..from + n))
+    }
+
+    /// The batch at byte `at`, if a valid one is there and its payload is in the file.
+    fn batch(&mut self, at: u64, header: &SegmentHeader) -> Result<Option<Header>, Error> {
+        let Some(sector) = self.take(at, SECTOR_BYTES as usize)? else {
+            return Ok(None);
+        };
+        let Ok(sectors) = Header::peek(sector, header.id) else {
+            return Ok(None);
+        };
+        let bytes = sectors * SECTOR_BYTES as usize;
+        let Some(whole) = self.take(at, bytes)? else {
+            return Ok(None);
+        };
+        let Ok(batch) = Header::decode(whole, header.id, header.salt) else {
+            return Ok(None);
+        };
+        let end = at + (batch.sectors + batch.payload_sectors()) * SECTOR_BYTES;
+        Ok((end <= self.len).then_some(batch))
+    }
+
+    /// Whether some batch behind `at` says that `at` was durable.
+    fn durable_beyond(&mut self, at: u64, header: &SegmentHeader) -> Result<bool, Error> {
+        let mut probe = at + SECTOR_BYTES;
+        while probe < self.len {
+            if let Some(batch) = self.batch(probe, header)?
+                && u64::from(batch.synced) * SECTOR_BYTES > at
+            {
+                return Ok(true);
+            }
+            probe += SECTOR_BYTES;
+        }
+        Ok(false)
+    }
+
+    /// Whether the file, whose header is unreadable, ever held a batch. Without
+    /// the salt its checksum cannot be tested; that it looks like one is enough to
+    /// keep the file.
+    fn holds_a_batch_of(&mut self, id: SegmentId) -> Result<bool, Error> {
+        let sector = self.take(HEADER_BYTES as u64, SECTOR_BYTES as usize)?;
+        Ok(sector.is_some_and(|sector| Header::peek(sector, id).is_ok()))
+    }
+
+    fn payload_is_whole(&mut self, at: u64, batch: &Header) -> Result<bool, Error> {
+        let mut crcs = batch.crcs.iter();
+        let mut at = at;
+        for record in &batch.records {
+            let mut left = match record.kind {
+                Kind::Zero => 0,
+                Kind::Data => record.len * SECTOR_BYTES,
+                Kind::Node(_) => record.len,
+            };
+            let piece_bytes = match record.kind {
+                Kind::Data => PIECE_SECTORS * SECTOR_BYTES,
+                Kind::Zero | Kind::Node(_) => u64::MAX,
+            };
+            while left > 0 {
+                let n = left.min(piece_bytes);
+                let Some(piece) = self.take(at, n as usize)? else {
+                    return Ok(false);
+                };
+                if crcs.next() != Some(&crc32c(piece)) {
+                    return Ok(false);
+                }
+                at += n;
+                left -= n;
+            }
+            at = at.next_multiple_of(SECTOR_BYTES);
+        }
+        Ok(true)
+    }
+}

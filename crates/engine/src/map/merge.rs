@@ -1,0 +1,47 @@
+//! Merging runs, so that a stack stays short whatever is written.
+//!
+//! Runs are of tiers by their size, each four times the last. When four runs of
+//! one tier or lower are on top, they become one. So an extent is rewritten a few
+//! times a tier, whatever the size of the map: a small change never rewrites a
+//! large base, and clones of one image go on sharing it.
+
+use archipelago_format::node::Run;
+
+use super::builder::{NodeSink, RunBuilder};
+use super::{Layer, Nodes, visit_all};
+use crate::error::Error;
+
+/// So many runs are let stand in a tier: fewer merges, and a look-up asks only as
+/// many more.
+const RUNS_PER_TIER: usize = 4;
+
+fn tier(run: &Run) -> u32 {
+    run.extents.max(1).ilog(4)
+}
+
+/// How many of the newest runs are due to be merged into one: 0, or at least 4.
+pub(crate) fn due(runs: &[Run]) -> usize {
+    let top = runs.iter().map(tier).max().unwrap_or(0);
+    (0..=top)
+        .map(|t| runs.iter().take_while(|run| tier(run) <= t).count())
+        .find(|&count| count >= RUNS_PER_TIER)
+        .unwrap_or(0)
+}
+
+/// Writes one run that says what `runs` (newest first) say together. When
+/// `bottom`, nothing lies below them and holes need not be said.
+pub(crate) fn merge<S: NodeSink>(
+    nodes: &Nodes,
+    runs: &[Run],
+    bottom: bool,
+    sink: &mut S,
+) -> Result<Option<Run>, Error> {
+    let layers: Vec<Layer> = runs.iter().copied().map(Layer::Run).collect();
+    let first = runs.iter().map(|r| r.first).min().unwrap_or(0);
+    let end = runs.iter().map(|r| r.end).max().unwrap_or(0);
+    let mut builder = RunBuilder::new(sink);
+    visit_all(nodes, &layers, first..end, false, |extent| {
+        if bottom && extent.is_hole() { Ok(()) } else { builder.push(extent) }
+    })?;
+    builder.finish()
+}

@@ -1,0 +1,323 @@
+//! Segments: ids, directories, slots, and every read of the store.
+//!
+//! # Architecture invariant
+//! No byte leaves this module that was not verified against its slot's checksum
+//! (unpacked chunks in the cache were, when they were unpacked). Segments never
+//! change once a location in them is known, so nothing here is ever invalidated.
+
+mod read;
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use archipelago_env::Env;
+use archipelago_format::segment::{
+    Directory, Fingerprint, Section, SegmentHeader, SegmentKind, Slot, SlotPage, TRAILER_BYTES,
+    Trailer,
+};
+use archipelago_format::{FormatError, crc32c};
+use archipelago_model::{Location, SegmentId};
+use archipelago_store::{SegmentWriter, Store, StoreError};
+use parking_lot::{Mutex, RwLock};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::config::Config;
+use crate::error::Error;
+
+/// Ids are taken from the catalog so many at a time: one transaction for 8 GiB
+/// of log, and few are lost when the program ends.
+const IDS_PER_RESERVATION: u64 = 256;
+/// The end of a sealed segment that is read first: holds the trailer and, for
+/// nearly every segment, the directory.
+const TAIL_BYTES: u64 = 4096;
+
+/// Gives ids that nobody was ever given.
+pub trait SegmentIds: Send + Sync {
+    /// `count` new ids, recorded durably before they are returned.
+    ///
+    /// # Errors
+    /// Whatever kept the catalog from recording them.
+    fn reserve(
+        &self,
+        count: u64,
+    ) -> Result<Range<u64>, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// A segment that was sealed, for the catalog's table of segments.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SegmentInfo {
+    /// Its id.
+    pub id: SegmentId,
+    /// What wrote it.
+    pub kind: SegmentKind,
+    /// Bytes in the backend, footer included.
+    pub stored_bytes: u64,
+    /// Raw bytes that its slots hold.
+    pub raw_bytes: u64,
+}
+
+/// The slots of a hot segment that is still open.
+#[derive(Default)]
+pub(crate) struct OpenSlots {
+    slots: RwLock<Vec<Slot>>,
+}
+
+impl OpenSlots {
+    /// Adds slots, which lie behind all others. Their bytes may not be written
+    /// yet: nobody knows their locations.
+    pub(crate) fn extend(&self, more: impl IntoIterator<Item = Slot>) {
+        self.slots.write().extend(more);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.read().len()
+    }
+
+    /// Takes slots back whose bytes could not be written.
+    pub(crate) fn truncate(&self, len: usize) {
+        self.slots.write().truncate(len);
+    }
+
+    pub(crate) fn to_vec(&self) -> Vec<Slot> {
+        self.slots.read().clone()
+    }
+}
+
+#[derive(Clone)]
+struct PageWeight;
+
+impl Weighter<(SegmentId, u32), Arc<SlotPage>> for PageWeight {
+    fn weight(&self, _: &(SegmentId, u32), page: &Arc<SlotPage>) -> u64 {
+        (page.slots.len() * size_of::<Slot>() + 64) as u64
+    }
+}
+
+#[derive(Clone)]
+struct DirectoryWeight;
+
+impl Weighter<SegmentId, Arc<Directory>> for DirectoryWeight {
+    fn weight(&self, _: &SegmentId, directory: &Arc<Directory>) -> u64 {
+        (directory.page_starts.len() * 4 + size_of::<Directory>() + 64) as u64
+    }
+}
+
+#[derive(Clone)]
+struct ChunkWeight;
+
+impl Weighter<Location, Arc<[u8]>> for ChunkWeight {
+    fn weight(&self, _: &Location, chunk: &Arc<[u8]>) -> u64 {
+        (chunk.len() + 64) as u64
+    }
+}
+
+/// All segments of the store.
+pub(crate) struct Segments {
+    store: Arc<dyn Store>,
+    env: Env,
+    store_uuid: [u8; 16],
+    ids: Arc<dyn SegmentIds>,
+    reserved: Mutex<Range<u64>>,
+    open: RwLock<HashMap<SegmentId, Arc<OpenSlots>>>,
+    directories: Cache<SegmentId, Arc<Directory>, DirectoryWeight>,
+    pages: Cache<(SegmentId, u32), Arc<SlotPage>, PageWeight>,
+    chunks: Cache<Location, Arc<[u8]>, ChunkWeight>,
+    sealed: Mutex<Vec<SegmentInfo>>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+    damaged: AtomicU64,
+}
+
+impl Segments {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        env: Env,
+        store_uuid: [u8; 16],
+        ids: Arc<dyn SegmentIds>,
+        config: &Config,
+    ) -> Self {
+        let items = |bytes: u64, each: u64| (bytes / each).max(16) as usize;
+        let (chunk, slot) = (config.chunk_cache_bytes, config.slot_cache_bytes);
+        Self {
+            store,
+            env,
+            store_uuid,
+            ids,
+            reserved: Mutex::new(0..0),
+            open: RwLock::default(),
+            directories: Cache::with_weighter(items(slot / 4, 512), slot / 4, DirectoryWeight),
+            pages: Cache::with_weighter(items(slot, 4096), slot / 4 * 3, PageWeight),
+            chunks: Cache::with_weighter(items(chunk, 65536), chunk, ChunkWeight),
+            sealed: Mutex::default(),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            damaged: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    pub(crate) const fn store_uuid(&self) -> &[u8; 16] {
+        &self.store_uuid
+    }
+
+    /// (hits, misses, bytes cached, damaged reads).
+    pub(crate) fn figures(&self) -> (u64, u64, u64, u64) {
+        let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        (get(&self.hits), get(&self.misses), self.chunks.weight(), get(&self.damaged))
+    }
+
+    /// A fresh id, durable in the catalog.
+    pub(crate) fn allocate(&self) -> Result<SegmentId, Error> {
+        let mut reserved = self.reserved.lock();
+        if reserved.is_empty() {
+            *reserved = self.ids.reserve(IDS_PER_RESERVATION).map_err(Error::Ids)?;
+        }
+        let raw = reserved.next().ok_or_else(|| Error::Ids("none were given".into()))?;
+        SegmentId::new(raw).ok_or_else(|| Error::Ids("the ids are used up".into()))
+    }
+
+    /// A new segment, with nothing in it: the writer begins with the header.
+    pub(crate) fn create(
+        &self,
+        kind: SegmentKind,
+        capacity: u64,
+    ) -> Result<(SegmentHeader, Arc<dyn SegmentWriter>), Error> {
+        let id = self.allocate()?;
+        let writer = self.store.create(id, capacity)?;
+        let created_ms = self.env.clock().unix_ms();
+        let mut salt = [0; 4];
+        self.env.random().fill(&mut salt);
+        let salt = u32::from_le_bytes(salt);
+        Ok((SegmentHeader { id, kind, store: self.store_uuid, created_ms, salt }, writer))
+    }
+
+    /// From now on the slots of `id` are found in `slots`.
+    pub(crate) fn opened(&self, id: SegmentId, slots: Arc<OpenSlots>) {
+        self.open.write().insert(id, slots);
+    }
+
+    /// From now on the slots of this segment are found by its directory.
+    pub(crate) fn sealed(&self, directory: Directory, file_bytes: u64) {
+        let info = SegmentInfo {
+            id: directory.header.id,
+            kind: directory.header.kind,
+            stored_bytes: file_bytes,
+            raw_bytes: u64::from(directory.end) * archipelago_model::SECTOR_BYTES,
+        };
+        let id = info.id;
+        self.directories.insert(id, Arc::new(directory));
+        self.open.write().remove(&id);
+        self.sealed.lock().push(info);
+    }
+
+    /// Takes the list of segments sealed since the last call.
+    pub(crate) fn take_sealed(&self) -> Vec<SegmentInfo> {
+        std::mem::take(&mut *self.sealed.lock())
+    }
+
+    /// Puts back what could not be recorded.
+    pub(crate) fn return_sealed(&self, infos: Vec<SegmentInfo>) {
+        self.sealed.lock().extend(infos);
+    }
+
+    /// The directory of a sealed segment.
+    pub(crate) fn directory(&self, id: SegmentId) -> Result<Arc<Directory>, Error> {
+        if let Some(directory) = self.directories.get(&id) {
+            return Ok(directory);
+        }
+        let directory = Arc::new(self.load_directory(id)?);
+        self.directories.insert(id, Arc::clone(&directory));
+        Ok(directory)
+    }
+
+    fn load_directory(&self, id: SegmentId) -> Result<Directory, Error> {
+        let bad = |e: FormatError| self.damaged_segment(id, &e);
+        let len = self.store.len(id)?;
+        let tail_at = len.saturating_sub(TAIL_BYTES);
+        let mut tail = vec![0; (len - tail_at) as usize];
+        self.read_exact(id, tail_at, &mut tail)?;
+        let short = FormatError::Short { what: "segment", needed: TRAILER_BYTES as u64, got: len };
+        let at = tail.len().checked_sub(TRAILER_BYTES).ok_or_else(|| bad(short))?;
+        let trailer = Trailer::decode(&tail[at..]).map_err(bad)?;
+        let end = trailer.directory_offset.saturating_add(u64::from(trailer.directory_len));
+        if end + TRAILER_BYTES as u64 != len {
+            return Err(bad(FormatError::Field { what: "segment trailer", field: "directory" }));
+        }
+        let bytes = if trailer.directory_offset >= tail_at {
+            tail[(trailer.directory_offset - tail_at) as usize..at].to_vec()
+        } else {
+            let mut bytes = vec![0; trailer.directory_len as usize];
+            self.read_exact(id, trailer.directory_offset, &mut bytes)?;
+            bytes
+        };
+        let (got, expected) = (crc32c(&bytes), trailer.directory_crc);
+        if got != expected {
+            return Err(bad(FormatError::Checksum { what: "segment directory", got, expected }));
+        }
+        let directory = Directory::decode(&bytes).map_err(bad)?;
+        if directory.header.id != id || directory.header.store != self.store_uuid {
+            return Err(bad(FormatError::Field { what: "segment directory", field: "id" }));
+        }
+        Ok(directory)
+    }
+
+    /// A verified part of a footer.
+    pub(crate) fn section(&self, id: SegmentId, section: Section) -> Result<Vec<u8>, Error> {
+        let len = self.store.len(id)?;
+        if section.offset.checked_add(section.len).is_none_or(|end| end > len) {
+            let e = FormatError::Field { what: "segment directory", field: "section" };
+            return Err(self.damaged_segment(id, &e));
+        }
+        let mut bytes = vec![0; section.len as usize];
+        self.read_exact(id, section.offset, &mut bytes)?;
+        let (got, expected) = (crc32c(&bytes), section.crc);
+        if got != expected {
+            let e = FormatError::Checksum { what: "segment footer", got, expected };
+            return Err(self.damaged_segment(id, &e));
+        }
+        Ok(bytes)
+    }
+
+    /// All fingerprints of a sealed cold segment.
+    pub(crate) fn fingerprints(&self, id: SegmentId) -> Result<Vec<Fingerprint>, Error> {
+        let section = self.directory(id)?.fingerprints;
+        Fingerprint::decode_all(&self.section(id, section)?)
+            .map_err(|e| self.damaged_segment(id, &e))
+    }
+
+    /// Those of its fingerprints that the sampled index keeps.
+    pub(crate) fn samples(&self, id: SegmentId) -> Result<Vec<Fingerprint>, Error> {
+        let section = self.directory(id)?.samples;
+        Fingerprint::decode_all(&self.section(id, section)?)
+            .map_err(|e| self.damaged_segment(id, &e))
+    }
+
+    fn read_exact(&self, id: SegmentId, offset: u64, out: &mut [u8]) -> Result<(), Error> {
+        let got = self.store.read_at(id, offset, out)?;
+        if got == out.len() {
+            return Ok(());
+        }
+        let e = FormatError::Short { what: "segment", needed: out.len() as u64, got: got as u64 };
+        Err(self.damaged_segment(id, &e))
+    }
+
+    fn damaged_segment(&self, id: SegmentId, error: &FormatError) -> Error {
+        self.damaged.fetch_add(1, Ordering::Relaxed);
+        Error::damaged_segment(id, error)
+    }
+
+    fn damaged(&self, at: Location, what: impl ToString) -> Error {
+        self.damaged.fetch_add(1, Ordering::Relaxed);
+        Error::damaged(at, what)
+    }
+
+    /// Whether a missing segment is the reason.
+    pub(crate) fn is_missing(error: &Error) -> bool {
+        matches!(error, Error::Store(StoreError::NotFound { .. }))
+    }
+}
