@@ -1,1 +1,159 @@
-//! Deterministic simulation: a disk that loses what was not synced, and a reference model.
+//! A world in which power fails on purpose: clock, chance, threads and disk, all
+//! from one seed.
+//!
+//! [`env`] gives an [`Env`] to run the product in and a [`SimHandle`] to play
+//! fate with. The same seed and the same calls give the same run, provided that
+//! one thread makes all calls.
+//!
+//! # The disk
+//! A write goes to the page cache, where everybody reads it at once. Power loss
+//! ([`SimHandle::crash`], or [`Effect::PowerOff`] at a chosen operation) keeps
+//! only what must be kept, and of the rest whatever the dice say:
+//!
+//! * **Bytes.** What was written since the last `sync_data` of the file is, file
+//!   by file, either lost as a whole, kept as a whole, kept up to some write, or
+//!   kept and lost sector by sector (512 bytes), each write on its own; so an
+//!   older write may win over a newer one. A sector is never torn in itself.
+//! * **Length.** Growing is separate from the bytes: the grown part may read as
+//!   zeros, or be missing. So is cutting: it may not have happened.
+//!   What was allocated reads as zeros, and may be missing likewise.
+//! * **Names.** Creating, removing and renaming are kept or lost one by one,
+//!   until `sync_dir` of the directory; a rename is atomic, and certain only once
+//!   both directories are synced. A file whose name was synced but whose bytes
+//!   were not has any of the lengths above, zero included. What lies in a
+//!   directory whose own name is lost is lost with it.
+//! * **A sync that fails** (injected) makes some sectors durable and forgets the
+//!   others, as Linux does: they can still be read, no later sync makes them
+//!   durable, and the next crash takes them.
+//! * **A write that fails** (injected) has written some first part of itself.
+//! * **Room.** Every byte below a file's length counts, holes too, in whole
+//!   blocks of 4 KiB; and it counts until it is certain that no crash brings the
+//!   bytes back. Where the room is exceeded, `StorageFull`.
+//! * **Rot.** [`SimHandle::flip`] changes bytes at rest, silently.
+//!
+//! What the disk never does: lose synced bytes, tear a sector, write to another
+//! file or place, or reorder across a sync that succeeded.
+//!
+//! After power loss, everything that the old [`Env`] and its files do fails, also
+//! what destructors do; the next boot has an [`Env`] of its own.
+//!
+//! # The rest
+//! See [`clock::SimClock`], [`random::SimRandom`] and [`threads::SimThreads`]:
+//! time passes by sleeping only, and background threads run when they are joined
+//! or when told to.
+
+pub mod clock;
+pub mod disk;
+pub mod random;
+pub mod threads;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use archipelago_env::Env;
+
+pub use clock::SimClock;
+pub use disk::{DiskOp, Effect, Failure, Fault};
+pub use random::{Dice, SimRandom};
+pub use threads::SimThreads;
+
+use disk::Platters;
+
+/// The room of a simulated disk unless told otherwise: 1 TiB, so that it does
+/// not matter.
+pub const ROOM_DEFAULT: u64 = 1 << 40;
+
+/// A new world.
+///
+/// Clock, random bytes and the disk's dice draw from streams of their own, so
+/// that one more random identity does not change what a crash keeps.
+pub fn env(seed: u64) -> (Env, SimHandle) {
+    let mut dice = Dice::new(seed);
+    let handle = SimHandle {
+        clock: Arc::new(SimClock::new(dice.below(1 << 32))),
+        random: Arc::new(SimRandom::new(dice.next())),
+        threads: Arc::new(SimThreads::new()),
+        platters: Arc::new(Platters::new(dice.next(), ROOM_DEFAULT)),
+    };
+    (handle.current(), handle)
+}
+
+/// The other side of a simulated world. Clones play with the same world.
+#[derive(Clone)]
+pub struct SimHandle {
+    clock: Arc<SimClock>,
+    random: Arc<SimRandom>,
+    threads: Arc<SimThreads>,
+    platters: Arc<Platters>,
+}
+
+impl SimHandle {
+    /// Power fails, if it has not already, and comes back: the world after it.
+    /// The old one does nothing any more.
+    /// Threads that have not run are dropped; faults not yet due are forgotten.
+    pub fn crash(&self) -> Env {
+        self.platters.crash();
+        self.threads.forget();
+        self.current()
+    }
+
+    /// The world of the present boot, once more.
+    pub fn current(&self) -> Env {
+        Env::new(
+            Arc::clone(&self.clock) as Arc<_>,
+            Arc::clone(&self.random) as Arc<_>,
+            Arc::new(self.platters.boot()),
+            Arc::clone(&self.threads) as Arc<_>,
+        )
+    }
+
+    /// Plans a failure of the disk.
+    pub fn inject(&self, fault: Fault) {
+        self.platters.inject(fault);
+    }
+
+    /// Forgets all planned failures.
+    pub fn heal(&self) {
+        self.platters.heal();
+    }
+
+    /// Whether a planned failure has switched the power off.
+    pub fn is_off(&self) -> bool {
+        self.platters.is_off()
+    }
+
+    /// Operations so far that change the disk ([`DiskOp::changes`]): a test that
+    /// runs once undisturbed knows from it where it can crash.
+    pub fn changes(&self) -> u64 {
+        self.platters.changes()
+    }
+
+    /// Sets the room of the disk in bytes; what is used stays.
+    pub fn set_room(&self, bytes: u64) {
+        self.platters.set_room(bytes);
+    }
+
+    /// Flips the bits of `mask` in one byte of a file, also of what is durable.
+    ///
+    /// # Errors
+    /// `NotFound` for a file or a byte that is not there.
+    pub fn flip(&self, path: &Path, offset: u64, mask: u8) -> io::Result<()> {
+        self.platters.flip(path, offset, mask)
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+
+    /// Runs the threads that wait, one after the other, each to its end; returns
+    /// how many. One that ends only when told so must have been told.
+    pub fn run_threads(&self) -> usize {
+        self.threads.run()
+    }
+}
+
+#[cfg(test)]
+mod tests;
