@@ -1,3 +1,90 @@
-//! Automation for developers.
+//! Automation for developers: what CI runs, what keeps the tree in shape.
 
-fn main() {}
+mod crash;
+mod layers;
+mod packages;
+mod suite;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+/// Automation for developers.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything a submission must pass; installs the Debian packages that it needs when root.
+    Test,
+    /// Checks the shape of the tree: sizes, names, words, links, documents.
+    Tidy {
+        /// Writes the present hash of crates/format/src into docs/FORMAT.md, after the document
+        /// was brought up to date by hand.
+        #[arg(long)]
+        bless_format: bool,
+    },
+    /// Checks that dependencies between crates point downward only.
+    Layers,
+    /// Installs the Debian packages and the guest kernel that the conformance tests use.
+    Packages,
+    /// Kills the daemon with -9 at random moments under a verifying writer, again and again.
+    CrashCampaign {
+        /// How many kills.
+        #[arg(long, default_value_t = 100)]
+        rounds: u32,
+        /// Where the random choices start; a failed round prints its own.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Uses the release build of the daemon.
+        #[arg(long)]
+        release: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Test => suite::run(&root()),
+        Command::Tidy { bless_format: true } => tidy::bless_format(&root()),
+        Command::Tidy { bless_format: false } => tidy::run(&root()),
+        Command::Layers => layers::run(&root()),
+        Command::Packages => packages::ensure(),
+        Command::CrashCampaign { rounds, seed, release } => {
+            crash::run(&root(), rounds, seed, release)
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the workspace, from where cargo built this.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("the crate is at crates/xtask of the workspace")
+        .to_owned()
+}
+
+/// Runs a program in `folder`, its output on ours, and fails when it fails.
+fn call(folder: &Path, program: &str, arguments: &[&str]) -> Result<()> {
+    let status = std::process::Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .status()
+        .with_context(|| format!("cannot start {program}"))?;
+    anyhow::ensure!(status.success(), "`{program} {}`: {status}", arguments.join(" "));
+    Ok(())
+}

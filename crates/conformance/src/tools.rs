@@ -1,0 +1,79 @@
+//! The programs of others that the tests run, and the Debian packages which
+//! bring them: one list, for the tests' errors and for `cargo xtask packages`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A program and what to install for it.
+pub struct Tool {
+    /// As it is called.
+    pub program: &'static str,
+    /// The Debian package that brings it.
+    pub package: &'static str,
+}
+
+/// The package with the emulator; on a machine whose `qemu-utils` is from backports it must come
+/// from there too.
+pub const EMULATOR_PACKAGE: &str = "qemu-system-x86";
+
+/// The package with libnbd's Python module, for the system's own Python.
+pub const PYTHON_NBD: &str = "python3-libnbd";
+
+/// The Python that Debian's modules belong to, whatever comes first in PATH.
+pub const PYTHON: &str = "/usr/bin/python3";
+
+/// Every program that a test or a preparation runs.
+pub const TOOLS: &[Tool] = &[
+    Tool { program: "busybox", package: "busybox-static" },
+    Tool { program: "e2fsck", package: "e2fsprogs" },
+    Tool { program: "fio", package: "fio" },
+    Tool { program: "fstrim", package: "util-linux" },
+    Tool { program: "fusermount3", package: "fuse3" },
+    Tool { program: "losetup", package: "mount" },
+    Tool { program: "mkfs.ext4", package: "e2fsprogs" },
+    Tool { program: "mkfs.xfs", package: "xfsprogs" },
+    Tool { program: "mount", package: "mount" },
+    Tool { program: "nbdcopy", package: "libnbd-bin" },
+    Tool { program: "nbdfuse", package: "libnbd-bin" },
+    Tool { program: "nbdinfo", package: "libnbd-bin" },
+    Tool { program: "nbdkit", package: "nbdkit" },
+    Tool { program: "qemu-img", package: "qemu-utils" },
+    Tool { program: "qemu-io", package: "qemu-utils" },
+    Tool { program: "qemu-nbd", package: "qemu-utils" },
+    Tool { program: "qemu-system-x86_64", package: EMULATOR_PACKAGE },
+    Tool { program: "umount", package: "mount" },
+    Tool { program: "xfs_repair", package: "xfsprogs" },
+    Tool { program: "xz", package: "xz-utils" },
+    Tool { program: "zstd", package: "zstd" },
+];
+
+/// Where administrators' programs are, which the PATH of a user may lack.
+const MORE_FOLDERS: &[&str] = &["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+
+/// Where a program is, if anywhere.
+pub fn find(program: &str) -> Option<PathBuf> {
+    if program.contains('/') {
+        return Some(PathBuf::from(program)).filter(|path| path.is_file());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(MORE_FOLDERS.iter().map(PathBuf::from));
+    folders.map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+/// The package that brings a program.
+pub fn package(program: &str) -> Option<&'static str> {
+    if Path::new(program) == Path::new(PYTHON) {
+        return Some("python3");
+    }
+    TOOLS.iter().find(|tool| tool.program == program).map(|tool| tool.package)
+}
+
+/// Whether libnbd's Python module can be imported.
+pub fn python_has_nbd() -> bool {
+    let mut command = Command::new(PYTHON);
+    command.args(["-c", "import nbd"]).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests;
