@@ -89,6 +89,9 @@ fn work(env: &Env, told: &mut Told) -> Result<(), StoreError> {
     told.removing = true;
     store.remove(id(4094))?;
     told.removed = true;
+    // So that power also fails when the removal is certain.
+    told.created.push((id(4098), false));
+    store.create(id(4098), 0)?;
     Ok(())
 }
 
