@@ -11,7 +11,7 @@ use archipelago_format::{crc32c, sectors_of};
 use archipelago_model::{BLOCK_BYTES, Location, SECTOR_BYTES, SegmentId};
 use archipelago_store::SegmentWriter;
 
-use super::Dedup;
+use super::Context;
 use super::encode::{Compression, Encoded, Encoder};
 use super::prints::{BLOCK_SECTORS, Prints};
 use crate::error::Error;
@@ -53,8 +53,7 @@ pub(crate) struct ColdWriter<'a> {
 
 /// What is behind the encoder.
 struct Appender<'a> {
-    segments: &'a Segments,
-    dedup: &'a Dedup,
+    context: &'a Context,
     /// Stored bytes at which a segment is sealed.
     segment_bytes: u64,
     /// Bytes that may come yet; no more room is asked for.
@@ -77,19 +76,13 @@ struct Open {
 
 impl<'a> ColdWriter<'a> {
     /// Opens nothing yet. `expected`: bytes that may come at most.
-    pub(crate) fn new(
-        segments: &'a Segments,
-        dedup: &'a Dedup,
-        segment_bytes: u64,
-        expected: u64,
-        compression: Compression,
-    ) -> Self {
-        let segment_bytes = segment_bytes.min(SEGMENT_BYTES_MAX);
+    pub(crate) fn new(context: &'a Context, expected: u64, compression: Compression) -> Self {
+        let segment_bytes = context.segment_bytes.min(SEGMENT_BYTES_MAX);
         let (open, sealed) = (None, Vec::new());
         Self {
             encoder: Encoder::new(compression),
             padded: Vec::new(),
-            appender: Appender { segments, dedup, segment_bytes, expected, open, sealed },
+            appender: Appender { context, segment_bytes, expected, open, sealed },
         }
     }
 
@@ -144,7 +137,7 @@ impl Appender<'_> {
             Some(open) => open,
             none => {
                 let capacity = self.expected.min(self.segment_bytes) + FOOTER_ROOM;
-                none.insert(Open::create(self.segments, capacity)?)
+                none.insert(Open::create(&self.context.segments, capacity)?)
             }
         };
         open.append(encoded, sectors)
@@ -167,8 +160,8 @@ impl Appender<'_> {
         let raw_bytes = u64::from(open.end) * SECTOR_BYTES;
         let (id, kind, prints) = (open.header.id, open.header.kind, std::mem::take(&mut open.prints));
         self.open = None;
-        self.segments.sealed(directory, stored_bytes);
-        self.dedup.learn(id, prints);
+        self.context.segments.sealed(directory, stored_bytes);
+        self.context.dedup.learn(id, prints);
         self.sealed.push(SegmentInfo { id, kind, stored_bytes, raw_bytes });
         Ok(())
     }
@@ -180,7 +173,7 @@ impl Drop for Appender<'_> {
             return;
         };
         drop(writer);
-        if let Err(error) = self.segments.store().remove(id) {
+        if let Err(error) = self.context.segments.store().remove(id) {
             tracing::warn!(segment = %id, %error, "an unfinished segment, which nothing names, stays");
         }
     }

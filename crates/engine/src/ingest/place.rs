@@ -35,7 +35,7 @@ pub(crate) struct Placed {
 
 /// An ingest under way.
 pub(crate) struct Placing<'c, 'w> {
-    context: &'c Context<'w>,
+    context: &'w Context,
     window: Window,
     order: Order,
     candidates: Candidates,
@@ -51,7 +51,7 @@ pub(crate) struct Placing<'c, 'w> {
 impl<'c, 'w> Placing<'c, 'w> {
     /// Begins. `say_zeros`: there is a map below.
     pub(crate) fn new(
-        context: &'c Context<'w>,
+        context: &'w Context,
         cold: &'c mut ColdWriter<'w>,
         size_bytes: u64,
         say_zeros: bool,

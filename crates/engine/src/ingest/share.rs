@@ -83,7 +83,7 @@ impl Candidates {
     /// `from` at most; none when it is too short to be worth an extent.
     ///
     /// A run that goes on at `behind`, where the last one ended, may be of any
-    /// length: it adds no extent.
+    /// length: it adds no extent that writing it would not.
     pub(crate) fn find(
         &mut self,
         hashes: &[u128],
