@@ -78,7 +78,7 @@ impl Memory {
     }
 
     pub fn with_snapshot(mut self, name: &str) -> Self {
-        self.snapshots.push(name.parse().unwrap());
+        self.snapshots.push(name.parse().expect("tests name snapshots well"));
         self
     }
 
@@ -145,7 +145,13 @@ impl Memory {
         }
     }
 
-    fn runs(&self, offset: u64, len: u64, max: usize, of: impl Fn(usize) -> bool) -> Vec<(u64, bool)> {
+    fn runs(
+        &self,
+        offset: u64,
+        len: u64,
+        max: usize,
+        of: impl Fn(usize) -> bool,
+    ) -> Vec<(u64, bool)> {
         pieces(offset, len as usize)
             .take(max)
             .map(|(index, _, range)| (range.len() as u64, of(index)))
@@ -154,10 +160,7 @@ impl Memory {
 }
 
 /// The parts of a range by page: page, offset in it, range of the whole.
-fn pieces(
-    offset: u64,
-    len: usize,
-) -> impl Iterator<Item = (usize, usize, std::ops::Range<usize>)> {
+fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (usize, usize, std::ops::Range<usize>)> {
     let mut done = 0;
     std::iter::from_fn(move || {
         if done == len {
@@ -245,7 +248,8 @@ impl Exports for MemoryExports {
         match self.0.get(name) {
             Some(export) => Ok(Arc::clone(export) as _),
             None => {
-                let message = format!("there is no export '{name}'; list them to see what there is");
+                let message =
+                    format!("there is no export '{name}'; list them to see what there is");
                 Err(ExportError::new(ExportErrorKind::NotFound, message))
             }
         }
