@@ -95,7 +95,8 @@ impl Options {
         };
         let http = word(&text, "http://").context("serve printed no HTTP endpoint")?;
         let nbd = word(&text, "nbd://").context("serve printed no NBD endpoint")?;
-        let nbd = nbd.trim_start_matches("nbd://").to_owned();
+        // `nbd://ADDRESS/NAME`
+        let nbd = nbd.split('/').nth(2).unwrap_or_default().to_owned();
         Ok(Daemon { process, http, nbd, socket, log, _scratch: scratch, start_took })
     }
 

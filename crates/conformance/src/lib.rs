@@ -15,6 +15,7 @@ pub mod filesystem;
 pub mod guest;
 pub mod nbd;
 pub mod program;
+pub mod site;
 pub mod stamp;
 pub mod tools;
 
