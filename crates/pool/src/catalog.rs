@@ -58,8 +58,16 @@ pub(crate) struct Founding<'a> {
 /// The open catalog.
 pub(crate) struct Catalog {
     path: PathBuf,
-    writer: Mutex<Connection>,
-    readers: Mutex<Vec<Connection>>,
+    /// `None` once it was closed.
+    writer: Mutex<Option<Connection>>,
+    readers: Mutex<Readers>,
+}
+
+/// Connections for reading that nobody uses now.
+#[derive(Default)]
+struct Readers {
+    idle: Vec<Connection>,
+    closed: bool,
 }
 
 /// A transaction under way.
@@ -74,8 +82,8 @@ impl Catalog {
         migrate::run(&mut writer, founding.now_ms)?;
         let catalog = Self {
             path: path.to_owned(),
-            writer: Mutex::new(writer),
-            readers: Mutex::new(Vec::new()),
+            writer: Mutex::new(Some(writer)),
+            readers: Mutex::default(),
         };
         catalog.write(|tx| {
             match state::uuid(tx)? {
@@ -112,8 +120,7 @@ impl Catalog {
         &self,
         body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let idle = self.readers.lock().pop();
-        let mut connection = match idle {
+        let mut connection = match self.idle_reader()? {
             Some(connection) => connection,
             None => connect(&self.path, OpenFlags::empty())?,
         };
@@ -125,8 +132,8 @@ impl Catalog {
         // A connection that could not end its transaction is not used again.
         if ended.is_ok() {
             let mut readers = self.readers.lock();
-            if readers.len() < READERS_IDLE_MAX {
-                readers.push(connection);
+            if readers.idle.len() < READERS_IDLE_MAX && !readers.closed {
+                readers.idle.push(connection);
             }
         }
         result
@@ -139,12 +146,28 @@ impl Catalog {
         body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut writer = self.writer.lock();
+        let writer = writer.as_mut().ok_or(CatalogError::Closed)?;
         let transaction = writer
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(CatalogError::from)?;
         let result = body(&Tx { connection: &transaction })?;
         transaction.commit().map_err(CatalogError::from)?;
         Ok(result)
+    }
+
+    /// Ends the use of the file: waits for the transaction under way, refuses
+    /// later ones.
+    pub fn close(&self) {
+        let mut readers = self.readers.lock();
+        readers.closed = true;
+        readers.idle.clear();
+        drop(readers);
+        *self.writer.lock() = None;
+    }
+
+    fn idle_reader(&self) -> Result<Option<Connection>, CatalogError> {
+        let mut readers = self.readers.lock();
+        if readers.closed { Err(CatalogError::Closed) } else { Ok(readers.idle.pop()) }
     }
 }
 

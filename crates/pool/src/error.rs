@@ -113,3 +113,43 @@ pub(crate) fn io_kind(error: &std::io::Error) -> ErrorKind {
         _ => ErrorKind::Internal,
     }
 }
+
+impl From<archipelago_engine::Error> for Error {
+    fn from(error: archipelago_engine::Error) -> Self {
+        use archipelago_engine::Error as Engine;
+        let (kind, remedy) = match &error {
+            Engine::OutOfRange { .. } | Engine::Unaligned { .. } => (ErrorKind::Invalid, ""),
+            Engine::Fenced { .. } => (ErrorKind::Fenced, "; open it again"),
+            Engine::Closed => (ErrorKind::Unavailable, "; start the service again"),
+            Engine::NoSpace(_) => (
+                ErrorKind::NoSpace,
+                "; free some space on the disk that holds the data folder, writing then goes on",
+            ),
+            Engine::Damaged { .. } => {
+                (ErrorKind::Damaged, "; restore the resource from a copy or a snapshot elsewhere")
+            }
+            Engine::LogFailed(_) => (ErrorKind::Internal, ""),
+            Engine::Ids(source) => (
+                source
+                    .downcast_ref::<crate::catalog::CatalogError>()
+                    .map_or(ErrorKind::Internal, crate::catalog::CatalogError::kind),
+                "",
+            ),
+            Engine::Store(store) => (store_kind(store), ""),
+        };
+        Error::new(kind, format!("{error}{remedy}")).with_source(error)
+    }
+}
+
+/// What an error of a backend means.
+pub(crate) fn store_kind(error: &archipelago_store::StoreError) -> ErrorKind {
+    use archipelago_store::StoreError as Store;
+    match error {
+        // Only segments that something names are asked for.
+        Store::NotFound { .. } => ErrorKind::Damaged,
+        Store::AlreadyExists { .. } => ErrorKind::Internal,
+        Store::NoSpace { .. } => ErrorKind::NoSpace,
+        Store::ReadOnly { .. } => ErrorKind::ReadOnly,
+        Store::Io { source, .. } => io_kind(source),
+    }
+}

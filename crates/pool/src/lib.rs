@@ -5,9 +5,13 @@
 //! is always one transaction of the catalog, and only the engine can make the
 //! durable roots that it takes.
 
+mod attachments;
 mod catalog;
+mod core;
 mod device;
 mod error;
+mod folder;
+mod outgoing;
 mod resource;
 mod service;
 
@@ -17,4 +21,4 @@ pub use resource::{
     DiffRange, File, Image, Metric, MetricKind, NewImage, Origin, PoolUsage, ResourceUsage,
     Snapshot, Status, Usage, Volume,
 };
-pub use service::{Config, Service};
+pub use service::{Config, NAMES_MAX, SNAPSHOTS_MAX, Service};

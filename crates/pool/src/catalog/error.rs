@@ -14,6 +14,9 @@ pub(crate) enum CatalogError {
     /// SQLite refused.
     #[error("the catalog failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// The service was closed.
+    #[error("the store is closed; start the service again")]
+    Closed,
     /// The file itself is out of reach.
     #[error("cannot reach the catalog {}: {source}", path.display())]
     File {
@@ -81,7 +84,8 @@ pub(crate) enum CatalogError {
 }
 
 impl CatalogError {
-    fn kind(&self) -> ErrorKind {
+    /// What to do about it.
+    pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Sqlite(error) => sqlite_kind(error),
             Self::File { source, .. } => crate::error::io_kind(source),
@@ -90,7 +94,7 @@ impl CatalogError {
             }
             Self::Newer { .. } | Self::Epochs(_) => ErrorKind::Invalid,
             Self::SegmentIds => ErrorKind::NoSpace,
-            Self::Condemned(_) => ErrorKind::Unavailable,
+            Self::Condemned(_) | Self::Closed => ErrorKind::Unavailable,
             Self::Fenced { .. } => ErrorKind::Fenced,
         }
     }
@@ -120,7 +124,7 @@ impl From<CatalogError> for PoolError {
         let remedy = match kind {
             ErrorKind::NoSpace => "; free some space on the disk that holds the data folder",
             ErrorKind::ReadOnly => "; make the data folder writable",
-            ErrorKind::Unavailable => "; try again",
+            ErrorKind::Unavailable if !matches!(error, CatalogError::Closed) => "; try again",
             _ => "",
         };
         PoolError::new(kind, format!("{error}{remedy}")).with_source(error)

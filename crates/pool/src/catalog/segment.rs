@@ -57,6 +57,17 @@ pub(crate) fn ids(tx: &Tx<'_>) -> Result<Vec<u64>, CatalogError> {
     tx.all(TABLE, "SELECT id FROM segment ORDER BY id", [], |row| row.number())
 }
 
+/// The sealed segments that ingest or compaction wrote, ascending.
+pub(crate) fn cold_ids(tx: &Tx<'_>) -> Result<Vec<SegmentId>, CatalogError> {
+    let ids: Vec<u64> = tx.all(
+        TABLE,
+        "SELECT id FROM segment WHERE kind = 'cold' AND state = 'sealed' ORDER BY id",
+        [],
+        |row| row.number(),
+    )?;
+    Ok(ids.into_iter().filter_map(SegmentId::new).collect())
+}
+
 /// What the segments known take, in stored bytes.
 pub(crate) fn stored_bytes(tx: &Tx<'_>) -> Result<u64, CatalogError> {
     let sum = tx.first(TABLE, "SELECT COALESCE(SUM(stored_bytes), 0) FROM segment", [], |row| {

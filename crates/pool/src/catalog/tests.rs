@@ -316,10 +316,24 @@ fn commits_are_durable_and_references_are_checked() {
     let (_dir, catalog) = fresh();
     let pragma = |name: &str| {
         let writer = catalog.writer.lock();
-        writer.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).unwrap()
+        writer
+            .as_ref()
+            .unwrap()
+            .query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0))
+            .unwrap()
     };
     assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (2, 1));
     let mode: String =
         catalog.writer.lock().query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
+}
+
+#[test]
+fn a_closed_catalog_refuses() {
+    let (_dir, catalog) = fresh();
+    insert(&catalog, &row(1, "web"));
+    catalog.close();
+    assert_eq!(kind(catalog.read(volume::list).unwrap_err()), ErrorKind::Unavailable);
+    let written = catalog.write(|tx| volume::insert(tx, &row(2, "db")));
+    assert_eq!(kind(written.unwrap_err()), ErrorKind::Unavailable);
 }

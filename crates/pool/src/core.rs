@@ -1,0 +1,305 @@
+//! What the verbs, the devices and the background share: the engine, the
+//! catalog, and the way a checkpoint gets from one into the other.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use archipelago_engine::{self as engine, Checkpoint, Engine, SegmentIds, SegmentInfo};
+use archipelago_env::Env;
+use archipelago_model::{Location, SegmentId, Source, VolumeId};
+use parking_lot::Mutex;
+
+use crate::attachments::Attachments;
+use crate::catalog::segment::SegmentRow;
+use crate::catalog::volume::{HeadMove, VolumeRow};
+use crate::catalog::{Catalog, Tx, file, image, lease, place, segment, snapshot, state, volume};
+use crate::error::{Error, ErrorKind};
+use crate::resource::Volume;
+
+/// Shared by everything that an open store consists of.
+pub(crate) struct Core {
+    pub env: Env,
+    pub catalog: Arc<Catalog>,
+    pub engine: Arc<Engine>,
+    pub attachments: Arc<Attachments>,
+    /// Who we are in the table of leases.
+    pub owner: String,
+    /// The background has to end.
+    pub stop: AtomicBool,
+    /// What is wrong and stands until it is mended.
+    pub problem: Mutex<Option<String>>,
+    /// Leases are taken one at a time, so that two devices opened at once share one.
+    pub attaching: Mutex<()>,
+}
+
+/// A map that never changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Fixed {
+    pub root: Location,
+    /// Exact, in bytes.
+    pub size: u64,
+}
+
+impl Core {
+    /// The time, for people.
+    pub fn now_ms(&self) -> u64 {
+        self.env.clock().unix_ms()
+    }
+
+    /// A new random identity.
+    pub fn new_uuid(&self) -> [u8; 16] {
+        let mut uuid = [0; 16];
+        self.env.random().fill(&mut uuid);
+        // Version 4, variant 1, as RFC 9562 wants of random ones.
+        uuid[6] = uuid[6] & 0x0f | 0x40;
+        uuid[8] = uuid[8] & 0x3f | 0x80;
+        uuid
+    }
+
+    /// Whether the background has to end.
+    pub fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// A volume as it is shown.
+    pub fn shown(&self, row: VolumeRow) -> Volume {
+        Volume {
+            id: row.id,
+            name: row.name,
+            size: row.size,
+            created_ms: row.created_ms,
+            parent: row.parent,
+            attached: self.attachments.devices(row.id),
+            epoch: row.epoch,
+            snapshots: row.snapshots,
+        }
+    }
+
+    /// The handle for writing a volume; takes the lease the first time.
+    pub fn attach(&self, id: VolumeId) -> Result<Arc<engine::Volume>, Error> {
+        let _one_at_a_time = self.attaching.lock();
+        if let Some(handle) = self.attachments.leased(id) {
+            return Ok(handle);
+        }
+        let mut handles = self.take_leases(&[id])?;
+        handles.pop().ok_or_else(|| Error::new(ErrorKind::NotFound, "it was removed just now"))
+    }
+
+    /// Takes over the volumes of which recovery found something that the catalog's
+    /// roots do not have: with a handle, no verb takes the root for all there is.
+    pub fn adopt(&self, recovered: &[Arc<engine::Volume>]) -> Result<(), Error> {
+        let ids: Vec<VolumeId> = recovered.iter().map(|volume| volume.id()).collect();
+        match self.take_leases(&ids) {
+            Ok(_) => Ok(()),
+            // A full disk must not keep anybody from reading; the leases are taken
+            // when something is written.
+            Err(error) if error.kind() == ErrorKind::NoSpace => {
+                tracing::warn!(%error, "the leases of recovered volumes are not taken yet");
+                recovered.iter().cloned().for_each(|v| self.attachments.set_recovered(v));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Begins new terms, in one transaction, and attaches under them; passes over
+    /// what does not exist. Whoever held the leases before is gone: we hold the
+    /// lock of the folder.
+    fn take_leases(&self, ids: &[VolumeId]) -> Result<Vec<Arc<engine::Volume>>, Error> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self.catalog.write(|tx| -> Result<_, Error> {
+            let mut rows = Vec::with_capacity(ids.len());
+            for &id in ids {
+                if volume::get(tx, id)?.is_some() {
+                    lease::take(tx, id, &self.owner, None)?;
+                    rows.extend(volume::get(tx, id)?);
+                }
+            }
+            Ok(rows)
+        })?;
+        rows.iter()
+            .map(|row| {
+                let handle = self.engine.attach(head_of(row))?;
+                self.attachments.set_leased(Arc::clone(&handle));
+                Ok(handle)
+            })
+            .collect()
+    }
+
+    /// Persists what `handles` have, at one cut, and runs `also` in the transaction
+    /// that moves their heads.
+    pub fn checkpoint<T>(
+        &self,
+        handles: &[Arc<engine::Volume>],
+        merge: bool,
+        also: impl FnOnce(&Tx<'_>, &Checkpoint) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut result = None;
+        self.engine.checkpoint(handles, merge, |done| {
+            result = Some(self.catalog.write(|tx| {
+                record(tx, done)?;
+                also(tx, done)
+            })?);
+            Ok::<_, Error>(())
+        })?;
+        result.ok_or_else(|| Error::new(ErrorKind::Internal, "a checkpoint was not committed"))
+    }
+
+    /// A fixed map of anything. A live volume is persisted first.
+    pub fn fixed(&self, source: &Source) -> Result<Fixed, Error> {
+        if let Source::Volume(name) = source {
+            let row = self.catalog.read(|tx| volume_row(tx, name))?;
+            if let Some(handle) = self.attachments.handle(row.id) {
+                let id = row.id;
+                return self
+                    .checkpoint(&[handle], false, |_, done| cut_of(done, id))
+                    .map_err(|error| error.on(shown(source)));
+            }
+        }
+        self.catalog.read(|tx| catalog_root(tx, source))
+    }
+}
+
+/// What the engine has to know of a volume.
+pub(crate) fn head_of(row: &VolumeRow) -> engine::Head {
+    engine::Head { volume: row.id, epoch: row.epoch, size: row.size, root: row.root, lsn: row.lsn }
+}
+
+/// The map that a checkpoint made of a volume.
+pub(crate) fn cut_of(done: &Checkpoint, id: VolumeId) -> Result<Fixed, Error> {
+    done.cuts
+        .iter()
+        .find(|cut| cut.volume == id)
+        .map(|cut| Fixed { root: *cut.root.get(), size: cut.size.bytes() })
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "a checkpoint left out a volume"))
+}
+
+/// Moves the heads, and notes what else a checkpoint made durable.
+fn record(tx: &Tx<'_>, done: &Checkpoint) -> Result<(), Error> {
+    for cut in &done.cuts {
+        volume::move_head(
+            tx,
+            &HeadMove {
+                volume: cut.volume,
+                epoch: cut.epoch,
+                root: *cut.root.get(),
+                lsn: cut.lsn,
+                size: cut.size,
+            },
+        )?;
+    }
+    state::raise_log_floor(tx, done.log_floor)?;
+    record_segments(tx, &done.sealed)
+}
+
+/// Notes sealed segments.
+pub(crate) fn record_segments(tx: &Tx<'_>, sealed: &[SegmentInfo]) -> Result<(), Error> {
+    for info in sealed {
+        let row = SegmentRow {
+            id: info.id,
+            place: place::FIRST,
+            cold: info.kind == engine::SegmentKind::Cold,
+            stored_bytes: info.stored_bytes,
+            raw_bytes: info.raw_bytes,
+        };
+        segment::sealed(tx, &row)?;
+    }
+    Ok(())
+}
+
+/// The map that the catalog has of anything; of a volume that is open, it may
+/// lack the newest writes.
+pub(crate) fn catalog_root(tx: &Tx<'_>, source: &Source) -> Result<Fixed, Error> {
+    Ok(match source {
+        Source::Volume(name) => {
+            let row = volume_row(tx, name)?;
+            Fixed { root: row.root, size: row.size.bytes() }
+        }
+        Source::Snapshot(path) => {
+            let row = snapshot_row(tx, path)?;
+            Fixed { root: row.root, size: row.size.bytes() }
+        }
+        Source::Image(name) => {
+            let row = image::find(tx, name)?
+                .ok_or_else(|| Error::not_found(shown(source), "image ls"))?;
+            Fixed { root: row.root, size: row.image.size.bytes() }
+        }
+        Source::File(container, object) => {
+            let row = file::find(tx, container, object)?
+                .ok_or_else(|| Error::not_found(shown(source), "file ls"))?;
+            Fixed { root: row.root, size: row.file.size }
+        }
+    })
+}
+
+/// A volume that has to be there.
+pub(crate) fn volume_row(
+    tx: &Tx<'_>,
+    name: &archipelago_model::VolumeName,
+) -> Result<VolumeRow, Error> {
+    volume::find(tx, name)?
+        .ok_or_else(|| Error::not_found(format_args!("volume '{name}'"), "volume ls"))
+}
+
+/// A snapshot that has to be there.
+pub(crate) fn snapshot_row(
+    tx: &Tx<'_>,
+    path: &archipelago_model::SnapshotPath,
+) -> Result<snapshot::SnapshotRow, Error> {
+    match snapshot::find(tx, &path.volume, &path.snapshot)? {
+        Some(row) => Ok(row),
+        None => {
+            volume_row(tx, &path.volume)?;
+            let listing = format!("snapshot ls {}", path.volume);
+            Err(Error::not_found(format_args!("snapshot '{path}'"), &listing))
+        }
+    }
+}
+
+/// How messages name it: `volume 'web'`.
+pub(crate) fn shown(source: &Source) -> String {
+    match source {
+        Source::Image(name) => format!("image '{name}'"),
+        Source::Volume(name) => format!("volume '{name}'"),
+        Source::Snapshot(path) => format!("snapshot '{path}'"),
+        Source::File(container, object) => {
+            format!("file '{container}/{}'", object.as_str().escape_debug())
+        }
+    }
+}
+
+/// Gives segment ids out of the catalog, a step at a time.
+pub(crate) struct CatalogIds {
+    catalog: Arc<Catalog>,
+    /// Taken from the catalog and not given yet.
+    left: Mutex<Range<u64>>,
+}
+
+/// Ids are taken from the catalog so many at a time, so that few requests wait for
+/// a transaction; a crash wastes at most these of the 2^40 there are.
+const IDS_STEP: u64 = 64;
+
+impl CatalogIds {
+    /// Over this catalog.
+    pub fn new(catalog: Arc<Catalog>) -> Self {
+        Self { catalog, left: Mutex::new(0..0) }
+    }
+}
+
+impl SegmentIds for CatalogIds {
+    fn reserve(&self, count: u64) -> Result<Range<u64>, Box<dyn std::error::Error + Send + Sync>> {
+        let mut left = self.left.lock();
+        if left.end - left.start < count {
+            *left = self.catalog.write(|tx| state::take_segment_ids(tx, count.max(IDS_STEP)))?;
+        }
+        let given = left.start..left.start + count;
+        left.start = given.end;
+        Ok(given)
+    }
+}
+
+/// A floor for what the pool itself lists.
+pub(crate) const FIRST_SEGMENT: SegmentId = SegmentId::MIN;

@@ -1,0 +1,231 @@
+//! The data folder: telling ours from others', making it, holding it.
+//!
+//! ```text
+//! LOCK            locked for as long as the store is open
+//! LOCK.pid        who holds it, for the error message
+//! STORE           makes the folder a store: written before anything else is
+//! catalog.sqlite  the catalog
+//! pool/           segments
+//! tmp/            nothing in it is worth anything after a crash
+//! ```
+
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+
+use archipelago_env::{Entry, Env, Lock, Mode};
+use archipelago_format::FormatError;
+use archipelago_format::store_file::{STORE_FILE_BYTES, StoreFile};
+
+use crate::error::{Error, ErrorKind, io_kind};
+
+const LOCK: &str = "LOCK";
+const PID: &str = "LOCK.pid";
+const STORE: &str = "STORE";
+const CATALOG: &str = "catalog.sqlite";
+const POOL: &str = "pool";
+const TMP: &str = "tmp";
+
+/// What may be in a folder that becomes a store: what a crash while making one
+/// leaves, and what a fresh filesystem has.
+const HARMLESS: [&str; 4] = [LOCK, PID, TMP, "lost+found"];
+
+/// An open data folder. Nobody else has it open until this is dropped.
+pub(crate) struct Folder {
+    root: PathBuf,
+    store: StoreFile,
+    _lock: Box<dyn Lock>,
+}
+
+impl Folder {
+    /// Opens the folder, and makes it a store when it is missing or empty.
+    ///
+    /// # Errors
+    /// Whatever is not ours, is newer, is damaged or is open elsewhere is refused;
+    /// it was not touched then.
+    pub fn open(env: &Env, root: &Path) -> Result<Self, Error> {
+        match env.disk().list(root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                env.disk().create_dir_all(root).map_err(|e| failed("make", root, e))?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Err(Error::invalid(format!(
+                    "{} is not a folder; choose another one with --data",
+                    root.display()
+                )));
+            }
+            Err(error) => return Err(failed("read", root, error)),
+            Ok(entries) => {
+                inspect(env, root, &entries)?;
+            }
+        }
+        let lock = take_lock(env, root)?;
+        // Again, under the lock: another process may have made the store meanwhile.
+        let entries = env.disk().list(root).map_err(|e| failed("read", root, e))?;
+        let store = match inspect(env, root, &entries)? {
+            Some(store) => store,
+            None => found(env, root)?,
+        };
+        env.disk().create_dir_all(&root.join(TMP)).map_err(|e| failed("write to", root, e))?;
+        Ok(Self { root: root.to_owned(), store, _lock: lock })
+    }
+
+    /// The identity of the store and the key of its fingerprints.
+    pub fn store(&self) -> &StoreFile {
+        &self.store
+    }
+
+    /// Where the catalog is, or will be: made here, so that only its owner may read it.
+    pub fn catalog(&self, env: &Env) -> Result<PathBuf, Error> {
+        let path = self.root.join(CATALOG);
+        match env.disk().open(&path, Mode::CreateNew) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed("make", &path, error)),
+            Ok(_) => {
+                env.disk().sync_dir(&self.root).map_err(|e| failed("write to", &self.root, e))?;
+            }
+        }
+        Ok(path)
+    }
+
+    /// Where the catalog is, without making it.
+    pub fn catalog_path(&self) -> PathBuf {
+        self.root.join(CATALOG)
+    }
+
+    /// Where the segments are.
+    pub fn pool(&self) -> PathBuf {
+        self.root.join(POOL)
+    }
+
+    /// The error for a catalog that is gone while segments are there.
+    pub fn catalog_lost(&self) -> Error {
+        Error::new(
+            ErrorKind::Damaged,
+            format!(
+                "{} has segments but no catalog: put {CATALOG} back from a backup",
+                self.root.display()
+            ),
+        )
+    }
+}
+
+/// What the folder is: a store, or nothing yet (`None`); all else is an error.
+fn inspect(env: &Env, root: &Path, entries: &[Entry]) -> Result<Option<StoreFile>, Error> {
+    let has = |name: &str| entries.iter().any(|entry| entry.name == name);
+    if has(STORE) {
+        return read_store(env, root).map(Some);
+    }
+    if has(CATALOG) || has(POOL) {
+        return Err(Error::new(
+            ErrorKind::Damaged,
+            format!(
+                "{} was a store, but its file {STORE} is gone: put it back from a backup",
+                root.display()
+            ),
+        ));
+    }
+    match entries.iter().find(|entry| !HARMLESS.contains(&entry.name.as_str())) {
+        None => Ok(None),
+        Some(foreign) => Err(Error::invalid(format!(
+            "{} is not a store of Archipelago and not empty (it has '{}'); choose another \
+             folder with --data",
+            root.display(),
+            foreign.name.escape_default()
+        ))),
+    }
+}
+
+fn read_store(env: &Env, root: &Path) -> Result<StoreFile, Error> {
+    let path = root.join(STORE);
+    let file = env.disk().open(&path, Mode::Read).map_err(|e| failed("read", &path, e))?;
+    // One byte more, so that a longer file is seen to be one.
+    let mut raw = [0; STORE_FILE_BYTES + 1];
+    let len = file.read_at(0, &mut raw).map_err(|e| failed("read", &path, e))?;
+    StoreFile::decode(&raw[..len]).map_err(|error| {
+        let (kind, remedy) = match error {
+            FormatError::Version { .. } => (ErrorKind::Invalid, "use a newer archipelago"),
+            FormatError::Magic { .. } => {
+                (ErrorKind::Invalid, "it is none of Archipelago's; choose another folder")
+            }
+            _ => (ErrorKind::Damaged, "put it back from a backup"),
+        };
+        Error::new(kind, format!("{}: {error}: {remedy}", path.display())).with_source(error)
+    })
+}
+
+fn take_lock(env: &Env, root: &Path) -> Result<Box<dyn Lock>, Error> {
+    let path = root.join(LOCK);
+    let lock = env.disk().lock(&path).map_err(|error| {
+        if error.kind() != io::ErrorKind::WouldBlock {
+            return failed("lock", &path, error);
+        }
+        let holder = read_pid(env, root).map(|pid| format!(" (process {pid})"));
+        Error::in_use(format!(
+            "{} is open in another archipelago{}; stop that one or choose another folder \
+             with --data",
+            root.display(),
+            holder.unwrap_or_default()
+        ))
+    })?;
+    // Only for the message above; not having it is no reason to stay closed.
+    if let Err(error) = write_pid(env, root) {
+        tracing::debug!(%error, "cannot note the process id");
+    }
+    Ok(lock)
+}
+
+fn read_pid(env: &Env, root: &Path) -> Option<u32> {
+    let mut raw = [0; 16];
+    let file = env.disk().open(&root.join(PID), Mode::Read).ok()?;
+    let len = file.read_at(0, &mut raw).ok()?;
+    std::str::from_utf8(&raw[..len]).ok()?.trim().parse().ok()
+}
+
+fn write_pid(env: &Env, root: &Path) -> io::Result<()> {
+    let path = root.join(PID);
+    match env.disk().remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let pid = std::process::id().to_string();
+    env.disk().open(&path, Mode::CreateNew)?.write_all_at(0, &[IoSlice::new(pid.as_bytes())])
+}
+
+/// Makes the folder a store: the file appears whole or not at all.
+fn found(env: &Env, root: &Path) -> Result<StoreFile, Error> {
+    let mut store = StoreFile { uuid: [0; 16], dedup_key: [0; 32] };
+    env.random().fill(&mut store.uuid);
+    env.random().fill(&mut store.dedup_key);
+    write_store(env, root, &store).map_err(|e| failed("write to", root, e))?;
+    Ok(store)
+}
+
+fn write_store(env: &Env, root: &Path, store: &StoreFile) -> io::Result<()> {
+    let disk = env.disk();
+    let tmp = root.join(TMP);
+    disk.create_dir_all(&tmp)?;
+    let path = tmp.join(STORE);
+    match disk.remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = disk.open(&path, Mode::CreateNew)?;
+    file.write_all_at(0, &[IoSlice::new(&store.encode())])?;
+    file.sync_data()?;
+    disk.rename(&path, &root.join(STORE))?;
+    disk.sync_dir(root)
+}
+
+fn failed(what: &str, path: &Path, error: io::Error) -> Error {
+    let kind = io_kind(&error);
+    let remedy = match kind {
+        ErrorKind::NoSpace => "; free some space there",
+        ErrorKind::ReadOnly => "; make it writable or choose another folder with --data",
+        _ => "",
+    };
+    Error::new(kind, format!("cannot {what} {}: {error}{remedy}", path.display()))
+        .with_source(error)
+}
+
+#[cfg(test)]
+mod tests;

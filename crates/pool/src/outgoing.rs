@@ -1,0 +1,100 @@
+//! From ranges of a map to the records of a transfer stream: whole blocks, each
+//! once, read a piece at a time.
+
+use std::io::{self, Write};
+
+use archipelago_engine::View;
+use archipelago_format::stream::{DATA_BYTES_MAX, Header, Writer};
+use archipelago_model::{BLOCK_BYTES, SECTOR_BYTES};
+
+use crate::error::{Error, ErrorKind};
+
+/// Writes the ranges of a map that it is told.
+pub(crate) struct Outgoing<'a> {
+    view: &'a View,
+    writer: Writer<&'a mut dyn Write>,
+    /// Exact, in bytes.
+    size: u64,
+    /// Told and not written yet, in bytes, in whole blocks: it may still grow.
+    pending: Option<Stretch>,
+    buffer: Vec<u8>,
+}
+
+#[derive(Clone, Copy)]
+struct Stretch {
+    start: u64,
+    end: u64,
+    zero: bool,
+}
+
+impl<'a> Outgoing<'a> {
+    /// Begins a stream of what `view` shows.
+    pub fn new(view: &'a View, header: &Header, out: &'a mut dyn Write) -> Result<Self, Error> {
+        let writer = Writer::new(out, header).map_err(write_error)?;
+        Ok(Self { view, writer, size: header.size, pending: None, buffer: Vec::new() })
+    }
+
+    /// Tells `len` bytes at `offset`, whole sectors, in ascending order. A block that
+    /// only a part of is told goes as data, whatever the rest of it is.
+    pub fn range(&mut self, offset: u64, len: u64, zero: bool) -> Result<(), Error> {
+        let end = offset + len;
+        let outer = offset / BLOCK_BYTES * BLOCK_BYTES..end.next_multiple_of(BLOCK_BYTES);
+        if !zero {
+            return self.push(outer.start, outer.end, false);
+        }
+        let inner = offset.next_multiple_of(BLOCK_BYTES)..end / BLOCK_BYTES * BLOCK_BYTES;
+        if inner.is_empty() {
+            return self.push(outer.start, outer.end, false);
+        }
+        self.push(outer.start, inner.start, false)?;
+        self.push(inner.start, inner.end, true)?;
+        self.push(inner.end, outer.end, false)
+    }
+
+    /// Ends the stream.
+    pub fn finish(mut self) -> Result<(), Error> {
+        self.flush()?;
+        let out = self.writer.finish().map_err(write_error)?;
+        out.flush().map_err(write_error)
+    }
+
+    fn push(&mut self, start: u64, end: u64, zero: bool) -> Result<(), Error> {
+        // The first block may have been told already, for another part of it.
+        let start = self.pending.map_or(start, |pending| start.max(pending.end));
+        if start >= end {
+            return Ok(());
+        }
+        match &mut self.pending {
+            Some(pending) if pending.end == start && pending.zero == zero => pending.end = end,
+            _ => {
+                self.flush()?;
+                self.pending = Some(Stretch { start, end, zero });
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        let Some(Stretch { start, end, zero }) = self.pending else {
+            return Ok(());
+        };
+        let end = end.min(self.size);
+        if zero {
+            return self.writer.zero(start, end - start).map_err(write_error);
+        }
+        let mut at = start;
+        while at < end {
+            let len = (end - at).min(DATA_BYTES_MAX as u64);
+            self.buffer.resize(len.next_multiple_of(SECTOR_BYTES) as usize, 0);
+            self.view.read(at, &mut self.buffer)?;
+            self.writer.data(at, &self.buffer[..len as usize]).map_err(write_error)?;
+            at += len;
+        }
+        Ok(())
+    }
+}
+
+fn write_error(error: io::Error) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("cannot send: {error}; try again"))
+        .with_source(error)
+}

@@ -1,0 +1,134 @@
+//! Opening: folder, catalog, engine, background, in this order.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use archipelago_engine::{self as engine, Engine};
+use archipelago_env::Env;
+use archipelago_model::VolumeId;
+use archipelago_store::{DirectoryStore, Store};
+use parking_lot::Mutex;
+
+use super::{Config, Life, Service, checkpointer};
+use crate::attachments::Attachments;
+use crate::catalog::{Catalog, Founding, state, volume};
+use crate::core::{CatalogIds, Core, FIRST_SEGMENT, head_of};
+use crate::error::{Error, store_kind};
+use crate::folder::Folder;
+
+impl Service {
+    /// Opens the store in `data`, making it when the folder is missing or empty.
+    ///
+    /// # Errors
+    /// `InUse` when another process has it open; `Invalid` when the folder is
+    /// not a store or one of a newer version; `Damaged`. Nothing was touched then.
+    pub fn open(data: &Path, env: Env, config: Config) -> Result<Arc<Service>, Error> {
+        Self::open_layered(data, env, config, |store| store)
+    }
+
+    /// As [`Self::open`], with layers of crate `store` round the backend.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_layered(
+        data: &Path,
+        env: Env,
+        config: Config,
+        layers: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
+    ) -> Result<Arc<Service>, Error> {
+        let folder = Folder::open(&env, data)?;
+        let directory = DirectoryStore::open(&env, &folder.pool()).map_err(store_error)?;
+        let store = layers(Arc::new(directory));
+        let catalog = Arc::new(open_catalog(&env, &folder, &*store)?);
+        let engine = open_engine(&env, &config, &folder, &store, &catalog)?;
+        let core = Arc::new(Core {
+            owner: owner(&env),
+            env: env.clone(),
+            catalog,
+            engine,
+            attachments: Arc::new(Attachments::default()),
+            stop: AtomicBool::new(false),
+            problem: Mutex::new(None),
+            attaching: Mutex::new(()),
+        });
+        core.adopt(&core.engine.dirty_volumes())?;
+        let mut workers = vec![checkpointer::start(&core, &config)?];
+        workers.extend(checkpointer::learn(&core));
+        Ok(Arc::new(Service {
+            core,
+            store,
+            data: data.to_owned(),
+            opened: env.clock().monotonic(),
+            resizing: Mutex::new(()),
+            life: Mutex::new(Life { workers, folder: Some(folder) }),
+        }))
+    }
+}
+
+fn open_catalog(env: &Env, folder: &Folder, store: &dyn Store) -> Result<Catalog, Error> {
+    // A new catalog over old segments would give their ids again.
+    if Catalog::is_blank(&folder.catalog_path())?
+        && !store.list_from(FIRST_SEGMENT).map_err(store_error)?.is_empty()
+    {
+        return Err(folder.catalog_lost());
+    }
+    let founding = Founding {
+        uuid: folder.store().uuid,
+        place_url: "file:pool",
+        now_ms: env.clock().unix_ms(),
+    };
+    Ok(Catalog::open(&folder.catalog(env)?, &founding)?)
+}
+
+fn open_engine(
+    env: &Env,
+    config: &Config,
+    folder: &Folder,
+    store: &Arc<dyn Store>,
+    catalog: &Arc<Catalog>,
+) -> Result<Arc<Engine>, Error> {
+    // All heads at once, before: a row that cannot be read must stop the opening,
+    // and not let a volume's log be passed over as that of one that is gone.
+    let (log_floor, rows) = catalog
+        .read(|tx| -> Result<_, Error> { Ok((state::log_floor(tx)?, volume::list(tx)?)) })?;
+    let heads: HashMap<VolumeId, engine::Head> =
+        rows.iter().map(|row| (row.id, head_of(row))).collect();
+    let (engine, recovery) = Engine::open(engine::Options {
+        env: env.clone(),
+        store: Arc::clone(store),
+        config: engine::Config {
+            hot_segment_bytes: config.hot_segment_bytes,
+            cold_segment_bytes: config.cold_segment_bytes,
+            chunk_cache_bytes: config.chunk_cache_bytes,
+            node_cache_bytes: config.node_cache_bytes,
+            slot_cache_bytes: config.slot_cache_bytes,
+            log_bytes_checkpoint: config.log_checkpoint_bytes,
+            ..engine::Config::default()
+        },
+        store_uuid: folder.store().uuid,
+        dedup_key: folder.store().dedup_key,
+        ids: Arc::new(CatalogIds::new(Arc::clone(catalog))),
+        log_floor,
+        heads: &|id| heads.get(&id).copied(),
+    })?;
+    tracing::info!(
+        records = recovery.records,
+        segments = recovery.segments,
+        volumes = recovery.dirty.len(),
+        "the log was read back"
+    );
+    Ok(engine)
+}
+
+/// Who we are in the table of leases: another one each time.
+fn owner(env: &Env) -> String {
+    let mut id = [0; 8];
+    env.random().fill(&mut id);
+    format!("embedded-{}", hex::encode(id))
+}
+
+fn store_error(error: archipelago_store::StoreError) -> Error {
+    Error::new(store_kind(&error), error.to_string()).with_source(error)
+}

@@ -1,0 +1,209 @@
+//! Reports: space, status, figures.
+
+use std::collections::HashSet;
+
+use archipelago_engine::Counters;
+use archipelago_model::{Location, Source};
+
+use super::Service;
+use crate::catalog::{Tx, file, image, place, segment, snapshot, state, volume};
+use crate::core::{FIRST_SEGMENT, Fixed};
+use crate::error::{Error, store_kind};
+use crate::resource::{Metric, MetricKind, PoolUsage, ResourceUsage, Status, Usage};
+
+/// A figure of the engine: name, explanation, kind, value.
+type Figure = (&'static str, &'static str, MetricKind, u64);
+
+impl Service {
+    /// Where the bytes are.
+    ///
+    /// # Errors
+    /// Maps or the catalog cannot be read.
+    pub fn usage(&self) -> Result<Usage, Error> {
+        let core = &self.core;
+        // Best effort: what cannot be persisted now is missing from the figures.
+        if let Err(error) = core.persist_all() {
+            tracing::debug!(%error, "the newest writes are not accounted for");
+        }
+        let (named, pool, known, stored) = core.catalog.read(|tx| -> Result<_, Error> {
+            let known: HashSet<u64> = segment::ids(tx)?.into_iter().collect();
+            let pool = place::name(tx, place::FIRST)?;
+            Ok((everything(tx)?, pool, known, segment::stored_bytes(tx)?))
+        })?;
+        let roots: Vec<Location> = named.iter().map(|(_, map)| map.root).collect();
+        let accounts = core.engine.account(&roots)?;
+        let resources =
+            named.into_iter().zip(&accounts.per_root).map(|((source, map), account)| {
+                ResourceUsage {
+                    source,
+                    size: map.size,
+                    referenced: account.referenced,
+                    exclusive: account.exclusive,
+                    shared: account.shared,
+                }
+            });
+        let mut resources: Vec<ResourceUsage> = resources.collect();
+        resources.sort_by_cached_key(|resource| resource.source.to_string());
+        let pool = self.pool_usage(pool, &known, stored)?;
+        Ok(Usage {
+            logical: resources.iter().map(|resource| resource.size).sum(),
+            unique: accounts.unique_bytes,
+            compressed: accounts.compressed_bytes,
+            physical: pool.physical,
+            pools: vec![pool],
+            resources,
+        })
+    }
+
+    /// The catalog knows the sealed segments; the others are asked for their length.
+    fn pool_usage(
+        &self,
+        name: String,
+        known: &HashSet<u64>,
+        stored: u64,
+    ) -> Result<PoolUsage, Error> {
+        let failed = |error: archipelago_store::StoreError| {
+            Error::new(store_kind(&error), error.to_string()).with_source(error)
+        };
+        let ids = self.store.list_from(FIRST_SEGMENT).map_err(failed)?;
+        let mut physical = stored;
+        for id in ids.iter().filter(|id| !known.contains(&id.get())) {
+            // It may be gone by now.
+            physical += self.store.len(*id).unwrap_or(0);
+        }
+        let space = self.store.space().map_err(failed)?;
+        Ok(PoolUsage {
+            name,
+            physical,
+            total: space.total,
+            free: space.free,
+            segments: ids.len() as u64,
+        })
+    }
+
+    /// What the service is doing.
+    pub fn status(&self) -> Status {
+        let core = &self.core;
+        let uptime = core.env.clock().monotonic().saturating_sub(self.opened);
+        let mut status = Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
+            data: self.data.display().to_string(),
+            attached: core.attachments.devices_in_all(),
+            problem: core.problem.lock().clone(),
+            figures: figures(&core.engine.counters())
+                .iter()
+                .map(|(name, _, _, value)| ((*name).to_owned(), *value as f64))
+                .collect(),
+            ..Status::default()
+        };
+        match core.catalog.read(state::counts) {
+            Ok(counts) => {
+                status.volumes = counts.volumes;
+                status.snapshots = counts.snapshots;
+                status.images = counts.images;
+                status.files = counts.files;
+            }
+            Err(error) => status.problem = Some(error.to_string()),
+        }
+        status
+    }
+
+    /// Figures for Prometheus.
+    pub fn metrics(&self) -> Vec<Metric> {
+        let status = self.status();
+        let mut metrics: Vec<Metric> = figures(&self.core.engine.counters())
+            .into_iter()
+            .map(|(name, help, kind, value)| metric(name, help, kind, value as f64))
+            .collect();
+        let gauges = [
+            ("uptime_seconds", "Time since the store was opened.", status.uptime_ms as f64 / 1e3),
+            ("volumes", "Volumes.", status.volumes as f64),
+            ("snapshots", "Snapshots.", status.snapshots as f64),
+            ("images", "Images.", status.images as f64),
+            ("files", "Files.", status.files as f64),
+            ("attached_devices", "Devices open on volumes.", status.attached as f64),
+            (
+                "problem",
+                "1 while something is wrong that stands until it is mended, as a full disk.",
+                f64::from(u8::from(status.problem.is_some())),
+            ),
+        ];
+        metrics
+            .extend(gauges.map(|(name, help, value)| metric(name, help, MetricKind::Gauge, value)));
+        if let Ok(space) = self.store.space() {
+            let kind = MetricKind::Gauge;
+            metrics.push(metric(
+                "pool_bytes",
+                "Size of the pool's disk.",
+                kind,
+                space.total as f64,
+            ));
+            let help = "Room left on the pool's disk.";
+            metrics.push(metric("pool_free_bytes", help, kind, space.free as f64));
+        }
+        metrics
+    }
+}
+
+fn metric(name: &str, help: &str, kind: MetricKind, value: f64) -> Metric {
+    Metric {
+        name: format!("archipelago_{name}"),
+        help: help.to_owned(),
+        kind,
+        labels: Vec::new(),
+        value,
+    }
+}
+
+/// Everything that has a map, with the map that the catalog has of it.
+fn everything(tx: &Tx<'_>) -> Result<Vec<(Source, Fixed)>, Error> {
+    let mut out = Vec::new();
+    for row in volume::list(tx)? {
+        let map = Fixed { root: row.root, size: row.size.bytes() };
+        out.push((Source::Volume(row.name), map));
+    }
+    for row in snapshot::list(tx)? {
+        let map = Fixed { root: row.root, size: row.size.bytes() };
+        out.push((Source::Snapshot(row.path), map));
+    }
+    for row in image::list(tx)? {
+        let map = Fixed { root: row.root, size: row.image.size.bytes() };
+        out.push((Source::Image(row.image.name), map));
+    }
+    for row in file::list(tx)? {
+        let map = Fixed { root: row.root, size: row.file.size };
+        out.push((Source::File(row.file.container, row.file.object), map));
+    }
+    Ok(out)
+}
+
+fn figures(counters: &Counters) -> Vec<Figure> {
+    use MetricKind::{Counter, Gauge};
+    let c = counters;
+    vec![
+        ("log_data_bytes_total", "Guest data appended to the log.", Counter, c.log_data_bytes),
+        ("log_node_bytes_total", "Map nodes appended to the log.", Counter, c.log_node_bytes),
+        ("log_bytes_total", "Bytes written to the log in all.", Counter, c.log_bytes),
+        ("log_batches_total", "Batches appended to the log.", Counter, c.log_batches),
+        ("log_segments_total", "Segments of the log begun.", Counter, c.log_segments),
+        ("flushes_total", "Flushes asked for.", Counter, c.flushes),
+        ("syncs_total", "Syncs done: fewer, where one served many.", Counter, c.syncs),
+        ("overlay_extents", "Extents that no map has yet.", Gauge, c.overlay_extents),
+        ("checkpoints_total", "Checkpoints done.", Counter, c.checkpoints),
+        ("runs_merged_total", "Runs of maps merged.", Counter, c.runs_merged),
+        ("ingest_bytes_total", "Bytes ingested.", Counter, c.ingest_bytes),
+        (
+            "ingest_duplicate_bytes_total",
+            "Bytes ingested that were stored already.",
+            Counter,
+            c.ingest_duplicate_bytes,
+        ),
+        ("ingest_stored_bytes_total", "Bytes that ingest stored.", Counter, c.ingest_stored_bytes),
+        ("chunk_hits_total", "Chunks found in the cache.", Counter, c.chunk_hits),
+        ("chunk_misses_total", "Chunks not found in the cache.", Counter, c.chunk_misses),
+        ("chunk_cache_bytes", "Bytes in the cache of chunks.", Gauge, c.chunk_cache_bytes),
+        ("node_cache_bytes", "Bytes in the cache of map nodes.", Gauge, c.node_cache_bytes),
+        ("damaged_reads_total", "Reads that failed verification.", Counter, c.damaged_reads),
+    ]
+}

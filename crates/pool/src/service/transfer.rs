@@ -1,0 +1,387 @@
+//! Bytes that travel: export, send, receive, and the way in that import and put
+//! share.
+
+use std::io::{self, Read, Write};
+
+use archipelago_engine::{IngestError, Ingested, Piece};
+use archipelago_format::stream::{Header, Reader, Record, StreamError};
+use archipelago_model::{
+    BLOCK_BYTES, Epoch, Location, SnapshotId, SnapshotName, SnapshotPath, Source, VolumeId,
+    VolumeSize,
+};
+
+use super::Service;
+use super::snapshots::{self, replace_head, sectors, shown_snapshot};
+use super::volumes;
+use crate::catalog::snapshot::SnapshotRow;
+use crate::catalog::volume::VolumeRow;
+use crate::catalog::{CatalogError, Tx, segment, snapshot, state, volume};
+use crate::core::{Core, Fixed, record_segments, shown, snapshot_row, volume_row};
+use crate::error::{Error, ErrorKind};
+use crate::outgoing::Outgoing;
+use crate::resource::Snapshot;
+
+/// So many stretches of a map are looked at together on the way out.
+const STATUS_BATCH: usize = 1024;
+
+/// A stream on its way in.
+pub(super) struct Incoming<'a> {
+    reader: Reader<&'a mut dyn Read>,
+    /// What the stream changes; the hole for a full one.
+    base: Fixed,
+}
+
+impl<'a> Incoming<'a> {
+    fn open(input: &'a mut dyn Read) -> Result<Self, Error> {
+        let reader = Reader::new(input).map_err(stream_error)?;
+        Ok(Self { reader, base: Fixed { root: Location::HOLE, size: 0 } })
+    }
+
+    /// A stream that tells everything.
+    pub fn full(input: &'a mut dyn Read) -> Result<Self, Error> {
+        let incoming = Self::open(input)?;
+        if incoming.reader.header().base.is_some() {
+            return Err(Error::invalid(
+                "this is the difference between two snapshots; `archipelago snapshot receive` it",
+            ));
+        }
+        Ok(incoming)
+    }
+
+    /// The size of what it tells, exact, in bytes.
+    pub fn size(&self) -> u64 {
+        self.reader.header().size
+    }
+
+    /// The next piece; `None` after a good end.
+    fn next(&mut self, cut: &mut Cut) -> Result<Option<Piece>, IngestError> {
+        let piece = match self.reader.next() {
+            Err(error) => return Err(IngestError::Source(Box::new(error))),
+            Ok(Record::Data { offset, bytes }) => Piece::Data { offset, bytes },
+            Ok(Record::Zero { offset, len }) => Piece::Zero { offset, len },
+            Ok(Record::End) => return Ok(cut.take()),
+        };
+        Ok(Some(cut.pass(piece)))
+    }
+}
+
+/// What a stream that shrinks its base leaves beyond the new end: it has to go, or
+/// it would be back when the volume grows again.
+struct Cut {
+    size: u64,
+    base_size: u64,
+    /// The end of the last piece.
+    end: u64,
+    taken: bool,
+}
+
+impl Cut {
+    /// A last piece that ends inside a block is filled up to it with zeros.
+    fn pass(&mut self, mut piece: Piece) -> Piece {
+        let limit = self.size.max(self.base_size);
+        self.end = match &mut piece {
+            Piece::Zero { offset, len } => *offset + *len,
+            Piece::Data { offset, bytes } => {
+                let end = *offset + bytes.len() as u64;
+                let whole = end.next_multiple_of(BLOCK_BYTES).min(limit);
+                bytes.resize((whole - *offset) as usize, 0);
+                whole
+            }
+        };
+        piece
+    }
+
+    fn take(&mut self) -> Option<Piece> {
+        let offset = self.end.max(self.size);
+        if self.taken || offset >= self.base_size {
+            return None;
+        }
+        self.taken = true;
+        Some(Piece::Zero { offset, len: self.base_size - offset })
+    }
+}
+
+impl Core {
+    /// Stores what a stream tells. Nothing is bound to a name yet; that the stream
+    /// was whole is known.
+    pub(super) fn ingest(&self, mut incoming: Incoming<'_>) -> Result<Ingested, Error> {
+        let (base, size) = (incoming.base, incoming.size());
+        let mut cut = Cut { size, base_size: base.size, end: 0, taken: false };
+        self.engine.ingest(base.root, size.max(base.size), &mut || incoming.next(&mut cut)).map_err(
+            |error| match error {
+                IngestError::Engine(error) => error.into(),
+                IngestError::Source(error) => match error.downcast::<StreamError>() {
+                    Ok(error) => stream_error(*error),
+                    Err(error) => Error::invalid(format!("the stream is refused: {error}")),
+                },
+            },
+        )
+    }
+
+    /// Sends the bytes of a fixed map that are stored.
+    fn send_all(&self, from: Fixed, header: &Header, out: &mut dyn Write) -> Result<(), Error> {
+        let view = self.engine.view(from.root, from.size)?;
+        let mut outgoing = Outgoing::new(&view, header, out)?;
+        let mut at = 0;
+        let end = sectors(from.size) * archipelago_model::SECTOR_BYTES;
+        while at < end {
+            let ranges = view.status(at, end - at, STATUS_BATCH)?;
+            if ranges.is_empty() {
+                return Err(Error::new(ErrorKind::Internal, "a map said nothing of a range"));
+            }
+            for range in ranges {
+                if !range.hole {
+                    outgoing.range(at, range.len, false)?;
+                }
+                at += range.len;
+            }
+        }
+        outgoing.finish()
+    }
+
+    /// Sends what differs between two fixed maps.
+    fn send_changes(
+        &self,
+        since: Fixed,
+        from: Fixed,
+        header: &Header,
+        out: &mut dyn Write,
+    ) -> Result<(), Error> {
+        let view = self.engine.view(from.root, from.size)?;
+        let mut outgoing = Outgoing::new(&view, header, out)?;
+        self.changes(since.root, from.root, 0..sectors(from.size), |range, zero| {
+            let offset = range.start * archipelago_model::SECTOR_BYTES;
+            let len = (range.end - range.start) * archipelago_model::SECTOR_BYTES;
+            outgoing.range(offset, len, zero)
+        })?;
+        outgoing.finish()
+    }
+}
+
+impl Service {
+    /// Writes anything as a full transfer stream; a live volume as of now.
+    ///
+    /// # Errors
+    /// `NotFound`; `Unavailable` when `out` fails.
+    pub fn export(&self, source: &Source, out: &mut dyn Write) -> Result<(), Error> {
+        let from = self.core.fixed(source)?;
+        let header = Header { size: from.size, base: None, identity: None };
+        self.core.send_all(from, &header, out).map_err(|error| error.on(shown(source)))
+    }
+
+    /// Writes a snapshot as a transfer stream: all of it, or the difference
+    /// since another snapshot of the volume.
+    ///
+    /// # Errors
+    /// `NotFound`; `Unavailable` when `out` fails.
+    pub fn send(
+        &self,
+        path: &SnapshotPath,
+        since: Option<&SnapshotName>,
+        out: &mut dyn Write,
+    ) -> Result<(), Error> {
+        let (row, base) = self.core.catalog.read(|tx| -> Result<_, Error> {
+            let row = snapshot_row(tx, path)?;
+            let base = since
+                .map(|name| {
+                    let path = SnapshotPath { volume: path.volume.clone(), snapshot: name.clone() };
+                    snapshot_row(tx, &path)
+                })
+                .transpose()?;
+            Ok((row, base))
+        })?;
+        let header = Header {
+            size: row.size.bytes(),
+            base: base.as_ref().map(|base| base.uuid),
+            identity: Some(row.uuid),
+        };
+        let sent = match &base {
+            None => self.core.send_all(fixed(&row), &header, out),
+            Some(base) => self.core.send_changes(fixed(base), fixed(&row), &header, out),
+        };
+        sent.map_err(|error| error.on(format_args!("snapshot '{path}'")))
+    }
+
+    /// Makes a snapshot from what [`Self::send`] wrote. A full stream makes the
+    /// volume too; a difference needs it to be exactly at the base.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `NotFound`, `InUse`, `Invalid` (the stream); nothing is changed then.
+    pub fn receive(&self, target: &SnapshotPath, input: &mut dyn Read) -> Result<Snapshot, Error> {
+        let on_target = |error: Error| error.on(format_args!("snapshot '{target}'"));
+        let incoming = Incoming::open(input).map_err(on_target)?;
+        let header = *incoming.reader.header();
+        let Some(uuid) = header.identity else {
+            return Err(on_target(Error::invalid(
+                "the stream holds no snapshot; only what `archipelago snapshot send` wrote can \
+                 be received",
+            )));
+        };
+        let size = VolumeSize::from_bytes(header.size)
+            .map_err(|error| on_target(Error::invalid(error.to_string())))?;
+        let new = NewSnapshot { target, uuid, size };
+        let row = match header.base {
+            None => self.receive_full(&new, incoming),
+            Some(base) => self.receive_changes(&new, &base, incoming),
+        };
+        row.map(shown_snapshot)
+    }
+
+    fn receive_full(
+        &self,
+        new: &NewSnapshot<'_>,
+        incoming: Incoming<'_>,
+    ) -> Result<SnapshotRow, Error> {
+        let core = &self.core;
+        let name = &new.target.volume;
+        if core.catalog.read(|tx| volume::find(tx, name))?.is_some() {
+            return Err(Error::already_exists(format_args!(
+                "a full stream makes the volume, but volume '{name}'"
+            )));
+        }
+        let ingested = core.ingest(incoming).map_err(|error| new.on_target(error))?;
+        core.catalog.write(|tx| {
+            bind_segments(tx, &ingested)?;
+            let row = VolumeRow {
+                id: VolumeId::new(state::take_id(tx)?),
+                name: name.clone(),
+                size: new.size,
+                root: *ingested.root.get(),
+                lsn: Location::HOLE,
+                epoch: Epoch::new(0),
+                parent: None,
+                created_ms: core.now_ms(),
+                snapshots: 0,
+            };
+            let row = volumes::insert_one(tx, row)?;
+            new.insert(core, tx, row.id, *ingested.root.get())
+        })
+    }
+
+    fn receive_changes(
+        &self,
+        new: &NewSnapshot<'_>,
+        base: &[u8; 16],
+        mut incoming: Incoming<'_>,
+    ) -> Result<SnapshotRow, Error> {
+        let core = &self.core;
+        let target = new.target;
+        let id = core.catalog.read(|tx| volume_row(tx, &target.volume))?.id;
+        let _alone = core
+            .attachments
+            .exclude(id)
+            .map_err(|error| error.on(format_args!("volume '{}'", target.volume)))?;
+        if let Some(handle) = core.attachments.handle(id) {
+            core.checkpoint(&[handle], false, |_, _| Ok(()))?;
+        }
+        let (before, base) = core.catalog.read(|tx| {
+            if snapshot::find_of(tx, id, &target.snapshot)?.is_some() {
+                return Err(Error::already_exists(format_args!("snapshot '{target}'")));
+            }
+            let base = snapshot::find_uuid(tx, id, base)?.ok_or_else(|| {
+                Error::new(
+                    ErrorKind::NotFound,
+                    format!(
+                        "volume '{}' has no snapshot {}, which the stream is a difference to; \
+                         receive that one first",
+                        target.volume,
+                        hex::encode(base)
+                    ),
+                )
+            })?;
+            Ok((volume_row(tx, &target.volume)?, base))
+        })?;
+        self.check_unchanged(&before, &base)?;
+        incoming.base = fixed(&base);
+        let ingested = core.ingest(incoming).map_err(|error| new.on_target(error))?;
+        let lsn = core.engine.log_position();
+        let row = core.catalog.write(|tx| {
+            bind_segments(tx, &ingested)?;
+            let now = volume::get(tx, id)?;
+            let now = now
+                .filter(|now| now.root == before.root && now.epoch == before.epoch)
+                .ok_or(CatalogError::Fenced { volume: id, epoch: before.epoch })?;
+            let root = *ingested.root.get();
+            replace_head(tx, &now, Fixed { root, size: new.size.bytes() }, new.size, lsn)?;
+            new.insert(core, tx, id, root)
+        })?;
+        core.drop_handle(id);
+        Ok(row)
+    }
+
+    /// Refuses when the volume was written since the snapshot.
+    fn check_unchanged(&self, row: &VolumeRow, base: &SnapshotRow) -> Result<(), Error> {
+        let mut changed = row.size != base.size;
+        if !changed && row.root != base.root {
+            let all = 0..row.size.sectors();
+            self.core.changes(base.root, row.root, all, |_, _| {
+                changed = true;
+                Ok(())
+            })?;
+        }
+        if changed {
+            return Err(Error::invalid(format!(
+                "volume '{}' was changed since snapshot '{}', which the stream is a difference \
+                 to; `archipelago snapshot rollback {}` first",
+                row.name, base.path, base.path
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// The snapshot that a stream makes.
+struct NewSnapshot<'a> {
+    target: &'a SnapshotPath,
+    uuid: [u8; 16],
+    size: VolumeSize,
+}
+
+impl NewSnapshot<'_> {
+    fn on_target(&self, error: Error) -> Error {
+        error.on(format_args!("snapshot '{}'", self.target))
+    }
+
+    fn insert(
+        &self,
+        core: &Core,
+        tx: &Tx<'_>,
+        volume: VolumeId,
+        root: Location,
+    ) -> Result<SnapshotRow, Error> {
+        let row = SnapshotRow {
+            id: SnapshotId::new(state::take_id(tx)?),
+            uuid: self.uuid,
+            volume,
+            path: self.target.clone(),
+            size: self.size,
+            root,
+            created_ms: core.now_ms(),
+        };
+        snapshots::insert_one(tx, row)
+    }
+}
+
+/// What a transaction that binds an ingested root has to do besides: none of what
+/// it shares may be on its way out.
+pub(super) fn bind_segments(tx: &Tx<'_>, ingested: &Ingested) -> Result<(), Error> {
+    segment::check_not_condemned(tx, &ingested.named)?;
+    record_segments(tx, &ingested.sealed)
+}
+
+fn fixed(row: &SnapshotRow) -> Fixed {
+    Fixed { root: row.root, size: row.size.bytes() }
+}
+
+fn stream_error(error: StreamError) -> Error {
+    let kind = match &error {
+        StreamError::Io(source) if source.kind() != io::ErrorKind::InvalidData => {
+            ErrorKind::Unavailable
+        }
+        _ => ErrorKind::Invalid,
+    };
+    Error::new(kind, error.to_string()).with_source(error)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,313 @@
+//! Volumes: make, list, rename, resize, remove.
+
+use std::collections::HashSet;
+
+use archipelago_model::{
+    Epoch, Location, Source, VOLUME_BYTES_MAX, VolumeId, VolumeName, VolumeSize,
+};
+
+use super::{NAMES_MAX, Service};
+use crate::catalog::volume::VolumeRow;
+use crate::catalog::{Tx, snapshot, state, volume};
+use crate::core::{Core, Fixed, catalog_root, cut_of, shown, volume_row};
+use crate::error::{Error, ErrorKind};
+use crate::resource::{Origin, Volume};
+
+/// What the new volumes of one request have in common.
+struct Pattern {
+    root: Location,
+    size: VolumeSize,
+    parent: Option<String>,
+    created_ms: u64,
+}
+
+impl Service {
+    /// Makes volumes, all or none.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `NotFound` (the source), `Invalid` (smaller than the source, too many).
+    pub fn volume_create(
+        &self,
+        names: &[VolumeName],
+        origin: &Origin,
+    ) -> Result<Vec<Volume>, Error> {
+        check_names(names)?;
+        let core = &self.core;
+        let rows = match origin {
+            Origin::Empty(size) => core.catalog.write(|tx| {
+                let pattern = core.pattern(Location::HOLE, *size, None);
+                insert_all(tx, names, &pattern)
+            })?,
+            Origin::Clone { source, size } => self.clone_to(names, source, *size)?,
+        };
+        Ok(rows.into_iter().map(|row| core.shown(row)).collect())
+    }
+
+    fn clone_to(
+        &self,
+        names: &[VolumeName],
+        source: &Source,
+        size: Option<VolumeSize>,
+    ) -> Result<Vec<VolumeRow>, Error> {
+        let core = &self.core;
+        let bind = |tx: &Tx<'_>, from: Fixed| {
+            let pattern =
+                core.pattern(from.root, clone_size(source, from.size, size)?, Some(source));
+            insert_all(tx, names, &pattern)
+        };
+        if let Source::Volume(name) = source {
+            let id = core.catalog.read(|tx| volume_row(tx, name))?.id;
+            if let Some(handle) = core.attachments.handle(id) {
+                return core.checkpoint(&[handle], false, |tx, done| bind(tx, cut_of(done, id)?));
+            }
+        }
+        let seen = core.catalog.read(|tx| catalog_root(tx, source))?;
+        if matches!(source, Source::File(..)) {
+            self.refuse_disk_format(source, seen)?;
+        }
+        core.catalog.write(|tx| {
+            let now = catalog_root(tx, source)?;
+            if matches!(source, Source::File(..)) && now != seen {
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    format!("{} was replaced meanwhile; try again", shown(source)),
+                ));
+            }
+            bind(tx, now)
+        })
+    }
+
+    /// A file that holds a disk in some format is no disk itself.
+    fn refuse_disk_format(&self, source: &Source, file: Fixed) -> Result<(), Error> {
+        let mut head = [0; 512];
+        if file.size < head.len() as u64 {
+            return Ok(());
+        }
+        let on_file = |error| Error::from(error).on(shown(source));
+        let view = self.core.engine.view(file.root, file.size).map_err(on_file)?;
+        view.read(0, &mut head).map_err(on_file)?;
+        match disk_format(&head) {
+            None => Ok(()),
+            Some(format) => Err(Error::invalid(format!(
+                "{} holds a disk in the format {format}, which a guest cannot use as it is; \
+                 `archipelago image import` it and make the volume from the image",
+                shown(source)
+            ))),
+        }
+    }
+
+    /// All volumes, by name.
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub fn volumes(&self) -> Result<Vec<Volume>, Error> {
+        let rows = self.core.catalog.read(volume::list)?;
+        Ok(rows.into_iter().map(|row| self.core.shown(row)).collect())
+    }
+
+    /// One volume.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn volume(&self, name: &VolumeName) -> Result<Volume, Error> {
+        Ok(self.core.shown(self.core.catalog.read(|tx| volume_row(tx, name))?))
+    }
+
+    /// Gives a volume another name; open devices stay.
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyExists`.
+    pub fn volume_rename(&self, from: &VolumeName, to: &VolumeName) -> Result<Volume, Error> {
+        let row = self.core.catalog.write(|tx| {
+            let row = volume_row(tx, from)?;
+            if from != to {
+                if volume::find(tx, to)?.is_some() {
+                    return Err(Error::already_exists(format_args!("volume '{to}'")));
+                }
+                volume::rename(tx, row.id, to)?;
+            }
+            Ok(VolumeRow { name: to.clone(), ..row })
+        })?;
+        Ok(self.core.shown(row))
+    }
+
+    /// Grows or shrinks a volume. What is cut off is gone: growing again shows zeros.
+    ///
+    /// # Errors
+    /// `NotFound`; `InUse` when it would shrink and is attached.
+    pub fn volume_resize(&self, name: &VolumeName, size: VolumeSize) -> Result<Volume, Error> {
+        let _one_at_a_time = self.resizing.lock();
+        let row = self.core.catalog.read(|tx| volume_row(tx, name))?;
+        let resized = if size < row.size {
+            self.shrink(row.id, size)
+        } else if size > row.size {
+            self.grow(&row, size)
+        } else {
+            Ok(())
+        };
+        resized.map_err(|error| error.on(format_args!("volume '{name}'")))?;
+        self.volume_by_id(row.id, name)
+    }
+
+    fn grow(&self, row: &VolumeRow, size: VolumeSize) -> Result<(), Error> {
+        let core = &self.core;
+        let handle = core.attach(row.id)?;
+        handle.resize(size)?;
+        let stored = core.checkpoint(std::slice::from_ref(&handle), false, |_, _| Ok(()));
+        if stored.is_err() {
+            // What is cut off again was never said to be there.
+            handle.resize(row.size)?;
+        }
+        stored
+    }
+
+    fn shrink(&self, id: VolumeId, size: VolumeSize) -> Result<(), Error> {
+        let core = &self.core;
+        let _alone = core.attachments.exclude(id)?;
+        let handle = core.attach(id)?;
+        let handles = std::slice::from_ref(&handle);
+        // First all there is, so that the cut itself can be dropped if it fails.
+        core.checkpoint(handles, false, |_, _| Ok(()))?;
+        handle.resize(size)?;
+        let stored = core.checkpoint(handles, false, |_, _| Ok(()));
+        if stored.is_err() {
+            core.drop_handle(id);
+        }
+        stored
+    }
+
+    fn volume_by_id(&self, id: VolumeId, name: &VolumeName) -> Result<Volume, Error> {
+        let row = self.core.catalog.read(|tx| volume::get(tx, id))?;
+        row.map(|row| self.core.shown(row))
+            .ok_or_else(|| Error::not_found(format_args!("volume '{name}'"), "volume ls"))
+    }
+
+    /// Removes a volume; with `force` its snapshots too. Clones are unaffected.
+    ///
+    /// # Errors
+    /// `NotFound`; `InUse` when it is attached, or has snapshots and not `force`.
+    pub fn volume_remove(&self, name: &VolumeName, force: bool) -> Result<(), Error> {
+        let core = &self.core;
+        let id = core.catalog.read(|tx| volume_row(tx, name))?.id;
+        let _alone = core
+            .attachments
+            .exclude(id)
+            .map_err(|error| error.on(format_args!("volume '{name}'")))?;
+        core.catalog.write(|tx| {
+            let row = volume::get(tx, id)?
+                .ok_or_else(|| Error::not_found(format_args!("volume '{name}'"), "volume ls"))?;
+            if row.snapshots > 0 && !force {
+                return Err(Error::in_use(format!(
+                    "volume '{name}' has {} snapshots; remove them first, or remove it with \
+                     --force and them with it",
+                    row.snapshots
+                )));
+            }
+            snapshot::remove_of(tx, id)?;
+            Ok(volume::remove(tx, id)?)
+        })?;
+        core.drop_handle(id);
+        Ok(())
+    }
+}
+
+impl Core {
+    fn pattern(&self, root: Location, size: VolumeSize, parent: Option<&Source>) -> Pattern {
+        let parent = parent.map(ToString::to_string);
+        Pattern { root, size, parent, created_ms: self.now_ms() }
+    }
+}
+
+fn check_names(names: &[VolumeName]) -> Result<(), Error> {
+    if names.is_empty() || names.len() > NAMES_MAX {
+        return Err(Error::invalid(format!(
+            "one request makes 1 to {NAMES_MAX} volumes, not {}; split it",
+            names.len()
+        )));
+    }
+    let mut seen = HashSet::with_capacity(names.len());
+    match names.iter().find(|name| !seen.insert(*name)) {
+        None => Ok(()),
+        Some(twice) => {
+            Err(Error::invalid(format!("'{twice}' is named twice; name each volume once")))
+        }
+    }
+}
+
+fn insert_all(
+    tx: &Tx<'_>,
+    names: &[VolumeName],
+    pattern: &Pattern,
+) -> Result<Vec<VolumeRow>, Error> {
+    let ids = state::take_ids(tx, names.len() as u64)?;
+    let rows = names.iter().zip(ids).map(|(name, id)| {
+        let row = VolumeRow {
+            id: VolumeId::new(id),
+            name: name.clone(),
+            size: pattern.size,
+            root: pattern.root,
+            // A new id has no records in the log.
+            lsn: Location::HOLE,
+            epoch: Epoch::new(0),
+            parent: pattern.parent.clone(),
+            created_ms: pattern.created_ms,
+            snapshots: 0,
+        };
+        insert_one(tx, row)
+    });
+    rows.collect()
+}
+
+/// Makes the row of a volume whose name has to be free.
+pub(super) fn insert_one(tx: &Tx<'_>, row: VolumeRow) -> Result<VolumeRow, Error> {
+    if volume::insert(tx, &row)? {
+        Ok(row)
+    } else {
+        Err(Error::already_exists(format_args!("volume '{}'", row.name)))
+    }
+}
+
+/// The size of a clone: the source's in whole sectors, or a larger one.
+fn clone_size(
+    source: &Source,
+    source_bytes: u64,
+    wanted: Option<VolumeSize>,
+) -> Result<VolumeSize, Error> {
+    let Some(wanted) = wanted else {
+        let whole = source_bytes.checked_next_multiple_of(archipelago_model::SECTOR_BYTES);
+        return VolumeSize::from_bytes(whole.unwrap_or(u64::MAX)).map_err(|_| {
+            Error::invalid(format!(
+                "{} has {source_bytes} bytes; a volume has 512 to {VOLUME_BYTES_MAX}: give a \
+                 size with --size",
+                shown(source)
+            ))
+        });
+    };
+    if wanted.bytes() < source_bytes {
+        return Err(Error::invalid(format!(
+            "{} bytes are too few for {}, which has {source_bytes}; a clone may be larger than \
+             its source, never smaller",
+            wanted.bytes(),
+            shown(source)
+        )));
+    }
+    Ok(wanted)
+}
+
+/// Formats whose first bytes tell, and which hold a disk rather than are one.
+fn disk_format(head: &[u8; 512]) -> Option<&'static str> {
+    const VDI_AT: usize = 0x40;
+    const VDI: [u8; 4] = 0xbeda_107f_u32.to_le_bytes();
+    let begins = |magic: &[u8]| head.starts_with(magic);
+    if begins(b"QFI\xfb") {
+        Some("qcow2")
+    } else if begins(b"KDMV") || begins(b"# Disk DescriptorFile") {
+        Some("vmdk")
+    } else if begins(b"vhdxfile") {
+        Some("vhdx")
+    } else if head[VDI_AT..VDI_AT + VDI.len()] == VDI {
+        Some("vdi")
+    } else {
+        None
+    }
+}
