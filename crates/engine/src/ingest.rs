@@ -92,7 +92,9 @@ pub enum PieceError {
         grain: u64,
     },
     /// The resource as a whole is too large.
-    #[error("{size} bytes are more than the {VOLUME_BYTES_MAX} that a volume, image or file has at most")]
+    #[error(
+        "{size} bytes are more than the {VOLUME_BYTES_MAX} that a volume, image or file has at most"
+    )]
     TooLarge {
         /// Of the resource.
         size: u64,

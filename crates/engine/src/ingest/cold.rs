@@ -158,7 +158,8 @@ impl Appender<'_> {
         open.writer.write_at(open.written, &[IoSlice::new(&footer)])?;
         open.writer.seal(stored_bytes)?;
         let raw_bytes = u64::from(open.end) * SECTOR_BYTES;
-        let (id, kind, prints) = (open.header.id, open.header.kind, std::mem::take(&mut open.prints));
+        let (id, kind, prints) =
+            (open.header.id, open.header.kind, std::mem::take(&mut open.prints));
         self.open = None;
         self.context.segments.sealed(directory, stored_bytes);
         self.context.dedup.learn(id, prints);

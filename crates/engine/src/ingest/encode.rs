@@ -103,7 +103,8 @@ impl Encoder {
             Compression::Zstd => {
                 // Room for no more than is accepted: zstd gives up when it is full.
                 self.out.resize(room.max(self.out.len()), 0);
-                let len = self.zstd.as_mut()?.compress_to_buffer(raw, &mut self.out[..room]).ok()?;
+                let len =
+                    self.zstd.as_mut()?.compress_to_buffer(raw, &mut self.out[..room]).ok()?;
                 Some((Codec::Zstd, len))
             }
             Compression::Lz4 => {

@@ -80,7 +80,9 @@ impl<'c, 'w> Placing<'c, 'w> {
                 }
                 Piece::Data { offset, bytes } => {
                     self.stats.bytes_in += bytes.len() as u64;
-                    for (block, data) in (offset / BLOCK_BYTES..).zip(bytes.chunks(BLOCK_BYTES as usize)) {
+                    for (block, data) in
+                        (offset / BLOCK_BYTES..).zip(bytes.chunks(BLOCK_BYTES as usize))
+                    {
                         self.window.push_block(block, data);
                         self.make_room()?;
                     }
@@ -185,8 +187,10 @@ impl<'c, 'w> Placing<'c, 'w> {
         let mut at = from;
         while at < to {
             let blocks = &self.window.blocks()[at..to];
-            let count = blocks.iter().zip(blocks[0]..).take_while(|(block, n)| **block == *n).count();
-            let (start, len) = (blocks[0] * u64::from(BLOCK_SECTORS), count as u64 * u64::from(BLOCK_SECTORS));
+            let count =
+                blocks.iter().zip(blocks[0]..).take_while(|(block, n)| **block == *n).count();
+            let (start, len) =
+                (blocks[0] * u64::from(BLOCK_SECTORS), count as u64 * u64::from(BLOCK_SECTORS));
             self.say_zeros(start)?;
             self.say(start, len.min(self.sectors - start), location)?;
             location = location.advance(len);

@@ -18,9 +18,12 @@ pub(crate) const RUN_BLOCKS_MIN: usize = 8;
 /// Lists that one window is compared with, besides that of the open segment. The
 /// 16 samples of a window seldom name more; each list costs a look-up a block.
 const CANDIDATES_MAX: usize = 16;
-/// How many of them are what the last window was found in, hit or not: runs go on
-/// from window to window, and 1 window in e^16 has no sample at all.
-const RECENT_MAX: usize = 4;
+/// A list stays a candidate for so many windows after something was found in it:
+/// a file of a few blocks has no sample, but often lies where its neighbours do.
+const IDLE_WINDOWS_MAX: u32 = 8;
+/// That the last window was found in a list counts as much as so many samples:
+/// runs go on from window to window.
+const CONTINUES: u32 = 2;
 
 /// A run of blocks that is stored already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,8 +47,8 @@ pub(crate) struct Candidates {
 struct Candidate {
     segment: SegmentId,
     prints: Arc<Prints>,
-    /// Blocks of the present window that were found in it.
-    found: usize,
+    /// Windows since something was found in it; 0 when it was in this one.
+    idle: u32,
 }
 
 impl Candidates {
@@ -58,25 +61,29 @@ impl Candidates {
         hashes: &[u128],
         open: Option<SegmentId>,
     ) {
-        self.lists.retain(|candidate| candidate.found > 0);
-        self.lists.sort_by_key(|candidate| Reverse(candidate.found));
-        self.lists.truncate(RECENT_MAX);
         let mut hits: HashMap<SegmentId, u32> = HashMap::new();
         for &hash in hashes.iter().filter(|&&hash| SampleIndex::keeps(hash)) {
-            for segment in dedup.index.candidates(hash).filter(|&id| Some(id) != open) {
+            for segment in dedup.index.candidates(hash) {
                 *hits.entry(segment).or_default() += 1;
             }
         }
-        for candidate in &mut self.lists {
-            candidate.found = 0;
-            hits.remove(&candidate.segment);
+        let mut ranked: Vec<(u32, u32, SegmentId, Option<Arc<Prints>>)> = Vec::new();
+        for candidate in self.lists.drain(..) {
+            let hits = hits.remove(&candidate.segment).unwrap_or(0);
+            let score = if candidate.idle == 0 { hits + CONTINUES } else { hits };
+            if score > 0 || candidate.idle < IDLE_WINDOWS_MAX {
+                ranked.push((score, candidate.idle + 1, candidate.segment, Some(candidate.prints)));
+            }
         }
-        let mut ranked: Vec<(SegmentId, u32)> = hits.into_iter().collect();
-        ranked.sort_unstable_by_key(|&(segment, hits)| Reverse((hits, segment)));
-        for (segment, _) in ranked.into_iter().take(CANDIDATES_MAX - self.lists.len()) {
-            let prints = dedup.lists.get(segments, segment);
-            self.lists.push(Candidate { segment, prints, found: 0 });
-        }
+        ranked.extend(hits.into_iter().map(|(segment, hits)| (hits, 1, segment, None)));
+        ranked.retain(|&(_, _, segment, _)| Some(segment) != open);
+        ranked.sort_unstable_by_key(|&(score, idle, segment, _)| (Reverse(score), idle, segment));
+        ranked.truncate(CANDIDATES_MAX);
+        self.lists.extend(ranked.into_iter().map(|(_, idle, segment, prints)| Candidate {
+            segment,
+            prints: prints.unwrap_or_else(|| dedup.lists.get(segments, segment)),
+            idle,
+        }));
     }
 
     /// The longest stored run that begins with block `at`, reaching back to block
@@ -108,7 +115,7 @@ impl Candidates {
         }
         let (found, n) = best?;
         if let Some(candidate) = self.lists.get_mut(n) {
-            candidate.found += found.len;
+            candidate.idle = 0;
         }
         Some(found)
     }
