@@ -1,0 +1,99 @@
+//! The command line as types: one definition gives the parser, `--help`, the
+//! completions and the man pages.
+//!
+//! Names, sizes and SOURCEs are parsed here, into the types of `model`, so that
+//! a malformed one is a usage error (exit 2) and reaches no server.
+
+pub mod file;
+pub mod image;
+pub mod serve;
+pub mod snapshot;
+pub mod volume;
+
+use std::path::PathBuf;
+
+use archipelago_api::DEFAULT_ENDPOINT;
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::client::Endpoint;
+
+/// One store in which files, images, volumes and snapshots are the same thing.
+///
+/// `archipelago serve` starts a store in a folder; every other command talks to
+/// a running one. Sizes are written 512, 64K, 10G, 1.5T (powers of 1024).
+/// SOURCE is image:NAME, volume:NAME, snapshot:VOL@SNAP or
+/// file:CONTAINER/OBJECT. Exit status: 0 done, 1 failed, 2 usage.
+#[derive(Parser, Debug)]
+#[command(name = "archipelago", version, arg_required_else_help = true, propagate_version = false)]
+#[command(after_help = "\
+Examples:
+  archipelago serve
+  archipelago image import debian.qcow2 debian-12
+  archipelago volume create web --from image:debian-12 --size 40G
+  archipelago snapshot create web@before")]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Print JSON on stdout, and errors as JSON on stderr
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// The server to talk to
+    #[arg(long, global = true, value_name = "URL", env = "ARCHIPELAGO_ENDPOINT")]
+    #[arg(default_value = DEFAULT_ENDPOINT)]
+    pub endpoint: Endpoint,
+    /// Print nothing but results that were asked for: no progress, no confirmations
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run the store: opens or makes a data folder, serves HTTP and NBD until SIGTERM
+    Serve(serve::Serve),
+    /// Disk images: import, export, list
+    #[command(subcommand, arg_required_else_help = true)]
+    Image(image::Image),
+    /// Volumes: thin disks, served over NBD under their names
+    #[command(subcommand, arg_required_else_help = true)]
+    Volume(volume::Volume),
+    /// Snapshots of volumes: take, compare, send, receive
+    #[command(subcommand, arg_required_else_help = true)]
+    Snapshot(snapshot::Snapshot),
+    /// Files: objects in containers, which are SOURCEs too
+    #[command(subcommand, arg_required_else_help = true)]
+    File(file::File),
+    /// Show where the bytes are: per pool, and what each resource holds alone and shares
+    #[command(after_help = "Example:\n  archipelago df")]
+    Df,
+    /// Show what the server is doing
+    #[command(after_help = "Example:\n  archipelago status --json")]
+    Status,
+    /// Print a completion script for a shell
+    #[command(after_help = "\
+Examples:
+  archipelago completions bash > /etc/bash_completion.d/archipelago
+  archipelago completions zsh > ~/.zfunc/_archipelago
+  archipelago completions fish > ~/.config/fish/completions/archipelago.fish")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual pages into a folder
+    #[command(after_help = "Example:\n  archipelago man /usr/local/share/man/man1")]
+    Man {
+        /// The folder; made if it does not exist
+        dir: PathBuf,
+    },
+}
+
+#[cfg(test)]
+mod tests;

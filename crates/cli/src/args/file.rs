@@ -1,0 +1,104 @@
+//! `archipelago file`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use archipelago_model::{ContainerName, NameError, ObjectName};
+use clap::Subcommand;
+use thiserror::Error;
+
+#[derive(Subcommand, Debug)]
+pub enum File {
+    /// Store a local file; a file of that name gets this content
+    #[command(after_help = "\
+Examples:
+  archipelago file put debian.qcow2 images/debian.qcow2
+  tar c results | archipelago file put - runs/2026/results.tar")]
+    Put {
+        /// The local file; - is stdin, which is first spooled to a temporary file
+        #[arg(value_name = "LOCAL|-")]
+        local: PathBuf,
+        /// Where to put it; the object's name may hold slashes
+        #[arg(value_name = "CONT/OBJ")]
+        file: FilePath,
+    },
+    /// Fetch a file
+    ///
+    /// The local file appears under its name when it is complete and its
+    /// checksum is right, and not before.
+    #[command(after_help = "Example:\n  archipelago file get runs/2026/results.tar results.tar")]
+    Get {
+        /// The file
+        #[arg(value_name = "CONT/OBJ")]
+        file: FilePath,
+        /// The local file to write
+        #[arg(value_name = "LOCAL")]
+        local: PathBuf,
+        /// Replace the local file if it exists
+        #[arg(long)]
+        force: bool,
+    },
+    /// List files
+    #[command(after_help = "\
+Examples:
+  archipelago file ls
+  archipelago file ls runs --prefix 2026/")]
+    Ls {
+        /// Only those of this container
+        #[arg(value_name = "CONT")]
+        container: Option<ContainerName>,
+        /// Only those whose name begins with this
+        #[arg(long, value_name = "TEXT")]
+        prefix: Option<String>,
+    },
+    /// Show one file
+    #[command(after_help = "Example:\n  archipelago file stat images/debian.qcow2")]
+    Stat {
+        /// The file
+        #[arg(value_name = "CONT/OBJ")]
+        file: FilePath,
+    },
+    /// Remove files; volumes cloned from them stay as they are
+    #[command(after_help = "Example:\n  archipelago file rm images/debian.qcow2")]
+    Rm {
+        /// The files
+        #[arg(required = true, value_name = "CONT/OBJ")]
+        files: Vec<FilePath>,
+    },
+}
+
+/// `CONTAINER/OBJECT`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FilePath {
+    pub container: ContainerName,
+    pub object: ObjectName,
+}
+
+/// Why a `CONTAINER/OBJECT` was refused.
+#[derive(Debug, Error)]
+pub enum FilePathError {
+    #[error("'{0}' is not a file of the store: write CONTAINER/OBJECT")]
+    Slash(String),
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
+impl FromStr for FilePath {
+    type Err = FilePathError;
+
+    fn from_str(text: &str) -> Result<Self, FilePathError> {
+        // The SOURCE form is taken too, so that one can be pasted.
+        let path = text.strip_prefix("file:").unwrap_or(text);
+        let (container, object) = path
+            .split_once('/')
+            .ok_or_else(|| FilePathError::Slash(text.escape_default().to_string()))?;
+        Ok(Self { container: container.parse()?, object: object.parse()? })
+    }
+}
+
+impl fmt::Display for FilePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.container, self.object)
+    }
+}

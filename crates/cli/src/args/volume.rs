@@ -1,0 +1,75 @@
+//! `archipelago volume`.
+
+use archipelago_model::{Source, VolumeName, VolumeSize};
+use clap::Subcommand;
+
+#[derive(Subcommand, Debug)]
+pub enum Volume {
+    /// Make volumes, empty or as clones; several are made all or none
+    ///
+    /// A clone takes milliseconds and no space. It may be larger than its
+    /// source, never smaller; the growth reads as zeros.
+    #[command(after_help = "\
+Examples:
+  archipelago volume create web --from image:debian-12 --size 40G
+  archipelago volume create scratch-1 scratch-2 --size 100G
+  archipelago volume create web2 --from snapshot:web@before")]
+    Create {
+        /// The names
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<VolumeName>,
+        /// The size; with --from at least that of the source, which is the default
+        #[arg(long, value_name = "SIZE", required_unless_present = "from")]
+        size: Option<VolumeSize>,
+        /// What to clone: image:NAME, volume:NAME, snapshot:VOL@SNAP or file:CONTAINER/OBJECT
+        #[arg(long, value_name = "SOURCE")]
+        from: Option<Source>,
+    },
+    /// List the volumes
+    #[command(after_help = "Example:\n  archipelago volume ls --json")]
+    Ls,
+    /// Show one volume
+    #[command(after_help = "Example:\n  archipelago volume show web")]
+    Show {
+        /// The volume
+        name: VolumeName,
+    },
+    /// Give a volume another name; its id, its content and its snapshots stay
+    #[command(after_help = "Example:\n  archipelago volume rename web web-old")]
+    Rename {
+        /// The volume
+        name: VolumeName,
+        /// The new name
+        to: VolumeName,
+    },
+    /// Change the size of a volume
+    ///
+    /// Growth reads as zeros. Shrinking cuts off what lies beyond the new size
+    /// for good, and needs --shrink.
+    #[command(after_help = "\
+Examples:
+  archipelago volume resize web 80G
+  archipelago volume resize web 20G --shrink")]
+    Resize {
+        /// The volume
+        name: VolumeName,
+        /// The new size
+        size: VolumeSize,
+        /// Allow the new size to be smaller
+        #[arg(long)]
+        shrink: bool,
+    },
+    /// Remove volumes
+    #[command(after_help = "\
+Examples:
+  archipelago volume rm web
+  archipelago volume rm web --force")]
+    Rm {
+        /// The volumes
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<VolumeName>,
+        /// Also when a volume is attached or has snapshots; these go with it
+        #[arg(long)]
+        force: bool,
+    },
+}

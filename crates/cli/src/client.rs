@@ -1,0 +1,298 @@
+//! The HTTP client: paths and types of `api` in, values or a [`Failure`] out.
+
+mod early;
+
+use std::fmt;
+use std::io::{self, Read};
+use std::str::FromStr;
+use std::time::Duration;
+
+use archipelago_api::{self as api, STREAM_CONTENT_TYPE, VERSION_HEADER};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use ureq::http::{Response, StatusCode, Uri};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector, TcpConnector};
+use ureq::{Agent, Body, SendBody, Timeout};
+
+use crate::failure::{Failure, Kind, Result};
+use early::{Answered, EarlyAnswer};
+
+/// How long a server may take to accept a connection.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// How long the server may take for a call that carries no stream. The longest
+/// is `df` of a store with very many maps.
+const CALL_MAX: Duration = Duration::from_secs(600);
+/// How long a transfer may stand still: over the 15 minutes after which the
+/// server gives up, so that it gets to say why.
+const STALL_MAX: Duration = Duration::from_secs(20 * 60);
+/// The largest JSON answer that is read: a difference of 64 TiB in 4 KiB steps
+/// would be more, but no person and hardly a program wants that.
+const JSON_BYTES_MAX: u64 = 1 << 30;
+/// Bytes that are sent or received at once.
+const BUFFER_BYTES: usize = 256 << 10;
+
+const START_IT: &str = "is `archipelago serve` running? start it, or set --endpoint or \
+                        ARCHIPELAGO_ENDPOINT to where it runs";
+
+/// Where the server is: `http://HOST[:PORT]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Endpoint(String);
+
+/// Why an endpoint was refused.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum EndpointError {
+    #[error(
+        "https is not spoken yet; write http://HOST:PORT, and use an SSH tunnel to reach another host safely"
+    )]
+    Https,
+    #[error("'{0}' is not an endpoint: write http://HOST:PORT")]
+    Malformed(String),
+}
+
+impl FromStr for Endpoint {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        let malformed = || EndpointError::Malformed(text.escape_default().to_string());
+        if text.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://")) {
+            return Err(EndpointError::Https);
+        }
+        let uri: Uri = text.parse().map_err(|_| malformed())?;
+        let authority = uri.authority().ok_or_else(malformed)?;
+        let bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
+        if uri.scheme_str() != Some("http") || !bare || authority.as_str().contains('@') {
+            return Err(malformed());
+        }
+        Ok(Self(format!("http://{authority}")))
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// How an upload is addressed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Method {
+    Post,
+    Put,
+}
+
+/// A server.
+pub struct Client {
+    endpoint: Endpoint,
+    agent: Agent,
+    answered: Answered,
+}
+
+impl Client {
+    /// Opens no connection yet.
+    pub fn new(endpoint: Endpoint) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            // The server is near; what the environment says of proxies is about the web.
+            .proxy(None)
+            .max_redirects(0)
+            .user_agent(concat!("archipelago/", env!("CARGO_PKG_VERSION")))
+            .timeout_connect(Some(CONNECT_MAX))
+            .timeout_per_read(Some(STALL_MAX))
+            .timeout_per_write(Some(STALL_MAX))
+            .input_buffer_size(BUFFER_BYTES)
+            .output_buffer_size(BUFFER_BYTES)
+            .build();
+        let answered = Answered::default();
+        let connector = TcpConnector::default().chain(EarlyAnswer::new(answered.clone()));
+        let agent = Agent::with_parts(config, connector, DefaultResolver::default());
+        Self { endpoint, agent, answered }
+    }
+
+    /// Whether the server is there, before work is done for it.
+    pub fn ping(&self) -> Result {
+        self.get::<api::Health>(api::path::HEALTH).map(|_| ())
+    }
+
+    /// `GET` of a value.
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let request = self.agent.get(self.url(path)).config().timeout_recv_response(Some(CALL_MAX));
+        self.value(request.build().call(), path)
+    }
+
+    /// `GET` of a value that may not exist.
+    pub fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
+        match self.get(path) {
+            Ok(value) => Ok(Some(value)),
+            Err(failure) if failure.kind() == Kind::Server(api::ErrorKind::NotFound) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// `POST` of JSON.
+    pub fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+        let request =
+            self.agent.post(self.url(path)).config().timeout_recv_response(Some(CALL_MAX));
+        self.value(request.build().send_json(body), path)
+    }
+
+    /// `POST` of nothing.
+    pub fn post_empty<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let request =
+            self.agent.post(self.url(path)).config().timeout_recv_response(Some(CALL_MAX));
+        self.value(request.build().send_empty(), path)
+    }
+
+    /// `DELETE`.
+    pub fn delete(&self, path: &str) -> Result {
+        let request =
+            self.agent.delete(self.url(path)).config().timeout_recv_response(Some(CALL_MAX));
+        self.accept(request.build().call(), path).map(|_| ())
+    }
+
+    /// Sends a transfer stream. `body` is read only once the server has agreed
+    /// to have it, and no further once it has answered.
+    pub fn upload<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &mut dyn Read,
+    ) -> Result<T> {
+        let url = self.url(path);
+        let request = match method {
+            Method::Post => self.agent.post(url),
+            Method::Put => self.agent.put(url),
+        };
+        let mut body = self.answered.stop(body);
+        let answer = request
+            .content_type(STREAM_CONTENT_TYPE)
+            .header("expect", "100-continue")
+            .send(SendBody::from_reader(&mut body));
+        self.value(answer, path)
+    }
+
+    /// Receives a transfer stream.
+    pub fn download(&self, path: &str) -> Result<impl Read + use<>> {
+        let answer = self.accept(self.agent.get(self.url(path)).call(), path)?;
+        let kind = answer.headers().get("content-type").and_then(|value| value.to_str().ok());
+        if kind != Some(STREAM_CONTENT_TYPE) {
+            return Err(self.foreign(path, "an answer that is no transfer stream"));
+        }
+        // Chunks may be smaller than what is asked for at once.
+        Ok(io::BufReader::with_capacity(BUFFER_BYTES, answer.into_body().into_reader()))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.endpoint)
+    }
+
+    fn value<T: DeserializeOwned>(
+        &self,
+        answer: Result<Response<Body>, ureq::Error>,
+        path: &str,
+    ) -> Result<T> {
+        let mut answer = self.accept(answer, path)?;
+        let bytes = answer
+            .body_mut()
+            .with_config()
+            .limit(JSON_BYTES_MAX)
+            .read_to_vec()
+            .map_err(|error| self.unsent(&error))?;
+        serde_json::from_slice(&bytes).map_err(|error| self.foreign(path, &error.to_string()))
+    }
+
+    /// Takes an answer that means success and comes from a server of ours.
+    fn accept(
+        &self,
+        answer: Result<Response<Body>, ureq::Error>,
+        path: &str,
+    ) -> Result<Response<Body>> {
+        let mut answer = answer.map_err(|error| self.unsent(&error))?;
+        let version = answer.headers().get(VERSION_HEADER).and_then(|value| value.to_str().ok());
+        match version {
+            None => return Err(self.foreign(path, &format!("status {}", answer.status()))),
+            Some(version) if version != api::VERSION.to_string() => {
+                let message = format!(
+                    "the server at {} speaks version {} of the API, and this program {}",
+                    self.endpoint,
+                    version.escape_default(),
+                    api::VERSION
+                );
+                return Err(Failure::new(Kind::Protocol, message)
+                    .remedy("use the archipelago program of the server's version"));
+            }
+            Some(_) => {}
+        }
+        if answer.status().is_success() { Ok(answer) } else { Err(self.refusal(&mut answer, path)) }
+    }
+
+    /// The error that the server answered.
+    fn refusal(&self, answer: &mut Response<Body>, path: &str) -> Failure {
+        let status = answer.status();
+        let body: serde_json::Value = match answer.body_mut().read_json() {
+            Ok(body) => body,
+            Err(_) => return self.foreign(path, &format!("status {status} without a reason")),
+        };
+        // By hand: a newer server may have kinds that are unknown here.
+        let kind = serde_json::from_value(body["kind"].clone()).unwrap_or(match status {
+            StatusCode::NOT_FOUND => api::ErrorKind::NotFound,
+            _ => api::ErrorKind::Internal,
+        });
+        let message = body["message"].as_str().unwrap_or("the server gave no reason");
+        Failure::new(Kind::Server(kind), crate::output::text::plain(message))
+    }
+
+    fn foreign(&self, path: &str, what: &str) -> Failure {
+        let message =
+            format!("the answer of {} to {path} is not understood: {what}", self.endpoint);
+        Failure::new(Kind::Protocol, message).remedy(
+            "does another program listen there? set --endpoint to that of `archipelago serve`",
+        )
+    }
+
+    /// A request without an answer.
+    fn unsent(&self, error: &ureq::Error) -> Failure {
+        let endpoint = &self.endpoint;
+        let none = |why: &str| {
+            Failure::new(Kind::Unreachable, format!("no server answers at {endpoint}: {why}"))
+                .remedy(START_IT)
+        };
+        match error {
+            ureq::Error::HostNotFound => none("there is no such host"),
+            ureq::Error::ConnectionFailed => none("the connection failed"),
+            ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => none("it takes too long"),
+            ureq::Error::Timeout(_) => {
+                Failure::new(Kind::Unreachable, format!("the server at {endpoint} stands still"))
+                    .remedy("it may still do what was asked; see `archipelago status` and its log")
+            }
+            ureq::Error::Io(io)
+                if matches!(
+                    io.kind(),
+                    io::ErrorKind::ConnectionRefused
+                        | io::ErrorKind::HostUnreachable
+                        | io::ErrorKind::NetworkUnreachable
+                        | io::ErrorKind::AddrNotAvailable
+                ) =>
+            {
+                none(&reason(io))
+            }
+            other => Failure::new(
+                Kind::Unreachable,
+                format!("the connection to {endpoint} broke: {other}"),
+            )
+            .remedy("see the log of `archipelago serve`, and try again"),
+        }
+    }
+}
+
+/// The words of the operating system, without its number.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+//! What each verb does.
+
+mod file;
+mod image;
+mod manual;
+mod report;
+mod serve;
+mod snapshot;
+mod transfer;
+mod volume;
+
+use archipelago_env::Env;
+use serde::Serialize;
+
+use crate::args::{Cli, Command};
+use crate::client::Client;
+use crate::failure::{Failure, Result};
+use crate::output::Output;
+
+/// What a verb works with.
+struct Context {
+    client: Client,
+    output: Output,
+    env: Env,
+}
+
+/// Runs a command to its end.
+pub fn run(cli: Cli, output: Output) -> Result {
+    let context = Context { client: Client::new(cli.global.endpoint), output, env: Env::real() };
+    match cli.command {
+        Command::Serve(options) => serve::serve(options, cli.global.json),
+        Command::Image(verb) => image::run(&context, verb),
+        Command::Volume(verb) => volume::run(&context, verb),
+        Command::Snapshot(verb) => snapshot::run(&context, verb),
+        Command::File(verb) => file::run(&context, verb),
+        Command::Df => report::df(&context),
+        Command::Status => report::status(&context),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { dir } => manual::man(&context, &dir),
+    }
+}
+
+/// The JSON of `rm`.
+#[derive(Serialize)]
+struct Removed {
+    removed: Vec<String>,
+}
+
+/// Removes one after the other. One that fails is reported and does not keep
+/// the others; the last failure is the result.
+fn remove_each(
+    context: &Context,
+    noun: &str,
+    names: &[String],
+    remove: impl Fn(usize) -> Result,
+) -> Result {
+    let mut removed = Removed { removed: Vec::new() };
+    let mut failed: Option<Failure> = None;
+    for (index, name) in names.iter().enumerate() {
+        match remove(index) {
+            Ok(()) => removed.removed.push(name.clone()),
+            Err(failure) => {
+                if let Some(earlier) = failed.replace(failure) {
+                    context.output.failure(&earlier);
+                }
+            }
+        }
+    }
+    context.output.confirm(&removed, |done| {
+        let lines: Vec<String> =
+            done.removed.iter().map(|name| format!("removed {noun} {name}")).collect();
+        lines.join("\n")
+    })?;
+    failed.map_or(Ok(()), Err)
+}

@@ -1,0 +1,110 @@
+//! `archipelago file`.
+
+use std::path::Path;
+
+use archipelago_api::{self as api, path};
+use archipelago_image::{self as image, Format};
+use archipelago_model::Source;
+use serde::Serialize;
+
+use super::{Context, remove_each, transfer};
+use crate::args::file::{File as Verb, FilePath};
+use crate::client::Method;
+use crate::failure::Result;
+use crate::output::table::{Column, facts, render};
+use crate::output::text::{exact_size, optional, plain, size, time};
+use crate::progress::Progress;
+
+pub fn run(context: &Context, verb: Verb) -> Result {
+    match verb {
+        Verb::Put { local, file } => put(context, &local, &file),
+        Verb::Get { file, local, force } => get(context, &file, &local, force),
+        Verb::Ls { container, prefix } => {
+            let container = container.as_ref().map(|name| name.as_str());
+            let files: api::Files =
+                context.client.get(&path::files(container, prefix.as_deref()))?;
+            context.output.show(&files, |list| table(&list.files))
+        }
+        Verb::Stat { file } => {
+            let file: api::File = context.client.get(&route(&file))?;
+            context.output.show(&file, view)
+        }
+        Verb::Rm { files } => {
+            let names: Vec<String> = files.iter().map(|file| plain(&file.to_string())).collect();
+            remove_each(context, "file", &names, |index| {
+                context.client.delete(&route(&files[index]))
+            })
+        }
+    }
+}
+
+fn route(file: &FilePath) -> String {
+    path::file(file.container.as_str(), file.object.as_str())
+}
+
+fn put(context: &Context, local: &Path, file: &FilePath) -> Result {
+    // Before a large file is read for a server that is not there.
+    context.client.ping()?;
+    let mut source = transfer::open(context, local, image::open_bytes)?;
+    let sha256 = transfer::sha256(context, &mut source)?;
+    let route = path::file_put(file.container.as_str(), file.object.as_str(), Some(&sha256));
+    let made: api::File = transfer::upload(context, source, "storing", |body| {
+        context.client.upload(Method::Put, &route, body)
+    })?;
+    context.output.confirm(&made, |made| format!("stored {}: {}", name(made), size(made.size)))
+}
+
+/// The JSON of `get`.
+#[derive(Serialize)]
+struct Fetched {
+    file: String,
+    local: String,
+    size: u64,
+}
+
+fn get(context: &Context, file: &FilePath, local: &Path, force: bool) -> Result {
+    transfer::refuse_existing(local, force)?;
+    let source = Source::File(file.container.clone(), file.object.clone());
+    let mut stream = context.client.download(&path::export(&source.to_string()))?;
+    let progress = Progress::new(context.output, "fetching");
+    let tell = |done, total| progress.set(done, total);
+    let exported =
+        image::export(&mut stream, local, Format::Raw, force, &tell).map_err(transfer::cut_off)?;
+    drop(progress);
+    let fetched =
+        Fetched { file: file.to_string(), local: local.display().to_string(), size: exported.size };
+    context.output.confirm(&fetched, |fetched| {
+        format!(
+            "fetched {} to {}: {}",
+            plain(&fetched.file),
+            plain(&fetched.local),
+            size(fetched.size)
+        )
+    })
+}
+
+fn name(file: &api::File) -> String {
+    plain(&format!("{}/{}", file.container, file.object))
+}
+
+fn table(files: &[api::File]) -> String {
+    use Column::{Left, Right};
+    let columns = [Right("SIZE"), Left("CREATED"), Left("FILE")];
+    render(
+        &columns,
+        files.iter().map(|file| vec![size(file.size), time(file.created_ms), name(file)]),
+    )
+}
+
+fn view(file: &api::File) -> String {
+    facts([
+        ("file", name(file)),
+        ("id", file.id.to_string()),
+        ("size", exact_size(file.size)),
+        ("sha256", optional(file.sha256.as_deref())),
+        ("created", time(file.created_ms)),
+    ])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! `archipelago volume`.
+
+use archipelago_api::{self as api, path};
+use archipelago_model::{Source, VolumeName, VolumeSize};
+
+use super::{Context, remove_each};
+use crate::args::volume::Volume as Verb;
+use crate::failure::{Failure, Result};
+use crate::output::table::{Column, facts, render};
+use crate::output::text::{exact_size, optional, size, time};
+
+pub fn run(context: &Context, verb: Verb) -> Result {
+    match verb {
+        Verb::Create { names, size, from } => create(context, &names, size, from),
+        Verb::Ls => {
+            let volumes: api::Volumes = context.client.get(path::VOLUMES)?;
+            context.output.show(&volumes, |list| table(&list.volumes))
+        }
+        Verb::Show { name } => {
+            let volume: api::Volume = context.client.get(&path::volume(name.as_str()))?;
+            context.output.show(&volume, view)
+        }
+        Verb::Rename { name, to } => {
+            let body = api::RenameVolume { to: to.to_string() };
+            let volume: api::Volume =
+                context.client.post(&path::volume_rename(name.as_str()), &body)?;
+            context.output.confirm(&volume, |v| format!("renamed volume {name} to {}", v.name))
+        }
+        Verb::Resize { name, size, shrink } => resize(context, &name, size, shrink),
+        Verb::Rm { names, force } => {
+            let names: Vec<String> = names.iter().map(VolumeName::to_string).collect();
+            remove_each(context, "volume", &names, |index| {
+                context.client.delete(&path::volume_remove(&names[index], force))
+            })
+        }
+    }
+}
+
+fn create(
+    context: &Context,
+    names: &[VolumeName],
+    size: Option<VolumeSize>,
+    from: Option<Source>,
+) -> Result {
+    let body = api::CreateVolumes {
+        names: names.iter().map(VolumeName::to_string).collect(),
+        from: from.map(|source| source.to_string()),
+        size: size.map(VolumeSize::bytes),
+    };
+    let volumes: api::Volumes = context.client.post(path::VOLUMES, &body)?;
+    context.output.confirm(&volumes, |made| {
+        let lines: Vec<String> = made.volumes.iter().map(created).collect();
+        lines.join("\n")
+    })
+}
+
+fn created(volume: &api::Volume) -> String {
+    let origin = volume
+        .parent
+        .as_deref()
+        .map_or_else(String::new, |parent| format!(", a clone of {}", optional(Some(parent))));
+    format!("created volume {}: {}{origin}", volume.name, size(volume.size))
+}
+
+fn resize(context: &Context, name: &VolumeName, new: VolumeSize, shrink: bool) -> Result {
+    let route = path::volume(name.as_str());
+    let old: api::Volume = context.client.get(&route)?;
+    if new.bytes() < old.size && !shrink {
+        let message = format!(
+            "volume '{name}' has {}, and {} would cut off its end for good",
+            exact_size(old.size),
+            exact_size(new.bytes())
+        );
+        return Err(Failure::usage(message).remedy(format!(
+            "take a snapshot first if in doubt, then: archipelago volume resize {name} {} --shrink",
+            new.bytes()
+        )));
+    }
+    let body = api::ResizeVolume { size: new.bytes() };
+    let volume: api::Volume = context.client.post(&path::volume_resize(name.as_str()), &body)?;
+    context.output.confirm(&volume, |v| {
+        format!("resized volume {} from {} to {}", v.name, size(old.size), size(v.size))
+    })
+}
+
+fn table(volumes: &[api::Volume]) -> String {
+    use Column::{Left, Right};
+    let columns = [
+        Left("NAME"),
+        Right("SIZE"),
+        Right("SNAPSHOTS"),
+        Right("ATTACHED"),
+        Left("CREATED"),
+        Left("PARENT"),
+    ];
+    render(
+        &columns,
+        volumes.iter().map(|v| {
+            vec![
+                v.name.clone(),
+                size(v.size),
+                v.snapshots.to_string(),
+                v.attached.to_string(),
+                time(v.created_ms),
+                optional(v.parent.as_deref()),
+            ]
+        }),
+    )
+}
+
+fn view(volume: &api::Volume) -> String {
+    facts([
+        ("name", volume.name.clone()),
+        ("id", volume.id.to_string()),
+        ("size", exact_size(volume.size)),
+        ("parent", optional(volume.parent.as_deref())),
+        ("snapshots", volume.snapshots.to_string()),
+        ("attached", volume.attached.to_string()),
+        ("created", time(volume.created_ms)),
+    ])
+}
+
+#[cfg(test)]
+mod tests;
