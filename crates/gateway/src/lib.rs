@@ -34,16 +34,20 @@ mod upload;
 
 use std::sync::Arc;
 
-use archipelago_pool::Service;
+use archipelago_pool::{Metric, Service};
 
 pub use calls::BLOCKING_THREADS_MAX;
 pub use openapi::document as openapi_document;
 pub use server::{Server, Stop};
 
+/// Gives figures of other parts of the daemon, for `/metrics`.
+pub type MetricSource = Arc<dyn Fn() -> Vec<Metric> + Send + Sync>;
+
 /// What every request needs.
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) service: Arc<Service>,
+    pub(crate) more_metrics: MetricSource,
     pub(crate) calls: Arc<calls::Calls>,
     pub(crate) metrics: Arc<metrics::HttpMetrics>,
     pub(crate) guard: Arc<guard::Guard>,

@@ -90,8 +90,8 @@ impl HttpMetrics {
 }
 
 /// All figures as text.
-pub(crate) fn text(pool: Vec<Metric>, http: &HttpMetrics, transfers: usize) -> String {
-    let mut metrics = pool;
+pub(crate) fn text(others: Vec<Metric>, http: &HttpMetrics, transfers: usize) -> String {
+    let mut metrics = others;
     metrics.extend(http.collect(transfers));
     render(metrics)
 }

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::{App, calls, guard, routes};
+use crate::{App, MetricSource, calls, guard, routes};
 
 /// Open connections; further ones wait in the backlog of the system. Each
 /// costs some KiB while idle, and as much as a request holds while busy.
@@ -83,6 +83,7 @@ pub struct Server {
 impl Server {
     /// Listens on `address` (port 0: any free port) for requests that name it,
     /// `localhost`, or one of `hosts`. Nothing is answered before [`Self::run`].
+    /// `/metrics` shows the figures of `service`, of this server, and `more_metrics`.
     ///
     /// # Errors
     /// The address is taken or not of this machine.
@@ -90,16 +91,23 @@ impl Server {
         address: SocketAddr,
         hosts: Vec<String>,
         service: Arc<Service>,
+        more_metrics: MetricSource,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let app = App {
             service,
+            more_metrics,
             calls: Arc::new(calls::Calls::new()),
             metrics: Arc::default(),
             guard: Arc::new(guard::Guard::new(address.ip(), hosts)),
         };
         Ok(Self { listener, address, app })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn app(&self) -> &App {
+        &self.app
     }
 
     /// Where it listens, with the real port.
@@ -111,6 +119,10 @@ impl Server {
     /// a while, and returns once no call of the pool runs any more.
     pub async fn run(self, stop: Stop) {
         let router = routes::router(self.app.clone());
+        self.run_router(router, stop).await;
+    }
+
+    pub(crate) async fn run_router(self, router: Router, stop: Stop) {
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let (closing, watch_closing) = watch::channel(false);
         let mut connections = JoinSet::new();

@@ -42,8 +42,9 @@ pub(crate) async fn health(State(app): State<App>) -> Result<JsonBody<Health>, F
     responses((status = 200, description = "Prometheus text format",
         content_type = "text/plain", body = String), Failures))]
 pub(crate) async fn metrics(State(app): State<App>) -> Result<Response, Failure> {
-    let pool = app.calls.call(&app.service, |service| Ok(service.metrics())).await?;
-    let text = prometheus::text(pool, &app.metrics, app.calls.transfers_running());
+    let mut others = app.calls.call(&app.service, |service| Ok(service.metrics())).await?;
+    others.extend((app.more_metrics)());
+    let text = prometheus::text(others, &app.metrics, app.calls.transfers_running());
     Ok(([(CONTENT_TYPE, prometheus::CONTENT_TYPE)], text).into_response())
 }
 

@@ -1,0 +1,96 @@
+//! The pool behind the traits of the NBD server.
+
+use std::sync::Arc;
+
+use archipelago_block::{
+    ChangedRange, Export, ExportError, ExportErrorKind, Exports, StatusRange, Write,
+};
+use archipelago_model::SnapshotName;
+use archipelago_pool::{self as pool, Device, ErrorKind, Service};
+
+/// Everything with a name, as exports.
+pub(crate) struct PoolExports(pub(crate) Arc<Service>);
+
+impl Exports for PoolExports {
+    fn open(&self, name: &str) -> Result<Arc<dyn Export>, ExportError> {
+        let device = self.0.open_device(name).map_err(error)?;
+        Ok(Arc::new(PoolExport(device)))
+    }
+
+    fn list(&self) -> Result<Vec<String>, ExportError> {
+        self.0.exports().map_err(error)
+    }
+}
+
+struct PoolExport(Arc<Device>);
+
+impl Export for PoolExport {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn read_only(&self) -> bool {
+        self.0.read_only()
+    }
+
+    fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), ExportError> {
+        self.0.read(offset, buf).map_err(error)
+    }
+
+    fn write(&self, writes: &[Write<'_>]) -> Result<(), ExportError> {
+        let writes: Vec<pool::Write<'_>> = writes.iter().map(write).collect();
+        self.0.write(&writes).map_err(error)
+    }
+
+    fn flush(&self) -> Result<(), ExportError> {
+        self.0.flush().map_err(error)
+    }
+
+    fn status(&self, offset: u64, len: u64, max: usize) -> Result<Vec<StatusRange>, ExportError> {
+        let ranges = self.0.status(offset, len, max).map_err(error)?;
+        let convert = |range: pool::StatusRange| StatusRange {
+            len: range.len,
+            hole: range.hole,
+            zero: range.zero,
+        };
+        Ok(ranges.into_iter().map(convert).collect())
+    }
+
+    fn changed_since(
+        &self,
+        snapshot: &SnapshotName,
+        offset: u64,
+        len: u64,
+        max: usize,
+    ) -> Result<Vec<ChangedRange>, ExportError> {
+        let ranges = self.0.changed_since(snapshot, offset, len, max).map_err(error)?;
+        let convert =
+            |range: pool::ChangedRange| ChangedRange { len: range.len, changed: range.changed };
+        Ok(ranges.into_iter().map(convert).collect())
+    }
+
+    fn snapshots(&self) -> Result<Vec<SnapshotName>, ExportError> {
+        self.0.snapshots().map_err(error)
+    }
+}
+
+fn write<'a>(write: &Write<'a>) -> pool::Write<'a> {
+    match *write {
+        Write::Data { offset, bytes } => pool::Write::Data { offset, bytes },
+        Write::Zero { offset, len, may_unmap } => pool::Write::Zero { offset, len, may_unmap },
+    }
+}
+
+fn error(error: pool::Error) -> ExportError {
+    let kind = match error.kind() {
+        ErrorKind::NotFound => ExportErrorKind::NotFound,
+        ErrorKind::InUse => ExportErrorKind::InUse,
+        ErrorKind::NoSpace => ExportErrorKind::NoSpace,
+        ErrorKind::ReadOnly => ExportErrorKind::ReadOnly,
+        ErrorKind::Fenced => ExportErrorKind::Fenced,
+        ErrorKind::Damaged => ExportErrorKind::Damaged,
+        ErrorKind::Invalid | ErrorKind::AlreadyExists => ExportErrorKind::Invalid,
+        ErrorKind::Unavailable | ErrorKind::Internal => ExportErrorKind::Io,
+    };
+    ExportError::new(kind, error.to_string())
+}

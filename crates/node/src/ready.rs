@@ -1,0 +1,36 @@
+//! What standard output says once everything works: for people, and for the
+//! scripts that wait for the line `ready`.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use archipelago_block::Listen;
+
+/// Writes where everything is. A closed standard output is no reason to stop.
+pub(crate) fn announce(out: &mut dyn Write, data: &Path, http: SocketAddr, nbd: &[Listen]) {
+    let text = text(data, http, nbd);
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        tracing::debug!(%error, "standard output is closed");
+    }
+}
+
+fn text(data: &Path, http: SocketAddr, nbd: &[Listen]) -> String {
+    let mut lines = vec![
+        format!("Archipelago {}", env!("CARGO_PKG_VERSION")),
+        format!("  store  {}", data.display()),
+        format!("  http   http://{http}"),
+    ];
+    for listen in nbd {
+        lines.push(match listen {
+            Listen::Tcp(address) => format!("  nbd    nbd://{address}/NAME"),
+            Listen::Unix(path) => format!("  nbd    nbd+unix:///NAME?socket={}", path.display()),
+        });
+    }
+    lines.push("  stop   Ctrl-C, or SIGTERM".to_owned());
+    lines.push("ready".to_owned());
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests;
