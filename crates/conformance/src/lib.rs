@@ -14,6 +14,7 @@ pub mod daemon;
 pub mod filesystem;
 pub mod guest;
 pub mod nbd;
+pub mod place;
 pub mod program;
 pub mod site;
 pub mod stamp;
