@@ -14,6 +14,8 @@ mod folder;
 mod outgoing;
 mod resource;
 mod service;
+#[cfg(test)]
+mod testing;
 
 pub use device::{ChangedRange, Device, StatusRange, Write};
 pub use error::{Error, ErrorKind};

@@ -314,17 +314,13 @@ fn a_file_that_is_no_database_is_damage() {
 #[test]
 fn commits_are_durable_and_references_are_checked() {
     let (_dir, catalog) = fresh();
+    let writer = catalog.writer.lock();
+    let writer = writer.as_ref().unwrap();
     let pragma = |name: &str| {
-        let writer = catalog.writer.lock();
-        writer
-            .as_ref()
-            .unwrap()
-            .query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0))
-            .unwrap()
+        writer.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).unwrap()
     };
     assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (2, 1));
-    let mode: String =
-        catalog.writer.lock().query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+    let mode: String = writer.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
 }
 

@@ -94,3 +94,6 @@ fn parse(export: &str) -> Result<Source, Error> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests;

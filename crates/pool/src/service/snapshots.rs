@@ -290,3 +290,6 @@ fn insert_all(
     });
     rows.collect()
 }
+
+#[cfg(test)]
+mod tests;

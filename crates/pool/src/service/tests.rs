@@ -1,1 +1,174 @@
+use rusqlite::Connection;
 
+use crate::testing::{Bench, MIB, config, noise, open, size, vol};
+use crate::{ErrorKind, Origin, Write};
+
+#[test]
+fn a_flushed_write_is_there_after_a_crash() {
+    let mut bench = Bench::new();
+    bench.create("web", 64 * MIB);
+    let bytes = noise(1, 8192);
+    bench.put("web", 4096, &bytes);
+    bench.crash();
+    assert_eq!(bench.get("web", 4096, 8192), bytes);
+    assert_eq!(bench.get("web", 0, 4096), vec![0; 4096]);
+}
+
+#[test]
+fn everything_is_there_after_closing_and_opening() {
+    let mut bench = Bench::new();
+    bench.create("web", 64 * MIB);
+    bench.put("web", 0, &noise(1, 4096));
+    bench.snapshot("web@one").unwrap();
+    bench.put("web", 0, &noise(2, 4096));
+    bench.reopen();
+    assert_eq!(bench.get("web", 0, 4096), noise(2, 4096));
+    assert_eq!(bench.get("web@one", 0, 4096), noise(1, 4096));
+}
+
+#[test]
+fn a_second_opening_is_refused_until_the_first_ends() {
+    let bench = Bench::new();
+    let data = bench.dir.path().join("data");
+    assert_eq!(open(&data).map(drop).unwrap_err().kind(), ErrorKind::InUse);
+    bench.service.close().unwrap();
+    open(&data).unwrap();
+}
+
+#[test]
+fn closing_twice_is_no_error_and_verbs_fail_afterwards() {
+    let bench = Bench::new();
+    bench.create("web", MIB);
+    let device = bench.device("web");
+    bench.service.close().unwrap();
+    bench.service.close().unwrap();
+    assert_eq!(bench.service.volumes().unwrap_err().kind(), ErrorKind::Unavailable);
+    let late = device.write(&[Write::Data { offset: 0, bytes: &[1; 512] }]);
+    assert_eq!(late.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[test]
+fn a_crash_again_before_anything_is_persisted_loses_nothing() {
+    let mut bench = Bench::new();
+    bench.create("web", 64 * MIB);
+    for round in 0..4 {
+        bench.put("web", round * MIB, &noise(round, 4096));
+        bench.crash();
+    }
+    for round in 0..4 {
+        assert_eq!(bench.get("web", round * MIB, 4096), noise(round, 4096), "round {round}");
+    }
+}
+
+#[test]
+fn a_row_that_cannot_be_read_keeps_its_name_and_its_data() {
+    let bench = Bench::new();
+    bench.create("web", 64 * MIB);
+    bench.put("web", 0, &noise(1, 4096));
+    bench.service.close().unwrap();
+    let data = bench.dir.path().join("data");
+    let catalog = || Connection::open(data.join("catalog.sqlite")).unwrap();
+    let service = open(&data).unwrap();
+    let good: i64 = catalog().query_row("SELECT size FROM volume", [], |row| row.get(0)).unwrap();
+    catalog().execute("UPDATE volume SET size = 'torn'", []).unwrap();
+
+    let again = service.volume_create(&[vol("web")], &Origin::Empty(size(MIB)));
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    for error in [
+        service.volume(&vol("web")).map(drop).unwrap_err(),
+        service.volumes().map(drop).unwrap_err(),
+        service.open_device("web").map(drop).unwrap_err(),
+        service.volume_remove(&vol("web"), true).unwrap_err(),
+        service.volume_rename(&vol("web"), &vol("db")).map(drop).unwrap_err(),
+        service.snapshot_create(&["web@one".parse().unwrap()]).map(drop).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+    }
+    service.abandon();
+    assert_eq!(open(&data).map(drop).unwrap_err().kind(), ErrorKind::Damaged);
+
+    catalog().execute("UPDATE volume SET size = ?1", [good]).unwrap();
+    let service = open(&data).unwrap();
+    let mut out = vec![0; 4096];
+    service.open_device("web").unwrap().read(0, &mut out).unwrap();
+    assert_eq!(out, noise(1, 4096));
+}
+
+#[test]
+fn segments_without_a_catalog_are_not_taken_for_a_new_store() {
+    let bench = Bench::new();
+    bench.create("web", 64 * MIB);
+    bench.put("web", 0, &noise(1, 4096));
+    bench.service.close().unwrap();
+    let data = bench.dir.path().join("data");
+    std::fs::remove_file(data.join("catalog.sqlite")).unwrap();
+    assert_eq!(open(&data).map(drop).unwrap_err().kind(), ErrorKind::Damaged);
+    assert!(!data.join("catalog.sqlite").exists());
+}
+
+#[test]
+fn the_catalog_of_another_store_is_refused() {
+    let (one, two) = (Bench::new(), Bench::new());
+    one.service.close().unwrap();
+    two.service.close().unwrap();
+    let (one, two) = (one.dir.path().join("data"), two.dir.path().join("data"));
+    std::fs::copy(one.join("catalog.sqlite"), two.join("catalog.sqlite")).unwrap();
+    assert_eq!(open(&two).map(drop).unwrap_err().kind(), ErrorKind::Damaged);
+}
+
+#[test]
+fn the_background_persists_what_has_waited_long() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let config = crate::Config { checkpoint_interval_ms: 1, ..config() };
+    let env = archipelago_env::Env::real();
+    let service = crate::Service::open(dir.path(), env.clone(), config).unwrap();
+    service.volume_create(&[vol("web")], &Origin::Empty(size(MIB))).unwrap();
+    let device = service.open_device("web").unwrap();
+    device.write(&[Write::Data { offset: 0, bytes: &[7; 4096] }]).unwrap();
+    let waiting = || {
+        let status = service.status();
+        status.figures.iter().any(|(name, value)| name == "overlay_extents" && *value > 0.0)
+    };
+    for _ in 0..500 {
+        if !waiting() {
+            break;
+        }
+        env.clock().sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(!waiting());
+}
+
+#[test]
+fn df_tells_what_is_shared_and_what_is_not() {
+    let bench = Bench::new();
+    bench.create("web", 64 * MIB);
+    bench.put("web", 0, &noise(1, MIB as usize));
+    bench.clone_as("web2", "volume:web", None).unwrap();
+    bench.put("web2", 8 * MIB, &noise(2, 4096));
+    let usage = bench.service.usage().unwrap();
+    assert_eq!(usage.logical, 128 * MIB);
+    assert_eq!(usage.unique, MIB + 4096);
+    assert!(usage.physical >= usage.compressed);
+    assert_eq!(usage.pools[0].name, "default");
+    let of = |source: &str| {
+        let found = usage.resources.iter().find(|r| r.source.to_string() == source);
+        found.map(|r| (r.referenced, r.exclusive, r.shared)).unwrap()
+    };
+    assert_eq!(of("volume:web"), (MIB, 0, MIB));
+    assert_eq!(of("volume:web2"), (MIB + 4096, 4096, MIB));
+}
+
+#[test]
+fn status_and_metrics_count_what_there_is() {
+    let bench = Bench::new();
+    bench.create("web", MIB);
+    bench.snapshot("web@one").unwrap();
+    let device = bench.device("web");
+    let status = bench.service.status();
+    assert_eq!((status.volumes, status.snapshots, status.attached), (1, 1, 1));
+    assert_eq!(status.problem, None);
+    drop(device);
+    assert_eq!(bench.service.status().attached, 0);
+    let metrics = bench.service.metrics();
+    assert!(metrics.iter().any(|m| m.name == "archipelago_volumes" && m.value == 1.0));
+}

@@ -311,3 +311,6 @@ fn disk_format(head: &[u8; 512]) -> Option<&'static str> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::testing::{Bench, MIB, noise, src, stream, vol};
+use crate::{DiffRange, ErrorKind, Write};
+
+#[test]
+fn a_snapshot_keeps_what_was_and_is_read_only() {
+    let bench = Bench::new();
+    bench.create("web", MIB);
+    bench.put("web", 0, &noise(1, 4096));
+    bench.snapshot("web@one").unwrap();
+    bench.put("web", 0, &noise(2, 4096));
+    let old = bench.device("web@one");
+    assert!(old.read_only());
+    let refused = old.write(&[Write::Data { offset: 0, bytes: &[1; 512] }]).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ReadOnly);
+    assert_eq!(bench.get("web@one", 0, 4096), noise(1, 4096));
+}
+
+#[test]
+fn a_taken_name_fails_without_touching_the_snapshot() {
+    let bench = Bench::new();
+    bench.create("web", MIB);
+    bench.create("db", MIB);
+    bench.put("web", 0, &noise(1, 4096));
+    bench.snapshot("web@one").unwrap();
+    let before = bench.service.snapshots(None).unwrap();
+    bench.put("web", 0, &noise(2, 4096));
+    let paths = ["db@one".parse().unwrap(), "web@one".parse().unwrap()];
+    let error = bench.service.snapshot_create(&paths).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    assert_eq!(bench.service.snapshots(None).unwrap(), before);
+    assert_eq!(bench.get("web@one", 0, 4096), noise(1, 4096));
+}
+
+#[test]
+fn a_removed_snapshot_frees_its_name() {
+    let bench = Bench::new();
+    bench.create("web", MIB);
+    bench.snapshot("web@one").unwrap();
+    bench.service.snapshot_remove(&"web@one".parse().unwrap()).unwrap();
+    let missing = bench.service.snapshot_remove(&"web@one".parse().unwrap()).unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
+    bench.put("web", 0, &noise(1, 4096));
+    bench.snapshot("web@one").unwrap();
+    assert_eq!(bench.get("web@one", 0, 4096), noise(1, 4096));
+}
+
+#[test]
+fn rolling_back_brings_back_content_and_size_also_after_a_crash() {
+    let mut bench = Bench::new();
+    bench.create("web", MIB);
+    bench.put("web", 0, &noise(1, 4096));
+    bench.snapshot("web@one").unwrap();
+    bench.put("web", 0, &noise(2, 8192));
+    bench.service.volume_resize(&vol("web"), crate::testing::size(2 * MIB)).unwrap();
+    bench.put("web", MIB, &noise(3, 4096));
+    let path = "web@one".parse().unwrap();
+    let device = bench.device("web");
+    assert_eq!(bench.service.snapshot_rollback(&path).unwrap_err().kind(), ErrorKind::InUse);
+    drop(device);
+    let volume = bench.service.snapshot_rollback(&path).unwrap();
+    assert_eq!(volume.size.bytes(), MIB);
+    let expected = [noise(1, 4096), vec![0; 4096]].concat();
+    assert_eq!(bench.get("web", 0, 8192), expected);
+    bench.crash();
+    assert_eq!(bench.get("web", 0, 8192), expected);
+    bench.put("web", 4096, &noise(4, 4096));
+    bench.crash();
+    assert_eq!(bench.get("web", 0, 8192), [noise(1, 4096), noise(4, 4096)].concat());
+}
+
+#[test]
+fn a_device_from_before_a_rollback_could_not_exist_and_a_new_term_begins() {
+    let bench = Bench::new();
+    bench.create("web", MIB);
+    bench.put("web", 0, &noise(1, 4096));
+    let before = bench.service.volume(&vol("web")).unwrap().epoch;
+    bench.snapshot("web@one").unwrap();
+    let after = bench.service.snapshot_rollback(&"web@one".parse().unwrap()).unwrap().epoch;
+    assert!(after > before);
+}
+
+#[test]
+fn several_volumes_are_cut_at_one_moment() {
+    let bench = Bench::new();
+    let pair = ["a", "b"];
+    for name in pair {
+        bench.create(name, MIB);
+    }
+    let (a, b) = (bench.device("a"), bench.device("b"));
+    let stop = AtomicBool::new(false);
+    let number = |device: &crate::Device| {
+        let mut sector = [0; 512];
+        device.read(0, &mut sector).unwrap();
+        u64::from_le_bytes(sector[..8].try_into().unwrap())
+    };
+    std::thread::scope(|scope| {
+        // b is written only after a was: a cut between them shows b = a or b = a - 1.
+        scope.spawn(|| {
+            let mut n = 0u64;
+            while !stop.load(Ordering::Relaxed) {
+                n += 1;
+                let mut sector = [0; 512];
+                sector[..8].copy_from_slice(&n.to_le_bytes());
+                for device in [&a, &b] {
+                    device.write(&[Write::Data { offset: 0, bytes: &sector }]).unwrap();
+                }
+            }
+        });
+        for round in 0..20 {
+            let paths = pair.map(|name| format!("{name}@s{round}").parse().unwrap());
+            bench.service.snapshot_create(&paths).unwrap();
+            let cut = pair.map(|name| number(&bench.device(&format!("{name}@s{round}"))));
+            assert!(cut[0] == cut[1] || cut[0] == cut[1] + 1, "{cut:?}");
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn diff_tells_the_ranges_that_changed_and_which_are_zeros_now() {
+    let bench = Bench::new();
+    bench.create("web", 8 * MIB);
+    bench.put("web", 0, &noise(1, 16384));
+    bench.snapshot("web@one").unwrap();
+    bench.put("web", 4096, &noise(2, 4096));
+    bench.put("web", 4 * MIB, &noise(3, 8192));
+    let device = bench.device("web");
+    device.write(&[Write::Zero { offset: 12288, len: 4096, may_unmap: true }]).unwrap();
+    let expected = vec![
+        DiffRange { offset: 4096, len: 4096, zero: false },
+        DiffRange { offset: 12288, len: 4096, zero: true },
+        DiffRange { offset: 4 * MIB, len: 8192, zero: false },
+    ];
+    let diff = |from: &str, to: &str| bench.service.diff(&src(from), &src(to)).unwrap();
+    assert_eq!(diff("snapshot:web@one", "volume:web"), expected);
+    assert_eq!(diff("volume:web", "volume:web"), vec![]);
+    bench.snapshot("web@two").unwrap();
+    assert_eq!(diff("snapshot:web@one", "snapshot:web@two"), expected);
+}
+
+#[test]
+fn growth_that_was_not_written_is_no_difference() {
+    let bench = Bench::new();
+    bench.create("web", MIB);
+    bench.put("web", 0, &noise(1, 4096));
+    bench.clone_as("big", "volume:web", Some(8 * MIB)).unwrap();
+    assert_eq!(bench.service.diff(&src("volume:web"), &src("volume:big")).unwrap(), vec![]);
+}
+
+#[test]
+fn snapshots_are_listed_oldest_first() {
+    let bench = Bench::new();
+    bench.create("web", MIB);
+    bench.create("db", MIB);
+    for path in ["web@z", "web@a", "db@m"] {
+        bench.snapshot(path).unwrap();
+    }
+    let listed = |volume: Option<&str>| -> Vec<String> {
+        let volume = volume.map(vol);
+        let rows = bench.service.snapshots(volume.as_ref()).unwrap();
+        rows.into_iter().map(|row| row.path.to_string()).collect()
+    };
+    assert_eq!(listed(None), ["db@m", "web@z", "web@a"]);
+    assert_eq!(listed(Some("web")), ["web@z", "web@a"]);
+    let missing = bench.service.snapshots(Some(&vol("nope"))).unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn an_image_can_be_compared_with_its_clone() {
+    let bench = Bench::new();
+    bench.import("base", &stream(&noise(1, MIB as usize))).unwrap();
+    bench.clone_as("web", "image:base", None).unwrap();
+    bench.put("web", 8192, &noise(2, 4096));
+    assert_eq!(
+        bench.service.diff(&src("image:base"), &src("volume:web")).unwrap(),
+        [DiffRange { offset: 8192, len: 4096, zero: false }]
+    );
+}

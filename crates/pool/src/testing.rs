@@ -1,0 +1,145 @@
+//! What the tests of this crate share: a store in a temporary folder, and devices
+//! that are written and read with little text.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use archipelago_env::Env;
+use archipelago_format::stream::{Header, Writer};
+use archipelago_model::{Source, VolumeName, VolumeSize};
+use tempfile::TempDir;
+
+use crate::{Config, Device, Error, NewImage, Origin, Service, Volume, Write};
+
+pub(crate) const MIB: u64 = 1 << 20;
+
+/// A store that can be closed, crashed and opened again.
+pub(crate) struct Bench {
+    pub dir: TempDir,
+    pub service: Arc<Service>,
+}
+
+/// Small segments, and no checkpoint but those that a test causes.
+pub(crate) fn config() -> Config {
+    Config {
+        hot_segment_bytes: 4 * MIB,
+        cold_segment_bytes: 4 * MIB,
+        chunk_cache_bytes: 4 * MIB,
+        node_cache_bytes: 4 * MIB,
+        slot_cache_bytes: MIB,
+        checkpoint_interval_ms: 3_600_000,
+        ..Config::default()
+    }
+}
+
+pub(crate) fn open(path: &Path) -> Result<Arc<Service>, Error> {
+    Service::open(path, Env::real(), config())
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let service = open(&dir.path().join("data")).unwrap();
+        Self { dir, service }
+    }
+
+    /// Ends as `kill -9` would, and opens again.
+    pub fn crash(&mut self) {
+        self.service.abandon();
+        self.service = open(&self.dir.path().join("data")).unwrap();
+    }
+
+    /// Closes and opens again.
+    pub fn reopen(&mut self) {
+        self.service.close().unwrap();
+        self.service = open(&self.dir.path().join("data")).unwrap();
+    }
+
+    pub fn create(&self, name: &str, bytes: u64) -> Volume {
+        let made = self.service.volume_create(&[vol(name)], &Origin::Empty(size(bytes)));
+        made.unwrap().remove(0)
+    }
+
+    pub fn clone_as(&self, name: &str, source: &str, bytes: Option<u64>) -> Result<Volume, Error> {
+        let origin = Origin::Clone { source: src(source), size: bytes.map(size) };
+        Ok(self.service.volume_create(&[vol(name)], &origin)?.remove(0))
+    }
+
+    pub fn snapshot(&self, path: &str) -> Result<(), Error> {
+        self.service.snapshot_create(&[path.parse().unwrap()]).map(drop)
+    }
+
+    pub fn device(&self, export: &str) -> Arc<Device> {
+        self.service.open_device(export).unwrap()
+    }
+
+    /// Opens, writes, flushes, closes.
+    pub fn put(&self, export: &str, offset: u64, bytes: &[u8]) {
+        let device = self.device(export);
+        device.write(&[Write::Data { offset, bytes }]).unwrap();
+        device.flush().unwrap();
+    }
+
+    pub fn get(&self, export: &str, offset: u64, len: usize) -> Vec<u8> {
+        let mut out = vec![0xee; len];
+        self.device(export).read(offset, &mut out).unwrap();
+        out
+    }
+
+    pub fn export(&self, source: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.service.export(&src(source), &mut out).unwrap();
+        out
+    }
+
+    pub fn import(&self, name: &str, stream: &[u8]) -> Result<(), Error> {
+        let spec = NewImage {
+            name: name.parse().unwrap(),
+            format: "raw".to_owned(),
+            os: None,
+            source_bytes: None,
+            sha256: None,
+        };
+        self.service.image_import(&spec, &mut &stream[..]).map(drop)
+    }
+
+    pub fn put_file(&self, object: &str, stream: &[u8]) -> Result<(), Error> {
+        let container = "files".parse().unwrap();
+        let object = object.parse().unwrap();
+        self.service.file_put(&container, &object, None, &mut &stream[..]).map(drop)
+    }
+}
+
+pub(crate) fn vol(name: &str) -> VolumeName {
+    name.parse().unwrap()
+}
+
+pub(crate) fn src(source: &str) -> Source {
+    source.parse().unwrap()
+}
+
+pub(crate) fn size(bytes: u64) -> VolumeSize {
+    VolumeSize::from_bytes(bytes).unwrap()
+}
+
+/// Bytes that look different in every block and for every seed, and do not compress.
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 24) as u8
+    };
+    std::iter::repeat_with(next).take(len).collect()
+}
+
+/// A full stream of these bytes.
+pub(crate) fn stream(bytes: &[u8]) -> Vec<u8> {
+    let header = Header { size: bytes.len() as u64, base: None, identity: None };
+    let mut writer = Writer::new(Vec::new(), &header).unwrap();
+    for (at, part) in (0u64..).step_by(1 << 20).zip(bytes.chunks(1 << 20)) {
+        writer.data(at, part).unwrap();
+    }
+    writer.finish().unwrap()
+}
