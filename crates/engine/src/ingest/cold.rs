@@ -27,8 +27,9 @@ const SLOTS_MAX: usize = 65_000;
 /// position can say, so that no chunk ever comes near the end. Only data that
 /// compresses a hundredfold gets there.
 const RAW_SECTORS_MAX: u32 = 1 << 23;
-/// Room asked of the backend for the footer of a segment of ordinary data.
-const FOOTER_ROOM: u64 = 2 << 20;
+/// Room asked of the backend for map nodes and the footer, besides a 32nd of the
+/// data: fingerprints are a 200th of what is not compressed.
+const FOOTER_ROOM: u64 = 64 << 10;
 /// A segment is at most this long, whatever the configuration says: slots hold
 /// offsets of 32 bits.
 const SEGMENT_BYTES_MAX: u64 = 1 << 30;
@@ -136,7 +137,8 @@ impl Appender<'_> {
         let open = match &mut self.open {
             Some(open) => open,
             none => {
-                let capacity = self.expected.min(self.segment_bytes) + FOOTER_ROOM;
+                let body = self.expected.min(self.segment_bytes);
+                let capacity = body + body / 32 + FOOTER_ROOM;
                 none.insert(Open::create(&self.context.segments, capacity)?)
             }
         };

@@ -174,7 +174,7 @@ impl Shard {
     /// The tag alone gives the place, at any number of slots; so growing needs
     /// no more of the hash than an entry has.
     fn home(&self, tag: u64) -> usize {
-        (tag * self.slots.len() as u64 >> TAG_BITS) as usize
+        ((tag * self.slots.len() as u64) >> TAG_BITS) as usize
     }
 
     fn after(&self, at: usize) -> usize {

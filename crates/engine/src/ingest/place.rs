@@ -40,8 +40,7 @@ pub(crate) struct Placing<'c, 'w> {
     order: Order,
     candidates: Candidates,
     run: RunBuilder<'c, ColdWriter<'w>>,
-    /// Of the resource.
-    sectors: u64,
+    size_bytes: u64,
     /// Where the last shared run ended, when nothing was written since.
     behind: Option<Location>,
     named: BTreeSet<SegmentId>,
@@ -62,7 +61,7 @@ impl<'c, 'w> Placing<'c, 'w> {
             order: Order::new(size_bytes),
             candidates: Candidates::default(),
             run: RunBuilder::new(cold),
-            sectors: sectors_of(size_bytes),
+            size_bytes,
             behind: None,
             named: BTreeSet::new(),
             stats: IngestStats::default(),
@@ -96,7 +95,7 @@ impl<'c, 'w> Placing<'c, 'w> {
     /// does not come back when the resource grows again.
     pub(crate) fn finish(mut self, below_end: u64) -> Result<Placed, Error> {
         self.place(true)?;
-        let mut at = self.sectors;
+        let mut at = sectors_of(self.size_bytes);
         while at < below_end {
             let len = (below_end - at).min(Extent::SECTORS_MAX);
             self.say(at, len, Location::HOLE)?;
@@ -175,8 +174,11 @@ impl<'c, 'w> Placing<'c, 'w> {
         if !self.run.sink().made(found.segment) {
             self.named.insert(found.segment);
         }
-        self.stats.duplicate_bytes += found.len as u64 * BLOCK_BYTES;
-        self.name(found.first, found.first + found.len, found.location)?;
+        let end = found.first + found.len;
+        let last_end = (self.window.blocks()[end - 1] + 1) * BLOCK_BYTES;
+        let padding = last_end.saturating_sub(self.size_bytes);
+        self.stats.duplicate_bytes += found.len as u64 * BLOCK_BYTES - padding;
+        self.name(found.first, end, found.location)?;
         self.behind = Some(found.location.advance(found.len as u64 * u64::from(BLOCK_SECTORS)));
         Ok(())
     }
@@ -192,7 +194,7 @@ impl<'c, 'w> Placing<'c, 'w> {
             let (start, len) =
                 (blocks[0] * u64::from(BLOCK_SECTORS), count as u64 * u64::from(BLOCK_SECTORS));
             self.say_zeros(start)?;
-            self.say(start, len.min(self.sectors - start), location)?;
+            self.say(start, len.min(sectors_of(self.size_bytes) - start), location)?;
             location = location.advance(len);
             at += count;
         }

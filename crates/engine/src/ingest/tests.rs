@@ -1,3 +1,5 @@
+//! Ingest as a whole: what is shared, what is stored, what reads back.
+
 mod faults;
 pub(super) mod world;
 
@@ -37,6 +39,7 @@ fn the_same_bytes_again_add_less_than_a_hundredth() {
     assert!(again.stats.stored_bytes * 100 < first.stats.stored_bytes, "{again:?}");
     assert!(again.named.iter().all(|id| first.sealed.iter().any(|info| info.id == *id)));
     assert!(!again.named.is_empty());
+    assert!(again.stats.duplicate_bytes + again.stats.zero_bytes <= bytes.len() as u64);
 }
 
 #[test]
@@ -236,4 +239,40 @@ fn pieces_out_of_order_or_out_of_bounds_are_refused() {
     let huge = world.ingest_pieces(Location::HOLE, VOLUME_BYTES_MAX + 1, Vec::new());
     assert!(matches!(huge, Err(IngestError::Source(_))));
     assert_eq!(world.ids(), []);
+}
+
+/// Blocks from a small alphabet make runs of every length, in every segment, and
+/// blocks that repeat; edits of random places put runs on runs.
+#[test]
+fn any_mixture_of_repeats_zeros_and_edits_reads_back() {
+    for seed in 0..6u64 {
+        let world = World::with_segment_bytes(256 << 10);
+        let dice = random(seed, 1 << 16);
+        let mut dice =
+            dice.chunks_exact(2).map(|two| usize::from(two[0]) << 8 | usize::from(two[1]));
+        let mut roll = |sides: usize| dice.next().unwrap() % sides;
+        let mut block = |kinds: usize| match roll(kinds) {
+            0 => vec![0; 4096],
+            kind => random(kind as u64, 4096),
+        };
+        let mut root = Location::HOLE;
+        let tail = seed * 777 % 4096;
+        let mut bytes = vec![0; 1500 * 4096 + tail as usize];
+        for round in 0..3 {
+            let mut pieces = Vec::new();
+            for (n, part) in bytes.chunks_mut(64 * 4096).enumerate() {
+                if round > 0 && n % 3 == round {
+                    continue;
+                }
+                for place in part.chunks_mut(4096) {
+                    let new = block(12 << (n % 5));
+                    place.copy_from_slice(&new[..place.len()]);
+                }
+                let offset = n as u64 * 64 * 4096;
+                pieces.push(Piece::Data { offset, bytes: part.to_vec() });
+            }
+            root = *world.ingest_pieces(root, bytes.len() as u64, pieces).unwrap().root.get();
+            assert!(world.read(root, bytes.len()) == bytes, "seed {seed}, round {round}");
+        }
+    }
 }

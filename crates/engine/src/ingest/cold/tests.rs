@@ -1,3 +1,5 @@
+//! What is in a cold segment, and what is left of one given up.
+
 use archipelago_store::Store;
 
 use super::super::tests::world::{World, random, text};

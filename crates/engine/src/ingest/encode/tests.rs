@@ -1,3 +1,5 @@
+//! What compresses, what does not, and what is not even tried.
+
 use super::*;
 
 const CHUNK: usize = 64 << 10;

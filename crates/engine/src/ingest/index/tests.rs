@@ -1,3 +1,5 @@
+//! What the index finds, what it costs, what it does when full.
+
 use super::*;
 
 fn segment(raw: u64) -> SegmentId {

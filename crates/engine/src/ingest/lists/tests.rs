@@ -1,3 +1,5 @@
+//! What the cache of lists keeps and what it lets go.
+
 use archipelago_format::segment::Fingerprint;
 
 use super::super::tests::world::{World, random};

@@ -1,3 +1,5 @@
+//! Blocks found by fingerprint, and runs of them.
+
 use super::*;
 
 fn print(hash: u128, position: u32) -> Fingerprint {

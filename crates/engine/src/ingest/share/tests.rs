@@ -1,3 +1,5 @@
+//! Which stored run is chosen.
+
 use archipelago_format::segment::Fingerprint;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Zeros, fingerprints and bounds of a window.
+
 use super::*;
 
 const KEY: [u8; 32] = [3; 32];
