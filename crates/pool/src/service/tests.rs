@@ -1,6 +1,7 @@
+use archipelago_store::layer::{Effect, Failure, Fault, Faulty, Op};
 use rusqlite::Connection;
 
-use crate::testing::{Bench, MIB, config, noise, open, size, vol};
+use crate::testing::{Bench, MIB, config, noise, open, size, stream, vol};
 use crate::{ErrorKind, Origin, Write};
 
 #[test]
@@ -171,4 +172,109 @@ fn status_and_metrics_count_what_there_is() {
     assert_eq!(bench.service.status().attached, 0);
     let metrics = bench.service.metrics();
     assert!(metrics.iter().any(|m| m.name == "archipelago_volumes" && m.value == 1.0));
+}
+
+/// A store whose backend fails when told to.
+fn faulty(dir: &tempfile::TempDir) -> (std::sync::Arc<crate::Service>, Faulty) {
+    let mut layer = None;
+    let env = archipelago_env::Env::real();
+    let service = crate::Service::open_layered(dir.path(), env, config(), |store| {
+        let faulty = Faulty::new(store);
+        layer = Some(faulty.clone());
+        std::sync::Arc::new(faulty)
+    });
+    (service.unwrap(), layer.unwrap())
+}
+
+#[test]
+fn a_full_disk_is_said_to_be_one_and_room_makes_writing_work_again() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let (service, disk) = faulty(&dir);
+    service.volume_create(&[vol("web")], &Origin::Empty(size(64 * MIB))).unwrap();
+    let device = service.open_device("web").unwrap();
+    let first = noise(1, 4096);
+    device.write(&[Write::Data { offset: 0, bytes: &first }]).unwrap();
+    device.flush().unwrap();
+    for op in [Op::Create, Op::Write] {
+        disk.inject(Fault::always(op, Effect::Fail(Failure::NoSpace)));
+    }
+    let bytes = noise(2, 4096);
+    let mut refused = None;
+    // Room that was reserved before may still take some.
+    for n in 0..4096 {
+        if let Err(error) = device.write(&[Write::Data { offset: MIB + n * 4096, bytes: &bytes }]) {
+            refused = Some(error);
+            break;
+        }
+    }
+    assert_eq!(refused.unwrap().kind(), ErrorKind::NoSpace);
+    let snapshot = "web@full".parse().unwrap();
+    let error = service.snapshot_create(std::slice::from_ref(&snapshot)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSpace);
+    let mut out = vec![0; 4096];
+    device.read(0, &mut out).unwrap();
+    assert!(out == first);
+    disk.heal();
+    device.write(&[Write::Data { offset: MIB, bytes: &bytes }]).unwrap();
+    device.flush().unwrap();
+    service.snapshot_create(&[snapshot]).unwrap();
+    drop(device);
+    service.abandon();
+    let device = open(dir.path()).unwrap().open_device("web@full").unwrap();
+    for (offset, expected) in [(0, &first), (MIB, &bytes)] {
+        device.read(offset, &mut out).unwrap();
+        assert!(out == *expected);
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_damage_and_names_the_volume() {
+    let dir = tempfile::TempDir::new().unwrap();
+    {
+        let service = open(dir.path()).unwrap();
+        service.volume_create(&[vol("web")], &Origin::Empty(size(MIB))).unwrap();
+        let device = service.open_device("web").unwrap();
+        device.write(&[Write::Data { offset: 0, bytes: &[0x5a; 4096] }]).unwrap();
+        device.flush().unwrap();
+        drop(device);
+        service.close().unwrap();
+    }
+    let (service, disk) = faulty(&dir);
+    let device = service.open_device("web").unwrap();
+    for offset in 0..64 * 1024 {
+        // Somewhere in the first segment's body.
+        if offset % 1024 == 0 {
+            let effect = Effect::Flip { offset, mask: 1 };
+            disk.inject(Fault::always(Op::Read, effect).on(archipelago_model::SegmentId::MIN));
+        }
+    }
+    let mut out = vec![0; 4096];
+    let error = device.read(0, &mut out).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+    assert!(error.message().contains("volume 'web'"), "{error}");
+    disk.heal();
+    device.read(0, &mut out).unwrap();
+    assert_eq!(out, [0x5a; 4096]);
+}
+
+#[test]
+fn a_failed_import_binds_nothing_and_works_once_there_is_room() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let (service, disk) = faulty(&dir);
+    let spec = crate::NewImage {
+        name: "base".parse().unwrap(),
+        format: "raw".to_owned(),
+        os: None,
+        source_bytes: None,
+        sha256: None,
+    };
+    let stream = stream(&noise(1, 9 * MIB as usize));
+    for op in [Op::Create, Op::Write, Op::Seal] {
+        disk.inject(Fault::always(op, Effect::Fail(Failure::NoSpace)));
+        let error = service.image_import(&spec, &mut &stream[..]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoSpace, "{op:?}: {error}");
+        assert!(service.images().unwrap().is_empty());
+        disk.heal();
+    }
+    service.image_import(&spec, &mut &stream[..]).unwrap();
 }

@@ -236,8 +236,9 @@ fn the_same_image_again_adds_almost_nothing() {
     let before = bench.service.usage().unwrap();
     bench.import("two", &bytes).unwrap();
     let after = bench.service.usage().unwrap();
-    assert_eq!(after.unique, before.unique);
-    assert!(after.physical - before.physical < 256 << 10, "{before:?} {after:?}");
+    // The index is a sample, keyed at random: a little may be stored again.
+    assert!(after.unique - before.unique < MIB, "{before:?} {after:?}");
+    assert!(after.physical - before.physical < 3 * MIB / 2, "{before:?} {after:?}");
     let again = bench.import("one", &bytes).unwrap_err();
     assert_eq!(again.kind(), ErrorKind::AlreadyExists);
 }
