@@ -99,7 +99,11 @@ fn walk(
         referenced += extent.len() * SECTOR_BYTES;
         if intervals.len() < INTERVALS_MAX {
             let start = extent.location();
-            intervals.push(Interval { start, end: start.advance(extent.len()), root: index as u32 });
+            intervals.push(Interval {
+                start,
+                end: start.advance(extent.len()),
+                root: index as u32,
+            });
         } else {
             *exact = false;
         }
@@ -165,4 +169,3 @@ fn compressed(shared: &Shared, segment: SegmentId, raw: u64) -> u64 {
     }
     (u128::from(raw) * u128::from(directory.body_bytes) / u128::from(total)) as u64
 }
-

@@ -132,10 +132,11 @@ fn cut(shared: &Shared, volumes: &[&Arc<Volume>]) -> Result<(Location, Vec<Volum
     for volume in volumes {
         volume.check_lease()?;
         let size = volume.size();
-        sizes.push(
-            VolumeSize::from_bytes(size)
-                .map_err(|_| Error::OutOfRange { offset: 0, len: size, size })?,
-        );
+        sizes.push(VolumeSize::from_bytes(size).map_err(|_| Error::OutOfRange {
+            offset: 0,
+            len: size,
+            size,
+        })?);
     }
     for volume in volumes {
         let mut state = volume.state.write();
@@ -217,5 +218,8 @@ fn log_floor(shared: &Shared, cut: &[&Arc<Volume>], lsn: Location) -> SegmentId 
         let needed = if is_cut(volume.id()) { oldest.map(|o| o.max(lsn)) } else { oldest };
         floor = needed.map_or(floor, |needed| needed.min(floor));
     }
-    floor.segment().unwrap_or(SegmentId::MAX)
+    let floor = floor.segment().unwrap_or(SegmentId::MAX);
+    // A segment without a footer is readable only after a scan, and a root may
+    // name it already.
+    shared.segments.first_open().map_or(floor, |open| open.min(floor))
 }

@@ -1,6 +1,7 @@
 //! The engine as a whole: opening, volumes, views.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -89,13 +90,9 @@ impl Engine {
         let segments = Arc::new(Segments::new(store, env.clone(), store_uuid, ids, &config));
         let nodes = Arc::new(Nodes::new(Arc::clone(&segments), config.node_cache_bytes));
         let floor = log_floor.unwrap_or(SegmentId::MIN);
-        let (recovered, recovery, last) = replay(&segments, &nodes, floor, heads)?;
-        let next = SegmentId::new(last.get() + 1).unwrap_or(SegmentId::MAX);
-        let log = Log::new(
-            Arc::clone(&segments),
-            config.hot_segment_bytes,
-            Location::start_of(next),
-        );
+        let (recovered, recovery, next) = replay(&segments, &nodes, floor, heads)?;
+        let log =
+            Log::new(Arc::clone(&segments), config.hot_segment_bytes, Location::start_of(next));
         let shared = Arc::new(Shared {
             ingest: ingest::Context::new(
                 Arc::clone(&segments),
@@ -162,8 +159,7 @@ impl Engine {
         volume.fence();
         let _serial = volume.checkpoint.lock();
         let mut state = volume.state.write();
-        let extents =
-            state.overlay.len() + state.frozen.iter().map(|o| o.len()).sum::<usize>();
+        let extents = state.overlay.len() + state.frozen.iter().map(|o| o.len()).sum::<usize>();
         *state = State::of(Arc::clone(&state.runs), state.root);
         self.shared.pressure.changed(extents, 0);
     }
@@ -199,9 +195,8 @@ impl Engine {
         let high = shared.pressure.is_high();
         let segments = shared.config.log_bytes_checkpoint / shared.config.hot_segment_bytes.max(1);
         let floor = shared.log.position().raw() >> Location::POSITION_BITS;
-        let pinned = |oldest: Location| {
-            (oldest.raw() >> Location::POSITION_BITS) + segments <= floor
-        };
+        let pinned =
+            |oldest: Location| (oldest.raw() >> Location::POSITION_BITS) + segments <= floor;
         shared
             .volumes
             .read()
@@ -320,7 +315,7 @@ impl State {
 
 type Recovered = Vec<(Head, State)>;
 
-/// Reads the log from `floor` on into overlays. Gives the last segment there is.
+/// Reads the log from `floor` on into overlays. Gives the segment behind the last.
 fn replay(
     segments: &Arc<Segments>,
     nodes: &Nodes,
@@ -328,42 +323,43 @@ fn replay(
     heads: &dyn Fn(VolumeId) -> Option<Head>,
 ) -> Result<(Recovered, Recovery, SegmentId), Error> {
     let ids = segments.store().list_from(floor)?;
-    let mut volumes: HashMap<VolumeId, Option<(Head, State)>> = HashMap::new();
     let mut recovery = Recovery::default();
+    // All segments first: a root may be in a later one than the records below it.
+    let mut records = Vec::new();
     for &id in &ids {
-        let Some(replayed) = log::recover(segments, id)? else {
+        if let Some(replayed) = log::recover(segments, id)? {
+            recovery.segments += u64::from(replayed.kind == SegmentKind::Hot);
+            records.extend(replayed.records);
+        }
+    }
+    let mut volumes: HashMap<VolumeId, Option<(Head, State)>> = HashMap::new();
+    for (location, record) in records {
+        if matches!(record.kind, Kind::Node(_)) {
+            continue;
+        }
+        let entry = match volumes.entry(record.volume) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(match heads(record.volume) {
+                Some(head) => Some((head, State::of(nodes.root(head.root)?, head.root))),
+                None => None,
+            }),
+        };
+        let Some((head, state)) = entry else {
             continue;
         };
-        recovery.segments += u64::from(replayed.kind == SegmentKind::Hot);
-        for (location, record) in replayed.records {
-            if matches!(record.kind, Kind::Node(_)) {
-                continue;
-            }
-            let entry = match volumes.entry(record.volume) {
-                std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-                std::collections::hash_map::Entry::Vacant(new) => {
-                    let head = heads(record.volume);
-                    new.insert(match head {
-                        Some(head) => Some((head, State::of(nodes.root(head.root)?, head.root))),
-                        None => None,
-                    })
-                }
-            };
-            let Some((head, state)) = entry else {
-                continue;
-            };
-            if location < head.lsn || record.epoch > head.epoch {
-                continue;
-            }
-            let range = record.start..record.start + record.len;
-            state.overlay.insert(range, location, record.kind == Kind::Zero);
-            state.oldest.get_or_insert(location);
-            recovery.records += 1;
+        if location < head.lsn || record.epoch > head.epoch {
+            continue;
         }
+        let range = record.start..record.start + record.len;
+        state.overlay.insert(range, location, record.kind == Kind::Zero);
+        state.oldest.get_or_insert(location);
+        recovery.records += 1;
     }
     let recovered: Recovered =
         volumes.into_values().flatten().filter(|(_, state)| !state.overlay.is_empty()).collect();
     recovery.dirty = recovered.iter().map(|(head, _)| head.volume).collect();
     recovery.dirty.sort();
-    Ok((recovered, recovery, ids.last().copied().unwrap_or(floor)))
+    // Not behind any id that will be given: the log takes what is before as durable.
+    let next = ids.last().and_then(|last| SegmentId::new(last.get() + 1)).unwrap_or(floor);
+    Ok((recovered, recovery, next))
 }

@@ -65,7 +65,10 @@ impl Error {
     /// Damage at a location.
     pub(crate) fn damaged(at: Location, what: impl ToString) -> Self {
         let segment = at.segment().unwrap_or(SegmentId::MAX);
-        Self::Damaged { segment, what: format!("position {:x}: {}", at.position(), what.to_string()) }
+        Self::Damaged {
+            segment,
+            what: format!("position {:x}: {}", at.position(), what.to_string()),
+        }
     }
 
     /// Damage somewhere in a segment.

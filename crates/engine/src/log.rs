@@ -269,7 +269,11 @@ impl Log {
 
     fn new_segment(&self) -> Result<Arc<OpenSegment>, Error> {
         let (header, writer) = self.segments.create(SegmentKind::Hot, self.segment_bytes)?;
-        if let Err(error) = writer.write_at(0, &[IoSlice::new(&header.encode())]) {
+        // Synced before the first batch, so that recovery can tell a segment without
+        // a header (never used) from one whose header is damaged.
+        let written =
+            writer.write_at(0, &[IoSlice::new(&header.encode())]).and_then(|()| writer.sync());
+        if let Err(error) = written {
             // Nothing names it; what cannot be removed is left to the collector.
             let _ = self.segments.store().remove(header.id);
             return Err(error.into());
@@ -290,10 +294,8 @@ impl Log {
     /// them); else the segment has a gap and is closed.
     fn take_back(&self, place: &Place, records: &[Record]) {
         let mut tail = self.tail.lock();
-        let Some(filled) = tail
-            .current
-            .as_mut()
-            .filter(|filled| Arc::ptr_eq(&filled.segment, &place.segment))
+        let Some(filled) =
+            tail.current.as_mut().filter(|filled| Arc::ptr_eq(&filled.segment, &place.segment))
         else {
             forget_records(&mut tail, place, records);
             return;

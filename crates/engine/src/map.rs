@@ -155,9 +155,7 @@ pub(crate) fn visit(
     let mut at = range.start;
     let end = range.end;
     let mut each = |extent: Extent| {
-        if at < extent.start()
-            && visit(nodes, below, at..extent.start(), gaps, found)?.is_break()
-        {
+        if at < extent.start() && visit(nodes, below, at..extent.start(), gaps, found)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
         at = extent.end();

@@ -40,10 +40,7 @@ pub trait SegmentIds: Send + Sync {
     ///
     /// # Errors
     /// Whatever kept the catalog from recording them.
-    fn reserve(
-        &self,
-        count: u64,
-    ) -> Result<Range<u64>, Box<dyn std::error::Error + Send + Sync>>;
+    fn reserve(&self, count: u64) -> Result<Range<u64>, Box<dyn std::error::Error + Send + Sync>>;
 }
 
 /// A segment that was sealed, for the catalog's table of segments.
@@ -201,6 +198,12 @@ impl Segments {
         self.open.write().insert(id, slots);
     }
 
+    /// The first segment whose slots are known from its scan only: recovery must
+    /// begin there, whatever else is persisted.
+    pub(crate) fn first_open(&self) -> Option<SegmentId> {
+        self.open.read().keys().min().copied()
+    }
+
     /// From now on the slots of this segment are found by its directory.
     pub(crate) fn sealed(&self, directory: Directory, file_bytes: u64) {
         let info = SegmentInfo {
@@ -223,6 +226,15 @@ impl Segments {
     /// Puts back what could not be recorded.
     pub(crate) fn return_sealed(&self, infos: Vec<SegmentInfo>) {
         self.sealed.lock().extend(infos);
+    }
+
+    /// Drops what is cached of a footer that recovery found to be torn.
+    pub(crate) fn forget(&self, id: SegmentId) {
+        if let Some((_, directory)) = self.directories.remove(&id) {
+            for page in 0..directory.page_starts.len() {
+                self.pages.remove(&(id, page as u32));
+            }
+        }
     }
 
     /// The directory of a sealed segment.

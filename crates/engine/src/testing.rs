@@ -20,10 +20,7 @@ use crate::segments::{SegmentIds, Segments};
 pub(crate) struct Counter(AtomicU64);
 
 impl SegmentIds for Counter {
-    fn reserve(
-        &self,
-        count: u64,
-    ) -> Result<Range<u64>, Box<dyn std::error::Error + Send + Sync>> {
+    fn reserve(&self, count: u64) -> Result<Range<u64>, Box<dyn std::error::Error + Send + Sync>> {
         let from = self.0.fetch_add(count, Ordering::Relaxed) + 1;
         Ok(from..from + count)
     }

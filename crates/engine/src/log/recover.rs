@@ -2,8 +2,9 @@
 //!
 //! | what is found of a segment | what it means | what is done |
 //! |---|---|---|
-//! | footer | sealed | its records count |
-//! | no valid header | created, never synced | removed: nothing in it was acknowledged as durable |
+//! | footer | sealed; its body was synced before the footer was written | its records count; a hot one's footer is made durable again |
+//! | no valid header, no batch | created, never used | removed |
+//! | no valid header, a batch | the header, synced before the first batch, is damaged | an error |
 //! | cold, no footer | an ingest that did not end | removed: nothing names it |
 //! | hot, no footer | open when the program stopped | scanned, synced, sealed |
 //!
@@ -14,6 +15,7 @@
 //! second is an error: going on would silently drop acknowledged writes.
 
 use std::io::IoSlice;
+use std::ops::Range;
 
 use archipelago_format::FormatError;
 use archipelago_format::batch::{Header, Kind, PIECE_SECTORS, Record};
@@ -23,6 +25,7 @@ use archipelago_format::segment::{
     encode_footer, encode_footer_record,
 };
 use archipelago_model::{Location, SECTOR_BYTES, SegmentId};
+use archipelago_store::SegmentWriter;
 
 use super::slots_of;
 use crate::error::Error;
@@ -40,20 +43,34 @@ pub(crate) struct Replayed {
 /// Reads the records of segment `id`; seals it when it was left open. `None`
 /// when nothing of it counts.
 pub(crate) fn recover(segments: &Segments, id: SegmentId) -> Result<Option<Replayed>, Error> {
-    match segments.directory(id) {
-        Ok(directory) => {
-            let kind = directory.header.kind;
-            let section = segments.section(id, directory.records)?;
-            let records = decode_footer_records(&section)
-                .map_err(|e| Error::damaged_segment(id, &e))?
-                .into_iter()
-                .filter_map(|(position, record)| Some((Location::new(id, position)?, record)))
-                .collect();
-            Ok(Some(Replayed { records, kind }))
+    match footer(segments, id) {
+        Ok(replayed) => Ok(Some(replayed)),
+        Err(Error::Damaged { .. }) => {
+            segments.forget(id);
+            recover_unsealed(segments, id)
         }
-        Err(Error::Damaged { .. }) => recover_unsealed(segments, id),
         Err(error) => Err(error),
     }
+}
+
+/// What a whole footer says. A stop amid sealing may have left parts of two
+/// footers in the file, so that a valid trailer vouches for nothing here.
+fn footer(segments: &Segments, id: SegmentId) -> Result<Replayed, Error> {
+    let directory = segments.directory(id)?;
+    let kind = directory.header.kind;
+    let section = segments.section(id, directory.records)?;
+    if kind == SegmentKind::Hot {
+        for page in 0..directory.page_starts.len() {
+            segments.slot_page(id, &directory, page as u32)?;
+        }
+        seal_again(segments, id, directory.body_bytes)?;
+    }
+    let records = decode_footer_records(&section)
+        .map_err(|e| Error::damaged_segment(id, &e))?
+        .into_iter()
+        .filter_map(|(position, record)| Some((Location::new(id, position)?, record)))
+        .collect();
+    Ok(Replayed { records, kind })
 }
 
 fn recover_unsealed(segments: &Segments, id: SegmentId) -> Result<Option<Replayed>, Error> {
@@ -92,6 +109,8 @@ struct Scan {
     slots: Vec<Slot>,
     position: u32,
     file_end: u64,
+    /// Bytes of the file that were known to be durable.
+    synced: u64,
 }
 
 fn scan(window: &mut Window<'_>, header: SegmentHeader) -> Result<Scan, Error> {
@@ -116,8 +135,14 @@ fn scan(window: &mut Window<'_>, header: SegmentHeader) -> Result<Scan, Error> {
             what: format!("the batch at byte {at} is damaged, and later ones prove it was durable"),
         });
     }
-    let mut scan =
-        Scan { header, records: Vec::new(), slots: Vec::new(), position: 0, file_end: HEADER_BYTES as u64 };
+    let mut scan = Scan {
+        header,
+        records: Vec::new(),
+        slots: Vec::new(),
+        position: 0,
+        file_end: HEADER_BYTES as u64,
+        synced,
+    };
     for (at, batch) in batches {
         let payload_at = at + batch.sectors * SECTOR_BYTES;
         let end = payload_at + batch.payload_sectors() * SECTOR_BYTES;
@@ -161,17 +186,48 @@ fn seal(segments: &Segments, scan: &Scan) -> Result<(), Error> {
     open.extend(scan.slots.iter().copied());
     segments.opened(id, open.into());
     let writer = segments.store().reopen(id)?;
+    let unsynced = if scan.synced <= HEADER_BYTES as u64 { 0 } else { scan.synced };
+    rewrite(segments, id, unsynced..scan.file_end, &*writer)?;
     writer.sync()?;
     let len = scan.file_end + footer.len() as u64;
-    let sealed = writer
-        .write_at(scan.file_end, &[IoSlice::new(&footer)])
-        .and_then(|()| writer.seal(len));
+    let sealed =
+        writer.write_at(scan.file_end, &[IoSlice::new(&footer)]).and_then(|()| writer.seal(len));
     match sealed.map_err(Error::from) {
         Ok(()) => segments.sealed(directory, len),
         Err(error @ (Error::NoSpace(_) | Error::Store(_))) => {
             tracing::warn!(segment = %id, %error, "a recovered segment stays open");
         }
         Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// Makes durable a footer whose sync may have failed before the stop: its bytes,
+/// and the length (by growing the file first, so that cutting it is a change).
+fn seal_again(segments: &Segments, id: SegmentId, body_bytes: u64) -> Result<(), Error> {
+    let writer = segments.store().reopen(id)?;
+    let len = segments.store().len(id)?;
+    rewrite(segments, id, body_bytes..len, &*writer)?;
+    writer.write_at(len, &[IoSlice::new(&[0; SECTOR_BYTES as usize])])?;
+    Ok(writer.seal(len)?)
+}
+
+/// Writes again, byte for byte, what no sync is known to have covered. If a sync
+/// failed before the stop, the system may believe those pages to be clean, and
+/// would not write them however often it is asked to sync.
+fn rewrite(
+    segments: &Segments,
+    id: SegmentId,
+    range: Range<u64>,
+    writer: &dyn SegmentWriter,
+) -> Result<(), Error> {
+    let mut at = range.start;
+    let mut bytes = vec![0; WINDOW_BYTES];
+    while at < range.end {
+        let n = (range.end - at).min(WINDOW_BYTES as u64) as usize;
+        let got = segments.store().read_at(id, at, &mut bytes[..n])?;
+        writer.write_at(at, &[IoSlice::new(&bytes[..got])])?;
+        at += got.max(1) as u64;
     }
     Ok(())
 }

@@ -38,6 +38,9 @@ impl Log {
             std::sync::Arc::clone(&front.segment.writer)
         };
         let len = at + footer.len() as u64;
+        // First the body: a footer that is found must vouch for what is before it,
+        // also when the sync below fails.
+        writer.sync()?;
         writer.write_at(at, &[IoSlice::new(footer)])?;
         writer.seal(len)?;
         self.figures.bytes.fetch_add(footer.len() as u64, std::sync::atomic::Ordering::Relaxed);

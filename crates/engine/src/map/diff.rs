@@ -29,8 +29,7 @@ pub(crate) fn diff(
     found: &mut dyn FnMut(Change) -> ControlFlow<()>,
 ) -> Result<(), Error> {
     let same = from.iter().rev().zip(to.iter().rev()).take_while(|(a, b)| same_run(a, b)).count();
-    let spoken: Vec<Layer> =
-        [&from[..from.len() - same], &to[..to.len() - same]].concat();
+    let spoken: Vec<Layer> = [&from[..from.len() - same], &to[..to.len() - same]].concat();
     let mut last: Option<Change> = None;
     let flow = visit(nodes, &spoken, range, false, &mut |extent| {
         let a = resolve(nodes, from, extent.range())?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use archipelago_format::crc32c;
-use archipelago_format::segment::{Codec, SLOT_PAGE_BYTES, Slot, SlotPage};
+use archipelago_format::segment::{Codec, Directory, SLOT_PAGE_BYTES, Slot, SlotPage};
 use archipelago_model::{Location, SECTOR_BYTES, SegmentId};
 
 use super::{OpenSlots, Segments};
@@ -84,23 +84,30 @@ impl Segments {
         let number = directory
             .page_of(at.position())
             .ok_or_else(|| self.damaged(at, "no slot has this position"))?;
+        self.slot_page(id, &directory, number).map(Slots::Sealed)
+    }
+
+    /// A page of slots of a sealed segment.
+    pub(crate) fn slot_page(
+        &self,
+        id: SegmentId,
+        directory: &Directory,
+        number: u32,
+    ) -> Result<Arc<SlotPage>, Error> {
         if let Some(page) = self.pages.get(&(id, number)) {
-            return Ok(Slots::Sealed(page));
+            return Ok(page);
         }
         let offset = directory.slots.offset + u64::from(number) * SLOT_PAGE_BYTES as u64;
         let mut bytes = vec![0; SLOT_PAGE_BYTES];
         self.read_exact(id, offset, &mut bytes)?;
-        let page =
-            SlotPage::decode(&bytes, number).map_err(|e| self.damaged_segment(id, &e))?;
+        let page = SlotPage::decode(&bytes, number).map_err(|e| self.damaged_segment(id, &e))?;
         let page = Arc::new(page);
         self.pages.insert((id, number), Arc::clone(&page));
-        Ok(Slots::Sealed(page))
+        Ok(page)
     }
 
     fn find(&self, slots: &Slots, at: Location) -> Result<Bounded, Error> {
-        slots
-            .find(at.position())
-            .ok_or_else(|| self.damaged(at, "no slot has this position"))
+        slots.find(at.position()).ok_or_else(|| self.damaged(at, "no slot has this position"))
     }
 
     /// Reads `first` and the plain slots that adjoin it, straight into `out`.
@@ -193,7 +200,9 @@ impl Segments {
 impl Slots {
     fn find(&self, position: u32) -> Option<Bounded> {
         match self {
-            Self::Sealed(page) => page.find(position).map(|(slot, end)| Bounded { slot: *slot, end }),
+            Self::Sealed(page) => {
+                page.find(position).map(|(slot, end)| Bounded { slot: *slot, end })
+            }
             Self::Open(open) => {
                 let slots = open.slots.read();
                 let after = slots.partition_point(|s| s.position <= position);
