@@ -1,0 +1,62 @@
+use crate::site::{Site, read};
+
+#[test]
+fn a_file_of_any_size_comes_back() {
+    let site = Site::start();
+    for size in [0, 1, 511, 4096, 100_001] {
+        let bytes: Vec<u8> = (0..size).map(|i| (i * 7 % 251) as u8).collect();
+        let file = site.write("in", &bytes);
+        let name = format!("c/size/{size}");
+        let stored = site.json(&["file", "put", &file, &name]);
+        assert_eq!(stored["size"], size);
+        assert_eq!(stored["object"], format!("size/{size}"));
+        let out = format!("out{size}");
+        site.run(&["file", "get", &name, &site.file(&out)]);
+        assert!(read(&site.path(&out)) == bytes, "{size}");
+    }
+}
+
+#[test]
+fn names_of_any_kind_come_back_as_they_were() {
+    let site = Site::start();
+    let file = site.write("in", b"x");
+    for object in ["a b", "Gr\u{fc}\u{df}e", "100%", "a//b", "a?b#c", "../up", "a@b:c", "."] {
+        let name = format!("c/{object}");
+        site.run(&["file", "put", &file, &name]);
+        assert_eq!(site.json(&["file", "stat", &name])["object"], object);
+        site.run(&["file", "get", &name, &site.file("out"), "--force"]);
+        site.run(&["file", "rm", &name]);
+    }
+    assert_eq!(site.json(&["file", "ls"])["files"], serde_json::json!([]));
+}
+
+#[test]
+fn listings_take_a_container_and_a_prefix() {
+    let site = Site::start();
+    for name in ["a/x/1", "a/x/2", "a/y", "b/x/1"] {
+        site.feed(&["file", "put", "-", name], b"content");
+    }
+    let count = |args: &[&str]| site.json(args)["files"].as_array().unwrap().len();
+    assert_eq!(count(&["file", "ls"]), 4);
+    assert_eq!(count(&["file", "ls", "a"]), 3);
+    assert_eq!(count(&["file", "ls", "a", "--prefix", "x/"]), 2);
+}
+
+#[test]
+fn a_local_file_is_replaced_only_when_forced() {
+    let site = Site::start();
+    site.feed(&["file", "put", "-", "c/o"], b"theirs");
+    let file = site.write("mine", b"mine");
+    assert!(site.fails(&["file", "get", "c/o", &file], 1).contains("--force"));
+    assert_eq!(read(&site.path("mine")), b"mine");
+    site.run(&["file", "get", "c/o", &file, "--force"]);
+    assert_eq!(read(&site.path("mine")), b"theirs");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_said_on_either_side() {
+    let site = Site::start();
+    assert!(site.fails(&["file", "put", &site.file("none"), "c/o"], 1).contains("none"));
+    assert!(site.fails(&["file", "get", "c/o", &site.file("out")], 1).contains("c/o"));
+    assert!(!site.path("out").exists());
+}

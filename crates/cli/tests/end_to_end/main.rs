@@ -1,0 +1,9 @@
+//! The built program against a daemon of its own: what each verb does, prints,
+//! and returns. What the store does with it is proven in `conformance`.
+
+mod files;
+mod images;
+mod listings;
+mod site;
+mod snapshots;
+mod volumes;
