@@ -246,14 +246,14 @@ fn verify(client: &mut Client, blocks: u64) -> Result<()> {
 
 #[test]
 fn a_full_disk_is_told_to_the_client_loses_nothing_and_heals_without_a_restart() -> Result<()> {
-    let place = Place::new("400M")?;
+    let place = Place::new("200M")?;
     let daemon = Daemon::start(&place.data())?;
     let cli = daemon.cli()?;
     cli.run(&["volume", "create", "vol", "--size", "1G"])?;
-    place.occupy(150 << 20)?;
+    place.occupy(70 << 20)?;
     let mut client = Client::connect(daemon.nbd(), "vol")?;
     let full = fill(&mut client, 1024)?;
-    assert!(full > 50, "only {full} MiB went in");
+    assert!(full > 20, "only {full} MiB went in");
     verify(&mut client, full)?;
     cli.run(&["volume", "ls"])?;
     cli.run(&["df"])?;
@@ -275,10 +275,10 @@ fn a_full_disk_is_told_to_the_client_loses_nothing_and_heals_without_a_restart()
 
 #[test]
 fn a_store_killed_on_a_full_disk_comes_back_with_all_that_was_flushed() -> Result<()> {
-    let place = Place::new("400M")?;
+    let place = Place::new("200M")?;
     let mut daemon = Daemon::start(&place.data())?;
     daemon.cli()?.run(&["volume", "create", "vol", "--size", "1G"])?;
-    place.occupy(150 << 20)?;
+    place.occupy(70 << 20)?;
     let full = fill(&mut Client::connect(daemon.nbd(), "vol")?, 1024)?;
     daemon.kill();
     place.free()?;
@@ -292,12 +292,12 @@ fn a_store_killed_on_a_full_disk_comes_back_with_all_that_was_flushed() -> Resul
 
 #[test]
 fn an_import_into_a_full_disk_fails_and_leaves_no_image() -> Result<()> {
-    let place = Place::new("300M")?;
+    let place = Place::new("160M")?;
     let daemon = Daemon::start(&place.data())?;
     let cli = daemon.cli()?;
     let folder = tempfile::tempdir()?;
     let raw = folder.path().join("raw");
-    fs::write(&raw, random(&mut Chance::new(1), 400 << 20))?;
+    fs::write(&raw, random(&mut Chance::new(1), 200 << 20))?;
     let raw = raw.display().to_string();
     cli.fails(&["image", "import", &raw, "big", "--format", "raw"])?;
     assert!(cli.names(&["image", "ls"])?.is_empty());

@@ -34,8 +34,8 @@ fn a_taken_port_is_told_and_the_store_is_not_harmed() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let other = folder.path().join("data");
     let said = Options::new(&other).like(&site.daemon).refuses()?;
-    let port = site.daemon.http().rsplit(':').next().unwrap_or_default();
-    assert!(said.contains(port), "{said}");
+    let ports = [site.daemon.http(), site.daemon.nbd()].map(|address| address.rsplit(':').next());
+    assert!(ports.iter().flatten().any(|port| said.contains(port)), "{said}");
     Daemon::start(&other)?.stop()
 }
 
