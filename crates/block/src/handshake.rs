@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::export::{Export, ExportError, ExportErrorKind};
 use crate::limits::{
     BLOCK_BYTES_MIN, BLOCK_BYTES_PREFERRED, META_CONTEXTS_MAX, OPTION_BYTES_DRAINED_MAX,
-    OPTION_BYTES_MAX, OPTIONS_MAX, PAYLOAD_BYTES_MAX,
+    OPTION_BYTES_MAX, OPTIONS_MAX, PAYLOAD_BYTES_ADVISED,
 };
 use crate::link::Link;
 use crate::meta::{self, Context};
@@ -311,7 +311,7 @@ impl<'a> Handshake<'a> {
             &[
                 &BLOCK_BYTES_MIN.to_be_bytes(),
                 &BLOCK_BYTES_PREFERRED.to_be_bytes(),
-                &PAYLOAD_BYTES_MAX.to_be_bytes(),
+                &PAYLOAD_BYTES_ADVISED.to_be_bytes(),
             ],
         );
     }

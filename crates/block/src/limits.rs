@@ -8,8 +8,16 @@ pub(crate) const BLOCK_BYTES_MIN: u32 = 512;
 /// What clients are advised to align to, in bytes: the guests' block.
 pub(crate) const BLOCK_BYTES_PREFERRED: u32 = 4096;
 
-/// Longest read or write, in bytes: what the protocol asks every server to take.
-pub(crate) const PAYLOAD_BYTES_MAX: u32 = 32 << 20;
+/// Longest read or write that clients are told to send, in bytes: what the protocol asks every
+/// server to take.
+pub(crate) const PAYLOAD_BYTES_ADVISED: u32 = 32 << 20;
+
+/// Longest read or write that is served, in bytes: clients that never asked send more than is
+/// advised (nbd-tester-client 48 MiB).
+pub(crate) const PAYLOAD_BYTES_MAX: u32 = 64 << 20;
+
+/// What one call to an export reads or writes at most, in bytes.
+pub(crate) const EXPORT_BYTES_MAX: usize = PAYLOAD_BYTES_ADVISED as usize;
 
 /// Longest payload of a refused request that is read and dropped, in bytes, so that the client
 /// gets an answer; for a longer one the connection is closed.
@@ -74,7 +82,7 @@ pub(crate) const HOLE_READ_BYTES_MIN: usize = 128 << 10;
 pub(crate) const READ_PIECES_MAX: usize = 32;
 
 /// What one cache request reads at most, in bytes; it is a hint.
-pub(crate) const CACHE_BYTES_MAX: u64 = PAYLOAD_BYTES_MAX as u64;
+pub(crate) const CACHE_BYTES_MAX: u64 = PAYLOAD_BYTES_ADVISED as u64;
 
 /// The unit in which a cache request reads, in bytes.
 pub(crate) const CACHE_STEP_BYTES: usize = 1 << 20;
@@ -134,7 +142,7 @@ impl Default for Limits {
         Self {
             connections: 1024,
             helpers: 256,
-            bytes_in_flight_per_connection: 64 << 20,
+            bytes_in_flight_per_connection: 128 << 20,
             bytes_in_flight: 512 << 20,
             handshake_step: Duration::from_secs(60),
             stop_grace: Duration::from_secs(10),
@@ -146,4 +154,6 @@ const _: () = assert!(SMALL_BYTES_MAX + 64 < INBOX_BYTES);
 const _: () = assert!(SMALL_BYTES_MAX <= OUTBOX_BYTES_SENT);
 const _: () = assert!(HOLE_READ_BYTES_MIN <= SMALL_BYTES_MAX);
 const _: () = assert!(STRING_BYTES_MAX < OPTION_BYTES_MAX as usize);
+const _: () = assert!(PAYLOAD_BYTES_ADVISED <= PAYLOAD_BYTES_MAX);
 const _: () = assert!(PAYLOAD_BYTES_MAX as u64 <= PAYLOAD_BYTES_DRAINED_MAX);
+const _: () = assert!(EXPORT_BYTES_MAX.is_multiple_of(BLOCK_BYTES_MIN as usize));

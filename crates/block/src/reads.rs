@@ -2,7 +2,7 @@
 
 use crate::export::Export;
 use crate::failure::Failure;
-use crate::limits::{HOLE_READ_BYTES_MIN, READ_PIECES_MAX};
+use crate::limits::{EXPORT_BYTES_MAX, HOLE_READ_BYTES_MIN, READ_PIECES_MAX};
 use crate::proto::{Outbox, Style};
 use crate::reply::{Piece, Token};
 use crate::sectors;
@@ -22,8 +22,12 @@ pub(crate) fn answer(export: &dyn Export, read: Read, out: &mut Outbox) {
     let in_pieces = !whole && token.head().style != Style::Simple && len >= HOLE_READ_BYTES_MIN;
     let pieces = if in_pieces { pieces(export, offset, len) } else { None };
     let pieces = pieces.unwrap_or_else(|| vec![Piece { offset, len, hole: false }]);
-    token.data(out, &pieces, |offset, buf| {
-        sectors::read(export, offset, buf).map_err(Failure::from)
+    token.data(out, &pieces, |mut offset, buf| {
+        for part in buf.chunks_mut(EXPORT_BYTES_MAX) {
+            sectors::read(export, offset, part).map_err(Failure::from)?;
+            offset += part.len() as u64;
+        }
+        Ok(())
     });
 }
 

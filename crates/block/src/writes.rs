@@ -1,7 +1,8 @@
 //! Changes to an export, as many as possible with one call.
 
-use crate::export::{Export, ExportErrorKind, Write};
+use crate::export::{Export, ExportError, ExportErrorKind, Write};
 use crate::failure::Failure;
+use crate::limits::EXPORT_BYTES_MAX;
 use crate::proto::Outbox;
 use crate::reply::Token;
 use crate::sectors::{self, SectorLock};
@@ -56,7 +57,7 @@ fn run_aligned<'a>(
     let writes: Vec<_> =
         changes.iter().filter(|change| change.range().1 > 0).map(|change| change.write).collect();
     let _shared = lock.read();
-    let together = if writes.is_empty() { Ok(()) } else { export.write(&writes) };
+    let together = if writes.is_empty() { Ok(()) } else { write_in_parts(export, &writes) };
     match together {
         // One that needs no space may do where another does not.
         Err(error) if error.kind == ExportErrorKind::NoSpace && writes.len() > 1 => {
@@ -72,6 +73,22 @@ fn run_aligned<'a>(
                 settle(change, result.clone());
             }
         }
+    }
+}
+
+/// [`Export::write`], of which one call gets no more than it should. What is longer than that
+/// comes alone, because no inbox holds it.
+fn write_in_parts(export: &dyn Export, writes: &[Write<'_>]) -> Result<(), ExportError> {
+    match writes {
+        [Write::Data { offset, bytes }] if bytes.len() > EXPORT_BYTES_MAX => {
+            let mut offset = *offset;
+            for bytes in bytes.chunks(EXPORT_BYTES_MAX) {
+                export.write(&[Write::Data { offset, bytes }])?;
+                offset += bytes.len() as u64;
+            }
+            Ok(())
+        }
+        writes => export.write(writes),
     }
 }
 

@@ -234,7 +234,7 @@ impl Request {
         u32::try_from(self.len)
             .ok()
             .filter(|len| *len <= PAYLOAD_BYTES_MAX)
-            .ok_or(Failure::invalid("more than 32 MiB in one request"))
+            .ok_or(Failure::invalid("more than 64 MiB in one request"))
     }
 }
 
