@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use archipelago_api::{Error, ErrorKind};
 use utoipa::OpenApi;
 
 use crate::routes::{files, images, reports, snapshots, volumes};
@@ -48,6 +49,7 @@ use crate::routes::{files, images, reports, snapshots, volumes};
         reports::metrics,
         reports::openapi,
     ),
+    components(schemas(Error, ErrorKind)),
     tags(
         (name = "volumes", description = "Disks that guests write"),
         (name = "snapshots", description = "Volumes as they were"),

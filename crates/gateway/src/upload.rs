@@ -5,14 +5,18 @@
 //! own, so that a channel that just closes (the client went away, and its
 //! handler was dropped) is an error to the verb, which then binds nothing.
 
+use std::convert::Infallible;
 use std::io::{self, Read};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use archipelago_api::ErrorKind;
 use archipelago_pool::{Error, Service};
 use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::header::EXPECT;
 use hyper::body::Body as _;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +24,7 @@ use tokio::time::timeout;
 
 use crate::App;
 use crate::failure::Failure;
+use crate::metrics::ByteCounter;
 
 /// Pieces of a body under way between the socket and the verb. One is at most
 /// what the HTTP library reads at once (about 400 KiB), so that an upload
@@ -40,16 +45,33 @@ enum Piece {
     Broken(String),
 }
 
+/// The body of a request, not yet asked for.
+pub(crate) struct Upload {
+    body: Body,
+    /// The client waits for `100 Continue` before it sends.
+    waits: bool,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Upload {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        let waits = request.headers().contains_key(EXPECT);
+        Ok(Self { body: request.into_body(), waits })
+    }
+}
+
 /// Runs `verb` on the body.
-pub(crate) async fn upload<T, F>(app: &App, mut body: Body, verb: F) -> Result<T, Failure>
+pub(crate) async fn upload<T, F>(app: &App, upload: Upload, verb: F) -> Result<T, Failure>
 where
     T: Send + 'static,
     F: FnOnce(&Service, &mut dyn Read) -> Result<T, Error> + Send + 'static,
 {
+    let Upload { mut body, waits } = upload;
     let permit = app.calls.transfer().await?;
     let (sender, receiver) = mpsc::channel(PIECES_MAX);
     let (wanted, want) = oneshot::channel();
-    let mut reader = BodyReader {
+    let reader = BodyReader {
         receiver,
         wanted: Some(wanted),
         handle: Handle::current(),
@@ -59,47 +81,60 @@ where
     };
     let service = Arc::clone(&app.service);
     let mut job = tokio::task::spawn_blocking(move || {
-        let result = verb(&service, &mut reader);
+        let result = read_all(&service, reader, verb);
         drop(permit);
-        match reader.broken {
-            Some(reason) if result.is_err() => Err(Failure::new(
-                ErrorKind::Invalid,
-                format!("the upload broke off: {reason}; nothing was kept, send it again"),
-            )),
-            _ => result.map_err(Failure::from),
-        }
+        result
     });
-    let received = app.metrics.received();
+    let asked = AtomicBool::new(false);
     let pump = async {
         // Reading the body makes the server answer `Expect: 100-continue`, so
         // a verb that refuses at once spares its client the sending.
-        if want.await.is_err() {
-            return false;
-        }
-        loop {
-            let piece = match next_piece(&mut body).await {
-                None => Piece::End,
-                Some(Ok(bytes)) => Piece::Bytes(bytes),
-                Some(Err(reason)) => Piece::Broken(reason),
-            };
-            if let Piece::Bytes(bytes) = &piece {
-                received.add(bytes.len() as u64);
-            }
-            let last = !matches!(piece, Piece::Bytes(_));
-            if sender.send(piece).await.is_err() || last {
-                return last;
-            }
-        }
+        let begin = want.await.is_ok();
+        asked.store(begin, Relaxed);
+        begin && pump(&mut body, sender, app.metrics.received()).await
     };
     let (result, drained) = tokio::select! {
         biased;
         drained = pump => (job.await, drained),
         result = &mut job => (result, false),
     };
-    if !drained {
+    if !drained && (asked.load(Relaxed) || !waits) {
         tokio::spawn(linger(body));
     }
     result.map_err(Failure::panicked)?
+}
+
+/// The blocking side.
+fn read_all<T>(
+    service: &Service,
+    mut reader: BodyReader,
+    verb: impl FnOnce(&Service, &mut dyn Read) -> Result<T, Error>,
+) -> Result<T, Failure> {
+    let result = verb(service, &mut reader);
+    match reader.broken {
+        Some(reason) if result.is_err() => Err(Failure::new(
+            ErrorKind::Invalid,
+            format!("the upload broke off: {reason}; nothing was kept, send it again"),
+        )),
+        _ => result.map_err(Failure::from),
+    }
+}
+
+/// The async side: true once the body was read to its end, whichever that is.
+async fn pump(body: &mut Body, sender: mpsc::Sender<Piece>, received: ByteCounter) -> bool {
+    loop {
+        let (piece, last) = match next_piece(body).await {
+            Some(Ok(bytes)) => {
+                received.add(bytes.len() as u64);
+                (Piece::Bytes(bytes), false)
+            }
+            Some(Err(reason)) => (Piece::Broken(reason), true),
+            None => (Piece::End, true),
+        };
+        if sender.send(piece).await.is_err() || last {
+            return last;
+        }
+    }
 }
 
 async fn next_piece(body: &mut Body) -> Option<Result<Bytes, String>> {

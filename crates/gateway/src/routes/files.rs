@@ -3,14 +3,13 @@
 use archipelago_api::{File, FileQuery, Files, PutQuery};
 use archipelago_model::{ContainerName, ObjectName};
 use axum::Json as JsonBody;
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::{Failures, check_sha256};
 use crate::extract::{Path, Query, parse};
 use crate::failure::Failure;
-use crate::upload::upload;
+use crate::upload::{Upload, upload};
 use crate::{App, convert};
 
 fn names_of((container, object): (String, String)) -> Result<(ContainerName, ObjectName), Failure> {
@@ -72,7 +71,7 @@ pub(crate) async fn put(
     State(app): State<App>,
     Path(path): Path<(String, String)>,
     Query(query): Query<PutQuery>,
-    body: Body,
+    body: Upload,
 ) -> Result<(StatusCode, JsonBody<File>), Failure> {
     check_sha256(query.sha256.as_deref())?;
     let (container, object) = names_of(path)?;

@@ -4,14 +4,13 @@ use archipelago_api::{Image, Images, ImportQuery};
 use archipelago_model::ImageName;
 use archipelago_pool::NewImage;
 use axum::Json as JsonBody;
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::{Failures, check_sha256};
 use crate::extract::{Path, Query, parse};
 use crate::failure::Failure;
-use crate::upload::upload;
+use crate::upload::{Upload, upload};
 use crate::{App, convert};
 
 /// Lists all images, by name.
@@ -58,7 +57,7 @@ pub(crate) async fn import(
     State(app): State<App>,
     Path(name): Path<String>,
     Query(query): Query<ImportQuery>,
-    body: Body,
+    body: Upload,
 ) -> Result<(StatusCode, JsonBody<Image>), Failure> {
     check_sha256(query.sha256.as_deref())?;
     let spec = NewImage {

@@ -6,7 +6,6 @@ use archipelago_api::{
 };
 use archipelago_model::{SnapshotName, SnapshotPath, Source, VolumeName};
 use axum::Json as JsonBody;
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -16,7 +15,7 @@ use crate::download::download;
 use crate::extract::{Json, Path, Query, parse};
 use crate::failure::Failure;
 use crate::server::Hangup;
-use crate::upload::upload;
+use crate::upload::{Upload, upload};
 use crate::{App, convert};
 
 fn path_of((volume, snapshot): (String, String)) -> Result<SnapshotPath, Failure> {
@@ -120,7 +119,7 @@ pub(crate) async fn send(
 pub(crate) async fn receive(
     State(app): State<App>,
     Query(query): Query<ReceiveQuery>,
-    body: Body,
+    body: Upload,
 ) -> Result<(StatusCode, JsonBody<Snapshot>), Failure> {
     let target: SnapshotPath = parse(&query.target)?;
     let snapshot =
