@@ -102,3 +102,6 @@ impl Drop for Buffer {
         self.memory.freed.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests;

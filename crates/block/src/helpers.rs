@@ -156,3 +156,6 @@ impl Crew {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,3 +46,12 @@ pub use tls::{TlsConfig, TlsConfigError, TlsMode};
 pub mod fuzz {
     pub use crate::proto::{fuzz_options, fuzz_requests};
 }
+
+/// Unit tests see the in-memory export that the tests from outside use, which names this crate.
+#[cfg(test)]
+extern crate self as archipelago_block;
+
+#[cfg(test)]
+#[allow(dead_code, reason = "each kind of test uses a part of it")]
+#[path = "../tests/nbd/memory.rs"]
+mod memory;

@@ -123,3 +123,6 @@ fn fitted(ranges: &[Descriptor], skip: u64, len: u64) -> Vec<Descriptor> {
     }
     fitted
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,3 +100,6 @@ pub fn fuzz_options(bytes: &[u8]) {
     let _ = option::InfoRequest::decode(bytes);
     let _ = option::MetaRequest::decode(bytes);
 }
+
+#[cfg(test)]
+mod tests;

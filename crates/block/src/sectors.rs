@@ -98,3 +98,6 @@ fn write_bytes(export: &dyn Export, offset: u64, bytes: &[u8]) -> Result<(), Exp
     sectors[skip..][..bytes.len()].copy_from_slice(bytes);
     export.write(&[Write::Data { offset: wide.start, bytes: &sectors }])
 }
+
+#[cfg(test)]
+mod tests;

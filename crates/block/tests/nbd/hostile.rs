@@ -147,12 +147,12 @@ fn what_was_taken_is_done_when_the_client_has_gone() {
 
 #[test]
 fn a_client_that_says_nothing_is_closed() {
-    let limits = Limits { handshake_step: Duration::from_millis(50), ..Limits::default() };
+    let limits = Limits { handshake_step: Duration::from_secs(1), ..Limits::default() };
     let server = serve_with(&exports(), None, limits);
     assert!(Client::connect(&server).is_closed());
     // Once the export is open it may be silent for as long as it likes; the limit is lifted.
     let mut client = Client::open(&server, "v", Style::Simple);
-    client.socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    client.socket.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
     assert!(!client.is_closed());
 }
 
