@@ -117,7 +117,7 @@ impl Engine {
             return Err(error);
         }
         for (volume, new) in volumes.iter().zip(persisted) {
-            install(shared, volume, new);
+            install(shared, volume, new, lsn);
         }
         shared.checkpoints.fetch_add(1, Ordering::Relaxed);
         Ok(checkpoint)
@@ -194,14 +194,15 @@ fn write_overlays(
     builder.finish()
 }
 
-fn install(shared: &Shared, volume: &Volume, new: Persisted) {
+fn install(shared: &Shared, volume: &Volume, new: Persisted, lsn: Location) {
     let mut state = volume.state.write();
     let dropped: usize = state.frozen.drain(..new.frozen).map(|o| o.len()).sum();
     state.runs = new.runs;
     state.root = new.root;
-    if state.overlay.is_empty() && state.frozen.is_empty() {
-        state.oldest = None;
-    }
+    state.oldest = match state.oldest {
+        Some(_) if state.overlay.is_empty() && state.frozen.is_empty() => None,
+        oldest => oldest.map(|oldest| oldest.max(lsn)),
+    };
     drop(state);
     shared.pressure.changed(dropped, 0);
 }

@@ -129,25 +129,30 @@ impl Engine {
     /// # Errors
     /// [`Error::Fenced`] when a newer term is attached.
     pub fn attach(&self, head: Head) -> Result<Arc<Volume>, Error> {
-        let mut volumes = self.shared.volumes.write();
-        let state = match volumes.get(&head.volume) {
-            Some(same) if same.epoch() == head.epoch => return Ok(Arc::clone(same)),
-            Some(newer) if newer.epoch() > head.epoch => {
-                return Err(Error::Fenced { volume: head.volume, epoch: head.epoch });
+        loop {
+            let known = self.shared.volumes.read().get(&head.volume).cloned();
+            match &known {
+                Some(same) if same.epoch() == head.epoch => return Ok(Arc::clone(same)),
+                Some(newer) if newer.epoch() > head.epoch => {
+                    return Err(Error::Fenced { volume: head.volume, epoch: head.epoch });
+                }
+                _ => {}
             }
-            Some(older) => {
-                let _serial = older.checkpoint.lock();
-                older.fence();
-                let mut state = older.state.write();
-                let (runs, root) = (Arc::clone(&state.runs), state.root);
-                let empty = State::of(Arc::clone(&runs), root);
-                std::mem::replace(&mut *state, empty)
+            // Before the table of volumes is locked: a checkpoint under way needs
+            // the table to end.
+            let _serial = known.as_ref().map(|older| older.checkpoint.lock());
+            let mut volumes = self.shared.volumes.write();
+            if volumes.get(&head.volume).map(Arc::as_ptr) != known.as_ref().map(Arc::as_ptr) {
+                continue;
             }
-            None => State::of(self.shared.nodes.root(head.root)?, head.root),
-        };
-        let volume = Arc::new(Volume::new(Arc::clone(&self.shared), &head, state));
-        volumes.insert(head.volume, Arc::clone(&volume));
-        Ok(volume)
+            let state = match &known {
+                Some(older) => older.take_over(),
+                None => State::of(self.shared.nodes.root(head.root)?, head.root),
+            };
+            let volume = Arc::new(Volume::new(Arc::clone(&self.shared), &head, state));
+            volumes.insert(head.volume, Arc::clone(&volume));
+            return Ok(volume);
+        }
     }
 
     /// Forgets a volume that was deleted or rolled back, with what its overlay

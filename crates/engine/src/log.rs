@@ -167,10 +167,8 @@ impl Log {
         let crcs = checksums(parts);
         let gate = self.gate.read();
         let place = self.reserve(&records, &crcs)?;
-        self.write(&place, parts, &records, &crcs).map_err(|error| {
-            self.take_back(&place, &records);
-            error
-        })?;
+        self.write(&place, parts, &records, &crcs)
+            .inspect_err(|_| self.take_back(&place, &records))?;
         self.count(parts, &records);
         Ok(Appended { first: place.location, _gate: gate })
     }

@@ -67,7 +67,7 @@ impl Overlay {
             return;
         }
         let mut from = range.start;
-        for newer in hidden.iter().cloned().chain([range.end..range.end]) {
+        for newer in hidden.into_iter().chain(std::iter::once(range.end..range.end)) {
             if from < newer.start {
                 let skip = from - range.start;
                 let piece = Piece { len: newer.start - from, at: new.advanced(skip), zero };

@@ -261,6 +261,14 @@ impl Volume {
         self.fenced.store(true, Ordering::Release);
     }
 
+    /// Fences this handle and gives what it has in memory to the next term.
+    pub(crate) fn take_over(&self) -> State {
+        self.fence();
+        let mut state = self.state.write();
+        let empty = State::of(Arc::clone(&state.runs), state.root);
+        std::mem::replace(&mut *state, empty)
+    }
+
     pub(crate) fn check_lease(&self) -> Result<(), Error> {
         if self.fenced.load(Ordering::Acquire) {
             return Err(Error::Fenced { volume: self.id, epoch: self.epoch });

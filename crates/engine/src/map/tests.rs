@@ -161,7 +161,7 @@ proptest! {
         let with = |top: &[Extent]| [vec![Layer::Extents(top.to_vec())], shared.clone()].concat();
         let (from, to) = (with(&a), with(&b));
         let (x, y) = (flat(&bench, &from, 200), flat(&bench, &to, 200));
-        let mut changed = vec![None; 200];
+        let mut changed = [None; 200];
         diff(&bench.nodes, &from, &to, 0..200, &mut |change| {
             for s in change.range {
                 changed[s as usize] = Some(change.zero);
