@@ -406,3 +406,6 @@ fn is_zero(bytes: &[u8]) -> bool {
     let (head, rest) = bytes.split_at(bytes.len().min(16));
     head.iter().all(|&b| b == 0) && rest.iter().fold(0, |all, &b| all | b) == 0
 }
+
+#[cfg(test)]
+mod tests;
