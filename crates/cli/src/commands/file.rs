@@ -46,8 +46,8 @@ fn put(context: &Context, local: &Path, file: &FilePath) -> Result {
     // Before a large file is read for a server that is not there.
     context.client.ping()?;
     let mut source = transfer::open(context, local, image::open_bytes)?;
-    let sha256 = transfer::sha256(context, &mut source)?;
-    let route = path::file_put(file.container.as_str(), file.object.as_str(), Some(&sha256));
+    let sha256 = transfer::sha256(context, local, &mut source)?;
+    let route = path::file_put(file.container.as_str(), file.object.as_str(), sha256.as_deref());
     let made: api::File = transfer::upload(context, source, "storing", |body| {
         context.client.upload(Method::Put, &route, body)
     })?;

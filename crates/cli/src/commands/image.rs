@@ -60,7 +60,7 @@ fn import(
         format: source.format().to_string(),
         os: os.or_else(|| source.os_guess()),
         source_bytes: Some(source.file_bytes()),
-        sha256: Some(transfer::sha256(context, &mut source)?),
+        sha256: transfer::sha256(context, file, &mut source)?,
     };
     let route = path::image_import(name.as_str(), &query);
     let image: api::Image = transfer::upload(context, source, "importing", |body| {

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
@@ -14,6 +15,11 @@ use crate::progress::Progress;
 
 /// Bytes that are collected before a file or a pipe is written.
 const BUFFER_BYTES: usize = 256 << 10;
+
+/// A file with more holes than this, in bytes, gets no checksum: to hash the
+/// zeros of a thin terabyte takes half an hour, to send it no time, and nobody
+/// publishes the checksum of such a file. 4 GiB take a few seconds.
+const HASHED_HOLE_BYTES_MAX: u64 = 4 << 30;
 
 /// Whether a path means standard input or output.
 pub fn is_standard(path: &Path) -> bool {
@@ -36,10 +42,22 @@ pub fn open(
     Ok(opener(Input::Path(path), &scratch, &tell)?)
 }
 
-/// The checksum of a source, with a bar.
-pub fn sha256(context: &Context, source: &mut image::Source) -> Result<String> {
+/// The checksum of a source, with a bar; none for a file that is mostly holes.
+pub fn sha256(
+    context: &Context,
+    path: &Path,
+    source: &mut image::Source,
+) -> Result<Option<String>> {
+    if !is_standard(path) && hole_bytes(path) > HASHED_HOLE_BYTES_MAX {
+        return Ok(None);
+    }
     let progress = Progress::new(context.output, "checksum");
-    Ok(source.sha256(&|done, total| progress.set(done, total))?)
+    Ok(Some(source.sha256(&|done, total| progress.set(done, total))?))
+}
+
+/// Bytes of a file that take no space on its disk.
+fn hole_bytes(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |meta| meta.len().saturating_sub(meta.blocks() * 512))
 }
 
 /// Sends `source`: a thread reads it while `send` takes it from a pipe.

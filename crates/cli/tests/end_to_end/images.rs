@@ -76,3 +76,14 @@ fn an_image_goes_and_its_clone_stays() {
     site.run(&["image", "export", "volume:web", &site.file("out.raw")]);
     assert!(read(&site.path("out.raw")) == disk());
 }
+
+#[test]
+fn a_thin_terabyte_is_imported_in_no_time() {
+    let site = Site::start();
+    let file = site.write("thin.raw", b"");
+    std::fs::File::options().write(true).open(&file).unwrap().set_len(1 << 40).unwrap();
+    site.run(&["image", "import", &file]);
+    let shown = site.json(&["image", "show", "thin"]);
+    assert_eq!(shown["size"], 1_u64 << 40);
+    assert_eq!(shown["sha256"], serde_json::Value::Null);
+}

@@ -131,3 +131,16 @@ fn a_file_that_fails_is_told_from_a_network_that_fails() {
     assert!(body.read(&mut [0]).is_err());
     assert_eq!(body.failure().unwrap().to_string(), "bad sector");
 }
+
+#[test]
+fn a_thin_file_is_not_hashed_and_an_ordinary_one_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let checksum = |name: &str, size: u64| {
+        let path = dir.path().join(name);
+        File::create(&path).unwrap().set_len(size).unwrap();
+        let mut source = open(&context(), &path, image::open_bytes).unwrap();
+        sha256(&context(), &path, &mut source).unwrap()
+    };
+    assert_eq!(checksum("thin", 1 << 40), None);
+    assert!(checksum("small", 1 << 20).is_some());
+}
