@@ -41,8 +41,10 @@ pub(crate) const BATCH_BYTES_MAX: usize = 1 << 20;
 /// A batch holds at most this many records.
 pub(crate) const BATCH_RECORDS_MAX: usize = 512;
 /// Full segments that wait for their footers. Beyond it writers seal them
-/// themselves, which bounds the memory of their slot tables.
-const FULL_SEGMENTS_MAX: usize = 8;
+/// themselves, which bounds the memory of their slot tables: 32 of at most 400 KiB.
+/// Not fewer, since sealing syncs, and a burst should go as fast as the system's
+/// page cache takes it.
+const FULL_SEGMENTS_MAX: usize = 32;
 
 const _: () = assert!(BATCH_RECORDS_MAX <= archipelago_format::batch::RECORDS_MAX);
 
@@ -109,6 +111,8 @@ pub(crate) struct Log {
     /// The location that the next batch gets, or one before it.
     next: AtomicU64,
     sealing: Mutex<()>,
+    /// A segment was filled since the background last looked.
+    upkeep: AtomicBool,
     commit: Mutex<sync::Commit>,
     committed: Condvar,
     pub(crate) figures: Figures,
@@ -136,6 +140,7 @@ impl Log {
             tail: Mutex::default(),
             next: AtomicU64::new(next.raw()),
             sealing: Mutex::new(()),
+            upkeep: AtomicBool::new(false),
             commit: Mutex::new(sync::Commit::up_to(next)),
             committed: Condvar::new(),
             figures: Figures::default(),
@@ -255,6 +260,7 @@ impl Log {
             None => self.new_segment()?,
         };
         self.segments.opened(next.header.id, Arc::clone(&next.slots));
+        self.upkeep.store(true, Ordering::Release);
         tail.full.extend(tail.current.take());
         tail.current = Some(Filled {
             segment: next,
@@ -322,6 +328,11 @@ impl Log {
             self.tail.lock().spare = Some(spare);
         }
         self.seal_full()
+    }
+
+    /// Whether a segment was filled since the last call: then wake the background.
+    pub(crate) fn take_upkeep(&self) -> bool {
+        self.upkeep.load(Ordering::Relaxed) && self.upkeep.swap(false, Ordering::AcqRel)
     }
 
     /// Whether [`Self::maintain`] has something to do.

@@ -394,7 +394,9 @@ impl<'a> Batch<'_, 'a> {
         drop(appended);
         self.bytes = 0;
         volume.shared.pressure.changed(before, after);
-        if after >= volume.shared.config.overlay_extents_checkpoint {
+        if after >= volume.shared.config.overlay_extents_checkpoint
+            || volume.shared.log.take_upkeep()
+        {
             volume.shared.work.wake();
         }
         Ok(())
