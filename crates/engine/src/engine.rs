@@ -191,6 +191,10 @@ impl Engine {
         }
         if let Err(error) = shared.log.maintain() {
             tracing::debug!(%error, "the log's upkeep waits");
+            if self.due().is_empty() {
+                // A full disk: trying again at once would only burn time.
+                shared.work.wait(timeout);
+            }
         }
         self.due()
     }
