@@ -45,15 +45,9 @@ pub enum ServeError {
     /// The TLS settings.
     #[error("{0}; see [tls] in the configuration")]
     Tls(#[from] archipelago_block::TlsConfigError),
-    /// The store did not open.
-    #[error("{error}{holder}")]
-    Open {
-        /// What the pool says.
-        #[source]
-        error: pool::Error,
-        /// Which process has it, when that is known and the reason; else empty.
-        holder: String,
-    },
+    /// The store did not open; in use by another process, damaged, no store at all...
+    #[error(transparent)]
+    Open(#[from] pool::Error),
     /// HTTP has no place to listen.
     #[error("HTTP cannot listen on {address}: {source}; choose another address with --http")]
     Http {

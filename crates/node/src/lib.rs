@@ -11,7 +11,6 @@
 mod config;
 mod error;
 mod exports;
-mod holder;
 mod log;
 mod ready;
 mod run;

@@ -1,19 +1,19 @@
 //! From nothing to a running daemon, and back.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use archipelago_block::{Counts, Limits, Listen, NbdServer, TlsConfig, TlsMode};
 use archipelago_env::Env;
 use archipelago_gateway::{BLOCKING_THREADS_MAX, Server, Stop};
-use archipelago_pool::{self as pool, ErrorKind, Metric, MetricKind, Service};
+use archipelago_pool::{self as pool, Metric, MetricKind, Service};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, NbdAddress, TlsFiles, read_limited};
 use crate::exports::PoolExports;
-use crate::{ServeError, ServeOptions, holder, log, ready};
+use crate::{ServeError, ServeOptions, log, ready};
 
 /// Threads of the HTTP server. It only moves bytes between sockets and
 /// channels; the work is done on blocking threads.
@@ -177,23 +177,11 @@ impl Daemon {
     }
 }
 
-async fn open(
-    data: std::path::PathBuf,
-    env: Env,
-    config: pool::Config,
-) -> Result<Arc<Service>, ServeError> {
-    let path = data.clone();
-    let opened = tokio::task::spawn_blocking(move || Service::open(&path, env, config)).await;
-    match opened {
-        Ok(opened) => opened.map_err(|error| not_opened(error, &data)),
+async fn open(data: PathBuf, env: Env, config: pool::Config) -> Result<Arc<Service>, ServeError> {
+    match tokio::task::spawn_blocking(move || Service::open(&data, env, config)).await {
+        Ok(opened) => Ok(opened?),
         Err(panic) => Err(ServeError::Start(std::io::Error::other(panic))),
     }
-}
-
-fn not_opened(error: pool::Error, data: &Path) -> ServeError {
-    let pid = if error.kind() == ErrorKind::InUse { holder::of(data) } else { None };
-    let holder = pid.map_or_else(String::new, |pid| format!(" (held by process {pid})"));
-    ServeError::Open { error, holder }
 }
 
 async fn close(service: Arc<Service>) -> Result<(), ServeError> {

@@ -12,9 +12,13 @@ use super::*;
 fn a_second_daemon_on_the_same_folder_is_refused_with_folder_and_process() {
     let dir = tempfile::tempdir().unwrap();
     let first = Service::open(dir.path(), Env::real(), pool::Config::default()).unwrap();
-    let second = Service::open(dir.path(), Env::real(), pool::Config::default());
-    let Err(error) = second else { panic!("opened twice") };
-    let message = not_opened(error, dir.path()).to_string();
+    let options = ServeOptions {
+        data: Some(dir.path().to_owned()),
+        http: Some("127.0.0.1:0".to_owned()),
+        nbd: vec!["127.0.0.1:0".to_owned()],
+        ..Default::default()
+    };
+    let message = serve(options).unwrap_err().to_string();
     assert!(message.contains(&dir.path().display().to_string()), "{message}");
     assert!(message.contains(&std::process::id().to_string()), "{message}");
     first.close().unwrap();
