@@ -1,3 +1,5 @@
+//! Files: any size, any name, never over what exists.
+
 use crate::site::{Site, read};
 
 #[test]

@@ -1,3 +1,5 @@
+//! Images in and out, against qemu-img as the judge.
+
 use std::process::Command;
 
 use crate::site::{Site, disk, read};

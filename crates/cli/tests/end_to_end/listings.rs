@@ -1,3 +1,5 @@
+//! Listings and reports: shapes, closed pipes, endpoints.
+
 use std::process::Stdio;
 
 use crate::site::Site;

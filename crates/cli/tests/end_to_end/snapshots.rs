@@ -1,3 +1,5 @@
+//! Snapshots: cuts, differences, streams through files and pipes.
+
 use std::process::Stdio;
 
 use crate::site::{Site, disk, read};

@@ -1,3 +1,5 @@
+//! Volumes: what each verb prints and refuses.
+
 use crate::site::Site;
 
 #[test]
