@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::buffers::Buffer;
+use crate::crew::Crew;
 use crate::export::{Export, Write};
 use crate::failure::{Errno, Failure};
 use crate::handshake::Agreement;
-use crate::helpers::Helpers;
 use crate::limits::{
     CACHE_BYTES_MAX, CACHE_STEP_BYTES, OUTBOX_BYTES_SENT, READ_PIECES_MAX, SMALL_BYTES_MAX,
 };
@@ -92,25 +92,25 @@ impl Device {
         self: &Arc<Self>,
         taken: Vec<Taken>,
         inbox: &[u8],
-        helpers: &Helpers,
+        crew: &Crew,
         alone: bool,
         out: &mut Outbox,
     ) {
         let mut sorted = self.sort(taken, inbox, out);
         for slow in sorted.slow.drain(..) {
-            self.slow(slow, helpers, alone, out);
+            self.slow(slow, crew, alone, out);
         }
         let mut syncs = sorted.syncs;
         if !sorted.changes.is_empty() {
             writes::run(&*self.export, &self.sectors, sorted.changes, &mut syncs, out);
         }
         if !syncs.is_empty() {
-            self.slow(Slow::Sync(syncs), helpers, alone, out);
+            self.slow(Slow::Sync(syncs), crew, alone, out);
         }
-        let apart = sorted.reads.len() + helpers.in_flight() > 1 && self.pace.slow();
+        let apart = sorted.reads.len() + crew.in_flight() > 1 && self.pace.slow();
         for read in sorted.reads {
             if apart {
-                self.slow(Slow::Read(read), helpers, false, out);
+                self.slow(Slow::Read(read), crew, false, out);
                 continue;
             }
             self.read(read, out);
@@ -127,13 +127,13 @@ impl Device {
         request: Request,
         token: Token,
         buffer: Buffer,
-        helpers: &Helpers,
+        crew: &Crew,
         alone: bool,
         out: &mut Outbox,
     ) {
         match request.operation(self.style, self.export.size(), self.export.read_only()) {
             Ok(Operation::Write { offset, fua }) => {
-                self.slow(Slow::Write { token, offset, fua, buffer }, helpers, alone, out);
+                self.slow(Slow::Write { token, offset, fua, buffer }, crew, alone, out);
             }
             Ok(_) => token.fail(out, &Failure::invalid("a payload that is not wanted")),
             Err(failure) => token.fail(out, &failure),
@@ -222,7 +222,7 @@ impl Device {
         Ok((len, wanted))
     }
 
-    fn slow(self: &Arc<Self>, slow: Slow, helpers: &Helpers, here: bool, out: &mut Outbox) {
+    fn slow(self: &Arc<Self>, slow: Slow, crew: &Crew, here: bool, out: &mut Outbox) {
         if here {
             self.do_slow(slow, None, out);
             return self.link.send(out);
@@ -240,7 +240,7 @@ impl Device {
             _ => None,
         };
         let device = Arc::clone(self);
-        helpers.run(Box::new(move || {
+        crew.run(Box::new(move || {
             let mut out = Outbox::default();
             device.do_slow(slow, buffer, &mut out);
             device.link.send(&mut out);

@@ -13,11 +13,11 @@
 
 mod buffers;
 mod counters;
+mod crew;
 mod dispatch;
 mod export;
 mod failure;
 mod handshake;
-mod helpers;
 mod hub;
 mod inbox;
 mod limits;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::crew::Crew;
 use crate::dispatch::{Device, Taken};
 use crate::failure::Failure;
 use crate::handshake::Agreement;
-use crate::helpers::Helpers;
 use crate::inbox::{Inbox, Next};
 use crate::limits::{BATCH_REQUESTS_MAX, PAYLOAD_BYTES_DRAINED_MAX};
 use crate::link::Link;
@@ -47,25 +47,25 @@ enum Rest {
 /// Serves the export until the client leaves or the server stops. On return every request taken
 /// has been answered.
 pub(crate) fn run(link: &Arc<Link>, agreement: Agreement) -> Ended {
-    let helpers = Helpers::new(Arc::clone(&link.hub), link.id);
+    let crew = Crew::new(Arc::clone(&link.hub), link.id);
     let device = Device::new(link, agreement);
     let mut session = Session {
         link,
         device: &device,
-        helpers: &helpers,
+        crew: &crew,
         inbox: Inbox::new(),
         out: Outbox::default(),
         streak: 0,
     };
     let ended = session.run();
-    helpers.finish();
+    crew.finish();
     ended
 }
 
 struct Session<'a> {
     link: &'a Arc<Link>,
     device: &'a Arc<Device>,
-    helpers: &'a Helpers,
+    crew: &'a Crew,
     inbox: Inbox,
     out: Outbox,
     /// Requests in a row that came alone.
@@ -90,7 +90,7 @@ impl Session<'_> {
         let (taken, rest) = self.take(style);
         let alone = self.is_alone(taken.len(), &rest);
         if !taken.is_empty() {
-            self.device.execute(taken, self.inbox.bytes(), self.helpers, alone, &mut self.out);
+            self.device.execute(taken, self.inbox.bytes(), self.crew, alone, &mut self.out);
         }
         match rest {
             Rest::More => Ok(()),
@@ -129,7 +129,7 @@ impl Session<'_> {
         match taken + large {
             // Nothing complete has come: that says nothing about the client.
             0 => {}
-            1 if self.helpers.in_flight() == 0 => self.streak = self.streak.saturating_add(1),
+            1 if self.crew.in_flight() == 0 => self.streak = self.streak.saturating_add(1),
             _ => self.streak = 0,
         }
         self.streak > ALONE_STREAK
@@ -156,7 +156,7 @@ impl Session<'_> {
         if let Err(error) = self.inbox.read_exact(&self.link.stream, space) {
             return Err(abandon(token, &mut self.out, error.into()));
         }
-        self.device.execute_large(request, token, buffer, self.helpers, alone, &mut self.out);
+        self.device.execute_large(request, token, buffer, self.crew, alone, &mut self.out);
         Ok(())
     }
 }

@@ -15,13 +15,13 @@ pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// Threads come when there is work that no idle one could take, and go when they were idle for
 /// [`HELPER_IDLE`].
-pub(crate) struct Helpers {
-    crew: Arc<Crew>,
+pub(crate) struct Crew {
+    inner: Arc<Inner>,
     /// Of threads that may have ended.
     joins: Mutex<Vec<Box<dyn Join>>>,
 }
 
-struct Crew {
+struct Inner {
     hub: Arc<Hub>,
     connection: u64,
     state: Mutex<State>,
@@ -38,9 +38,9 @@ struct State {
     closed: bool,
 }
 
-impl Helpers {
+impl Crew {
     pub(crate) fn new(hub: Arc<Hub>, connection: u64) -> Self {
-        let crew = Crew {
+        let inner = Inner {
             hub,
             connection,
             state: Mutex::default(),
@@ -48,19 +48,19 @@ impl Helpers {
             room: Condvar::new(),
             in_flight: AtomicUsize::new(0),
         };
-        Self { crew: Arc::new(crew), joins: Mutex::default() }
+        Self { inner: Arc::new(inner), joins: Mutex::default() }
     }
 
     /// Jobs that are not done yet.
     pub(crate) fn in_flight(&self) -> usize {
-        self.crew.in_flight.load(Ordering::Relaxed)
+        self.inner.in_flight.load(Ordering::Relaxed)
     }
 
     /// Has `job` done by a helper; does it here when there is none and there can be none. Waits
     /// while too much is waiting.
     pub(crate) fn run(&self, job: Job) {
-        let crew = &self.crew;
-        let mut state = crew.state.lock();
+        let inner = &self.inner;
+        let mut state = inner.state.lock();
         if state.idle <= state.queue.len() && state.threads < HELPERS_PER_CONNECTION_MAX {
             self.hire(&mut state);
         }
@@ -69,23 +69,23 @@ impl Helpers {
             return job();
         }
         while state.queue.len() >= HELPER_QUEUE_MAX {
-            crew.room.wait(&mut state);
+            inner.room.wait(&mut state);
         }
-        crew.in_flight.fetch_add(1, Ordering::Relaxed);
+        inner.in_flight.fetch_add(1, Ordering::Relaxed);
         state.queue.push_back(job);
         drop(state);
-        crew.work.notify_one();
+        inner.work.notify_one();
     }
 
     fn hire(&self, state: &mut State) {
-        let hub = &self.crew.hub;
+        let hub = &self.inner.hub;
         if hub.helpers.fetch_add(1, Ordering::Relaxed) >= hub.limits.helpers {
             hub.helpers.fetch_sub(1, Ordering::Relaxed);
             return;
         }
-        let crew = Arc::clone(&self.crew);
-        let name = format!("nbd{}-helper", crew.connection);
-        match hub.env.threads().spawn(&name, Box::new(move || crew.serve())) {
+        let inner = Arc::clone(&self.inner);
+        let name = format!("nbd{}-helper", inner.connection);
+        match hub.env.threads().spawn(&name, Box::new(move || inner.serve())) {
             Ok(join) => {
                 state.threads += 1;
                 let mut joins = self.joins.lock();
@@ -105,11 +105,11 @@ impl Helpers {
     /// Waits until every job is done and every helper has gone.
     pub(crate) fn finish(&self) {
         {
-            let mut state = self.crew.state.lock();
+            let mut state = self.inner.state.lock();
             state.closed = true;
-            self.crew.work.notify_all();
+            self.inner.work.notify_all();
             while state.threads > 0 {
-                self.crew.room.wait(&mut state);
+                self.inner.room.wait(&mut state);
             }
         }
         for join in self.joins.lock().drain(..) {
@@ -120,7 +120,7 @@ impl Helpers {
     }
 }
 
-impl Crew {
+impl Inner {
     fn serve(&self) {
         while let Some(job) = self.next() {
             // A panic ends the connection, by the request that it leaves unanswered, and not the

@@ -8,53 +8,53 @@ use super::*;
 use crate::limits::Limits;
 use crate::memory::MemoryExports;
 
-fn helpers(limit: usize) -> Helpers {
+fn crew(limit: usize) -> Crew {
     let limits = Limits { helpers: limit, ..Limits::default() };
-    Helpers::new(Hub::new(Env::real(), Arc::new(MemoryExports::default()), None, limits), 1)
+    Crew::new(Hub::new(Env::real(), Arc::new(MemoryExports::default()), None, limits), 1)
 }
 
 #[test]
 fn jobs_that_wait_for_each_other_run_at_once() {
-    let helpers = helpers(16);
+    let crew = crew(16);
     let (first, second) = (channel(), channel());
-    helpers.run(Box::new(move || second.1.recv().map(|()| first.0.send(()).unwrap()).unwrap()));
-    helpers.run(Box::new(move || second.0.send(()).unwrap()));
+    crew.run(Box::new(move || second.1.recv().map(|()| first.0.send(()).unwrap()).unwrap()));
+    crew.run(Box::new(move || second.0.send(()).unwrap()));
     first.1.recv().unwrap();
-    helpers.finish();
-    assert_eq!(helpers.in_flight(), 0);
+    crew.finish();
+    assert_eq!(crew.in_flight(), 0);
 }
 
 #[test]
 fn without_a_helper_to_be_had_the_caller_does_it() {
-    let helpers = helpers(0);
+    let crew = crew(0);
     let caller = std::thread::current().id();
     let (send, receive) = channel();
-    helpers.run(Box::new(move || send.send(std::thread::current().id()).unwrap()));
+    crew.run(Box::new(move || send.send(std::thread::current().id()).unwrap()));
     assert_eq!(receive.try_recv(), Ok(caller));
-    helpers.finish();
+    crew.finish();
 }
 
 #[test]
 fn finishing_waits_for_every_job() {
-    let helpers = helpers(2);
+    let crew = crew(2);
     let done = Arc::new(AtomicUsize::new(0));
     for _ in 0..200 {
         let done = Arc::clone(&done);
-        helpers.run(Box::new(move || {
+        crew.run(Box::new(move || {
             done.fetch_add(1, Ordering::SeqCst);
         }));
     }
-    helpers.finish();
+    crew.finish();
     assert_eq!(done.load(Ordering::SeqCst), 200);
-    assert_eq!(helpers.crew.hub.helpers.load(Ordering::SeqCst), 0);
+    assert_eq!(crew.inner.hub.helpers.load(Ordering::SeqCst), 0);
 }
 
 #[test]
 fn a_job_that_panics_takes_nobody_with_it() {
-    let helpers = helpers(1);
-    helpers.run(Box::new(|| panic!("a test's panic")));
+    let crew = crew(1);
+    crew.run(Box::new(|| panic!("a test's panic")));
     let (send, receive) = channel();
-    helpers.run(Box::new(move || send.send(()).unwrap()));
+    crew.run(Box::new(move || send.send(()).unwrap()));
     receive.recv().unwrap();
-    helpers.finish();
+    crew.finish();
 }
