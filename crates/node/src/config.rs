@@ -70,7 +70,8 @@ pub(crate) struct Config {
     pub(crate) pool: pool::Config,
 }
 
-/// The configuration file. A key that is not here is an error.
+/// The configuration file, which `example.toml` explains. A key that is not
+/// here is an error.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ConfigFile {
@@ -119,12 +120,14 @@ struct LogSection {
 struct CacheSection {
     chunks: Option<Bytes>,
     nodes: Option<Bytes>,
+    slots: Option<Bytes>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct CheckpointSection {
     interval_ms: Option<u64>,
+    log: Option<Bytes>,
 }
 
 /// A number of bytes: `67108864` or `"64M"`.
@@ -278,6 +281,8 @@ fn pool_config(cache: &CacheSection, checkpoint: &CheckpointSection) -> pool::Co
     for (given, setting) in [
         (cache.chunks.map(|bytes| bytes.0), &mut config.chunk_cache_bytes),
         (cache.nodes.map(|bytes| bytes.0), &mut config.node_cache_bytes),
+        (cache.slots.map(|bytes| bytes.0), &mut config.slot_cache_bytes),
+        (checkpoint.log.map(|bytes| bytes.0), &mut config.log_checkpoint_bytes),
         (checkpoint.interval_ms, &mut config.checkpoint_interval_ms),
     ] {
         if let Some(value) = given {

@@ -126,3 +126,15 @@ fn addresses_may_leave_out_the_port_and_may_not_be_names() {
     }
     assert!(nbd_addresses(&["unix:".into()], Path::new("")).is_err());
 }
+
+#[test]
+fn the_example_shows_every_key_with_its_default() {
+    let example = include_str!("../../example.toml");
+    let config = load(example, ServeOptions::default()).unwrap();
+    assert_eq!(config.pool, pool::Config::default());
+    assert_eq!(config.log_filter, "info");
+    let tls = config.tls.unwrap();
+    assert!(tls.required && tls.client_ca.is_some());
+    let keys = example.lines().filter(|line| !line.starts_with('#') && line.contains(" = "));
+    assert_eq!(keys.count(), 16, "a key was added: show it in the example, then count it here");
+}
