@@ -9,6 +9,7 @@ mod documents;
 mod ratchet;
 mod source;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -65,19 +66,11 @@ pub fn bless_format(root: &Path) -> Result<()> {
 
 fn check(root: &Path) -> Result<Vec<Finding>> {
     let files = files(root)?;
-    let mut found = Vec::new();
+    let (mut found, sources) = sources(root, &files)?;
     let mut long = Vec::new();
-    for path in files.iter().filter(|path| is_rust(path)) {
-        found.extend(code::name(path));
-        let text =
-            fs::read_to_string(root.join(path)).with_context(|| format!("reading {path}"))?;
-        match Source::parse(path, &text) {
-            Ok(source) => {
-                found.extend(code::RULES.iter().flat_map(|rule| rule(&source)));
-                long.extend(code::long_functions(&source));
-            }
-            Err(error) => found.push(Finding::new(path, 0, format!("does not parse: {error}"))),
-        }
+    for source in &sources {
+        found.extend(code::RULES.iter().flat_map(|rule| rule(source)));
+        long.extend(code::long_functions(source));
     }
     let list = fs::read_to_string(root.join(ratchet::LIST)).context(ratchet::LIST)?;
     found.extend(ratchet::check(&list, &long));
@@ -87,6 +80,26 @@ fn check(root: &Path) -> Result<Vec<Finding>> {
     }
     found.extend(documents::check(root, &files)?);
     Ok(found)
+}
+
+/// The Rust files, each knowing whether it is test code, and what is wrong with their names and
+/// syntax.
+fn sources(root: &Path, files: &[String]) -> Result<(Vec<Finding>, Vec<Source>)> {
+    let (mut found, mut sources) = (Vec::new(), Vec::new());
+    for path in files.iter().filter(|path| is_rust(path)) {
+        found.extend(code::name(path));
+        let text =
+            fs::read_to_string(root.join(path)).with_context(|| format!("reading {path}"))?;
+        match Source::parse(path, &text) {
+            Ok(source) => sources.push(source),
+            Err(error) => found.push(Finding::new(path, 0, format!("does not parse: {error}"))),
+        }
+    }
+    let test_files: BTreeSet<String> = sources.iter().flat_map(Source::test_files).collect();
+    for source in sources.iter_mut().filter(|source| test_files.contains(&source.path)) {
+        source.mark_test();
+    }
+    Ok((found, sources))
 }
 
 fn is_rust(path: &str) -> bool {

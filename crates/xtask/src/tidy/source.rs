@@ -19,17 +19,36 @@ pub struct Source {
     /// All of it, or only some lines, is compiled for tests alone.
     test: bool,
     test_lines: Vec<RangeInclusive<usize>>,
+    test_modules: Vec<String>,
 }
 
 impl Source {
     /// Parses a file; the path tells whether all of it is test code.
     pub fn parse(path: &str, text: &str) -> Result<Self> {
         let syntax = syn::parse_file(text)?;
-        let mut finder = TestFinder::default();
+        let mut finder = Finder::default();
         finder.visit_file(&syntax);
         let test = path.ends_with("/tests.rs") || path.contains("/tests/");
         let (path, text) = (path.to_owned(), text.to_owned());
-        Ok(Self { path, text, syntax, test, test_lines: finder.lines })
+        let Finder { lines: test_lines, modules: test_modules } = finder;
+        Ok(Self { path, text, syntax, test, test_lines, test_modules })
+    }
+
+    /// Where the files are that this one declares as `#[cfg(test)] mod name;`: they are test code
+    /// under whatever name.
+    pub fn test_files(&self) -> impl Iterator<Item = String> {
+        let stem = self.path.trim_end_matches(".rs");
+        // The children of `lib.rs`, `main.rs` and `mod.rs` are beside it.
+        let folder = match stem.rsplit_once('/') {
+            Some((folder, "lib" | "main" | "mod")) => folder,
+            _ => stem,
+        };
+        self.test_modules.iter().map(move |name| format!("{folder}/{name}.rs"))
+    }
+
+    /// Takes the whole file for test code.
+    pub fn mark_test(&mut self) {
+        self.test = true;
     }
 
     /// Whether a line, counted from 1, is compiled for tests alone.
@@ -70,11 +89,12 @@ fn flatten(stream: TokenStream, into: &mut Vec<(usize, String)>) {
 
 /// Collects the lines of `#[cfg(test)]` items and of `#[test]` functions.
 #[derive(Default)]
-struct TestFinder {
+struct Finder {
     lines: Vec<RangeInclusive<usize>>,
+    modules: Vec<String>,
 }
 
-impl<'ast> Visit<'ast> for TestFinder {
+impl<'ast> Visit<'ast> for Finder {
     fn visit_item(&mut self, item: &'ast Item) {
         let attributes: &[Attribute] = match item {
             Item::Const(item) => &item.attrs,
@@ -89,6 +109,11 @@ impl<'ast> Visit<'ast> for TestFinder {
         if attributes.iter().any(is_test_attribute) {
             let span = item.span();
             self.lines.push(span.start().line..=span.end().line);
+            if let Item::Mod(module) = item
+                && module.content.is_none()
+            {
+                self.modules.push(module.ident.to_string());
+            }
         } else {
             visit::visit_item(self, item);
         }

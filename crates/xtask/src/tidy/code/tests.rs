@@ -120,3 +120,17 @@ fn only_env_lifts_the_ban_on_the_clock() {
 fn a_source_that_does_not_parse_is_an_error() {
     assert!(Source::parse("crates/x/src/a.rs", "fn (").is_err());
 }
+
+#[test]
+fn a_module_that_is_declared_for_tests_is_test_code_under_any_name() {
+    let files = |path: &str| -> Vec<String> {
+        let text = "mod kept;\n#[cfg(test)]\nmod testing;\n";
+        Source::parse(path, text).unwrap().test_files().collect()
+    };
+    assert_eq!(files("crates/x/src/lib.rs"), ["crates/x/src/testing.rs"]);
+    assert_eq!(files("crates/x/src/a.rs"), ["crates/x/src/a/testing.rs"]);
+    let mut source = Source::parse("crates/x/src/testing.rs", "fn f() { g().unwrap(); }").unwrap();
+    assert_eq!(unwraps(&source).len(), 1);
+    source.mark_test();
+    assert!(unwraps(&source).is_empty());
+}
