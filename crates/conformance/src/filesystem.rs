@@ -51,7 +51,6 @@ impl Disk {
             let said = fs::read_to_string(disk.folder.path().join("log")).unwrap_or_default();
             bail!("nbdfuse does not show {uri}: {said}");
         }
-        // The loop device sees O_DIRECT writes as the guest of a machine would send them.
         let arguments = ["--find".as_ref(), "--show".as_ref(), disk.file.as_os_str()];
         let device = program("losetup")?.args(arguments).run()?.text();
         disk.device = Some(PathBuf::from(device.trim()));

@@ -16,6 +16,9 @@ pub struct Tool {
 /// from there too.
 pub const EMULATOR_PACKAGE: &str = "qemu-system-x86";
 
+/// Releases of Debian after bookworm have nbdfuse in a package of its own.
+pub const NBDFUSE_PACKAGE: &str = "nbdfuse";
+
 /// The package with libnbd's Python module, for the system's own Python.
 pub const PYTHON_NBD: &str = "python3-libnbd";
 
@@ -37,6 +40,7 @@ pub const TOOLS: &[Tool] = &[
     Tool { program: "nbdfuse", package: "libnbd-bin" },
     Tool { program: "nbdinfo", package: "libnbd-bin" },
     Tool { program: "nbdkit", package: "nbdkit" },
+    Tool { program: "openssl", package: "openssl" },
     Tool { program: "qemu-img", package: "qemu-utils" },
     Tool { program: "qemu-io", package: "qemu-utils" },
     Tool { program: "qemu-nbd", package: "qemu-utils" },

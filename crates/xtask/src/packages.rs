@@ -33,6 +33,9 @@ pub fn ensure() -> Result<()> {
             // A machine whose qemu-utils came from backports refuses the emulator of the release.
             install(&[emulator], None).or_else(|_| install(&[emulator], Some(&backports()?)))?;
         }
+        if tools::find("nbdfuse").is_none() {
+            install(&[tools::NBDFUSE_PACKAGE], None)?;
+        }
         let still = missing_packages();
         ensure!(still.is_empty(), "installed, yet still missing: {}", still.join(" "));
     }
