@@ -120,6 +120,13 @@ impl Crew {
     }
 }
 
+impl Drop for Crew {
+    /// Also when the connection's thread panics: nobody uses the export after its connection.
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
 impl Inner {
     fn serve(&self) {
         while let Some(job) = self.next() {

@@ -156,6 +156,25 @@ fn a_client_that_says_nothing_is_closed() {
     assert!(!client.is_closed());
 }
 
+#[test]
+fn a_panic_of_the_store_costs_one_connection_and_leaves_no_request_waiting() {
+    let exports = exports();
+    let server = serve(&exports);
+    // Inline, and by a helper.
+    for len in [512, 1 << 20] {
+        let mut client = Client::open(&server, "v", Style::Structured);
+        assert_eq!(client.do_write(0, 0, &[1; 512]), 0);
+        exports.get("v").broken.store(true, SeqCst);
+        client.request(cmd::READ, crate::client::DF, 1, 0, len);
+        assert!(client.is_closed());
+        exports.get("v").broken.store(false, SeqCst);
+    }
+    let mut next = Client::open(&server, "v", Style::Simple);
+    assert_eq!(next.do_read(0, 512), Ok(vec![1; 512]));
+    server.stop();
+    assert_eq!(server.connections(), 0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

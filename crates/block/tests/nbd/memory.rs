@@ -24,6 +24,8 @@ pub struct Memory {
     changed: Mutex<BTreeSet<usize>>,
     /// Writes of data fail for want of space.
     pub full: AtomicBool,
+    /// Reads panic.
+    pub broken: AtomicBool,
     /// Calls of write and flush.
     pub writes: AtomicUsize,
     pub flushes: AtomicUsize,
@@ -66,6 +68,7 @@ impl Memory {
             snapshots: Vec::new(),
             changed: Mutex::default(),
             full: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
             writes: AtomicUsize::new(0),
             flushes: AtomicUsize::new(0),
             gate: Gate::default(),
@@ -185,6 +188,7 @@ impl Export for Memory {
 
     fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), ExportError> {
         self.check(offset, buf.len() as u64)?;
+        assert!(!self.broken.load(SeqCst), "a test's panic");
         self.read_pages(offset, buf);
         Ok(())
     }
