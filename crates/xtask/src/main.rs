@@ -1,5 +1,6 @@
 //! Automation for developers: what CI runs, what keeps the tree in shape.
 
+mod bench;
 mod crash;
 mod layers;
 mod packages;
@@ -35,6 +36,11 @@ enum Command {
     Layers,
     /// Installs the Debian packages and the guest kernel that the conformance tests use.
     Packages,
+    /// Measures what docs/benchmarks.md tells, beside other programs on the same disk.
+    Bench {
+        #[command(subcommand)]
+        what: Measured,
+    },
     /// Kills the daemon with -9 at random moments under a verifying writer, again and again.
     CrashCampaign {
         /// How many kills.
@@ -49,6 +55,12 @@ enum Command {
     },
 }
 
+#[derive(Subcommand)]
+enum Measured {
+    /// Volumes: NBD, clones, images, recovery, memory.
+    Volumes(bench::Arguments),
+}
+
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Test => suite::run(&root()),
@@ -56,6 +68,7 @@ fn main() -> ExitCode {
         Command::Tidy { bless_format: false } => tidy::run(&root()),
         Command::Layers => layers::run(&root()),
         Command::Packages => packages::ensure(),
+        Command::Bench { what: Measured::Volumes(arguments) } => bench::run(&root(), &arguments),
         Command::CrashCampaign { rounds, seed, release } => {
             crash::run(&root(), rounds, seed, release)
         }

@@ -156,7 +156,7 @@ fn follow(command: &mut Command, tally: &mut Tally) -> Result<()> {
 /// The numbers in a line of totals of cargo test (`test result: ok. 3 passed; 0 failed; ...`) or of
 /// nextest (`Summary [ 1.0s] 4 tests run: 3 passed, 1 failed, 0 skipped`); zeros in any other.
 fn totals(line: &str) -> Tally {
-    let line = line.trim_start();
+    // nextest shows the output of a failed test indented: its own totals are counted once, by nextest.
     if !line.starts_with("test result:") && !line.contains("tests run:") {
         return Tally::default();
     }

@@ -13,12 +13,12 @@ use archipelago_conformance::nbd::{Client, Request};
 use archipelago_conformance::program::program;
 use serde_json::{Value, json};
 
+use super::Bench;
 use super::fio::{Job, Place};
 use super::http::Http;
 use super::process::folder_bytes;
 use super::report::{Section, Table, Target};
 use super::statistics::{ms, percentile, short};
-use super::Bench;
 
 /// Sizes, and whether every byte of a volume of that size is written. More than 1 GiB would be
 /// only a longer fill: the cost of a clone cannot depend on bytes which it never looks at.
@@ -56,7 +56,10 @@ pub fn latency(bench: &Bench) -> Result<Section> {
         raw.push(json!({ "size": label, "from_snapshot_ms": kinds[0], "live_ms": kinds[1], "snapshot_ms": kinds[2] }));
     }
     let chain = chain(bench, &daemon, &mut http, deep)?;
-    let mut by_depth = Table::new("clone of a clone of ..., a block written in each, ms", &["depth", "p50", "p99"]);
+    let mut by_depth = Table::new(
+        "clone of a clone of ..., a block written in each, ms",
+        &["depth", "p50", "p99"],
+    );
     for (name, part) in parts(&chain) {
         by_depth.row([name, short(p(part, 50.0)), short(p(part, 99.0))]);
     }
@@ -66,7 +69,12 @@ pub fn latency(bench: &Bench) -> Result<Section> {
     let targets = vec![
         Target::below("clone, p50 over all sizes", "ms", 1.0, percentile(&all, 50.0)),
         Target::below("clone, p99 over all sizes", "ms", 5.0, percentile(&all, 99.0)),
-        Target::below("clone at the end of the chain, p50", "ms", 1.0, parts(&chain).last().map(|(_, part)| p(part, 50.0))),
+        Target::below(
+            "clone at the end of the chain, p50",
+            "ms",
+            1.0,
+            parts(&chain).last().map(|(_, part)| p(part, 50.0)),
+        ),
         Target::below("snapshot of 100 volumes at one cut", "ms", 100.0, Some(group)),
     ];
     let text = vec![format!(
@@ -88,8 +96,14 @@ pub fn latency(bench: &Bench) -> Result<Section> {
 
 const SIZE_CAPTION: &str = "by size of the source, ms";
 const SIZE_HEADER: [&str; 8] = [
-    "size", "written", "clone of a snapshot, p50", "p99", "clone of a live volume, p50", "p99",
-    "snapshot, p50", "p99",
+    "size",
+    "written",
+    "clone of a snapshot, p50",
+    "p99",
+    "clone of a live volume, p50",
+    "p99",
+    "snapshot, p50",
+    "p99",
 ];
 
 fn p(values: &[f64], percent: f64) -> f64 {
@@ -97,7 +111,13 @@ fn p(values: &[f64], percent: f64) -> f64 {
 }
 
 /// A volume with content and a snapshot `base`.
-fn prepare(daemon: &Daemon, http: &mut Http, label: &str, bytes: u64, full: bool) -> Result<String> {
+fn prepare(
+    daemon: &Daemon,
+    http: &mut Http,
+    label: &str,
+    bytes: u64,
+    full: bool,
+) -> Result<String> {
     let name = format!("src-{}", label.replace(' ', "-").to_ascii_lowercase());
     http.post("/v1/volumes", &json!({ "names": [name], "size": bytes }))?;
     if full {
@@ -116,14 +136,20 @@ fn prepare(daemon: &Daemon, http: &mut Http, label: &str, bytes: u64, full: bool
 }
 
 /// Clones of a snapshot, clones of the live volume, snapshots: ms each.
-fn three_kinds(daemon: &Daemon, http: &mut Http, source: &str, count: usize) -> Result<[Vec<f64>; 3]> {
+fn three_kinds(
+    daemon: &Daemon,
+    http: &mut Http,
+    source: &str,
+    count: usize,
+) -> Result<[Vec<f64>; 3]> {
     let mut kinds = [Vec::new(), Vec::new(), Vec::new()];
     let mut client = Client::connect(daemon.nbd(), source)?;
     for at in 0..count {
         let clone = json!({ "names": [format!("{source}-c{at}")], "from": format!("snapshot:{source}@base") });
         kinds[0].push(ms(http.post("/v1/volumes", &clone)?));
         client.all(&[Request::write((at as u64 % 256) * 4096, &BLOCK)])?;
-        let live = json!({ "names": [format!("{source}-l{at}")], "from": format!("volume:{source}") });
+        let live =
+            json!({ "names": [format!("{source}-l{at}")], "from": format!("volume:{source}") });
         kinds[1].push(ms(http.post("/v1/volumes", &live)?));
         client.all(&[Request::write((at as u64 % 256) * 4096, &BLOCK)])?;
         let snapshot = json!({ "members": [format!("{source}@s{at}")] });
@@ -152,7 +178,9 @@ fn chain(bench: &Bench, daemon: &Daemon, http: &mut Http, deep: usize) -> Result
 fn parts(chain: &[f64]) -> Vec<(String, &[f64])> {
     let size = (chain.len() / 5).max(1);
     let chunks = chain.chunks(size).enumerate();
-    chunks.map(|(at, part)| (format!("{} to {}", at * size + 1, at * size + part.len()), part)).collect()
+    chunks
+        .map(|(at, part)| (format!("{} to {}", at * size + 1, at * size + part.len()), part))
+        .collect()
 }
 
 /// One request that takes a snapshot of 100 volumes, a block written in each before.
@@ -216,11 +244,14 @@ pub fn thousand(bench: &Bench) -> Result<Section> {
     let daemon = Daemon::start(&data)?;
     let disk = folder.path().join("disk.raw");
     let text = disk.display().to_string();
-    program("qemu-img")?.args(["create", "-q", "-f", "raw", "-o", "preallocation=full", &text, "64M"]).run()?;
+    program("qemu-img")?
+        .args(["create", "-q", "-f", "raw", "-o", "preallocation=full", &text, "64M"])
+        .run()?;
     let cli = daemon.cli()?;
     cli.run(&["image", "import", &text, "golden"])?;
     let clock = env().clock();
-    let mut table = Table::new("1 000 clones of one image", &["how", "seconds", "KiB of data folder each"]);
+    let mut table =
+        Table::new("1 000 clones of one image", &["how", "seconds", "KiB of data folder each"]);
     let mut grow = |how: &str, body: &mut dyn FnMut() -> Result<()>| -> Result<(Duration, f64)> {
         let before = folder_bytes(&data)?;
         let begin = clock.monotonic();
@@ -238,7 +269,10 @@ pub fn thousand(bench: &Bench) -> Result<Section> {
     let mut http = Http::connect(daemon.http())?;
     let (one_by_one, each_single) = grow("one by one, HTTP, one connection", &mut || {
         for at in 0..1000 {
-            http.post("/v1/volumes", &json!({ "names": [format!("b{at}")], "from": "image:golden" }))?;
+            http.post(
+                "/v1/volumes",
+                &json!({ "names": [format!("b{at}")], "from": "image:golden" }),
+            )?;
         }
         Ok(())
     })?;

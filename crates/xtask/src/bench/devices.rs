@@ -7,12 +7,12 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use super::Bench;
 use super::fio::{Figures, Job};
 use super::http::Http;
 use super::peers::{Peer, Running};
 use super::report::{Section, Table, Target};
 use super::statistics::{median, ratio, short};
-use super::Bench;
 
 const GIB: u64 = 1 << 30;
 
@@ -190,16 +190,24 @@ fn flush_each(bench: &Bench, peer: Peer, count: usize) -> Result<(Figures, Optio
     Job { block: 256 << 10, depth: 4, ..Job::fill(SMALL_VOLUME_BYTES) }.run(&running.place())?;
     bench.settle()?;
     let mut http = running.daemon().map(|daemon| Http::connect(daemon.http())).transpose()?;
-    let mut counts = || {
-        http.as_mut().map(|http| http.metrics(["flushes_total", "syncs_total"])).transpose()
-    };
+    let mut counts =
+        || http.as_mut().map(|http| http.metrics(["flushes_total", "syncs_total"])).transpose();
     let before = counts()?;
     let time = Some(bench.job_time);
     let pattern = "randwrite";
-    let job = Job { pattern, block: 4096, depth: 1, flush_every: 1, time, ..Job::fill(SMALL_VOLUME_BYTES) };
+    let job = Job {
+        pattern,
+        block: 4096,
+        depth: 1,
+        flush_every: 1,
+        time,
+        ..Job::fill(SMALL_VOLUME_BYTES)
+    };
     let figures = job.run(&running.place())?;
     let group = match (before, counts()?) {
-        (Some(before), Some(after)) => Some((after[0] - before[0]) / (after[1] - before[1]).max(1.0)),
+        (Some(before), Some(after)) => {
+            Some((after[0] - before[0]) / (after[1] - before[1]).max(1.0))
+        }
         _ => None,
     };
     Ok((figures, group))
@@ -213,7 +221,15 @@ fn many_disks_section(
     let of = |count, peer| middle(samples, (count, peer), |figures| figures.iops);
     let mut table = Table::new(
         "durable writes in a second, all disks together; median of the rounds",
-        &["peer", "1 disk", "32 disks", "32 to 1", "mean flush with 32, us", "ours to it, 1", "ours to it, 32"],
+        &[
+            "peer",
+            "1 disk",
+            "32 disks",
+            "32 to 1",
+            "mean flush with 32, us",
+            "ours to it, 1",
+            "ours to it, 32",
+        ],
     );
     for peer in DURABLE {
         let flush = middle(samples, (32, peer), |figures| figures.flush_us);
@@ -229,7 +245,8 @@ fn many_disks_section(
     }
     let group = grouped.get(&32).and_then(|values| median(values));
     let to_raw = |count| Some(of(count, Peer::Archipelago)? / of(count, Peer::Raw)?);
-    let scale = of(32, Peer::Archipelago).zip(of(1, Peer::Archipelago)).map(|(many, one)| many / one);
+    let scale =
+        of(32, Peer::Archipelago).zip(of(1, Peer::Archipelago)).map(|(many, one)| many / one);
     let text = vec![format!(
         "4 KiB random writes at depth 1 with a flush after each, one fio job per disk, disks of \
          64 MiB written once before, {} rounds of {} ms. The peers run one qemu-nbd for each disk; \

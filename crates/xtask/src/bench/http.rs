@@ -1,7 +1,7 @@
 //! A client of the HTTP API that keeps its connection and times its requests:
 //! what a resident program sees, without the start of a process.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 

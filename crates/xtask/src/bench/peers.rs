@@ -115,9 +115,7 @@ impl Running {
                 create(&["-f", "qcow2", &disk_text, &size])?;
                 serve("qcow2")?.args([&disk])
             }
-            Peer::Memory => {
-                program("nbdkit")?.args(["-f", "-U", &socket_text, "memory", &size])
-            }
+            Peer::Memory => program("nbdkit")?.args(["-f", "-U", &socket_text, "memory", &size]),
             Peer::Archipelago => unreachable!("it serves all its disks at once"),
         };
         let log = File::create(folder.join(format!("{at}.log")))?;
@@ -126,7 +124,9 @@ impl Running {
             let is_there = socket.exists();
             (is_there || !process.is_running()).then_some(is_there)
         });
-        alive.filter(|is_there| *is_there).with_context(|| format!("{} did not start", peer.name()))?;
+        alive
+            .filter(|is_there| *is_there)
+            .with_context(|| format!("{} did not start", peer.name()))?;
         self.processes.push(process);
         self.uris.push(format!("nbd+unix:///disk?socket={socket_text}"));
         Ok(())

@@ -51,7 +51,8 @@ pub fn folder_bytes(folder: &Path) -> Result<u64> {
         let entry = entry?;
         // A file may go while we look, such as SQLite's journal.
         let Ok(metadata) = entry.path().symlink_metadata() else { continue };
-        sum += if metadata.is_dir() { folder_bytes(&entry.path())? } else { metadata.blocks() * 512 };
+        sum +=
+            if metadata.is_dir() { folder_bytes(&entry.path())? } else { metadata.blocks() * 512 };
     }
     Ok(sum)
 }

@@ -19,6 +19,8 @@ fn totals_of_nextest_are_read() {
 fn other_lines_count_nothing() {
     assert_eq!(totals("12 passed, 3 failed"), Tally::default());
     assert_eq!(totals("test a_fact ... ok"), Tally::default());
+    let shown_again = "    test result: FAILED. 0 passed; 1 failed; 0 ignored";
+    assert_eq!(totals(shown_again), Tally::default());
 }
 
 fn empty() -> Run {

@@ -29,7 +29,10 @@ fn a_flush_is_asked_of_a_server_and_fdatasync_of_a_file() {
     let job = Job { flush_every: 1, time: Some(Duration::from_secs(2)), ..Job::fill(1 << 20) };
     let nbd = job.arguments(&Place::Nbd(vec!["nbd+unix:///v?socket=s".to_owned(); 2])).join(" ");
     assert!(nbd.contains("--fsync=1") && !nbd.contains("--fdatasync"), "{nbd}");
-    assert!(nbd.contains("--runtime=2000ms") && nbd.contains("--name=job1 --uri=nbd+unix"), "{nbd}");
+    assert!(
+        nbd.contains("--runtime=2000ms") && nbd.contains("--name=job1 --uri=nbd+unix"),
+        "{nbd}"
+    );
     let files = job.arguments(&Place::Files(vec!["/x".into()])).join(" ");
     assert!(files.contains("--fdatasync=1 --name=job0 --filename=/x"), "{files}");
 }

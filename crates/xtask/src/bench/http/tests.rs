@@ -11,7 +11,9 @@ fn two_answers_on_one_connection_are_told_apart() {
 
 #[test]
 fn an_answer_that_breaks_off_is_an_error() {
-    for text in ["HTTP/1.1 200 OK\r\nA: b\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n{}", "x"] {
+    for text in
+        ["HTTP/1.1 200 OK\r\nA: b\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n{}", "x"]
+    {
         assert!(answer(&mut text.as_bytes()).is_err(), "{text}");
     }
 }

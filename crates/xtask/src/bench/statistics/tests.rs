@@ -21,7 +21,8 @@ fn percentiles_are_values_that_were_measured() {
 
 #[test]
 fn numbers_have_three_digits() {
-    let told: Vec<_> = [0.0123, 4.561, 12.34, 789.4, 12_345.0, 0.0].into_iter().map(short).collect();
+    let told: Vec<_> =
+        [0.0123, 4.561, 12.34, 789.4, 12_345.0, 0.0].into_iter().map(short).collect();
     assert_eq!(told, ["0.0123", "4.56", "12.3", "789", "12300", "0"]);
     assert_eq!(short(f64::NAN), "-");
 }
