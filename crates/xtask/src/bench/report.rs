@@ -93,8 +93,10 @@ impl Target {
     pub fn below(what: &str, unit: &str, wanted: f64, got: Option<f64>) -> Self {
         Self {
             what: what.to_owned(),
-            wanted: format!("< {wanted} {unit}"),
-            got: got.map_or("not measured".to_owned(), |got| format!("{got:.2} {unit}")),
+            wanted: format!("< {wanted} {unit}").trim_end().to_owned(),
+            got: got.map_or("not measured".to_owned(), |got| {
+                format!("{got:.2} {unit}").trim_end().to_owned()
+            }),
             met: got.is_some_and(|got| got < wanted),
         }
     }
