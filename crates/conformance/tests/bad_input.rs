@@ -281,6 +281,11 @@ fn a_store_killed_on_a_full_disk_comes_back_with_all_that_was_flushed() -> Resul
     place.occupy(70 << 20)?;
     let full = fill(&mut Client::connect(daemon.nbd(), "vol")?, 1024)?;
     daemon.kill();
+    // Still full: what was flushed can be read.
+    let mut daemon = Daemon::start(&place.data())?;
+    let mut client = Client::connect(daemon.nbd(), "vol")?;
+    verify(&mut client, full)?;
+    daemon.kill();
     place.free()?;
     let daemon = Daemon::start(&place.data())?;
     let mut client = Client::connect(daemon.nbd(), "vol")?;

@@ -72,13 +72,6 @@ fn targets(text: &str) -> Vec<(usize, &str)> {
                 found.extend(link.split(')').next().map(|target| (at + 1, target)));
             }
         }
-        // The text of a link may itself be code: `[`x`](target)`.
-        for link in line.split("`](").skip(1) {
-            let target = link.split(')').next().map(|target| (at + 1, target));
-            found.extend(
-                target.filter(|target| !found.contains(target)).into_iter().collect::<Vec<_>>(),
-            );
-        }
     }
     found
 }
