@@ -24,9 +24,9 @@ pub fn document(sections: &[Section]) -> String {
                 write!(out, "{}:\n\n{}\n", capital(&one.caption), table(&one.header, &one.rows));
         }
         let stamp = &section.stamp;
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "`{}`, {}, commit {}, {}; load before it {}; took {:.0} s.\n",
+            "`{}`, {}, commit {}, {}; load before it {}; took {:.0} s.",
             stamp.command, stamp.date, stamp.commit, stamp.machine, stamp.load, stamp.seconds
         );
     }
@@ -46,8 +46,8 @@ fn verdicts(sections: &[Section]) -> String {
     }
     let mut out = table(&all.header, &all.rows);
     let _ = match missed.len() {
-        0 => write!(out, "\nAll are met.\n"),
-        count => write!(out, "\n{count} missed: {}.\n", missed.join("; ")),
+        0 => writeln!(out, "\nAll are met."),
+        count => writeln!(out, "\n{count} missed: {}.", missed.join("; ")),
     };
     out
 }

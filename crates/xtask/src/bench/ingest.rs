@@ -231,6 +231,10 @@ fn others(bench: &Bench, folder: &Path, files: &[PathBuf], exact: &[Blocks]) -> 
         costs.push(timed(name, exact[0].data, command, Some(&out))?);
         std::fs::remove_file(&out)?;
     }
+    if archipelago_conformance::tools::find("restic").is_none() {
+        bench.say("restic is missing, so it is not compared: apt-get install restic");
+        return Ok(costs);
+    }
     let repository = folder.join("restic");
     let text = repository.display().to_string();
     let cache = folder.join("restic-cache");
