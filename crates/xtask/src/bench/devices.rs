@@ -88,7 +88,7 @@ fn new_pages(bench: &Bench) -> Result<f64> {
     bench.settle()?;
     let folder = tempfile::tempdir_in(&bench.scratch)?;
     let place = Place::Files(vec![folder.path().join("new")]);
-    let job = Job { depth: 1, ..Job::fill(4 * GIB) };
+    let job = Job { depth: 1, ..Job::fill(2 * GIB) };
     Ok(job.run(&place)?.bytes_per_second / 1e6)
 }
 
