@@ -199,6 +199,7 @@ fn install(shared: &Shared, volume: &Volume, new: Persisted, lsn: Location) {
     let dropped: usize = state.frozen.drain(..new.frozen).map(|o| o.len()).sum();
     state.runs = new.runs;
     state.root = new.root;
+    state.lsn = lsn;
     state.oldest = match state.oldest {
         Some(_) if state.overlay.is_empty() && state.frozen.is_empty() => None,
         oldest => oldest.map(|oldest| oldest.max(lsn)),

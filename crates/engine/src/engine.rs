@@ -1,15 +1,13 @@
 //! The engine as a whole: opening, volumes, views.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use archipelago_env::Env;
-use archipelago_format::batch::Kind;
-use archipelago_format::segment::SegmentKind;
+use archipelago_format::node::Run;
 use archipelago_model::{Location, SectorRange, SegmentId, VolumeId};
 use archipelago_store::Store;
 use parking_lot::RwLock;
@@ -17,10 +15,11 @@ use parking_lot::RwLock;
 use crate::config::{Config, Counters};
 use crate::error::Error;
 use crate::ingest::{self, IngestError, Ingested, Piece};
-use crate::log::{self, Log};
+use crate::log::Log;
 use crate::map::{self, Layer, Nodes};
 use crate::overlay::Overlay;
 use crate::pressure::{Pressure, Work};
+use crate::replay;
 use crate::segments::{SegmentIds, Segments};
 use crate::view::View;
 use crate::volume::{Head, State, Volume};
@@ -43,8 +42,10 @@ pub struct Options<'a> {
     pub log_floor: Option<SegmentId>,
     /// What the catalog knows of a volume; `None` when it is gone, so that its
     /// records are passed over.
-    #[allow(clippy::type_complexity)]
     pub heads: &'a dyn Fn(VolumeId) -> Option<Head>,
+    /// Whether the catalog has a sealed segment: such a one is never removed,
+    /// whatever recovery finds in it.
+    pub recorded: &'a dyn Fn(SegmentId) -> bool,
 }
 
 /// What opening found in the log.
@@ -86,11 +87,13 @@ impl Engine {
     /// [`Error::Damaged`] when acknowledged records cannot be read: then nothing
     /// was changed. [`Error::Store`] when the backend fails.
     pub fn open(options: Options<'_>) -> Result<(Arc<Self>, Recovery), Error> {
-        let Options { env, store, config, store_uuid, dedup_key, ids, log_floor, heads } = options;
+        let Options { env, store, config, store_uuid, dedup_key, ids, .. } = options;
         let segments = Arc::new(Segments::new(store, env.clone(), store_uuid, ids, &config));
         let nodes = Arc::new(Nodes::new(Arc::clone(&segments), config.node_cache_bytes));
-        let floor = log_floor.unwrap_or(SegmentId::MIN);
-        let (recovered, recovery, next) = replay(&segments, &nodes, floor, heads)?;
+        let floor = options.log_floor.unwrap_or(SegmentId::MIN);
+        let known = replay::Known { heads: options.heads, recorded: options.recorded };
+        let (recovered, recovery, next) = replay::replay(&segments, &nodes, floor, &known)?;
+        segments.ids_from(next);
         let log =
             Log::new(Arc::clone(&segments), config.hot_segment_bytes, Location::start_of(next));
         let shared = Arc::new(Shared {
@@ -146,13 +149,26 @@ impl Engine {
                 continue;
             }
             let state = match &known {
-                Some(older) => older.take_over(),
-                None => State::of(self.shared.nodes.root(head.root)?, head.root),
+                Some(older) if older.is_at(&head) => {
+                    older.check_readable()?;
+                    older.take_over()
+                }
+                // The catalog went on to another map: what this had is void.
+                Some(older) => {
+                    let void = older.take_over();
+                    self.shared.pressure.changed(void.extents(), 0);
+                    self.fresh(&head)?
+                }
+                None => self.fresh(&head)?,
             };
             let volume = Arc::new(Volume::new(Arc::clone(&self.shared), &head, state));
             volumes.insert(head.volume, Arc::clone(&volume));
             return Ok(volume);
         }
+    }
+
+    fn fresh(&self, head: &Head) -> Result<State, Error> {
+        Ok(State::of(self.shared.nodes.root(head.root)?, head.root, head.lsn))
     }
 
     /// Forgets a volume that was deleted or rolled back, with what its overlay
@@ -164,8 +180,8 @@ impl Engine {
         volume.fence();
         let _serial = volume.checkpoint.lock();
         let mut state = volume.state.write();
-        let extents = state.overlay.len() + state.frozen.iter().map(|o| o.len()).sum::<usize>();
-        *state = State::of(Arc::clone(&state.runs), state.root);
+        let extents = state.extents();
+        *state = State::of(Arc::clone(&state.runs), state.root, state.lsn);
         self.shared.pressure.changed(extents, 0);
     }
 
@@ -212,7 +228,11 @@ impl Engine {
             .values()
             .filter(|volume| {
                 let state = volume.state.read();
-                let extents = state.overlay.len();
+                // Also those that a checkpoint which failed has set aside.
+                let extents = state.extents();
+                if state.damaged.is_some() {
+                    return false;
+                }
                 extents >= shared.config.overlay_extents_checkpoint
                     || (high && extents > 0)
                     || state.oldest.is_some_and(pinned)
@@ -224,7 +244,11 @@ impl Engine {
     /// Volumes whose persisted map lacks something.
     pub fn dirty_volumes(&self) -> Vec<Arc<Volume>> {
         let volumes = self.shared.volumes.read();
-        volumes.values().filter(|volume| volume.overlay_extents() > 0).cloned().collect()
+        volumes
+            .values()
+            .filter(|volume| volume.overlay_extents() > 0 && volume.check_readable().is_ok())
+            .cloned()
+            .collect()
     }
 
     /// Builds a map from pieces, storing only what is not stored yet.
@@ -317,58 +341,20 @@ impl Engine {
 
 impl State {
     /// A volume as its root says, with nothing above.
-    pub(crate) fn of(runs: Arc<[archipelago_format::node::Run]>, root: Location) -> Self {
-        Self { overlay: Overlay::default(), frozen: Default::default(), runs, root, oldest: None }
+    pub(crate) fn of(runs: Arc<[Run]>, root: Location, lsn: Location) -> Self {
+        Self {
+            overlay: Overlay::default(),
+            frozen: Default::default(),
+            runs,
+            root,
+            lsn,
+            damaged: None,
+            oldest: None,
+        }
     }
-}
 
-type Recovered = Vec<(Head, State)>;
-
-/// Reads the log from `floor` on into overlays. Gives the segment behind the last.
-fn replay(
-    segments: &Arc<Segments>,
-    nodes: &Nodes,
-    floor: SegmentId,
-    heads: &dyn Fn(VolumeId) -> Option<Head>,
-) -> Result<(Recovered, Recovery, SegmentId), Error> {
-    let ids = segments.store().list_from(floor)?;
-    let mut recovery = Recovery::default();
-    // All segments first: a root may be in a later one than the records below it.
-    let mut records = Vec::new();
-    for &id in &ids {
-        if let Some(replayed) = log::recover(segments, id)? {
-            recovery.segments += u64::from(replayed.kind == SegmentKind::Hot);
-            records.extend(replayed.records);
-        }
+    /// Extents that the persisted map does not have.
+    pub(crate) fn extents(&self) -> usize {
+        self.overlay.len() + self.frozen.iter().map(|o| o.len()).sum::<usize>()
     }
-    let mut volumes: HashMap<VolumeId, Option<(Head, State)>> = HashMap::new();
-    for (location, record) in records {
-        if matches!(record.kind, Kind::Node(_)) {
-            continue;
-        }
-        let entry = match volumes.entry(record.volume) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(match heads(record.volume) {
-                Some(head) => Some((head, State::of(nodes.root(head.root)?, head.root))),
-                None => None,
-            }),
-        };
-        let Some((head, state)) = entry else {
-            continue;
-        };
-        if location < head.lsn || record.epoch > head.epoch {
-            continue;
-        }
-        let range = record.start..record.start + record.len;
-        state.overlay.insert(range, location, record.kind == Kind::Zero);
-        state.oldest.get_or_insert(location);
-        recovery.records += 1;
-    }
-    let recovered: Recovered =
-        volumes.into_values().flatten().filter(|(_, state)| !state.overlay.is_empty()).collect();
-    recovery.dirty = recovered.iter().map(|(head, _)| head.volume).collect();
-    recovery.dirty.sort();
-    // Not behind any id that will be given: the log takes what is before as durable.
-    let next = ids.last().and_then(|last| SegmentId::new(last.get() + 1)).unwrap_or(floor);
-    Ok((recovered, recovery, next))
 }

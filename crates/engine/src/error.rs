@@ -49,6 +49,14 @@ pub enum Error {
         /// What was found.
         what: String,
     },
+    /// The root of a volume's map cannot be read.
+    #[error("the map of volume {volume} is damaged: {what}")]
+    MapDamaged {
+        /// Whose.
+        volume: VolumeId,
+        /// What was found.
+        what: String,
+    },
     /// An earlier write or sync of the log failed, so that what is durable is
     /// not known. Reads go on; writes need a restart, which recovers.
     #[error("the log failed earlier ({0}); restart to recover")]

@@ -24,6 +24,7 @@ mod log;
 mod map;
 mod overlay;
 mod pressure;
+mod replay;
 mod segments;
 #[cfg(test)]
 mod testing;

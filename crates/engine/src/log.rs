@@ -33,11 +33,14 @@ use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
 use crate::error::Error;
 use crate::segments::{OpenSlots, Segments};
 
-pub(crate) use recover::recover;
+pub(crate) use recover::{records, recover};
 
 /// A batch holds at most this much payload: large requests become several, so
 /// that a batch is small against a segment and others get their turn.
-pub(crate) const BATCH_BYTES_MAX: usize = 1 << 20;
+const BATCH_BYTES_MAX: usize = 1 << 20;
+/// A segment is at least this large, whatever is configured, to hold a batch of
+/// map nodes and a footer.
+const SEGMENT_BYTES_MIN: u64 = 128 << 10;
 /// A batch holds at most this many records.
 pub(crate) const BATCH_RECORDS_MAX: usize = 512;
 /// Full segments that wait for their footers. Beyond it writers seal them
@@ -135,7 +138,7 @@ impl Log {
     pub(crate) fn new(segments: Arc<Segments>, segment_bytes: u64, next: Location) -> Self {
         Self {
             segments,
-            segment_bytes,
+            segment_bytes: segment_bytes.max(SEGMENT_BYTES_MIN),
             gate: RwLock::new(()),
             tail: Mutex::default(),
             next: AtomicU64::new(next.raw()),
@@ -145,6 +148,11 @@ impl Log {
             committed: Condvar::new(),
             figures: Figures::default(),
         }
+    }
+
+    /// A batch holds at most this much payload, in bytes.
+    pub(crate) fn batch_bytes(&self) -> usize {
+        BATCH_BYTES_MAX.min(self.segment_bytes as usize / 4)
     }
 
     /// Every later batch gets this location or a greater one.
@@ -159,7 +167,7 @@ impl Log {
         self.position()
     }
 
-    /// Appends a batch: at most [`BATCH_RECORDS_MAX`] parts, [`BATCH_BYTES_MAX`] bytes.
+    /// Appends a batch: at most [`BATCH_RECORDS_MAX`] parts, [`Self::batch_bytes`].
     ///
     /// # Errors
     /// On any, nothing of the batch is in the log.
@@ -222,6 +230,7 @@ impl Log {
         let zeros = records.iter().filter(|r| r.kind == Kind::Zero).count();
         let need = Need {
             sectors: header + payload as u32,
+            positions: positions_of(records) as u32,
             slots: crcs.len() + zeros,
             records: records.len() * FOOTER_RECORD_BYTES,
         };
@@ -234,7 +243,8 @@ impl Log {
         }
         let filled = tail.current.as_mut().ok_or(Error::Closed)?;
         let location = Location::new(filled.segment.header.id, filled.position)
-            .ok_or_else(|| Error::NoSpace("the segment's positions are used up".into()))?;
+            .filter(|_| need.fits(filled))
+            .ok_or_else(|| Error::NoSpace("a batch is larger than a segment".into()))?;
         let place = Place {
             segment: Arc::clone(&filled.segment),
             location,
@@ -259,6 +269,11 @@ impl Log {
             Some(spare) => spare,
             None => self.new_segment()?,
         };
+        if Location::start_of(next.header.id) < self.position() {
+            // Locations are the order of the log: it must never go back.
+            let _ = self.segments.store().remove(next.header.id);
+            return Err(Error::Ids("an id below those in use was given".into()));
+        }
         self.segments.opened(next.header.id, Arc::clone(&next.slots));
         self.upkeep.store(true, Ordering::Release);
         tail.full.extend(tail.current.take());
@@ -309,6 +324,7 @@ impl Log {
             filled.file_end = place.file_sector;
             filled.records.truncate(place.records_before);
             filled.segment.slots.truncate(place.slots_before);
+            filled.segment.slots.extend([nothing_at(place.location.position())]);
             return;
         }
         let filled = tail.current.take();
@@ -319,15 +335,24 @@ impl Log {
     /// Makes the next segment before it is needed, and gives full ones their
     /// footers. Called in the background.
     pub(crate) fn maintain(&self) -> Result<(), Error> {
+        self.seal_full()?;
         let wants_spare = {
             let tail = self.tail.lock();
             tail.current.is_some() && tail.spare.is_none() && !tail.closed
         };
-        if wants_spare {
-            let spare = self.new_segment()?;
-            self.tail.lock().spare = Some(spare);
+        if !wants_spare {
+            return Ok(());
         }
-        self.seal_full()
+        let spare = self.new_segment()?;
+        let mut tail = self.tail.lock();
+        // A writer may have been faster and have gone on to a later segment.
+        let follows = tail.current.as_ref().is_some_and(|c| c.segment.header.id < spare.header.id);
+        if tail.closed || tail.spare.is_some() || !follows {
+            drop(tail);
+            return Ok(self.segments.store().remove(spare.header.id)?);
+        }
+        tail.spare = Some(spare);
+        Ok(())
     }
 
     /// Whether a segment was filled since the last call: then wake the background.
@@ -366,6 +391,7 @@ fn forget_records(tail: &mut Tail, place: &Place, records: &[Record]) {
 /// What a batch takes of a segment.
 struct Need {
     sectors: u32,
+    positions: u32,
     slots: usize,
     records: usize,
 }
@@ -376,7 +402,9 @@ impl Need {
         let body = (u64::from(filled.file_end) + u64::from(self.sectors)) * SECTOR_BYTES;
         let slots = filled.segment.slots.len() + self.slots;
         let footer = footer_bytes(slots, filled.records.len() + self.records);
-        body + footer <= filled.segment.capacity
+        // Batches that could not be written took positions, but no room.
+        let end = u64::from(filled.position) + u64::from(self.positions);
+        body + footer <= filled.segment.capacity && end <= u64::from(Location::POSITION_END)
     }
 }
 
@@ -386,6 +414,12 @@ fn footer_bytes(slots: usize, records: usize) -> u64 {
     const DIRECTORY_BYTES: usize = HEADER_BYTES + 512;
     let pages = slots.div_ceil(SLOTS_PER_PAGE);
     (pages * (SLOT_PAGE_BYTES + 4) + records + DIRECTORY_BYTES + TRAILER_BYTES) as u64
+}
+
+/// A slot for positions that nothing was written to, so that the slot before ends
+/// where its bytes do.
+const fn nothing_at(position: u32) -> Slot {
+    Slot { position, offset: 0, stored: 0, codec: Codec::Zero, crc: 0 }
 }
 
 fn positions_of(records: &[Record]) -> u64 {

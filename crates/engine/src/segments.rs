@@ -33,6 +33,8 @@ const IDS_PER_RESERVATION: u64 = 256;
 /// The end of a sealed segment that is read first: holds the trailer and, for
 /// nearly every segment, the directory.
 const TAIL_BYTES: u64 = 4096;
+/// Bytes read at once when the end of a file is searched for.
+const WINDOW_BYTES: usize = 256 << 10;
 
 /// Gives ids that nobody was ever given.
 pub trait SegmentIds: Send + Sync {
@@ -54,6 +56,17 @@ pub struct SegmentInfo {
     pub stored_bytes: u64,
     /// Raw bytes that its slots hold.
     pub raw_bytes: u64,
+}
+
+impl SegmentInfo {
+    fn of(directory: &Directory, file_bytes: u64) -> Self {
+        Self {
+            id: directory.header.id,
+            kind: directory.header.kind,
+            stored_bytes: file_bytes,
+            raw_bytes: u64::from(directory.end) * archipelago_model::SECTOR_BYTES,
+        }
+    }
 }
 
 /// The slots of a hot segment that is still open.
@@ -81,6 +94,11 @@ impl OpenSlots {
     pub(crate) fn to_vec(&self) -> Vec<Slot> {
         self.slots.read().clone()
     }
+}
+
+/// The bytes that a trailer would be.
+fn last(tail: &[u8]) -> &[u8] {
+    &tail[tail.len().saturating_sub(TRAILER_BYTES)..]
 }
 
 #[derive(Clone)]
@@ -117,6 +135,8 @@ pub(crate) struct Segments {
     store_uuid: [u8; 16],
     ids: Arc<dyn SegmentIds>,
     reserved: Mutex<Range<u64>>,
+    /// Ids below this exist already, whatever the catalog believes.
+    ids_from: AtomicU64,
     open: RwLock<HashMap<SegmentId, Arc<OpenSlots>>>,
     directories: Cache<SegmentId, Arc<Directory>, DirectoryWeight>,
     pages: Cache<(SegmentId, u32), Arc<SlotPage>, PageWeight>,
@@ -143,6 +163,7 @@ impl Segments {
             store_uuid,
             ids,
             reserved: Mutex::new(0..0),
+            ids_from: AtomicU64::new(0),
             open: RwLock::default(),
             directories: Cache::with_weighter(items(slot / 4, 512), slot / 4, DirectoryWeight),
             pages: Cache::with_weighter(items(slot, 4096), slot / 4 * 3, PageWeight),
@@ -170,12 +191,23 @@ impl Segments {
 
     /// A fresh id, durable in the catalog.
     pub(crate) fn allocate(&self) -> Result<SegmentId, Error> {
+        let from = self.ids_from.load(Ordering::Acquire);
         let mut reserved = self.reserved.lock();
-        if reserved.is_empty() {
-            *reserved = self.ids.reserve(IDS_PER_RESERVATION).map_err(Error::Ids)?;
+        loop {
+            if reserved.is_empty() {
+                *reserved = self.ids.reserve(IDS_PER_RESERVATION).map_err(Error::Ids)?;
+            }
+            reserved.start = reserved.start.max(from.min(reserved.end));
+            if let Some(raw) = reserved.next() {
+                return SegmentId::new(raw).ok_or_else(|| Error::Ids("the ids are used up".into()));
+            }
         }
-        let raw = reserved.next().ok_or_else(|| Error::Ids("none were given".into()))?;
-        SegmentId::new(raw).ok_or_else(|| Error::Ids("the ids are used up".into()))
+    }
+
+    /// Gives no id below `first` from now on. A catalog put back from a backup has
+    /// forgotten ids that it gave.
+    pub(crate) fn ids_from(&self, first: SegmentId) {
+        self.ids_from.store(first.get(), Ordering::Release);
     }
 
     /// A new segment, with nothing in it: the writer begins with the header.
@@ -206,16 +238,16 @@ impl Segments {
 
     /// From now on the slots of this segment are found by its directory.
     pub(crate) fn sealed(&self, directory: Directory, file_bytes: u64) {
-        let info = SegmentInfo {
-            id: directory.header.id,
-            kind: directory.header.kind,
-            stored_bytes: file_bytes,
-            raw_bytes: u64::from(directory.end) * archipelago_model::SECTOR_BYTES,
-        };
+        let info = SegmentInfo::of(&directory, file_bytes);
         let id = info.id;
         self.directories.insert(id, Arc::new(directory));
         self.open.write().remove(&id);
         self.sealed.lock().push(info);
+    }
+
+    /// A sealed segment that the catalog may not know of yet.
+    pub(crate) fn report(&self, directory: &Directory, file_bytes: u64) {
+        self.sealed.lock().push(SegmentInfo::of(directory, file_bytes));
     }
 
     /// Takes the list of segments sealed since the last call.
@@ -249,13 +281,17 @@ impl Segments {
 
     fn load_directory(&self, id: SegmentId) -> Result<Directory, Error> {
         let bad = |e: FormatError| self.damaged_segment(id, &e);
-        let len = self.store.len(id)?;
-        let tail_at = len.saturating_sub(TAIL_BYTES);
-        let mut tail = vec![0; (len - tail_at) as usize];
-        self.read_exact(id, tail_at, &mut tail)?;
-        let short = FormatError::Short { what: "segment", needed: TRAILER_BYTES as u64, got: len };
-        let at = tail.len().checked_sub(TRAILER_BYTES).ok_or_else(|| bad(short))?;
-        let trailer = Trailer::decode(&tail[at..]).map_err(bad)?;
+        let mut len = self.store.len(id)?;
+        let mut tail = self.tail(id, len)?;
+        if Trailer::decode(last(&tail)).is_err() {
+            // The cut to its length may have been lost with a sync that failed:
+            // then zeros that were reserved follow the trailer.
+            len = self.end_of_bytes(id, len)?;
+            tail = self.tail(id, len)?;
+        }
+        let tail_at = len - tail.len() as u64;
+        let at = tail.len().saturating_sub(TRAILER_BYTES);
+        let trailer = Trailer::decode(last(&tail)).map_err(bad)?;
         let end = trailer.directory_offset.saturating_add(u64::from(trailer.directory_len));
         if end + TRAILER_BYTES as u64 != len {
             return Err(bad(FormatError::Field { what: "segment trailer", field: "directory" }));
@@ -276,6 +312,28 @@ impl Segments {
             return Err(bad(FormatError::Field { what: "segment directory", field: "id" }));
         }
         Ok(directory)
+    }
+
+    /// The last bytes of a file of `len` bytes.
+    fn tail(&self, id: SegmentId, len: u64) -> Result<Vec<u8>, Error> {
+        let mut tail = vec![0; len.min(TAIL_BYTES) as usize];
+        self.read_exact(id, len - tail.len() as u64, &mut tail)?;
+        Ok(tail)
+    }
+
+    /// Where the zeros at the end of a file begin.
+    fn end_of_bytes(&self, id: SegmentId, len: u64) -> Result<u64, Error> {
+        let mut end = len;
+        let mut window = vec![0; WINDOW_BYTES];
+        while end > 0 {
+            let n = end.min(WINDOW_BYTES as u64) as usize;
+            self.read_exact(id, end - n as u64, &mut window[..n])?;
+            if let Some(last) = window[..n].iter().rposition(|&b| b != 0) {
+                return Ok(end - (n - 1 - last) as u64);
+            }
+            end -= n as u64;
+        }
+        Ok(0)
     }
 
     /// A verified part of a footer.

@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::engine::Shared;
 use crate::error::Error;
-use crate::log::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Part};
+use crate::log::{BATCH_RECORDS_MAX, Part};
 use crate::map::{self, Layer, StatusRange};
 use crate::overlay::Overlay;
 
@@ -70,6 +70,10 @@ pub(crate) struct State {
     pub frozen: VecDeque<Arc<Overlay>>,
     pub runs: Arc<[Run]>,
     pub root: Location,
+    /// Records before this are in `root`.
+    pub lsn: Location,
+    /// The map cannot be read: what the log has is kept, and nothing else is done.
+    pub damaged: Option<String>,
     /// No record of `overlay` or `frozen` is before this.
     pub oldest: Option<Location>,
 }
@@ -125,8 +129,7 @@ impl Volume {
 
     /// Extents that the persisted map does not have yet.
     pub fn overlay_extents(&self) -> usize {
-        let state = self.state.read();
-        state.overlay.len() + state.frozen.iter().map(|o| o.len()).sum::<usize>()
+        self.state.read().extents()
     }
 
     /// Reads sectors. Sees every write that has returned.
@@ -233,8 +236,10 @@ impl Volume {
         Ok(out)
     }
 
-    /// Sets the size, in memory: store it with the checkpoint that must follow.
-    /// What a smaller size cuts off reads as zeros if the volume grows again.
+    /// Sets the size, in memory. A smaller one: before the checkpoint that stores
+    /// it; what it cuts off reads as zeros if the volume grows again. A larger one:
+    /// after its size is stored, so that nothing is acknowledged beyond an end that
+    /// a crash would bring back.
     ///
     /// # Errors
     /// [`Error::Fenced`].
@@ -265,8 +270,23 @@ impl Volume {
     pub(crate) fn take_over(&self) -> State {
         self.fence();
         let mut state = self.state.write();
-        let empty = State::of(Arc::clone(&state.runs), state.root);
+        let empty = State::of(Arc::clone(&state.runs), state.root, state.lsn);
         std::mem::replace(&mut *state, empty)
+    }
+
+    /// # Errors
+    /// [`Error::MapDamaged`] when recovery could not read its map.
+    pub(crate) fn check_readable(&self) -> Result<(), Error> {
+        match &self.state.read().damaged {
+            None => Ok(()),
+            Some(what) => Err(Error::MapDamaged { volume: self.id, what: what.clone() }),
+        }
+    }
+
+    /// Whether the catalog still names the map that this handle goes on from.
+    pub(crate) fn is_at(&self, head: &Head) -> bool {
+        let state = self.state.read();
+        state.root == head.root && state.lsn == head.lsn
     }
 
     pub(crate) fn check_lease(&self) -> Result<(), Error> {
@@ -321,11 +341,12 @@ impl<'a> Batch<'_, 'a> {
     /// Splits what is too long, and turns blocks of zeros into zero records.
     fn data(&mut self, start: u64, bytes: &'a [u8]) -> Result<(), Error> {
         let block = BLOCK_BYTES as usize;
+        let most = self.volume.shared.log.batch_bytes();
         let (mut from, mut at) = (0, start);
         while from < bytes.len() {
             let zero = is_zero(&bytes[from..bytes.len().min(from + block)]);
             let mut to = from;
-            while to < bytes.len() && (zero || to - from < BATCH_BYTES_MAX) {
+            while to < bytes.len() && (zero || to - from < most) {
                 let next = bytes.len().min(to + block);
                 if is_zero(&bytes[to..next]) != zero {
                     break;
@@ -355,7 +376,8 @@ impl<'a> Batch<'_, 'a> {
     }
 
     fn push(&mut self, start: u64, len: u64, kind: Kind, payload: &'a [u8]) -> Result<(), Error> {
-        if self.parts.len() == BATCH_RECORDS_MAX || self.bytes + payload.len() > BATCH_BYTES_MAX {
+        let most = self.volume.shared.log.batch_bytes();
+        if self.parts.len() == BATCH_RECORDS_MAX || self.bytes + payload.len() > most {
             self.append()?;
         }
         let (volume, epoch) = (self.volume.id, self.volume.epoch);

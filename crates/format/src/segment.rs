@@ -324,6 +324,14 @@ impl Directory {
         })
     }
 
+    /// Bytes of the whole segment: the directory, and so the trailer, come last.
+    pub fn file_bytes(&self) -> u64 {
+        let sections = [self.slots, self.records, self.fingerprints, self.samples, self.forwarding];
+        let end = sections.iter().map(|s| s.offset.saturating_add(s.len)).max().unwrap_or(0);
+        let directory = HEADER_BYTES + DIRECTORY_FIXED + 4 * self.page_starts.len();
+        end.max(self.body_bytes).saturating_add((directory + TRAILER_BYTES) as u64)
+    }
+
     /// The page that holds `position`, when any does.
     pub fn page_of(&self, position: u32) -> Option<u32> {
         if position >= self.end {

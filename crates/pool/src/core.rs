@@ -182,13 +182,7 @@ fn record(tx: &Tx<'_>, done: &Checkpoint) -> Result<(), Error> {
     for cut in &done.cuts {
         volume::move_head(
             tx,
-            &HeadMove {
-                volume: cut.volume,
-                epoch: cut.epoch,
-                root: *cut.root.get(),
-                lsn: cut.lsn,
-                size: cut.size,
-            },
+            &HeadMove { volume: cut.volume, epoch: cut.epoch, root: *cut.root.get(), lsn: cut.lsn },
         )?;
     }
     state::raise_log_floor(tx, done.log_floor)?;

@@ -125,7 +125,7 @@ impl From<archipelago_engine::Error> for Error {
                 ErrorKind::NoSpace,
                 "; free some space on the disk that holds the data folder, writing then goes on",
             ),
-            Engine::Damaged { .. } => {
+            Engine::Damaged { .. } | Engine::MapDamaged { .. } => {
                 (ErrorKind::Damaged, "; restore the resource from a copy or a snapshot elsewhere")
             }
             Engine::LogFailed(_) => (ErrorKind::Internal, ""),

@@ -5,12 +5,14 @@
 //! may find after power loss: what it held at the last acknowledged flush, or
 //! anything written since. Snapshots must be exact for ever.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use archipelago_engine::{Config, Engine, Error, Head, Options, Piece, SegmentIds, Volume, Write};
+use archipelago_engine::{
+    Checkpoint, Config, Engine, Error, Head, Options, Piece, SegmentIds, Volume, Write,
+};
 use archipelago_env::Env;
 use archipelago_model::{Epoch, Location, SegmentId, VolumeId, VolumeSize};
 use archipelago_sim::{Dice, DiskOp, Failure, Fault, SimHandle};
@@ -50,6 +52,14 @@ struct Frozen {
 struct Catalog {
     next_segment: u64,
     log_floor: Option<SegmentId>,
+    sealed: BTreeSet<SegmentId>,
+}
+
+impl Catalog {
+    fn record(&mut self, checkpoint: &Checkpoint) {
+        self.log_floor = Some(checkpoint.log_floor);
+        self.sealed.extend(checkpoint.sealed.iter().map(|info| info.id));
+    }
 }
 
 struct Ids(Arc<Mutex<Catalog>>);
@@ -135,6 +145,7 @@ impl World {
     fn try_open(&mut self) -> Result<(), Error> {
         let store = DirectoryStore::open(&self.env, Path::new("/pool"))?;
         let heads: BTreeMap<u64, Head> = self.disks.iter().map(|(id, d)| (*id, d.head)).collect();
+        let recorded = self.catalog.lock().unwrap().sealed.clone();
         let (engine, _) = Engine::open(Options {
             env: self.env.clone(),
             store: Arc::new(store),
@@ -144,6 +155,7 @@ impl World {
             ids: Arc::new(Ids(Arc::clone(&self.catalog))),
             log_floor: self.catalog.lock().unwrap().log_floor,
             heads: &|id| heads.get(&id.get()).copied(),
+            recorded: &|id| recorded.contains(&id),
         })?;
         for disk in self.disks.values_mut() {
             disk.head.epoch = Epoch::new(disk.head.epoch.get() + 1);
@@ -328,7 +340,7 @@ impl World {
             some.iter().map(|id| Arc::clone(self.disks[id].handle.as_ref().unwrap())).collect();
         let catalog = Arc::clone(&self.catalog);
         let done = self.engine().checkpoint(&volumes, merge, |checkpoint| {
-            catalog.lock().unwrap().log_floor = Some(checkpoint.log_floor);
+            catalog.lock().unwrap().record(checkpoint);
             Ok::<(), Error>(())
         })?;
         for cut in &done.cuts {
@@ -377,7 +389,7 @@ impl World {
         }
         let catalog = Arc::clone(&self.catalog);
         let done = self.engine().checkpoint(&[volume], false, |checkpoint| {
-            catalog.lock().unwrap().log_floor = Some(checkpoint.log_floor);
+            catalog.lock().unwrap().record(checkpoint);
             Ok::<(), Error>(())
         })?;
         let disk = self.disks.get_mut(&id).unwrap();
@@ -419,6 +431,8 @@ impl World {
         match done {
             Ok(done) => {
                 let root = *done.root.get();
+                let sealed = done.sealed.iter().map(|info| info.id).chain(done.named);
+                self.catalog.lock().unwrap().sealed.extend(sealed);
                 self.frozen.push(Frozen { root, content: content.clone() });
                 self.insert(VolumeSize::from_bytes(size).unwrap(), root, content);
                 Ok(())
@@ -485,7 +499,7 @@ impl World {
         let all = self.engine().dirty_volumes();
         let catalog = Arc::clone(&self.catalog);
         let done = self.engine().checkpoint(&all, true, |checkpoint| {
-            catalog.lock().unwrap().log_floor = Some(checkpoint.log_floor);
+            catalog.lock().unwrap().record(checkpoint);
             Ok::<(), Error>(())
         })?;
         for cut in &done.cuts {

@@ -2,10 +2,10 @@
 //!
 //! | what is found of a segment | what it means | what is done |
 //! |---|---|---|
-//! | footer | sealed; its body was synced before the footer was written | its records count; a hot one's footer is made durable again |
+//! | footer | sealed; its body was synced before the footer was written | its records count; unless the catalog has it, a hot one's footer is made durable again |
 //! | no valid header, no batch | created, never used | removed |
 //! | no valid header, a batch | the header, synced before the first batch, is damaged | an error |
-//! | cold, no footer | an ingest that did not end | removed: nothing names it |
+//! | cold, no footer | an ingest that did not end | removed, unless the catalog has it: then it is damaged, and kept |
 //! | hot, no footer | open when the program stopped | scanned, synced, sealed |
 //!
 //! A scan follows the chain of batches. Each batch says how far the file was
@@ -27,60 +27,102 @@ use archipelago_format::segment::{
 use archipelago_model::{Location, SECTOR_BYTES, SegmentId};
 use archipelago_store::SegmentWriter;
 
-use super::slots_of;
+use super::{nothing_at, slots_of};
 use crate::error::Error;
 use crate::segments::{OpenSlots, Segments};
 
 /// Bytes read at once while scanning.
 const WINDOW_BYTES: usize = 1 << 20;
 
-/// What one segment gave.
-pub(crate) struct Replayed {
-    pub records: Vec<(Location, Record)>,
+/// A segment that recovery made whole.
+pub(crate) struct Recovered {
     pub kind: SegmentKind,
+    /// Its records, when it could not be given a footer to read them from.
+    pub unsealed: Option<Records>,
 }
 
-/// Reads the records of segment `id`; seals it when it was left open. `None`
-/// when nothing of it counts.
-pub(crate) fn recover(segments: &Segments, id: SegmentId) -> Result<Option<Replayed>, Error> {
-    match footer(segments, id) {
-        Ok(replayed) => Ok(Some(replayed)),
-        Err(Error::Damaged { .. }) => {
+pub(crate) type Records = Vec<(Location, Record)>;
+
+/// Makes segment `id` whole; seals it when it was left open. `None` when nothing of
+/// it counts. What the catalog has `recorded` is never removed.
+pub(crate) fn recover(
+    segments: &Segments,
+    id: SegmentId,
+    recorded: &dyn Fn(SegmentId) -> bool,
+) -> Result<Option<Recovered>, Error> {
+    match footer(segments, id, recorded) {
+        Ok(recovered) => Ok(Some(recovered)),
+        Err(error @ Error::Damaged { .. }) => {
             segments.forget(id);
-            recover_unsealed(segments, id)
+            if recorded(id) {
+                tracing::error!(segment = %id, %error, "the footer of a segment is damaged");
+            }
+            recover_unsealed(segments, id, recorded(id))
         }
         Err(error) => Err(error),
     }
 }
 
-/// What a whole footer says. A stop amid sealing may have left parts of two
-/// footers in the file, so that a valid trailer vouches for nothing here.
-fn footer(segments: &Segments, id: SegmentId) -> Result<Replayed, Error> {
+/// The records of a sealed segment.
+pub(crate) fn records(segments: &Segments, id: SegmentId) -> Result<Records, Error> {
     let directory = segments.directory(id)?;
-    let kind = directory.header.kind;
     let section = segments.section(id, directory.records)?;
-    if kind == SegmentKind::Hot {
-        for page in 0..directory.page_starts.len() {
-            segments.slot_page(id, &directory, page as u32)?;
-        }
-        seal_again(segments, id, directory.body_bytes)?;
-    }
-    let records = decode_footer_records(&section)
-        .map_err(|e| Error::damaged_segment(id, &e))?
+    let records = decode_footer_records(&section).map_err(|e| Error::damaged_segment(id, &e))?;
+    Ok(records
         .into_iter()
         .filter_map(|(position, record)| Some((Location::new(id, position)?, record)))
-        .collect();
-    Ok(Replayed { records, kind })
+        .collect())
 }
 
-fn recover_unsealed(segments: &Segments, id: SegmentId) -> Result<Option<Replayed>, Error> {
+/// Checks a whole footer, and makes it durable unless the catalog has it. A stop
+/// amid sealing may have left parts of two footers in the file, so that a valid
+/// trailer vouches for nothing here.
+fn footer(
+    segments: &Segments,
+    id: SegmentId,
+    recorded: &dyn Fn(SegmentId) -> bool,
+) -> Result<Recovered, Error> {
+    let directory = segments.directory(id)?;
+    let kind = directory.header.kind;
+    let mut recovered = Recovered { kind, unsealed: None };
+    if kind == SegmentKind::Cold || recorded(id) {
+        return Ok(recovered);
+    }
+    let records = records(segments, id)?;
+    let mut slots = Vec::new();
+    for page in 0..directory.page_starts.len() {
+        slots.extend_from_slice(&segments.slot_page(id, &directory, page as u32)?.slots);
+    }
+    let trailer_end = directory.file_bytes();
+    let writer = segments.store().reopen(id)?;
+    let again = rewrite(segments, id, directory.body_bytes..trailer_end, &*writer)
+        .and_then(|()| Ok(writer.seal(trailer_end)?));
+    match again {
+        Ok(()) => segments.report(&directory, trailer_end),
+        Err(error @ Error::NoSpace(_)) => {
+            tracing::warn!(segment = %id, %error, "the footer of a segment waits for room");
+            let open = OpenSlots::default();
+            open.extend(slots);
+            segments.opened(id, open.into());
+            recovered.unsealed = Some(records);
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(recovered)
+}
+
+fn recover_unsealed(
+    segments: &Segments,
+    id: SegmentId,
+    recorded: bool,
+) -> Result<Option<Recovered>, Error> {
     let mut window = Window::new(segments, id)?;
     let header = match window.take(0, HEADER_BYTES)?.map(SegmentHeader::decode) {
         Some(Ok(header)) => header,
         Some(Err(error @ FormatError::Version { .. })) => {
             return Err(Error::damaged_segment(id, &error));
         }
-        _ if window.holds_a_batch_of(id)? => {
+        _ if recorded || window.holds_a_batch_of(id)? => {
             let what = FormatError::Magic { what: "segment header" };
             return Err(Error::damaged_segment(id, &what));
         }
@@ -94,12 +136,22 @@ fn recover_unsealed(segments: &Segments, id: SegmentId) -> Result<Option<Replaye
         return Err(Error::damaged_segment(id, &what));
     }
     if header.kind == SegmentKind::Cold {
-        segments.store().remove(id)?;
+        if !recorded {
+            segments.store().remove(id)?;
+        }
         return Ok(None);
     }
     let scan = scan(&mut window, header)?;
-    seal(segments, &scan)?;
-    Ok(Some(Replayed { records: scan.records, kind: SegmentKind::Hot }))
+    if scan.position == 0 {
+        // What looks like a batch is kept: it may be a flushed one that is damaged.
+        if !window.holds_a_batch_of(id)? {
+            segments.store().remove(id)?;
+        }
+        return Ok(None);
+    }
+    let sealed = seal(segments, &scan)?;
+    let unsealed = (!sealed).then_some(scan.records);
+    Ok(Some(Recovered { kind: SegmentKind::Hot, unsealed }))
 }
 
 /// An open segment as its scan found it.
@@ -149,7 +201,10 @@ fn scan(window: &mut Window<'_>, header: SegmentHeader) -> Result<Scan, Error> {
         if end > synced && !window.payload_is_whole(payload_at, &batch)? {
             break;
         }
-        scan.position = batch.location.position();
+        if scan.position < batch.location.position() {
+            scan.slots.push(nothing_at(scan.position));
+            scan.position = batch.location.position();
+        }
         scan.slots.extend(slots_of(&batch.records, &batch.crcs, scan.position, payload_at as u32));
         for record in &batch.records {
             if let Some(location) = Location::new(header.id, scan.position) {
@@ -163,13 +218,10 @@ fn scan(window: &mut Window<'_>, header: SegmentHeader) -> Result<Scan, Error> {
 }
 
 /// Makes durable what the scan found (it may only be in the system's cache after
-/// a kill) and gives the segment its footer. On a full or read-only disk the
+/// a kill) and gives the segment its footer. Whether it could: without room the
 /// segment stays open; its slots are known all the same.
-fn seal(segments: &Segments, scan: &Scan) -> Result<(), Error> {
+fn seal(segments: &Segments, scan: &Scan) -> Result<bool, Error> {
     let id = scan.header.id;
-    if scan.position == 0 {
-        return Ok(segments.store().remove(id)?);
-    }
     let mut records = Vec::new();
     for (location, record) in &scan.records {
         encode_footer_record(&mut records, location.position(), record);
@@ -187,29 +239,24 @@ fn seal(segments: &Segments, scan: &Scan) -> Result<(), Error> {
     segments.opened(id, open.into());
     let writer = segments.store().reopen(id)?;
     let unsynced = if scan.synced <= HEADER_BYTES as u64 { 0 } else { scan.synced };
-    rewrite(segments, id, unsynced..scan.file_end, &*writer)?;
+    let rewritten = rewrite(segments, id, unsynced..scan.file_end, &*writer);
     writer.sync()?;
     let len = scan.file_end + footer.len() as u64;
-    let sealed =
-        writer.write_at(scan.file_end, &[IoSlice::new(&footer)]).and_then(|()| writer.seal(len));
-    match sealed.map_err(Error::from) {
-        Ok(()) => segments.sealed(directory, len),
-        Err(error @ (Error::NoSpace(_) | Error::Store(_))) => {
-            tracing::warn!(segment = %id, %error, "a recovered segment stays open");
+    let sealed = rewritten.and_then(|()| {
+        writer.write_at(scan.file_end, &[IoSlice::new(&footer)])?;
+        Ok(writer.seal(len)?)
+    });
+    match sealed {
+        Ok(()) => {
+            segments.sealed(directory, len);
+            Ok(true)
         }
-        Err(error) => return Err(error),
+        Err(error @ Error::NoSpace(_)) => {
+            tracing::warn!(segment = %id, %error, "a recovered segment stays open");
+            Ok(false)
+        }
+        Err(error) => Err(error),
     }
-    Ok(())
-}
-
-/// Makes durable a footer whose sync may have failed before the stop: its bytes,
-/// and the length (by growing the file first, so that cutting it is a change).
-fn seal_again(segments: &Segments, id: SegmentId, body_bytes: u64) -> Result<(), Error> {
-    let writer = segments.store().reopen(id)?;
-    let len = segments.store().len(id)?;
-    rewrite(segments, id, body_bytes..len, &*writer)?;
-    writer.write_at(len, &[IoSlice::new(&[0; SECTOR_BYTES as usize])])?;
-    Ok(writer.seal(len)?)
 }
 
 /// Writes again, byte for byte, what no sync is known to have covered. If a sync

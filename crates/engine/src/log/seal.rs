@@ -1,6 +1,8 @@
 //! Giving full segments their footers.
 
 use std::io::IoSlice;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use archipelago_format::segment::{Directory, FooterParts, encode_footer};
 use archipelago_model::SECTOR_BYTES;
@@ -9,41 +11,40 @@ use super::{Filled, Log};
 use crate::error::Error;
 
 impl Log {
-    /// Seals every full segment. What cannot be sealed now stays as it is: its
-    /// batches are as durable as their last sync, and a scan finds them.
+    /// Seals every segment that is full now. What cannot be sealed for want of room
+    /// stays as it is: its batches are as durable as their last sync, and a scan
+    /// finds them.
     pub(crate) fn seal_full(&self) -> Result<(), Error> {
         let _one_at_a_time = self.sealing.lock();
-        // Whoever writes into a full segment got its place before it was full.
-        drop(self.gate.write());
-        loop {
-            let Some((header_end, encoded)) = self.next_footer() else {
+        // Whoever writes into a segment got its place before it was full, and holds
+        // the gate: what is full while nobody does is written.
+        let full = {
+            let _all = self.gate.write();
+            self.tail.lock().full.len()
+        };
+        for _ in 0..full {
+            self.seal_front()?;
+        }
+        Ok(())
+    }
+
+    fn seal_front(&self) -> Result<(), Error> {
+        let (segment, at, (footer, directory)) = {
+            let tail = self.tail.lock();
+            let Some(filled) = tail.full.front() else {
                 return Ok(());
             };
-            let (bytes, directory) = encoded;
-            self.finish(header_end, &bytes, directory)?;
-        }
-    }
-
-    fn next_footer(&self) -> Option<(u64, (Vec<u8>, Directory))> {
-        let tail = self.tail.lock();
-        let filled = tail.full.front()?;
-        let body_bytes = u64::from(filled.file_end) * SECTOR_BYTES;
-        Some((body_bytes, footer_of(filled, body_bytes)))
-    }
-
-    fn finish(&self, at: u64, footer: &[u8], directory: Directory) -> Result<(), Error> {
-        let writer = {
-            let tail = self.tail.lock();
-            let front = tail.full.front().ok_or(Error::Closed)?;
-            std::sync::Arc::clone(&front.segment.writer)
+            let at = u64::from(filled.file_end) * SECTOR_BYTES;
+            (Arc::clone(&filled.segment), at, footer_of(filled, at))
         };
         let len = at + footer.len() as u64;
         // First the body: a footer that is found must vouch for what is before it,
-        // also when the sync below fails.
-        writer.sync()?;
-        writer.write_at(at, &[IoSlice::new(footer)])?;
-        writer.seal(len)?;
-        self.figures.bytes.fetch_add(footer.len() as u64, std::sync::atomic::Ordering::Relaxed);
+        // also when the sync of the footer fails.
+        segment.writer.sync().map_err(|error| self.fail(error))?;
+        segment.writer.write_at(at, &[IoSlice::new(&footer)])?;
+        segment.writer.seal(len).map_err(|error| self.fail(error))?;
+        segment.synced.store(u32::MAX, Ordering::Release);
+        self.figures.bytes.fetch_add(footer.len() as u64, Ordering::Relaxed);
         self.segments.sealed(directory, len);
         self.tail.lock().full.pop_front();
         Ok(())

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use archipelago_model::Location;
+use archipelago_store::StoreError;
 
 use super::{Log, OpenSegment};
 use crate::error::Error;
@@ -31,7 +32,8 @@ impl Log {
     /// # Errors
     /// When a sync fails, what is durable is not known any more (the system may
     /// have dropped the pages): this and every later call fails, and so does
-    /// every later append.
+    /// every later append. [`Error::NoSpace`] when a segment that needs its footer
+    /// to be durable has no room for it; then later calls may succeed.
     pub(crate) fn sync(&self) -> Result<(), Error> {
         self.figures.flushes.fetch_add(1, Ordering::Relaxed);
         let wanted = self.position();
@@ -50,22 +52,22 @@ impl Log {
         }
         commit.running = true;
         drop(commit);
+        let leading = Leading { log: self };
         let result = self.sync_all();
-        let mut commit = self.commit.lock();
-        commit.running = false;
-        let result = match result {
-            Ok(durable) => {
-                commit.durable = commit.durable.max(durable);
-                Ok(())
-            }
-            Err(error) => {
-                let reason = error.to_string();
-                commit.failed = Some(reason.clone());
-                Err(Error::LogFailed(reason))
-            }
-        };
+        if let Ok(durable) = &result {
+            let mut commit = self.commit.lock();
+            commit.durable = commit.durable.max(*durable);
+        }
+        drop(leading);
+        result.map(|_| ())
+    }
+
+    /// A sync failed: what is durable is not known any more, for good.
+    pub(super) fn fail(&self, error: StoreError) -> Error {
+        let reason = error.to_string();
+        self.commit.lock().failed.get_or_insert_with(|| reason.clone());
         self.committed.notify_all();
-        result
+        Error::LogFailed(reason)
     }
 
     pub(super) fn check_alive(&self) -> Result<(), Error> {
@@ -76,6 +78,9 @@ impl Log {
     }
 
     fn sync_all(&self) -> Result<Location, Error> {
+        if self.tail.lock().full.iter().any(|f| f.segment.gap.load(Ordering::Acquire)) {
+            self.seal_full()?;
+        }
         let (durable, dirty, gaps) = {
             let _drained = self.gate.write();
             let tail = self.tail.lock();
@@ -90,14 +95,47 @@ impl Log {
             }
             (self.position(), dirty, gaps)
         };
+        for (segment, file_end) in dirty {
+            self.sync_segment(&segment, file_end)?;
+        }
         if gaps {
+            // One came about since: only its footer makes it durable.
             self.seal_full()?;
         }
-        for (segment, file_end) in dirty {
-            segment.writer.sync()?;
-            self.figures.syncs.fetch_add(1, Ordering::Relaxed);
-            segment.synced.fetch_max(file_end, Ordering::AcqRel);
-        }
         Ok(durable)
+    }
+
+    fn sync_segment(&self, segment: &OpenSegment, file_end: u32) -> Result<(), Error> {
+        self.figures.syncs.fetch_add(1, Ordering::Relaxed);
+        match segment.writer.sync() {
+            Ok(()) => {
+                segment.synced.fetch_max(file_end, Ordering::AcqRel);
+                Ok(())
+            }
+            Err(error) => {
+                // It may have been sealed, and so synced, meanwhile.
+                let _until_sealed = self.sealing.lock();
+                if segment.synced.load(Ordering::Acquire) >= file_end {
+                    return Ok(());
+                }
+                Err(self.fail(error))
+            }
+        }
+    }
+}
+
+/// Lets the next one lead, also when this one panics.
+struct Leading<'a> {
+    log: &'a Log,
+}
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        let mut commit = self.log.commit.lock();
+        commit.running = false;
+        if std::thread::panicking() {
+            commit.failed.get_or_insert_with(|| "a sync panicked".into());
+        }
+        self.log.committed.notify_all();
     }
 }

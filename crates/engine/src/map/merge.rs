@@ -1,9 +1,9 @@
 //! Merging runs, so that a stack stays short whatever is written.
 //!
-//! Runs are of tiers by their size, each four times the last. When four runs of
-//! one tier or lower are on top, they become one. So an extent is rewritten a few
-//! times a tier, whatever the size of the map: a small change never rewrites a
-//! large base, and clones of one image go on sharing it.
+//! Runs are of tiers by their size, each four times the last. Four runs of one tier
+//! or lower on top become one, unless one of them outweighs all others: a small
+//! change never rewrites a large base, and clones of one image go on sharing it. An
+//! extent is rewritten about eight times while a volume grows a thousandfold.
 
 use archipelago_format::node::Run;
 
@@ -24,8 +24,15 @@ pub(crate) fn due(runs: &[Run]) -> usize {
     let top = runs.iter().map(tier).max().unwrap_or(0);
     (0..=top)
         .map(|t| runs.iter().take_while(|run| tier(run) <= t).count())
-        .find(|&count| count >= RUNS_PER_TIER)
+        .find(|&count| count >= RUNS_PER_TIER && worth_it(&runs[..count]))
         .unwrap_or(0)
+}
+
+/// Whether the largest run weighs no more than the others together.
+fn worth_it(runs: &[Run]) -> bool {
+    let sum: u64 = runs.iter().map(|run| run.extents).sum();
+    let largest = runs.iter().map(|run| run.extents).max().unwrap_or(0);
+    largest <= sum - largest
 }
 
 /// Writes one run that says what `runs` (newest first) say together. When

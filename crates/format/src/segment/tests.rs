@@ -63,6 +63,8 @@ fn a_footer_is_found_from_the_end_of_the_file() {
     let mut file = vec![0; 10_000];
     file.extend_from_slice(&bytes);
 
+    assert_eq!(directory.file_bytes(), file.len() as u64);
+
     let trailer = Trailer::decode(&file[file.len() - TRAILER_BYTES..]).unwrap();
     let at = trailer.directory_offset as usize;
     let encoded = &file[at..at + trailer.directory_len as usize];

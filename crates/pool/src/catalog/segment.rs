@@ -23,7 +23,8 @@ pub(crate) struct SegmentRow {
 pub(crate) fn sealed(tx: &Tx<'_>, segment: &SegmentRow) -> Result<(), CatalogError> {
     tx.execute(
         "INSERT INTO segment (id, pool_id, kind, state, stored_bytes, raw_bytes) \
-         VALUES ($1, $2, $3, 'sealed', $4, $5) ON CONFLICT (id) DO NOTHING",
+         VALUES ($1, $2, $3, 'sealed', $4, $5) ON CONFLICT (id) DO UPDATE \
+         SET stored_bytes = excluded.stored_bytes, raw_bytes = excluded.raw_bytes",
         (
             from_number(segment.id.get()),
             from_number(segment.place),
@@ -32,6 +33,20 @@ pub(crate) fn sealed(tx: &Tx<'_>, segment: &SegmentRow) -> Result<(), CatalogErr
             from_number(segment.raw_bytes),
         ),
     )?;
+    Ok(())
+}
+
+/// Notes segments that a bind names. Most are known; one that an ingest sealed which
+/// then failed may not be, and must not pass for unnamed. Its sizes come with the
+/// next checkpoint.
+pub(crate) fn named(tx: &Tx<'_>, place: u64, segments: &[SegmentId]) -> Result<(), CatalogError> {
+    for segment in segments {
+        tx.execute(
+            "INSERT INTO segment (id, pool_id, kind, state, stored_bytes, raw_bytes) \
+             VALUES ($1, $2, 'cold', 'sealed', 0, 0) ON CONFLICT (id) DO NOTHING",
+            (from_number(segment.get()), from_number(place)),
+        )?;
+    }
     Ok(())
 }
 
@@ -50,6 +65,16 @@ pub(crate) fn check_not_condemned(tx: &Tx<'_>, segments: &[SegmentId]) -> Result
         }
     }
     Ok(())
+}
+
+/// The ids of the segments known from `floor` on, ascending.
+pub(crate) fn ids_from(tx: &Tx<'_>, floor: SegmentId) -> Result<Vec<u64>, CatalogError> {
+    tx.all(
+        TABLE,
+        "SELECT id FROM segment WHERE id >= $1 ORDER BY id",
+        [from_number(floor.get())],
+        |row| row.number(),
+    )
 }
 
 /// The ids of all segments known, ascending.

@@ -155,7 +155,6 @@ fn a_head_of_an_older_epoch_does_not_move() {
         epoch,
         root: Location::from_raw(1 << 24),
         lsn: Location::from_raw(2 << 24),
-        size: VolumeSize::from_bytes(512).unwrap(),
     };
     let stale = catalog.write(|tx| volume::move_head(tx, &head(old)));
     assert_eq!(kind(stale.unwrap_err()), ErrorKind::Fenced);
@@ -174,7 +173,6 @@ fn the_head_of_a_removed_volume_is_fenced() {
         epoch: Epoch::new(1),
         root: Location::HOLE,
         lsn: Location::HOLE,
-        size: VolumeSize::from_bytes(512).unwrap(),
     };
     let result = catalog.write(|tx| volume::move_head(tx, &head));
     assert_eq!(kind(result.unwrap_err()), ErrorKind::Fenced);

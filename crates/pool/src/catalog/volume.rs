@@ -28,7 +28,6 @@ pub(crate) struct HeadMove {
     pub epoch: Epoch,
     pub root: Location,
     pub lsn: Location,
-    pub size: VolumeSize,
 }
 
 const SELECT: &str = "SELECT v.id, v.name, v.size, v.root, v.lsn, v.epoch, v.parent, v.created_ms, \
@@ -94,11 +93,10 @@ pub(crate) fn rename(tx: &Tx<'_>, id: VolumeId, name: &VolumeName) -> Result<(),
 /// Stores what a checkpoint made, unless its lease is over.
 pub(crate) fn move_head(tx: &Tx<'_>, head: &HeadMove) -> Result<(), CatalogError> {
     let rows = tx.execute(
-        "UPDATE volume SET root = $1, lsn = $2, size = $3 WHERE id = $4 AND epoch = $5",
+        "UPDATE volume SET root = $1, lsn = $2 WHERE id = $3 AND epoch = $4",
         (
             from_location(head.root),
             from_location(head.lsn),
-            from_number(head.size.bytes()),
             from_number(head.volume.get()),
             i64::from(head.epoch.get()),
         ),
@@ -110,10 +108,29 @@ pub(crate) fn move_head(tx: &Tx<'_>, head: &HeadMove) -> Result<(), CatalogError
     }
 }
 
+/// Stores a new size. Heads move without it: a checkpoint that happens to run
+/// beside a change of size must not take it back.
+pub(crate) fn set_size(
+    tx: &Tx<'_>,
+    volume: VolumeId,
+    size: VolumeSize,
+) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE volume SET size = $1 WHERE id = $2",
+        (from_number(size.bytes()), from_number(volume.get())),
+    )?;
+    Ok(())
+}
+
 /// Puts a volume on another root and begins a new term, so that what writers of
 /// the old one still do is refused. Log records before `head.lsn` are not part of it.
-pub(crate) fn replace_head(tx: &Tx<'_>, head: &HeadMove) -> Result<(), CatalogError> {
+pub(crate) fn replace_head(
+    tx: &Tx<'_>,
+    head: &HeadMove,
+    size: VolumeSize,
+) -> Result<(), CatalogError> {
     move_head(tx, head)?;
+    set_size(tx, head.volume, size)?;
     next_epoch(tx, head.volume)?;
     Ok(())
 }

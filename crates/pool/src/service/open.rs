@@ -7,13 +7,13 @@ use std::sync::atomic::AtomicBool;
 
 use archipelago_engine::{self as engine, Engine};
 use archipelago_env::Env;
-use archipelago_model::VolumeId;
+use archipelago_model::{SegmentId, VolumeId};
 use archipelago_store::{DirectoryStore, Store};
 use parking_lot::Mutex;
 
 use super::{Config, Life, Service, checkpointer};
 use crate::attachments::Attachments;
-use crate::catalog::{Catalog, Founding, state, volume};
+use crate::catalog::{Catalog, Founding, segment, state, volume};
 use crate::core::{CatalogIds, Core, FIRST_SEGMENT, head_of};
 use crate::error::{Error, store_kind};
 use crate::folder::Folder;
@@ -91,8 +91,11 @@ fn open_engine(
 ) -> Result<Arc<Engine>, Error> {
     // All heads at once, before: a row that cannot be read must stop the opening,
     // and not let a volume's log be passed over as that of one that is gone.
-    let (log_floor, rows) = catalog
-        .read(|tx| -> Result<_, Error> { Ok((state::log_floor(tx)?, volume::list(tx)?)) })?;
+    let (log_floor, rows, sealed) = catalog.read(|tx| -> Result<_, Error> {
+        let floor = state::log_floor(tx)?;
+        let sealed = segment::ids_from(tx, floor.unwrap_or(SegmentId::MIN))?;
+        Ok((floor, volume::list(tx)?, sealed))
+    })?;
     let heads: HashMap<VolumeId, engine::Head> =
         rows.iter().map(|row| (row.id, head_of(row))).collect();
     let (engine, recovery) = Engine::open(engine::Options {
@@ -112,6 +115,7 @@ fn open_engine(
         ids: Arc::new(CatalogIds::new(Arc::clone(catalog))),
         log_floor,
         heads: &|id| heads.get(&id).copied(),
+        recorded: &|id| sealed.binary_search(&id.get()).is_ok(),
     })?;
     tracing::info!(
         records = recovery.records,

@@ -192,8 +192,10 @@ impl Core {
     /// Forgets what the engine has of a volume whose head the catalog has replaced
     /// or removed.
     pub(super) fn drop_handle(&self, id: VolumeId) {
+        // Also when nobody is known to have a handle: the checkpointer, refused by
+        // the new term, may have forgotten it first.
+        self.engine.detach(id);
         if let Some(handle) = self.attachments.handle(id) {
-            self.engine.detach(id);
             self.attachments.forget(&handle);
         }
     }
@@ -207,8 +209,8 @@ pub(super) fn replace_head(
     size: VolumeSize,
     lsn: Location,
 ) -> Result<(), Error> {
-    let head = HeadMove { volume: row.id, epoch: row.epoch, root: to.root, lsn, size };
-    Ok(volume::replace_head(tx, &head)?)
+    let head = HeadMove { volume: row.id, epoch: row.epoch, root: to.root, lsn };
+    Ok(volume::replace_head(tx, &head, size)?)
 }
 
 /// Sectors that hold so many bytes.

@@ -15,7 +15,7 @@ use super::snapshots::{self, replace_head, sectors, shown_snapshot};
 use super::volumes;
 use crate::catalog::snapshot::SnapshotRow;
 use crate::catalog::volume::VolumeRow;
-use crate::catalog::{CatalogError, Tx, segment, snapshot, state, volume};
+use crate::catalog::{CatalogError, Tx, place, segment, snapshot, state, volume};
 use crate::core::{Core, Fixed, record_segments, shown, snapshot_row, volume_row};
 use crate::error::{Error, ErrorKind};
 use crate::outgoing::Outgoing;
@@ -366,6 +366,7 @@ impl NewSnapshot<'_> {
 /// it shares may be on its way out.
 pub(super) fn bind_segments(tx: &Tx<'_>, ingested: &Ingested) -> Result<(), Error> {
     segment::check_not_condemned(tx, &ingested.named)?;
+    segment::named(tx, place::FIRST, &ingested.named)?;
     record_segments(tx, &ingested.sealed)
 }
 

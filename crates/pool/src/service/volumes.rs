@@ -152,13 +152,11 @@ impl Service {
     fn grow(&self, row: &VolumeRow, size: VolumeSize) -> Result<(), Error> {
         let core = &self.core;
         let handle = core.attach(row.id)?;
-        handle.resize(size)?;
-        let stored = core.checkpoint(std::slice::from_ref(&handle), false, |_, _| Ok(()));
-        if stored.is_err() {
-            // What is cut off again was never said to be there.
-            handle.resize(row.size)?;
-        }
-        stored
+        core.checkpoint(std::slice::from_ref(&handle), false, |tx, _| {
+            Ok(volume::set_size(tx, row.id, size)?)
+        })?;
+        // Only now: what is written beyond the old end must have an end to be in.
+        Ok(handle.resize(size)?)
     }
 
     fn shrink(&self, id: VolumeId, size: VolumeSize) -> Result<(), Error> {
@@ -169,7 +167,7 @@ impl Service {
         // First all there is, so that the cut itself can be dropped if it fails.
         core.checkpoint(handles, false, |_, _| Ok(()))?;
         handle.resize(size)?;
-        let stored = core.checkpoint(handles, false, |_, _| Ok(()));
+        let stored = core.checkpoint(handles, false, |tx, _| Ok(volume::set_size(tx, id, size)?));
         if stored.is_err() {
             core.drop_handle(id);
         }
