@@ -159,8 +159,11 @@ fn sweep(
 }
 
 fn compressed(shared: &Shared, segment: SegmentId, raw: u64) -> u64 {
+    if shared.segments.is_open(segment) {
+        // Hot, so not compressed.
+        return raw;
+    }
     let Ok(directory) = shared.segments.directory(segment) else {
-        // Still open, so hot, so not compressed.
         return raw;
     };
     let total = u64::from(directory.end) * SECTOR_BYTES;

@@ -236,6 +236,11 @@ impl Segments {
         self.open.read().keys().min().copied()
     }
 
+    /// Whether a segment has no footer yet.
+    pub(crate) fn is_open(&self, id: SegmentId) -> bool {
+        self.open.read().contains_key(&id)
+    }
+
     /// From now on the slots of this segment are found by its directory.
     pub(crate) fn sealed(&self, directory: Directory, file_bytes: u64) {
         let info = SegmentInfo::of(&directory, file_bytes);

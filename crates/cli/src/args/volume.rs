@@ -68,7 +68,7 @@ Examples:
         /// The volumes
         #[arg(required = true, value_name = "NAME")]
         names: Vec<VolumeName>,
-        /// Also when a volume is attached or has snapshots; these go with it
+        /// Also when a volume has snapshots; these go with it
         #[arg(long)]
         force: bool,
     },

@@ -10,7 +10,9 @@ fn labels_are_letters_digits_dot_underscore_dash() {
 #[test]
 fn hostile_labels_are_refused() {
     let long = "x".repeat(129);
-    for bad in ["", ".", "..", "-a", "a/b", "a@b", "image:x", "a b", "ü", "a\0", "../etc", &long] {
+    for bad in
+        ["", ".", "..", "-a", "a/b", "a@b", "image:x", "a b", "\u{fc}", "a\0", "../etc", &long]
+    {
         assert!(bad.parse::<VolumeName>().is_err(), "{bad:?}");
     }
 }
@@ -23,7 +25,7 @@ fn a_refusal_never_echoes_raw_control_bytes() {
 
 #[test]
 fn object_names_are_free_utf8() {
-    for good in ["a/b/../c", "ü x", "disk.qcow2"] {
+    for good in ["a/b/../c", "\u{fc} x", "disk.qcow2"] {
         assert!(good.parse::<ObjectName>().is_ok());
     }
     assert!("".parse::<ObjectName>().is_err());

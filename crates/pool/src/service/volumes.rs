@@ -196,9 +196,10 @@ impl Service {
                 .ok_or_else(|| Error::not_found(format_args!("volume '{name}'"), "volume ls"))?;
             if row.snapshots > 0 && !force {
                 return Err(Error::in_use(format!(
-                    "volume '{name}' has {} snapshots; remove them first, or remove it with \
+                    "volume '{name}' has {} snapshot{}; remove them first, or remove it with \
                      --force and them with it",
-                    row.snapshots
+                    row.snapshots,
+                    if row.snapshots == 1 { "" } else { "s" },
                 )));
             }
             snapshot::remove_of(tx, id)?;
