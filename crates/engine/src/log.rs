@@ -27,7 +27,7 @@ use archipelago_format::segment::{
     SegmentKind, Slot, TRAILER_BYTES, encode_footer_record,
 };
 use archipelago_model::{Epoch, Location, SECTOR_BYTES, VolumeId};
-use archipelago_store::SegmentWriter;
+use archipelago_store::{SegmentWriter, StoreError};
 use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
 
 use crate::error::Error;
@@ -48,6 +48,12 @@ pub(crate) const BATCH_RECORDS_MAX: usize = 512;
 /// Not fewer, since sealing syncs, and a burst should go as fast as the system's
 /// page cache takes it.
 const FULL_SEGMENTS_MAX: usize = 32;
+
+/// When the last segment was synced so many times, the next one is written with
+/// zeros beforehand: a sync of blocks that were written before costs a third less
+/// than one of blocks only reserved, since the file system has nothing to note.
+/// Writers who sync less often (every 128 KiB) gain nothing from twice the bytes.
+const SYNCS_WORTH_ZEROING: u64 = 256;
 
 const _: () = assert!(BATCH_RECORDS_MAX <= archipelago_format::batch::RECORDS_MAX);
 
@@ -116,6 +122,8 @@ pub(crate) struct Log {
     sealing: Mutex<()>,
     /// A segment was filled since the background last looked.
     upkeep: AtomicBool,
+    /// Syncs done when the last spare was made.
+    syncs_at_spare: AtomicU64,
     commit: Mutex<sync::Commit>,
     committed: Condvar,
     pub(crate) figures: Figures,
@@ -144,6 +152,7 @@ impl Log {
             next: AtomicU64::new(next.raw()),
             sealing: Mutex::new(()),
             upkeep: AtomicBool::new(false),
+            syncs_at_spare: AtomicU64::new(0),
             commit: Mutex::new(sync::Commit::up_to(next)),
             committed: Condvar::new(),
             figures: Figures::default(),
@@ -267,7 +276,7 @@ impl Log {
     fn rotate(&self, tail: &mut Tail) -> Result<(), Error> {
         let next = match tail.spare.take() {
             Some(spare) => spare,
-            None => self.new_segment()?,
+            None => self.new_segment(false)?,
         };
         if Location::start_of(next.header.id) < self.position() {
             // Locations are the order of the log: it must never go back.
@@ -286,12 +295,14 @@ impl Log {
         Ok(())
     }
 
-    fn new_segment(&self) -> Result<Arc<OpenSegment>, Error> {
+    fn new_segment(&self, zeroed: bool) -> Result<Arc<OpenSegment>, Error> {
         let (header, writer) = self.segments.create(SegmentKind::Hot, self.segment_bytes)?;
         // Synced before the first batch, so that recovery can tell a segment without
         // a header (never used) from one whose header is damaged.
-        let written =
-            writer.write_at(0, &[IoSlice::new(&header.encode())]).and_then(|()| writer.sync());
+        let zeros = if zeroed { write_zeros(&*writer, self.segment_bytes) } else { Ok(()) };
+        let written = zeros
+            .and_then(|()| writer.write_at(0, &[IoSlice::new(&header.encode())]))
+            .and_then(|()| writer.sync());
         if let Err(error) = written {
             // Nothing names it; what cannot be removed is left to the collector.
             let _ = self.segments.store().remove(header.id);
@@ -343,7 +354,9 @@ impl Log {
         if !wants_spare {
             return Ok(());
         }
-        let spare = self.new_segment()?;
+        let syncs = self.figures.syncs.load(Ordering::Relaxed);
+        let since = syncs - self.syncs_at_spare.swap(syncs, Ordering::Relaxed);
+        let spare = self.new_segment(since >= SYNCS_WORTH_ZEROING)?;
         let mut tail = self.tail.lock();
         // A writer may have been faster and have gone on to a later segment.
         let follows = tail.current.as_ref().is_some_and(|c| c.segment.header.id < spare.header.id);
@@ -414,6 +427,17 @@ fn footer_bytes(slots: usize, records: usize) -> u64 {
     const DIRECTORY_BYTES: usize = HEADER_BYTES + 512;
     let pages = slots.div_ceil(SLOTS_PER_PAGE);
     (pages * (SLOT_PAGE_BYTES + 4) + records + DIRECTORY_BYTES + TRAILER_BYTES) as u64
+}
+
+fn write_zeros(writer: &dyn SegmentWriter, bytes: u64) -> Result<(), StoreError> {
+    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    let mut at = 0;
+    while at < bytes {
+        let n = (bytes - at).min(ZEROS.len() as u64);
+        writer.write_at(at, &[IoSlice::new(&ZEROS[..n as usize])])?;
+        at += n;
+    }
+    Ok(())
 }
 
 /// A slot for positions that nothing was written to, so that the slot before ends
