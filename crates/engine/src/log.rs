@@ -430,7 +430,7 @@ fn footer_bytes(slots: usize, records: usize) -> u64 {
 }
 
 fn write_zeros(writer: &dyn SegmentWriter, bytes: u64) -> Result<(), StoreError> {
-    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     let mut at = 0;
     while at < bytes {
         let n = (bytes - at).min(ZEROS.len() as u64);

@@ -556,7 +556,7 @@ fn the_engine_is_a_plain_array_of_sectors_whatever_fails() {
         std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
     };
     let first = count("SEED", 0);
-    for seed in first..first + count("SEEDS", 40) {
+    for seed in first..first + count("SEEDS", 300) {
         run(seed, count("STEPS", 300));
     }
 }
