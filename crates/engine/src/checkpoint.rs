@@ -93,12 +93,17 @@ impl Engine {
         let mut volumes: Vec<&Arc<Volume>> = volumes.iter().collect();
         volumes.sort_by_key(|v| v.id());
         volumes.dedup_by_key(|v| v.id());
+        let merged = volumes
+            .iter()
+            .map(|volume| if merge { merge_due(shared, volume) } else { Ok(None) })
+            .collect::<Result<Vec<_>, Error>>()?;
         let _serial: Vec<_> = volumes.iter().map(|v| v.checkpoint.lock()).collect();
 
         let (lsn, sizes) = cut(shared, &volumes)?;
         let persisted = volumes
             .iter()
-            .map(|volume| persist(shared, volume, merge))
+            .zip(merged)
+            .map(|(volume, merged)| persist(shared, volume, merged))
             .collect::<Result<Vec<_>, Error>>()?;
         shared.log.sync()?;
 
@@ -148,24 +153,53 @@ fn cut(shared: &Shared, volumes: &[&Arc<Volume>]) -> Result<(Location, Vec<Volum
     Ok((lsn, sizes))
 }
 
-fn persist(shared: &Shared, volume: &Volume, merge: bool) -> Result<Persisted, Error> {
+/// Runs that are one now, if they still stand in the stack.
+struct Merged {
+    old: Vec<Run>,
+    new: Option<Run>,
+}
+
+impl Merged {
+    /// Puts the new run in the place of the old ones. Whether they were there:
+    /// another checkpoint may have come between.
+    fn replace(self, runs: &mut Vec<Run>) -> bool {
+        let Some(at) = runs.windows(self.old.len()).position(|window| window == self.old) else {
+            return false;
+        };
+        runs.splice(at..at + self.old.len(), self.new);
+        true
+    }
+}
+
+/// Merges what is due. Runs never change, so this holds no lock, and a snapshot
+/// does not wait for it.
+fn merge_due(shared: &Shared, volume: &Volume) -> Result<Option<Merged>, Error> {
+    let runs = Arc::clone(&volume.state.read().runs);
+    let due = map::due(&runs);
+    if due == 0 {
+        return Ok(None);
+    }
+    let mut sink = LogSink(&shared.log);
+    let new = map::merge(&shared.nodes, &runs[..due], due == runs.len(), &mut sink)?;
+    shared.runs_merged.fetch_add(due as u64, Ordering::Relaxed);
+    Ok(Some(Merged { old: runs[..due].to_vec(), new }))
+}
+
+fn persist(shared: &Shared, volume: &Volume, merged: Option<Merged>) -> Result<Persisted, Error> {
     let (frozen, mut runs, root) = {
         let state = volume.state.read();
         let frozen: Vec<Arc<Overlay>> = state.frozen.iter().cloned().collect();
         (frozen, state.runs.to_vec(), state.root)
     };
     let mut sink = LogSink(&shared.log);
-    let mut changed = false;
+    let mut changed = merged.is_some_and(|merged| merged.replace(&mut runs));
     if let Some(run) = write_overlays(shared, &frozen, &mut sink)? {
         runs.insert(0, run);
         changed = true;
     }
-    let mut due = if merge { map::due(&runs) } else { 0 };
-    if due == 0 && runs.len() > RUNS_BEFORE_FORCED_MERGE {
-        due = runs.len() - RUNS_BEFORE_FORCED_MERGE / 2;
-    }
-    if due > 0 {
-        let merged = map::merge(&shared.nodes, &runs[..due], due == runs.len(), &mut sink)?;
+    if runs.len() > RUNS_BEFORE_FORCED_MERGE {
+        let due = runs.len() - RUNS_BEFORE_FORCED_MERGE / 2;
+        let merged = map::merge(&shared.nodes, &runs[..due], false, &mut sink)?;
         shared.runs_merged.fetch_add(due as u64, Ordering::Relaxed);
         runs.splice(..due, merged);
         changed = true;
