@@ -89,6 +89,33 @@ impl Engine {
         merge: bool,
         commit: impl FnOnce(&Checkpoint) -> Result<(), E>,
     ) -> Result<Checkpoint, E> {
+        self.persist_all(volumes, merge, None, commit)
+    }
+
+    /// Cuts a volume off at `size` and calls `commit` to record the size together
+    /// with the map that has nothing beyond it. Nobody may be writing the volume,
+    /// and all that was written should be persisted: when this fails, the handle is
+    /// fenced and what it has in memory is void, so that the cut cannot be recorded
+    /// without the size.
+    ///
+    /// # Errors
+    /// Those of [`Self::checkpoint`].
+    pub fn shrink<E: From<Error>>(
+        &self,
+        volume: &Arc<Volume>,
+        size: VolumeSize,
+        commit: impl FnOnce(&Checkpoint) -> Result<(), E>,
+    ) -> Result<Checkpoint, E> {
+        self.persist_all(std::slice::from_ref(volume), false, Some(size), commit)
+    }
+
+    fn persist_all<E: From<Error>>(
+        &self,
+        volumes: &[Arc<Volume>],
+        merge: bool,
+        shrink: Option<VolumeSize>,
+        commit: impl FnOnce(&Checkpoint) -> Result<(), E>,
+    ) -> Result<Checkpoint, E> {
         let shared = self.shared();
         let mut volumes: Vec<&Arc<Volume>> = volumes.iter().collect();
         volumes.sort_by_key(|v| v.id());
@@ -98,6 +125,7 @@ impl Engine {
             .map(|volume| if merge { merge_due(shared, volume) } else { Ok(None) })
             .collect::<Result<Vec<_>, Error>>()?;
         let _serial: Vec<_> = volumes.iter().map(|v| v.checkpoint.lock()).collect();
+        let void = shrink.map(|size| Voiding::resize(&volumes, size)).transpose()?;
 
         let (lsn, sizes) = cut(shared, &volumes)?;
         let persisted = volumes
@@ -114,12 +142,14 @@ impl Engine {
             lsn,
             size,
         });
-        let sealed = shared.segments.take_sealed();
+        // First the floor: what is sealed after it was open, and so is not below it.
         let log_floor = log_floor(shared, &volumes, lsn);
+        let sealed = shared.segments.unrecorded();
         let checkpoint = Checkpoint { cuts: cuts.collect(), log_floor, sealed };
-        if let Err(error) = commit(&checkpoint) {
-            shared.segments.return_sealed(checkpoint.sealed);
-            return Err(error);
+        commit(&checkpoint)?;
+        shared.segments.recorded(&checkpoint.sealed);
+        if let Some(void) = void {
+            void.keep();
         }
         for (volume, new) in volumes.iter().zip(persisted) {
             install(shared, volume, new, lsn);
@@ -153,6 +183,34 @@ fn cut(shared: &Shared, volumes: &[&Arc<Volume>]) -> Result<(Location, Vec<Volum
     Ok((lsn, sizes))
 }
 
+/// Fences volumes unless told to keep them: their size was changed in memory only.
+struct Voiding<'a, 'v> {
+    volumes: &'a [&'v Arc<Volume>],
+    kept: bool,
+}
+
+impl<'a, 'v> Voiding<'a, 'v> {
+    fn resize(volumes: &'a [&'v Arc<Volume>], size: VolumeSize) -> Result<Self, Error> {
+        let voiding = Self { volumes, kept: false };
+        for volume in volumes {
+            volume.resize(size)?;
+        }
+        Ok(voiding)
+    }
+
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Voiding<'_, '_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.volumes.iter().for_each(|volume| volume.fence());
+        }
+    }
+}
+
 /// Runs that are one now, if they still stand in the stack.
 struct Merged {
     old: Vec<Run>,
@@ -180,7 +238,14 @@ fn merge_due(shared: &Shared, volume: &Volume) -> Result<Option<Merged>, Error> 
         return Ok(None);
     }
     let mut sink = LogSink(&shared.log);
-    let new = map::merge(&shared.nodes, &runs[..due], due == runs.len(), &mut sink)?;
+    let new = match map::merge(&shared.nodes, &runs[..due], due == runs.len(), &mut sink) {
+        // A damaged node must not keep this volume, and others, from being persisted.
+        Err(error @ Error::Damaged { .. }) => {
+            tracing::error!(volume = %volume.id(), %error, "runs of a map cannot be merged");
+            return Ok(None);
+        }
+        other => other?,
+    };
     shared.runs_merged.fetch_add(due as u64, Ordering::Relaxed);
     Ok(Some(Merged { old: runs[..due].to_vec(), new }))
 }
@@ -199,10 +264,14 @@ fn persist(shared: &Shared, volume: &Volume, merged: Option<Merged>) -> Result<P
     }
     if runs.len() > RUNS_BEFORE_FORCED_MERGE {
         let due = runs.len() - RUNS_BEFORE_FORCED_MERGE / 2;
-        let merged = map::merge(&shared.nodes, &runs[..due], false, &mut sink)?;
-        shared.runs_merged.fetch_add(due as u64, Ordering::Relaxed);
-        runs.splice(..due, merged);
-        changed = true;
+        match map::merge(&shared.nodes, &runs[..due], false, &mut sink) {
+            Err(Error::Damaged { .. }) if runs.len() < RUNS_MAX => {}
+            merged => {
+                shared.runs_merged.fetch_add(due as u64, Ordering::Relaxed);
+                runs.splice(..due, merged?);
+                changed = true;
+            }
+        }
     }
     let root = if !changed {
         root

@@ -43,9 +43,10 @@ pub struct Options<'a> {
     /// What the catalog knows of a volume; `None` when it is gone, so that its
     /// records are passed over.
     pub heads: &'a dyn Fn(VolumeId) -> Option<Head>,
-    /// Whether the catalog has a sealed segment: such a one is never removed,
-    /// whatever recovery finds in it.
-    pub recorded: &'a dyn Fn(SegmentId) -> bool,
+    /// The raw bytes of a sealed segment, as the catalog has them (0 when it does
+    /// not know), or `None` for one that it does not have. One that it has is never
+    /// removed or cut short, whatever recovery finds in it.
+    pub recorded: &'a dyn Fn(SegmentId) -> Option<u64>,
 }
 
 /// What opening found in the log.
@@ -156,6 +157,10 @@ impl Engine {
                 // The catalog went on to another map: what this had is void.
                 Some(older) => {
                     let void = older.take_over();
+                    if void.extents() > 0 {
+                        let (volume, extents) = (head.volume, void.extents());
+                        tracing::error!(%volume, extents, "writes to a map that was replaced");
+                    }
                     self.shared.pressure.changed(void.extents(), 0);
                     self.fresh(&head)?
                 }
@@ -183,6 +188,15 @@ impl Engine {
         let extents = state.extents();
         *state = State::of(Arc::clone(&state.runs), state.root, state.lsn);
         self.shared.pressure.changed(extents, 0);
+    }
+
+    /// Forgets a handle whose lease turned out to be over, with what its overlay
+    /// has, unless a newer one has taken its place.
+    pub fn forget(&self, volume: &Arc<Volume>) {
+        let known = self.shared.volumes.read().get(&volume.id()).cloned();
+        if known.is_some_and(|known| Arc::ptr_eq(&known, volume)) {
+            self.detach(volume.id());
+        }
     }
 
     /// A fixed map.

@@ -19,8 +19,8 @@ use crate::volume::{Head, State};
 pub(crate) struct Known<'a> {
     /// The head of a volume; `None` when it is gone.
     pub heads: &'a dyn Fn(VolumeId) -> Option<Head>,
-    /// Whether a segment is recorded as sealed.
-    pub recorded: &'a dyn Fn(SegmentId) -> bool,
+    /// The raw bytes of a segment that is recorded as sealed.
+    pub recorded: &'a dyn Fn(SegmentId) -> Option<u64>,
 }
 
 pub(crate) type Recovered = Vec<(Head, State)>;
@@ -101,7 +101,7 @@ fn apply(
 fn state_of(nodes: &Nodes, head: &Head) -> Result<State, Error> {
     match nodes.root(head.root) {
         Ok(runs) => Ok(State::of(runs, head.root, head.lsn)),
-        Err(error @ Error::Damaged { .. }) => {
+        Err(error) if matches!(error, Error::Damaged { .. }) || Segments::is_missing(&error) => {
             tracing::error!(volume = %head.volume, %error, "the map of a volume is damaged");
             let mut state = State::of(Arc::new([]), head.root, head.lsn);
             state.damaged = Some(error.to_string());

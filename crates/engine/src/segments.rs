@@ -246,8 +246,10 @@ impl Segments {
         let info = SegmentInfo::of(&directory, file_bytes);
         let id = info.id;
         self.directories.insert(id, Arc::new(directory));
-        self.open.write().remove(&id);
+        // Known to be unrecorded before it stops being open: the floor of the log
+        // passes neither.
         self.sealed.lock().push(info);
+        self.open.write().remove(&id);
     }
 
     /// A sealed segment that the catalog may not know of yet.
@@ -255,14 +257,14 @@ impl Segments {
         self.sealed.lock().push(SegmentInfo::of(directory, file_bytes));
     }
 
-    /// Takes the list of segments sealed since the last call.
-    pub(crate) fn take_sealed(&self) -> Vec<SegmentInfo> {
-        std::mem::take(&mut *self.sealed.lock())
+    /// Sealed segments that the catalog is not known to have.
+    pub(crate) fn unrecorded(&self) -> Vec<SegmentInfo> {
+        self.sealed.lock().clone()
     }
 
-    /// Puts back what could not be recorded.
-    pub(crate) fn return_sealed(&self, infos: Vec<SegmentInfo>) {
-        self.sealed.lock().extend(infos);
+    /// The catalog has these now.
+    pub(crate) fn recorded(&self, infos: &[SegmentInfo]) {
+        self.sealed.lock().retain(|info| !infos.contains(info));
     }
 
     /// Drops what is cached of a footer that recovery found to be torn.

@@ -95,7 +95,7 @@ impl Rig {
             ids: Arc::clone(&self.ids) as Arc<dyn SegmentIds>,
             log_floor: *self.floor.lock(),
             heads: &|id| self.heads.lock().get(&id).copied(),
-            recorded: &|_| false,
+            recorded: &|_| None,
         })?;
         Ok(opened.0)
     }

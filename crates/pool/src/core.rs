@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use archipelago_engine::{self as engine, Checkpoint, Engine, SegmentIds, SegmentInfo};
 use archipelago_env::Env;
-use archipelago_model::{Location, SegmentId, Source, VolumeId};
+use archipelago_model::{Location, SegmentId, Source, VolumeId, VolumeSize};
 use parking_lot::Mutex;
 
 use crate::attachments::Attachments;
@@ -146,6 +146,17 @@ impl Core {
             Ok::<_, Error>(())
         })?;
         result.ok_or_else(|| Error::new(ErrorKind::Internal, "a checkpoint was not committed"))
+    }
+
+    /// Cuts a volume off and stores its size, both or neither.
+    pub fn shrink(&self, handle: &Arc<engine::Volume>, size: VolumeSize) -> Result<(), Error> {
+        self.engine.shrink(handle, size, |done| {
+            self.catalog.write(|tx| {
+                record(tx, done)?;
+                Ok::<_, Error>(volume::set_size(tx, handle.id(), size)?)
+            })
+        })?;
+        Ok(())
     }
 
     /// A fixed map of anything. A live volume is persisted first.

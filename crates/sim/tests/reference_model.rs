@@ -8,7 +8,7 @@
 // A test says what it expects by unwrapping; clippy knows only functions marked as tests.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -55,13 +55,14 @@ struct Frozen {
 struct Catalog {
     next_segment: u64,
     log_floor: Option<SegmentId>,
-    sealed: BTreeSet<SegmentId>,
+    /// With their raw bytes.
+    sealed: BTreeMap<SegmentId, u64>,
 }
 
 impl Catalog {
     fn record(&mut self, checkpoint: &Checkpoint) {
         self.log_floor = Some(checkpoint.log_floor);
-        self.sealed.extend(checkpoint.sealed.iter().map(|info| info.id));
+        self.sealed.extend(checkpoint.sealed.iter().map(|info| (info.id, info.raw_bytes)));
     }
 }
 
@@ -158,7 +159,7 @@ impl World {
             ids: Arc::new(Ids(Arc::clone(&self.catalog))),
             log_floor: self.catalog.lock().unwrap().log_floor,
             heads: &|id| heads.get(&id.get()).copied(),
-            recorded: &|id| recorded.contains(&id),
+            recorded: &|id| recorded.get(&id).copied(),
         })?;
         for disk in self.disks.values_mut() {
             disk.head.epoch = Epoch::new(disk.head.epoch.get() + 1);
@@ -434,8 +435,12 @@ impl World {
         match done {
             Ok(done) => {
                 let root = *done.root.get();
-                let sealed = done.sealed.iter().map(|info| info.id).chain(done.named);
-                self.catalog.lock().unwrap().sealed.extend(sealed);
+                let mut catalog = self.catalog.lock().unwrap();
+                catalog.sealed.extend(done.sealed.iter().map(|info| (info.id, info.raw_bytes)));
+                for named in done.named {
+                    catalog.sealed.entry(named).or_default();
+                }
+                drop(catalog);
                 self.frozen.push(Frozen { root, content: content.clone() });
                 self.insert(VolumeSize::from_bytes(size).unwrap(), root, content);
                 Ok(())

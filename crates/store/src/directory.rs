@@ -208,11 +208,14 @@ struct DirectoryWriter {
     id: SegmentId,
     file: Arc<dyn File>,
     state: AtomicU8,
+    /// Held from a sync to the note that it failed: the kernel tells each lost
+    /// write to one caller only.
+    syncing: Mutex<()>,
 }
 
 impl DirectoryWriter {
     fn new(id: SegmentId, file: Arc<dyn File>) -> Self {
-        Self { id, file, state: AtomicU8::new(OPEN) }
+        Self { id, file, state: AtomicU8::new(OPEN), syncing: Mutex::new(()) }
     }
 
     fn check_open(&self, op: &'static str) -> Result<(), StoreError> {
@@ -240,17 +243,13 @@ impl SegmentWriter for DirectoryWriter {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.syncing.lock();
         self.check_open("sync")?;
-        self.file.sync_data().map_err(|error| self.fail("sync", error))?;
-        // Another thread's sync may have failed meanwhile, and have been told
-        // of writes that this one waited for.
-        match self.state.load(Ordering::Acquire) {
-            FAILED => self.check_open("sync"),
-            _ => Ok(()),
-        }
+        self.file.sync_data().map_err(|error| self.fail("sync", error))
     }
 
     fn seal(&self, len: u64) -> Result<(), StoreError> {
+        let _one_at_a_time = self.syncing.lock();
         self.check_open("seal")?;
         self.file
             .set_len(len)

@@ -48,16 +48,17 @@ pub(crate) type Records = Vec<(Location, Record)>;
 pub(crate) fn recover(
     segments: &Segments,
     id: SegmentId,
-    recorded: &dyn Fn(SegmentId) -> bool,
+    recorded: &dyn Fn(SegmentId) -> Option<u64>,
 ) -> Result<Option<Recovered>, Error> {
-    match footer(segments, id, recorded) {
+    let recorded = recorded(id);
+    match footer(segments, id, recorded.is_some()) {
         Ok(recovered) => Ok(Some(recovered)),
         Err(error @ Error::Damaged { .. }) => {
             segments.forget(id);
-            if recorded(id) {
+            if recorded.is_some() {
                 tracing::error!(segment = %id, %error, "the footer of a segment is damaged");
             }
-            recover_unsealed(segments, id, recorded(id))
+            recover_unsealed(segments, id, recorded)
         }
         Err(error) => Err(error),
     }
@@ -77,18 +78,24 @@ pub(crate) fn records(segments: &Segments, id: SegmentId) -> Result<Records, Err
 /// Checks a whole footer, and makes it durable unless the catalog has it. A stop
 /// amid sealing may have left parts of two footers in the file, so that a valid
 /// trailer vouches for nothing here.
-fn footer(
-    segments: &Segments,
-    id: SegmentId,
-    recorded: &dyn Fn(SegmentId) -> bool,
-) -> Result<Recovered, Error> {
+fn footer(segments: &Segments, id: SegmentId, recorded: bool) -> Result<Recovered, Error> {
     let directory = segments.directory(id)?;
     let kind = directory.header.kind;
     let mut recovered = Recovered { kind, unsealed: None };
-    if kind == SegmentKind::Cold || recorded(id) {
+    if kind == SegmentKind::Cold {
         return Ok(recovered);
     }
     let records = records(segments, id)?;
+    if recorded {
+        return Ok(recovered);
+    }
+    // The salt in the header is what no guest knows, who might write something that
+    // looks like a footer.
+    let front = Window::new(segments, id)?.take(0, HEADER_BYTES)?.map(SegmentHeader::decode);
+    if front != Some(Ok(directory.header)) {
+        let what = FormatError::Field { what: "segment directory", field: "header" };
+        return Err(Error::damaged_segment(id, &what));
+    }
     let mut slots = Vec::new();
     for page in 0..directory.page_starts.len() {
         slots.extend_from_slice(&segments.slot_page(id, &directory, page as u32)?.slots);
@@ -114,7 +121,7 @@ fn footer(
 fn recover_unsealed(
     segments: &Segments,
     id: SegmentId,
-    recorded: bool,
+    recorded: Option<u64>,
 ) -> Result<Option<Recovered>, Error> {
     let mut window = Window::new(segments, id)?;
     let header = match window.take(0, HEADER_BYTES)?.map(SegmentHeader::decode) {
@@ -122,7 +129,7 @@ fn recover_unsealed(
         Some(Err(error @ FormatError::Version { .. })) => {
             return Err(Error::damaged_segment(id, &error));
         }
-        _ if recorded || window.holds_a_batch_of(id)? => {
+        _ if recorded.is_some() || window.holds_a_batch_of(id)? => {
             let what = FormatError::Magic { what: "segment header" };
             return Err(Error::damaged_segment(id, &what));
         }
@@ -136,15 +143,22 @@ fn recover_unsealed(
         return Err(Error::damaged_segment(id, &what));
     }
     if header.kind == SegmentKind::Cold {
-        if !recorded {
+        if recorded.is_none() {
             segments.store().remove(id)?;
         }
         return Ok(None);
     }
     let scan = scan(&mut window, header)?;
+    let raw_bytes = u64::from(scan.position) * SECTOR_BYTES;
+    if recorded.is_some_and(|recorded| raw_bytes < recorded) {
+        let what = format!("{raw_bytes} bytes are readable of what was sealed");
+        return Err(Error::Damaged { segment: id, what });
+    }
     if scan.position == 0 {
         // What looks like a batch is kept: it may be a flushed one that is damaged.
-        if !window.holds_a_batch_of(id)? {
+        if window.holds_a_batch_of(id)? {
+            tracing::warn!(segment = %id, "a segment whose first batch is not whole is kept");
+        } else {
             segments.store().remove(id)?;
         }
         return Ok(None);

@@ -1,5 +1,7 @@
 //! Table `segment`: what is stored where, and in which state.
 
+use std::collections::HashMap;
+
 use archipelago_model::SegmentId;
 
 use super::row::from_number;
@@ -67,14 +69,15 @@ pub(crate) fn check_not_condemned(tx: &Tx<'_>, segments: &[SegmentId]) -> Result
     Ok(())
 }
 
-/// The ids of the segments known from `floor` on, ascending.
-pub(crate) fn ids_from(tx: &Tx<'_>, floor: SegmentId) -> Result<Vec<u64>, CatalogError> {
-    tx.all(
+/// The segments known from `floor` on, with their raw bytes.
+pub(crate) fn sizes_from(tx: &Tx<'_>, floor: SegmentId) -> Result<HashMap<u64, u64>, CatalogError> {
+    let rows: Vec<(u64, u64)> = tx.all(
         TABLE,
-        "SELECT id FROM segment WHERE id >= $1 ORDER BY id",
+        "SELECT id, raw_bytes FROM segment WHERE id >= $1",
         [from_number(floor.get())],
-        |row| row.number(),
-    )
+        |row| Ok((row.number()?, row.number()?)),
+    )?;
+    Ok(rows.into_iter().collect())
 }
 
 /// The ids of all segments known, ascending.

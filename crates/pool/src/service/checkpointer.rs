@@ -90,7 +90,7 @@ impl Core {
     /// keep the others from it.
     fn persist(&self, volumes: &[Arc<engine::Volume>], merge: bool) -> Result<(), Error> {
         match self.checkpoint(volumes, merge, |_, _| Ok(())) {
-            Err(error) if error.kind() == ErrorKind::Fenced => {}
+            Err(error) if matches!(error.kind(), ErrorKind::Fenced | ErrorKind::Damaged) => {}
             other => return other,
         }
         let mut result = Ok(());
@@ -99,6 +99,7 @@ impl Core {
                 Err(error) if error.kind() == ErrorKind::Fenced => {
                     tracing::warn!(volume = %volume.id(), %error, "the lease of a volume is over");
                     self.attachments.forget(volume);
+                    self.engine.forget(volume);
                 }
                 Err(error) => result = Err(error),
                 Ok(()) => {}

@@ -93,7 +93,7 @@ fn open_engine(
     // and not let a volume's log be passed over as that of one that is gone.
     let (log_floor, rows, sealed) = catalog.read(|tx| -> Result<_, Error> {
         let floor = state::log_floor(tx)?;
-        let sealed = segment::ids_from(tx, floor.unwrap_or(SegmentId::MIN))?;
+        let sealed = segment::sizes_from(tx, floor.unwrap_or(SegmentId::MIN))?;
         Ok((floor, volume::list(tx)?, sealed))
     })?;
     let heads: HashMap<VolumeId, engine::Head> =
@@ -115,7 +115,7 @@ fn open_engine(
         ids: Arc::new(CatalogIds::new(Arc::clone(catalog))),
         log_floor,
         heads: &|id| heads.get(&id).copied(),
-        recorded: &|id| sealed.binary_search(&id.get()).is_ok(),
+        recorded: &|id| sealed.get(&id.get()).copied(),
     })?;
     tracing::info!(
         records = recovery.records,

@@ -114,6 +114,7 @@ impl Service {
             .map_err(|error| error.on(format_args!("volume '{}'", path.volume)))?;
         // No writer is left, so that every record of the volume is before this.
         let lsn = core.engine.log_position();
+        let _no_lease_meanwhile = core.attaching.lock();
         let row = core.catalog.write(|tx| {
             let to = snapshot_row(tx, path)?;
             let row = volume_row(tx, &path.volume)?;

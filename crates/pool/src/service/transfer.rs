@@ -240,6 +240,7 @@ impl Service {
             )));
         }
         let ingested = core.ingest(incoming).map_err(|error| new.on_target(error))?;
+        let lsn = core.engine.log_position();
         core.catalog.write(|tx| {
             bind_segments(tx, &ingested)?;
             let row = VolumeRow {
@@ -247,7 +248,7 @@ impl Service {
                 name: name.clone(),
                 size: new.size,
                 root: *ingested.root.get(),
-                lsn: Location::HOLE,
+                lsn,
                 epoch: Epoch::new(0),
                 parent: None,
                 created_ms: core.now_ms(),
@@ -295,11 +296,14 @@ impl Service {
         incoming.base = fixed(&base);
         let ingested = core.ingest(incoming).map_err(|error| new.on_target(error))?;
         let lsn = core.engine.log_position();
+        let _no_lease_meanwhile = core.attaching.lock();
         let row = core.catalog.write(|tx| {
             bind_segments(tx, &ingested)?;
             let now = volume::get(tx, id)?;
             let now = now
-                .filter(|now| now.root == before.root && now.epoch == before.epoch)
+                .filter(|now| {
+                    now.root == before.root && now.epoch == before.epoch && now.size == before.size
+                })
                 .ok_or(CatalogError::Fenced { volume: id, epoch: before.epoch })?;
             let root = *ingested.root.get();
             replace_head(tx, &now, Fixed { root, size: new.size.bytes() }, new.size, lsn)?;

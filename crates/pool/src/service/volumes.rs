@@ -17,6 +17,8 @@ use crate::resource::{Origin, Volume};
 struct Pattern {
     root: Location,
     size: VolumeSize,
+    /// No record of the log before this is of these volumes.
+    lsn: Location,
     parent: Option<String>,
     created_ms: u64,
 }
@@ -166,8 +168,7 @@ impl Service {
         let handles = std::slice::from_ref(&handle);
         // First all there is, so that the cut itself can be dropped if it fails.
         core.checkpoint(handles, false, |_, _| Ok(()))?;
-        handle.resize(size)?;
-        let stored = core.checkpoint(handles, false, |tx, _| Ok(volume::set_size(tx, id, size)?));
+        let stored = core.shrink(&handle, size);
         if stored.is_err() {
             core.drop_handle(id);
         }
@@ -191,6 +192,7 @@ impl Service {
             .attachments
             .exclude(id)
             .map_err(|error| error.on(format_args!("volume '{name}'")))?;
+        let _no_lease_meanwhile = core.attaching.lock();
         core.catalog.write(|tx| {
             let row = volume::get(tx, id)?
                 .ok_or_else(|| Error::not_found(format_args!("volume '{name}'"), "volume ls"))?;
@@ -213,7 +215,9 @@ impl Service {
 impl Core {
     fn pattern(&self, root: Location, size: VolumeSize, parent: Option<&Source>) -> Pattern {
         let parent = parent.map(ToString::to_string);
-        Pattern { root, size, parent, created_ms: self.now_ms() }
+        // Not the hole: a catalog put back from a copy gives ids that the log may know.
+        let lsn = self.engine.log_position();
+        Pattern { root, size, lsn, parent, created_ms: self.now_ms() }
     }
 }
 
@@ -245,8 +249,7 @@ fn insert_all(
             name: name.clone(),
             size: pattern.size,
             root: pattern.root,
-            // A new id has no records in the log.
-            lsn: Location::HOLE,
+            lsn: pattern.lsn,
             epoch: Epoch::new(0),
             parent: pattern.parent.clone(),
             created_ms: pattern.created_ms,
