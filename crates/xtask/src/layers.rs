@@ -33,6 +33,11 @@ const ONLY: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("tokio", &["gateway", "node", "image"]),
     ("zstd", &["format", "engine", "pool", "image"]),
+    // Random bytes come from env::Env::random, so that the simulator owns chance.
+    ("rand", &["env"]),
+    ("getrandom", &["env"]),
+    ("fastrand", &["env"]),
+    ("uuid", &["env"]),
 ];
 
 /// A crate of the workspace, as its folder is called, and what it names in `[dependencies]`.
