@@ -1,6 +1,7 @@
 //! The pool behind the traits of the NBD server.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use archipelago_block::{
     ChangedRange, Export, ExportError, ExportErrorKind, Exports, StatusRange, Write,
@@ -14,7 +15,7 @@ pub(crate) struct PoolExports(pub(crate) Arc<Service>);
 impl Exports for PoolExports {
     fn open(&self, name: &str) -> Result<Arc<dyn Export>, ExportError> {
         let device = self.0.open_device(name).map_err(error)?;
-        Ok(Arc::new(PoolExport(device)))
+        Ok(Arc::new(PoolExport { device, name: name.to_owned(), failures: AtomicU64::new(0) }))
     }
 
     fn list(&self) -> Result<Vec<String>, ExportError> {
@@ -22,32 +23,50 @@ impl Exports for PoolExports {
     }
 }
 
-struct PoolExport(Arc<Device>);
+struct PoolExport {
+    device: Arc<Device>,
+    name: String,
+    failures: AtomicU64,
+}
+
+impl PoolExport {
+    /// Tells the operator too: a guest sees only an errno. The first failure, then
+    /// each power of two, so that a guest that tries again and again fills no disk.
+    fn failed(&self, request: &str, cause: pool::Error) -> ExportError {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        let asked_wrongly = matches!(cause.kind(), ErrorKind::Invalid | ErrorKind::NotFound);
+        if failures.is_power_of_two() && !asked_wrongly {
+            let export = &self.name;
+            tracing::warn!(%export, request, failures, error = %cause, "a request failed");
+        }
+        error(cause)
+    }
+}
 
 impl Export for PoolExport {
     fn size(&self) -> u64 {
-        self.0.size()
+        self.device.size()
     }
 
     fn read_only(&self) -> bool {
-        self.0.read_only()
+        self.device.read_only()
     }
 
     fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), ExportError> {
-        self.0.read(offset, buf).map_err(error)
+        self.device.read(offset, buf).map_err(|e| self.failed("read", e))
     }
 
     fn write(&self, writes: &[Write<'_>]) -> Result<(), ExportError> {
         let writes: Vec<pool::Write<'_>> = writes.iter().map(write).collect();
-        self.0.write(&writes).map_err(error)
+        self.device.write(&writes).map_err(|e| self.failed("write", e))
     }
 
     fn flush(&self) -> Result<(), ExportError> {
-        self.0.flush().map_err(error)
+        self.device.flush().map_err(|e| self.failed("flush", e))
     }
 
     fn status(&self, offset: u64, len: u64, max: usize) -> Result<Vec<StatusRange>, ExportError> {
-        let ranges = self.0.status(offset, len, max).map_err(error)?;
+        let ranges = self.device.status(offset, len, max).map_err(|e| self.failed("status", e))?;
         let convert = |range: pool::StatusRange| StatusRange {
             len: range.len,
             hole: range.hole,
@@ -63,14 +82,14 @@ impl Export for PoolExport {
         len: u64,
         max: usize,
     ) -> Result<Vec<ChangedRange>, ExportError> {
-        let ranges = self.0.changed_since(snapshot, offset, len, max).map_err(error)?;
+        let ranges = self.device.changed_since(snapshot, offset, len, max).map_err(error)?;
         let convert =
             |range: pool::ChangedRange| ChangedRange { len: range.len, changed: range.changed };
         Ok(ranges.into_iter().map(convert).collect())
     }
 
     fn snapshots(&self) -> Result<Vec<SnapshotName>, ExportError> {
-        self.0.snapshots().map_err(error)
+        self.device.snapshots().map_err(error)
     }
 }
 

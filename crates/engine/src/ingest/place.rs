@@ -13,6 +13,7 @@ use super::window::{Order, Window};
 use super::{Context, IngestError, IngestStats, Piece, Source};
 use crate::error::Error;
 use crate::map::RunBuilder;
+use crate::segments::Segments;
 
 /// Blocks of a chunk. Chunks end where the resource has a multiple of this.
 const CHUNK_BLOCKS: u64 = CHUNK_BYTES as u64 / BLOCK_BYTES;
@@ -121,9 +122,13 @@ impl<'c, 'w> Placing<'c, 'w> {
             let open = self.run.sink().open_prints();
             match self.candidates.find(self.window.hashes(), placed, at, open, self.behind) {
                 Some(found) => {
-                    self.store(placed, found.first)?;
-                    self.share(&found)?;
                     at = found.first + found.len;
+                    if self.is_whole(&found)? {
+                        self.store(placed, found.first)?;
+                        self.share(&found)?;
+                    } else {
+                        self.store(placed, at)?;
+                    }
                     placed = at;
                 }
                 None => {
@@ -167,6 +172,25 @@ impl<'c, 'w> Placing<'c, 'w> {
             first = end;
         }
         Ok(())
+    }
+
+    /// Whether a run that is stored already can be read. A copy that is at hand must
+    /// not be given up for one that rotted on the disk.
+    fn is_whole(&mut self, found: &Match) -> Result<bool, Error> {
+        if self.run.sink().made(found.segment) {
+            return Ok(true);
+        }
+        let mut bytes = vec![0; found.len * BLOCK_BYTES as usize];
+        match self.context.segments.read(found.location, &mut bytes) {
+            Ok(()) => Ok(true),
+            Err(error)
+                if matches!(error, Error::Damaged { .. }) || Segments::is_missing(&error) =>
+            {
+                tracing::warn!(segment = %found.segment, %error, "a stored copy is damaged");
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Names a run that is stored already.

@@ -271,3 +271,23 @@ fn one_sync_serves_all_who_wait() {
     assert_eq!(counters.flushes, 800);
     assert!(counters.syncs <= counters.flushes, "{counters:?}");
 }
+
+#[test]
+fn an_import_does_not_share_what_has_rotted() {
+    let rig = Rig::new();
+    let engine = rig.open();
+    let bytes: Vec<u8> = (0..MIB).map(|i| ((i * 2_654_435_761) >> 13) as u8).collect();
+    let import = || {
+        let mut piece = Some(crate::Piece::Data { offset: 0, bytes: bytes.clone() });
+        engine.ingest(Location::HOLE, MIB, &mut || Ok(piece.take())).unwrap()
+    };
+    let first = import();
+    let rotten = first.sealed[0].id;
+    let flip = Effect::Flip { offset: 600, mask: 1 };
+    rig.faults.inject(Fault::always(Op::Read, flip).on(rotten));
+    let second = import();
+    let view = engine.view(*second.root.get(), MIB).unwrap();
+    let mut out = vec![0; MIB as usize];
+    view.read(0, &mut out).unwrap();
+    assert!(out == bytes);
+}

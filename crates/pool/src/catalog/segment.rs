@@ -80,6 +80,17 @@ pub(crate) fn sizes_from(tx: &Tx<'_>, floor: SegmentId) -> Result<HashMap<u64, u
     Ok(rows.into_iter().collect())
 }
 
+/// The newest segment that is known to hold something.
+pub(crate) fn newest(tx: &Tx<'_>) -> Result<Option<SegmentId>, CatalogError> {
+    let id = tx.first(
+        TABLE,
+        "SELECT id FROM segment WHERE raw_bytes > 0 ORDER BY id DESC LIMIT 1",
+        [],
+        |row| row.number::<u64>(),
+    )?;
+    Ok(id.and_then(SegmentId::new))
+}
+
 /// The ids of all segments known, ascending.
 pub(crate) fn ids(tx: &Tx<'_>) -> Result<Vec<u64>, CatalogError> {
     tx.all(TABLE, "SELECT id FROM segment ORDER BY id", [], |row| row.number())

@@ -8,14 +8,14 @@ use std::sync::atomic::AtomicBool;
 use archipelago_engine::{self as engine, Engine};
 use archipelago_env::Env;
 use archipelago_model::{SegmentId, VolumeId};
-use archipelago_store::{DirectoryStore, Store};
+use archipelago_store::{DirectoryStore, Store, StoreError};
 use parking_lot::Mutex;
 
 use super::{Config, Life, Service, checkpointer};
 use crate::attachments::Attachments;
 use crate::catalog::{Catalog, Founding, segment, state, volume};
 use crate::core::{CatalogIds, Core, FIRST_SEGMENT, head_of};
-use crate::error::{Error, store_kind};
+use crate::error::{Error, ErrorKind, store_kind};
 use crate::folder::Folder;
 
 impl Service {
@@ -82,6 +82,25 @@ fn open_catalog(env: &Env, folder: &Folder, store: &dyn Store) -> Result<Catalog
     Ok(Catalog::open(&folder.catalog(env)?, &founding)?)
 }
 
+/// Refuses a pool that lacks what the catalog has: its disk may not be mounted, and
+/// what is written now would lie in the wrong place.
+fn check_pool(store: &Arc<dyn Store>, catalog: &Catalog) -> Result<(), Error> {
+    let Some(newest) = catalog.read(segment::newest)? else {
+        return Ok(());
+    };
+    match store.len(newest) {
+        Ok(_) => Ok(()),
+        Err(StoreError::NotFound { .. }) => Err(Error::new(
+            ErrorKind::Damaged,
+            format!(
+                "the pool lacks segment {newest}, which the catalog has; is the disk of the \
+                 folder 'pool' mounted? else restore it from a copy"
+            ),
+        )),
+        Err(error) => Err(store_error(error)),
+    }
+}
+
 fn open_engine(
     env: &Env,
     config: &Config,
@@ -96,6 +115,7 @@ fn open_engine(
         let sealed = segment::sizes_from(tx, floor.unwrap_or(SegmentId::MIN))?;
         Ok((floor, volume::list(tx)?, sealed))
     })?;
+    check_pool(store, catalog)?;
     let heads: HashMap<VolumeId, engine::Head> =
         rows.iter().map(|row| (row.id, head_of(row))).collect();
     let (engine, recovery) = Engine::open(engine::Options {
