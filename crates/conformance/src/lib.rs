@@ -13,6 +13,7 @@ pub mod crash;
 pub mod daemon;
 pub mod filesystem;
 pub mod guest;
+pub mod load;
 pub mod nbd;
 pub mod place;
 pub mod program;

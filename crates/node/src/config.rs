@@ -83,6 +83,7 @@ struct ConfigFile {
     log: LogSection,
     cache: CacheSection,
     checkpoint: CheckpointSection,
+    segments: SegmentsSection,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -128,6 +129,13 @@ struct CacheSection {
 struct CheckpointSection {
     interval_ms: Option<u64>,
     log: Option<Bytes>,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SegmentsSection {
+    hot: Option<Bytes>,
+    cold: Option<Bytes>,
 }
 
 /// A number of bytes: `67108864` or `"64M"`.
@@ -193,7 +201,7 @@ impl Config {
             log_format: options.log_format.or(file.log.format).unwrap_or_default(),
             log_filter: (options.log_filter.clone().or(file.log.filter))
                 .unwrap_or_else(|| "info".to_owned()),
-            pool: pool_config(&file.cache, &file.checkpoint),
+            pool: pool_config(&file.cache, &file.checkpoint, &file.segments),
         })
     }
 
@@ -276,7 +284,11 @@ fn tls_files(tls: TlsSection, base: &Path) -> TlsFiles {
     }
 }
 
-fn pool_config(cache: &CacheSection, checkpoint: &CheckpointSection) -> pool::Config {
+fn pool_config(
+    cache: &CacheSection,
+    checkpoint: &CheckpointSection,
+    segments: &SegmentsSection,
+) -> pool::Config {
     let mut config = pool::Config::default();
     for (given, setting) in [
         (cache.chunks.map(|bytes| bytes.0), &mut config.chunk_cache_bytes),
@@ -284,6 +296,8 @@ fn pool_config(cache: &CacheSection, checkpoint: &CheckpointSection) -> pool::Co
         (cache.slots.map(|bytes| bytes.0), &mut config.slot_cache_bytes),
         (checkpoint.log.map(|bytes| bytes.0), &mut config.log_checkpoint_bytes),
         (checkpoint.interval_ms, &mut config.checkpoint_interval_ms),
+        (segments.hot.map(|bytes| bytes.0), &mut config.hot_segment_bytes),
+        (segments.cold.map(|bytes| bytes.0), &mut config.cold_segment_bytes),
     ] {
         if let Some(value) = given {
             *setting = value;
