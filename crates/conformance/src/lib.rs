@@ -16,6 +16,7 @@ pub mod guest;
 pub mod load;
 pub mod nbd;
 pub mod place;
+pub mod powercut;
 pub mod program;
 pub mod site;
 pub mod stamp;

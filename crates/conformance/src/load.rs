@@ -223,4 +223,4 @@ fn read(server: &str, export: &str) -> Result<Vec<u8>> {
 }
 
 /// How long a client waits between two commands, at most.
-const PAUSE_MAX: Duration = Duration::from_millis(60);
+const PAUSE_MAX: Duration = Duration::from_millis(10);

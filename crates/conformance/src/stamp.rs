@@ -187,6 +187,11 @@ impl Blocks {
         }
     }
 
+    /// The moments from which on something is durable.
+    pub fn durable_moments(&self) -> impl Iterator<Item = Moment> {
+        self.blocks.iter().flat_map(|block| block.durable.iter().map(|(_, from)| *from))
+    }
+
     /// Checks what a volume holds after a crash at a moment.
     pub fn crashed(&self, contents: &[Content], at: Moment) -> Result<(), String> {
         self.same_size(contents)?;

@@ -107,7 +107,7 @@ impl Churn<'_> {
         make: fn(&mut Self) -> Result<()>,
     ) -> Result<()> {
         let names = self.ledger.names(kind);
-        if names.len() < most && !(0 < names.len() && self.chance.once_in(4)) {
+        if names.len() < most && (names.is_empty() || !self.chance.once_in(4)) {
             return make(self);
         }
         let victim = self.one_of(&names).context("there is one")?;

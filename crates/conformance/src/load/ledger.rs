@@ -182,6 +182,20 @@ impl Ledger {
         }
     }
 
+    /// The moments at which something was asked for or acknowledged, and the store's promises
+    /// changed.
+    pub fn moments(&self) -> Vec<Moment> {
+        let mut moments = Vec::new();
+        for thing in self.things.lock().values() {
+            moments.extend([thing.asked, thing.made, thing.removing, thing.removed]);
+            if let Holds::Written(volume) = &thing.holds {
+                moments.extend(volume.lock().durable_moments());
+            }
+        }
+        moments.retain(|moment| *moment != NEVER);
+        moments
+    }
+
     /// Checks what exists after a crash at a moment: nothing acknowledged is missing, nothing
     /// removed is there, and everything holds what it may.
     pub fn judge(
