@@ -89,7 +89,7 @@ impl Store {
     fn round(&mut self, chance: &mut Chance) -> Result<String> {
         let Self { folder, daemon, ledger } = self;
         let kill_after = Duration::from_millis(chance.below(KILL_AFTER_MS_MAX));
-        let counters = load::run(ledger, daemon, folder.path(), chance, |daemon, ending| {
+        let counters = load::run(ledger, daemon, folder.path(), chance, |daemon, ending, _| {
             env().clock().sleep(kill_after);
             ending.kill();
             daemon.kill();

@@ -129,7 +129,7 @@ pub fn run(
     daemon: &mut Daemon,
     folder: &Path,
     chance: &mut Chance,
-    until: impl FnOnce(&mut Daemon, &Ending) -> Result<()>,
+    until: impl FnOnce(&mut Daemon, &Ending, &Counters) -> Result<()>,
 ) -> Result<Counters> {
     let (counters, ending) = (Counters::default(), Ending::default());
     let seeds: Vec<u64> = (0..=VOLUMES * WRITERS).map(|_| chance.number()).collect();
@@ -164,7 +164,7 @@ pub fn run(
             ending_.churn_ended.store(true, Ordering::SeqCst);
             outcome
         }));
-        let outcome = until(daemon, ending_);
+        let outcome = until(daemon, ending_, counters_);
         ending.stop();
         let mut worked = Ok(());
         for worker in workers {

@@ -15,6 +15,7 @@ mod rig;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -26,7 +27,7 @@ pub use rig::{DISK_BYTES, Mount, Rig, possible};
 
 use crate::daemon::{Daemon, Options};
 use crate::filesystem::Kind;
-use crate::load::{self, Ending, Ledger, settings};
+use crate::load::{self, Counters, Ending, Ledger, collector_exists, settings};
 use crate::stamp::{Chance, Moment};
 use crate::wait_for;
 
@@ -46,12 +47,24 @@ pub const CUTS_DEFAULT: u32 = 10;
 /// After so many cuts a new record is made, on what a cut of the last one left.
 const CUTS_PER_RECORD: u32 = 125;
 
+/// A store lives for so many records. Without a collector the disk would be full with the next.
+fn records_per_store() -> u32 {
+    if collector_exists() { 8 } else { 3 }
+}
+
 /// A record has three parts: before a kill, before a clean stop, and after it.
 const PARTS: u32 = 3;
 
 /// Bytes that the record grows by in a part: some dozen segments, and for the longest record a
 /// quarter of the disk while nothing is ever freed.
 const PART_BYTES: u64 = 24 << 20;
+
+/// Of so many moments the one with the most in flight is chosen, for a quarter of the cuts: SQLite
+/// flushes so often that most moments have little.
+const BUSIEST_OF: u32 = 16;
+
+/// A part ends after so many writes, too: the record of a daemon that syncs nothing hardly grows.
+const PART_WRITES_MAX: u64 = 2000;
 
 /// A disk that is slower than this makes no record.
 const PART_WITHIN: Duration = Duration::from_secs(60);
@@ -103,6 +116,10 @@ impl Campaign {
         let mut found = Found::default();
         told(&format!("{} cuts on {:?}, {SEED_VARIABLE}={}", self.cuts, self.kind, self.seed));
         while found.cuts < self.cuts {
+            if stage.records == records_per_store() {
+                drop(stage);
+                stage = Stage::new(self)?;
+            }
             let record = stage.record(&mut chance, &mut told)?;
             let cuts = CUTS_PER_RECORD.min(self.cuts - found.cuts);
             let plan = stage.plan(&record, cuts, &mut chance);
@@ -172,7 +189,13 @@ impl Stage {
         for part in 0..PARTS {
             let kill = part == 0;
             let end = self.ledger.now() + PART_BYTES;
-            let until = |daemon: &mut Daemon, ending: &Ending| self.until(end, kill, daemon, ending);
+            let until = |daemon: &mut Daemon, ending: &Ending, counters: &Counters| {
+                let enough = || {
+                    let writes = counters.writes.load(Ordering::Relaxed);
+                    ending.failed() || end <= self.ledger.now() || PART_WRITES_MAX <= writes
+                };
+                finish(daemon, ending, kill, enough)
+            };
             let counters = load::run(&self.ledger, &mut daemon, self.folder.path(), chance, until)?;
             told(&format!("record {}: {}", self.records, counters.told()));
             match part {
@@ -193,36 +216,25 @@ impl Stage {
         Record::open(&Rig::record(self.folder.path()), DISK_BYTES)
     }
 
-    /// Waits until the record is so long. Before a kill nobody makes or removes anything: what
-    /// becomes of that is for [`crate::crash`] to find out.
-    fn until(&self, end: Moment, kill: bool, daemon: &mut Daemon, ending: &Ending) -> Result<()> {
-        let long = || (ending.failed() || end <= self.ledger.now()).then_some(());
-        wait_for(PART_WITHIN, long).context("the record does not grow")?;
-        ending.stop_churn();
-        wait_for(PART_WITHIN, || ending.churn_ended().then_some(()))
-            .context("a command does not end")?;
-        if kill {
-            ending.kill();
-            daemon.kill();
-        } else {
-            ending.stop();
-        }
-        Ok(())
-    }
-
-    /// Chooses moments, in their order: behind any write, round a flush, or right when something
-    /// was acknowledged, which is when most is promised.
+    /// Chooses moments, in their order: behind any write, where much is in flight, round a flush,
+    /// or right when something was acknowledged, which is when most is promised.
     fn plan(&self, record: &Record, cuts: u32, chance: &mut Chance) -> Vec<(Moment, Fate)> {
         let any: Vec<_> = record.moments().collect();
         let (flushes, promises) = (record.flushes(), self.ledger.moments());
         let mut plan: Vec<_> = (0..cuts)
             .map(|_| {
-                let moments = match chance.below(4) {
-                    0 => &flushes,
-                    1 => &promises,
-                    _ => &any,
+                let one = |moments: &[Moment], chance: &mut Chance| {
+                    moments[chance.below(moments.len() as u64) as usize]
                 };
-                let at = moments[chance.below(moments.len() as u64) as usize];
+                let at = match chance.below(4) {
+                    0 => one(&flushes, chance),
+                    1 => one(&promises, chance),
+                    2 => one(&any, chance),
+                    _ => (0..BUSIEST_OF)
+                        .map(|_| one(&any, chance))
+                        .max_by_key(|at| record.in_flight(*at))
+                        .unwrap_or_default(),
+                };
                 (at, Fate::choose(chance))
             })
             .collect();
@@ -280,13 +292,7 @@ impl Stage {
     }
 
     /// Keeps a disk as a cut left it, and tells where.
-    fn keep(
-        &self,
-        platter: &Platter<'_>,
-        at: Moment,
-        fate: Fate,
-        number: u32,
-    ) -> Result<String> {
+    fn keep(&self, platter: &Platter<'_>, at: Moment, fate: Fate, number: u32) -> Result<String> {
         let name = format!("archipelago-cut-{}-{}-{number}.disk", self.seed, self.records);
         let path = std::env::temp_dir().join(name);
         platter.again(at, fate, &File::create(&path)?)?;
@@ -305,4 +311,25 @@ impl Stage {
         self.ledger.begin_again(at, Box::new(Rig::clock(self.folder.path())));
         Ok(())
     }
+}
+
+/// Waits until there was enough work and ends it. Before a kill nobody makes or removes anything:
+/// what becomes of that is for [`crate::crash`] to find out.
+fn finish(
+    daemon: &mut Daemon,
+    ending: &Ending,
+    kill: bool,
+    enough: impl Fn() -> bool,
+) -> Result<()> {
+    wait_for(PART_WITHIN, || enough().then_some(())).context("the record does not grow")?;
+    ending.stop_churn();
+    wait_for(PART_WITHIN, || ending.churn_ended().then_some(()))
+        .context("a command does not end")?;
+    if kill {
+        ending.kill();
+        daemon.kill();
+    } else {
+        ending.stop();
+    }
+    Ok(())
 }

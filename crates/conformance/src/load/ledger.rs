@@ -139,7 +139,8 @@ impl Ledger {
     /// What exists for certain: made, and not about to be removed.
     pub fn names(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
         let things = self.things.lock();
-        let sure = things.iter().filter(|(_, thing)| thing.made != NEVER && thing.removing == NEVER);
+        let sure =
+            things.iter().filter(|(_, thing)| thing.made != NEVER && thing.removing == NEVER);
         sure.map(|(name, _)| name.clone()).filter(|name| wanted(name)).collect()
     }
 
@@ -212,7 +213,8 @@ impl Ledger {
         }
         let mut judged = Judged::new();
         for name in exports {
-            let thing = things.get_mut(name).with_context(|| format!("{name} came from nowhere"))?;
+            let thing =
+                things.get_mut(name).with_context(|| format!("{name} came from nowhere"))?;
             ensure!(thing.asked <= at, "{name} exists before it was asked for");
             ensure!(at < thing.removed, "{name} was removed and is back");
             let data = read(name)?;

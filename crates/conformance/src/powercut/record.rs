@@ -68,7 +68,9 @@ impl Record {
             let data = at + SECTOR_BYTES;
             let end = if flags & DISCARD == 0 { data + len } else { data };
             ensure!(
-                flags <= FLUSH | FUA | DISCARD | MARK && offset + len <= disk_bytes && end <= length,
+                flags <= FLUSH | FUA | DISCARD | MARK
+                    && offset + len <= disk_bytes
+                    && end <= length,
                 "entry {} of the record makes no sense: {len} bytes at {offset}, flags {flags}",
                 entries.len()
             );
@@ -94,6 +96,12 @@ impl Record {
     /// The moments right behind each entry.
     pub fn moments(&self) -> impl ExactSizeIterator<Item = Moment> {
         self.entries.iter().map(|entry| entry.end)
+    }
+
+    /// How many entries at a moment no flush covers.
+    pub fn in_flight(&self, at: Moment) -> usize {
+        let before = self.entries[..self.until(at)].iter().rev();
+        before.take_while(|entry| entry.flags & FLUSH == 0).count()
     }
 
     /// The moments right before and right behind each flush.

@@ -65,8 +65,13 @@ impl Rig {
         File::create(&base)?.set_len(DISK_BYTES)?;
         // Everything is initialised now: the kernel would do it later, and the record grow by itself.
         let make = match kind {
-            Kind::Ext4 => program("mkfs.ext4")?
-                .args(["-qF", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"]),
+            Kind::Ext4 => program("mkfs.ext4")?.args([
+                "-qF",
+                "-m",
+                "0",
+                "-E",
+                "lazy_itable_init=0,lazy_journal_init=0,nodiscard",
+            ]),
             Kind::Xfs => program("mkfs.xfs")?.args(["-qfK"]),
         };
         make.args([&base]).run().map(drop)
@@ -86,8 +91,14 @@ impl Rig {
         let qemu = program("qemu-storage-daemon")?
             .args(["--blockdev", &format!("driver=file,node-name=disk,filename={disk}")])
             .args(["--blockdev", &format!("driver=file,node-name=record,filename={record}")])
-            .args(["--blockdev", "driver=blklogwrites,node-name=both,file=disk,log=record,log-sector-size=512"])
-            .args(["--export", &format!("type=fuse,id=shown,node-name=both,mountpoint={shown},writable=on")])
+            .args([
+                "--blockdev",
+                "driver=blklogwrites,node-name=both,file=disk,log=record,log-sector-size=512",
+            ])
+            .args([
+                "--export",
+                &format!("type=fuse,id=shown,node-name=both,mountpoint={shown},writable=on"),
+            ])
             .background(&log)?;
         let mut rig = Self { folder: folder.to_owned(), mount: None, qemu };
         let is_shown = wait_for(SHOWN_WITHIN, || {
