@@ -22,6 +22,11 @@ const FUA: u64 = 2;
 const DISCARD: u64 = 4;
 const MARK: u64 = 8;
 
+/// What lies before this on the disk is written whole or not at all. ext4 checks a sum over the two
+/// sectors of its superblock before it replays its journal, so that one which is torn can only be
+/// put back by hand; that is no matter of the store's.
+const WHOLE_UNTIL: u64 = 4096;
+
 /// Untouched parts of a disk are told from others in pieces of this size.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -177,14 +182,16 @@ impl<'a> Platter<'a> {
             let whole = chance.once_in(2);
             sectors += entry.len / SECTOR_BYTES;
             for (number, sector) in bytes.chunks(SECTOR_BYTES as usize).enumerate() {
+                let offset = entry.offset + number as u64 * SECTOR_BYTES;
                 let stays = match fate {
+                    _ if entry.flags & FUA != 0 => true,
                     Fate::Kept => true,
-                    Fate::Lost => entry.flags & FUA != 0,
-                    Fate::Sectors(_) => entry.flags & FUA != 0 || chance.once_in(2),
-                    Fate::Writes(_) => entry.flags & FUA != 0 || whole,
+                    Fate::Lost => false,
+                    Fate::Sectors(_) if WHOLE_UNTIL <= offset => chance.once_in(2),
+                    Fate::Sectors(_) | Fate::Writes(_) => whole,
                 };
                 if stays {
-                    disk.write_all_at(sector, entry.offset + number as u64 * SECTOR_BYTES)?;
+                    disk.write_all_at(sector, offset)?;
                 }
             }
         }

@@ -4,7 +4,10 @@ use tempfile::TempDir;
 
 use super::*;
 
-const DISK_BYTES: u64 = 8 * SECTOR_BYTES;
+const DISK_BYTES: u64 = 16 * SECTOR_BYTES;
+
+/// Writes are counted from this sector on: those before it are never torn.
+const FIRST: u64 = WHOLE_UNTIL / SECTOR_BYTES;
 
 /// A record of these writes of one sector (where, what byte) and flushes.
 fn record(entries: &[Option<(u64, u8)>]) -> (TempDir, Record) {
@@ -19,7 +22,7 @@ fn record(entries: &[Option<(u64, u8)>]) -> (TempDir, Record) {
     for entry in entries {
         match entry {
             Some((at, byte)) => {
-                sector(&[*at, 1, 0, 0]);
+                sector(&[FIRST + *at, 1, 0, 0]);
                 sector(&[u64::from_le_bytes([*byte; 8])]);
             }
             None => drop(sector(&[0, 0, FLUSH, 0])),
@@ -45,7 +48,7 @@ fn cut(folder: &TempDir, record: &Record, entry: usize, fate: Fate) -> [u8; 3] {
     platter.cut(record.entries[entry].end, fate, &disk).unwrap();
     [0, 1, 2].map(|sector| {
         let mut byte = [0];
-        disk.read_exact_at(&mut byte, sector * SECTOR_BYTES).unwrap();
+        disk.read_exact_at(&mut byte, (FIRST + sector) * SECTOR_BYTES).unwrap();
         byte[0]
     })
 }
