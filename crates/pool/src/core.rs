@@ -206,7 +206,11 @@ pub(crate) fn record_segments(tx: &Tx<'_>, sealed: &[SegmentInfo]) -> Result<(),
         let row = SegmentRow {
             id: info.id,
             place: place::FIRST,
-            cold: info.kind == engine::SegmentKind::Cold,
+            kind: match info.kind {
+                engine::SegmentKind::Hot => segment::Kind::Hot,
+                engine::SegmentKind::Cold => segment::Kind::Cold,
+                engine::SegmentKind::Backup => segment::Kind::Backup,
+            },
             stored_bytes: info.stored_bytes,
             raw_bytes: info.raw_bytes,
         };

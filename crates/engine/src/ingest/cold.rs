@@ -155,6 +155,7 @@ impl Appender<'_> {
             end: open.end,
             records: &[],
             fingerprints: open.prints.list(),
+            forwarding: &[],
         });
         let stored_bytes = open.written + footer.len() as u64;
         open.writer.write_at(open.written, &[IoSlice::new(&footer)])?;

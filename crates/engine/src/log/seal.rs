@@ -81,5 +81,6 @@ fn footer_of(filled: &Filled, body_bytes: u64) -> (Vec<u8>, Directory) {
         end: filled.position,
         records: &filled.records,
         fingerprints: &[],
+        forwarding: &[],
     })
 }

@@ -9,28 +9,54 @@ use super::{CatalogError, Tx};
 
 const TABLE: &str = "segment";
 
+/// What a segment holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// The log.
+    Hot,
+    /// What ingest or compaction wrote.
+    Cold,
+    /// A dump of the catalog.
+    Backup,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Hot => "hot",
+            Self::Cold => "cold",
+            Self::Backup => "backup",
+        }
+    }
+}
+
 /// A sealed segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SegmentRow {
     pub id: SegmentId,
     pub place: u64,
-    /// Written by ingest or compaction; else the log.
-    pub cold: bool,
+    pub kind: Kind,
     pub stored_bytes: u64,
     pub raw_bytes: u64,
 }
+
+/// The mark that is under way, or was last: a segment stamped with it is left alone
+/// by the collection that it began.
+const PRESENT_MARK: &str = "(SELECT mark FROM store_state WHERE id = 1)";
 
 /// Notes that a segment is sealed. Saying it again changes nothing: a crash may
 /// have come between the sealing and this.
 pub(crate) fn sealed(tx: &Tx<'_>, segment: &SegmentRow) -> Result<(), CatalogError> {
     tx.execute(
-        "INSERT INTO segment (id, pool_id, kind, state, stored_bytes, raw_bytes) \
-         VALUES ($1, $2, $3, 'sealed', $4, $5) ON CONFLICT (id) DO UPDATE \
-         SET stored_bytes = excluded.stored_bytes, raw_bytes = excluded.raw_bytes",
+        &format!(
+            "INSERT INTO segment (id, pool_id, kind, state, stored_bytes, raw_bytes, named_mark) \
+             VALUES ($1, $2, $3, 'sealed', $4, $5, {PRESENT_MARK}) ON CONFLICT (id) DO UPDATE \
+             SET stored_bytes = excluded.stored_bytes, raw_bytes = excluded.raw_bytes"
+        ),
         (
             from_number(segment.id.get()),
             from_number(segment.place),
-            if segment.cold { "cold" } else { "hot" },
+            segment.kind.name(),
             from_number(segment.stored_bytes),
             from_number(segment.raw_bytes),
         ),
@@ -38,35 +64,37 @@ pub(crate) fn sealed(tx: &Tx<'_>, segment: &SegmentRow) -> Result<(), CatalogErr
     Ok(())
 }
 
-/// Notes segments that a bind names. Most are known; one that an ingest sealed which
-/// then failed may not be, and must not pass for unnamed. Its sizes come with the
-/// next checkpoint.
+/// Notes segments that a bind names, so that the collection under way spares them.
+/// Most are known; one that an ingest sealed which then failed may not be. Its sizes
+/// come with the next checkpoint.
 pub(crate) fn named(tx: &Tx<'_>, place: u64, segments: &[SegmentId]) -> Result<(), CatalogError> {
     for segment in segments {
         tx.execute(
-            "INSERT INTO segment (id, pool_id, kind, state, stored_bytes, raw_bytes) \
-             VALUES ($1, $2, 'cold', 'sealed', 0, 0) ON CONFLICT (id) DO NOTHING",
+            &format!(
+                "INSERT INTO segment (id, pool_id, kind, state, stored_bytes, raw_bytes, named_mark) \
+                 VALUES ($1, $2, 'cold', 'sealed', 0, 0, {PRESENT_MARK}) ON CONFLICT (id) \
+                 DO UPDATE SET named_mark = excluded.named_mark"
+            ),
             (from_number(segment.get()), from_number(place)),
         )?;
     }
     Ok(())
 }
 
-/// Refuses when one of `segments` is condemned: a bind must not name it, since
-/// the collector has decided already that nobody does.
-pub(crate) fn check_not_condemned(tx: &Tx<'_>, segments: &[SegmentId]) -> Result<(), CatalogError> {
+/// Those of `segments` that a bind must not name any more: the collector has decided
+/// that nobody does, or compaction has kept of them only what somebody named.
+pub(crate) fn leaving(tx: &Tx<'_>, segments: &[SegmentId]) -> Result<Vec<SegmentId>, CatalogError> {
+    let mut leaving = Vec::new();
     for segment in segments {
-        let condemned = tx.first(
+        let found = tx.first(
             TABLE,
-            "SELECT id FROM segment WHERE id = $1 AND state = 'condemned'",
+            "SELECT id FROM segment WHERE id = $1 AND state <> 'sealed'",
             [from_number(segment.get())],
             |row| row.number::<u64>(),
         )?;
-        if condemned.is_some() {
-            return Err(CatalogError::Condemned(*segment));
-        }
+        leaving.extend(found.map(|_| *segment));
     }
-    Ok(())
+    Ok(leaving)
 }
 
 /// The segments known from `floor` on, with their raw bytes.

@@ -369,7 +369,9 @@ impl NewSnapshot<'_> {
 /// What a transaction that binds an ingested root has to do besides: none of what
 /// it shares may be on its way out.
 pub(super) fn bind_segments(tx: &Tx<'_>, ingested: &Ingested) -> Result<(), Error> {
-    segment::check_not_condemned(tx, &ingested.named)?;
+    if let Some(id) = segment::leaving(tx, &ingested.named)?.first() {
+        return Err(CatalogError::Condemned(*id).into());
+    }
     segment::named(tx, place::FIRST, &ingested.named)?;
     record_segments(tx, &ingested.sealed)
 }
