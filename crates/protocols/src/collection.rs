@@ -67,6 +67,33 @@ pub enum Bug {
     IdsReused,
 }
 
+impl Bug {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::BindUnchecked,
+        Self::AbsentRowAccepted,
+        Self::NoStamp,
+        Self::NoNamedMarkCheck,
+        Self::HorizonIgnoresCheckpoints,
+        Self::HorizonIgnoresFloor,
+        Self::HorizonAfterRoots,
+        Self::UnderWayIgnored,
+        Self::RegisteredLate,
+        Self::NoBarrier,
+        Self::PinsIgnored,
+        Self::DerivedUnchecked,
+        Self::ForwardWithoutRecheck,
+        Self::ForwardsCondemned,
+        Self::CompactionSharesUnchecked,
+        Self::CarrierNotMarked,
+        Self::TableLeftBehind,
+        Self::UnlinkWhileCondemned,
+        Self::RowBeforeFile,
+        Self::BackupAfterRemoval,
+        Self::IdsReused,
+    ];
+}
+
 /// How a mark learns what hosts have in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Round {
@@ -232,7 +259,7 @@ impl Model for Config {
 }
 
 impl Config {
-    /// A pool with a name whose map has one chunk, and a segment that nobody names;
+    /// A pool with a name whose map has one chunk, and another chunk that nobody names;
     /// hosts with a volume each.
     fn first(&self) -> State {
         let mut state = State {
@@ -248,7 +275,8 @@ impl Config {
             let row = Some(Row { state: RowState::Sealed, named_mark: 0 });
             let cold = |items| Segment { file: true, cold: true, items, row, ..Segment::default() };
             let at = |segment, item| Location { segment, item, life: 0 };
-            let map = Item::Node(vec![at(1, 0)]);
+            // For compaction one chunk is dead and the other is in a segment of its own.
+            let map = Item::Node(vec![if self.compaction { at(2, 0) } else { at(1, 0) }]);
             state.segments = vec![cold(vec![Item::Data, map]), cold(vec![Item::Data])];
             state.names = vec![at(1, 1)];
         }

@@ -10,7 +10,7 @@ impl Config {
 
     /// Readers, and binds of what they hold.
     pub const fn readers(hosts: usize) -> Self {
-        Self { ids: 3, binders: 1, clones: true, readers: true, ..Self::idle(hosts) }
+        Self { ids: 4, binders: 1, clones: true, readers: true, ..Self::idle(hosts) }
     }
 
     /// A log, overwrites, checkpoints and merges.
