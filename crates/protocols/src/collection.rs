@@ -49,8 +49,6 @@ pub enum Bug {
     DerivedUnchecked,
     /// A compaction commits without `named_mark < mark`.
     ForwardWithoutRecheck,
-    /// A compaction commits without looking whether the victim is still sealed.
-    ForwardsCondemned,
     /// A compaction does not check or stamp what it shares.
     CompactionSharesUnchecked,
     /// A table is not followed to the segment that has it: only places count as named.
@@ -83,7 +81,6 @@ impl Bug {
         Self::PinsIgnored,
         Self::DerivedUnchecked,
         Self::ForwardWithoutRecheck,
-        Self::ForwardsCondemned,
         Self::CompactionSharesUnchecked,
         Self::CarrierNotMarked,
         Self::TableLeftBehind,

@@ -8,4 +8,5 @@
 //! Stated in words, with what the models leave out: `docs/adr/0006-collection-protocol.md`.
 
 pub mod collection;
+pub mod lease;
 pub mod search;

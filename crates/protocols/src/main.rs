@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use archipelago_env::Env;
 use archipelago_protocols::collection::{self, Round, Stamp};
+use archipelago_protocols::lease;
 use archipelago_protocols::search::{Outcome, every_state};
 
 const HELP: &str = "usage: archipelago-protocols MODEL SCENARIO [--OPTION VALUE ...]
@@ -17,6 +18,8 @@ const HELP: &str = "usage: archipelago-protocols MODEL SCENARIO [--OPTION VALUE 
   collection ingests | readers | checkpoints | compaction | carriers | merges | everything
       --hosts N  --ids N  --marks N  --collectors N  --names N  --crashes N  --rescues N
       --binders N  --round memory|answers  --stamp shared|recorded|named  --bug NAME
+  lease small
+      --hosts N  --writes N  --epochs N  --ticks N  --crashes N  --bug NAME
   --threads N for any. Exit status 1: something that must hold does not.";
 
 fn main() -> ExitCode {
@@ -47,6 +50,15 @@ fn run(words: &[String]) -> Result<bool> {
                 .with_context(|| format!("there is no scenario '{scenario}'"))?;
             for [key, value] in pairs {
                 set_collection(&mut config, key, value)
+                    .with_context(|| format!("{key} {value} is refused"))?;
+            }
+            println!("{config:?}");
+            every_state(config, threads)
+        }
+        "lease" => {
+            let mut config = lease::Config::small(hosts);
+            for [key, value] in pairs {
+                set_lease(&mut config, key, value)
                     .with_context(|| format!("{key} {value} is refused"))?;
             }
             println!("{config:?}");
@@ -83,6 +95,19 @@ fn set_collection(config: &mut collection::Config, key: &str, value: &str) -> Re
         "--round" => config.round = one_of(value, &[Round::Memory, Round::Answers])?,
         "--stamp" => config.stamp = one_of(value, &[Stamp::Shared, Stamp::Recorded, Stamp::Named])?,
         "--bug" => config.bug = Some(one_of(value, collection::Bug::ALL)?),
+        _ => bail!("there is no such option"),
+    }
+    Ok(())
+}
+
+fn set_lease(config: &mut lease::Config, key: &str, value: &str) -> Result<()> {
+    match key {
+        "--hosts" | "--threads" => {}
+        "--writes" => config.writes = value.parse()?,
+        "--epochs" => config.epochs = value.parse()?,
+        "--ticks" => config.ticks = value.parse()?,
+        "--crashes" => config.crashes = value.parse()?,
+        "--bug" => config.bug = Some(one_of(value, lease::Bug::ALL)?),
         _ => bail!("there is no such option"),
     }
     Ok(())

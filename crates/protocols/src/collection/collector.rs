@@ -347,7 +347,7 @@ impl Config {
         let unchecked = self.has(Bug::CompactionSharesUnchecked);
         let row = state.segment(victim).row?;
         let fresh = row.named_mark < mark || self.has(Bug::ForwardWithoutRecheck);
-        let sealed = row.state == RowState::Sealed || self.has(Bug::ForwardsCondemned);
+        let sealed = row.state == RowState::Sealed;
         let may_share = shared.is_none_or(|shared| unchecked || self.may_share(state, shared));
         state.hosts[host].under_way &= !bit(carrier);
         if !(fresh && sealed && may_share) {
