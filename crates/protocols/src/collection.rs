@@ -17,8 +17,8 @@ mod writers;
 
 use stateright::{Model, Property};
 
-pub use state::{Host, Item, Location, Row, RowState, Segment, State};
 use state::{Checkpoint, Collector, IDS_MAX, Ids, Reader, Stage, bit, has};
+pub use state::{Host, Item, Location, Row, RowState, Segment, State};
 
 /// A rule left out, on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

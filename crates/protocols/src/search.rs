@@ -1,5 +1,6 @@
 //! Visits every state of a model.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::num::NonZeroUsize;
@@ -31,6 +32,12 @@ pub struct Broken {
 }
 
 impl Outcome {
+    /// A way to a state in which `property` does not hold.
+    pub fn trace(&self, property: &str) -> Option<&[String]> {
+        let found = self.broken.iter().find(|broken| broken.property == property);
+        found.map(|broken| broken.trace.as_slice())
+    }
+
     /// Whether all that must hold holds and all that should happen can.
     pub fn good(&self) -> bool {
         self.broken.is_empty() && self.never.is_empty()
@@ -47,13 +54,27 @@ where
     M::State: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,
     M::Action: Clone + Debug + PartialEq + Send + Sync,
 {
+    search(model, threads, HasDiscoveries::AnyFailures)
+}
+
+/// Visits states breadth first until `property` is found to be broken, whatever else is.
+pub fn until_broken<M>(model: M, property: &'static str) -> Outcome
+where
+    M: Model + Send + Sync + 'static,
+    M::State: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,
+    M::Action: Clone + Debug + PartialEq + Send + Sync,
+{
+    search(model, NonZeroUsize::MIN, HasDiscoveries::AnyOf(BTreeSet::from([property])))
+}
+
+fn search<M>(model: M, threads: NonZeroUsize, until: HasDiscoveries) -> Outcome
+where
+    M: Model + Send + Sync + 'static,
+    M::State: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,
+    M::Action: Clone + Debug + PartialEq + Send + Sync,
+{
     let properties = model.properties();
-    let checker = model
-        .checker()
-        .threads(threads.get())
-        .finish_when(HasDiscoveries::AnyFailures)
-        .spawn_bfs()
-        .join();
+    let checker = model.checker().threads(threads.get()).finish_when(until).spawn_bfs().join();
     let found = checker.discoveries();
     let mut outcome = Outcome {
         states: checker.unique_state_count(),

@@ -32,7 +32,8 @@ impl Config {
             Stage::Began => actions.push(Action::ReadRoots { host }),
             Stage::Rooted => {
                 if self.round == Round::Answers {
-                    let answers = (0..self.hosts).map(|other| Action::Answer { host: other, to: host });
+                    let answers =
+                        (0..self.hosts).map(|other| Action::Answer { host: other, to: host });
                     actions.extend(answers);
                 }
                 actions.push(Action::Mark { host });
@@ -318,9 +319,8 @@ impl Config {
         }
         if !self.has(Bug::TableLeftBehind) {
             // Who is forwarded to the victim is forwarded to its successor.
-            let moved = |to: &Location| {
-                new.table.iter().find(|(from, _)| from == to).map(|(_, to)| *to)
-            };
+            let moved =
+                |to: &Location| new.table.iter().find(|(from, _)| from == to).map(|(_, to)| *to);
             let inherited: Vec<_> = old
                 .table
                 .iter()

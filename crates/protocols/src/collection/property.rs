@@ -2,7 +2,7 @@
 
 use stateright::Property;
 
-use super::{Bug, Config, Reader, State};
+use super::{Config, Reader, State};
 
 /// No name is ever without its data.
 pub const NAMES: &str = "a name reaches only what is there";
@@ -30,11 +30,8 @@ pub(super) fn all(config: &Config) -> Vec<Property<Config>> {
         Property::always(IDS, |_, state: &State| state.segments.iter().all(|s| s.life == 0)),
         Property::sometimes(REMOVED, garbage_removed),
     ];
-    // Where ids are given again, what follows from it is of interest, not the fact itself.
-    if config.has(Bug::IdsReused) {
-        all.retain(|property| property.name != IDS);
-    }
-    if config.binders > 0 {
+    // Ids that are bounded too tightly leave none to write the data again with.
+    if config.binders > 0 && config.ids > 3 {
         all.push(Property::sometimes(REFUSED, |_, state: &State| {
             state.hosts.iter().any(|host| host.binder.as_ref().is_some_and(|b| b.refused))
         }));

@@ -103,13 +103,8 @@ impl Config {
         if registered {
             host.under_way |= bit(own);
         }
-        host.binder = Some(Binder {
-            own,
-            wrote: before | bit(own),
-            hit,
-            registered,
-            refused: before != 0,
-        });
+        host.binder =
+            Some(Binder { own, wrote: before | bit(own), hit, registered, refused: before != 0 });
         Some(())
     }
 

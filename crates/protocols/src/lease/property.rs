@@ -23,13 +23,10 @@ pub const FENCED: &str = "a checkpoint of an older epoch waits for its commit";
 
 pub(super) fn all() -> Vec<Property<Config>> {
     vec![
-        Property::always(KEPT, |_, state: &State| {
-            state.acknowledged & !state.found(u8::MAX) == 0
-        }),
+        Property::always(KEPT, |_, state: &State| state.acknowledged & !state.found(u8::MAX) == 0),
         Property::always(SEEN, |config: &Config, state: &State| {
-            owners(state).all(|(host, has, _)| {
-                !config.good(state, host) || state.acknowledged & !has == 0
-            })
+            owners(state)
+                .all(|(host, has, _)| !config.good(state, host) || state.acknowledged & !has == 0)
         }),
         Property::always(NO_GHOST, |_, state: &State| {
             owners(state)
