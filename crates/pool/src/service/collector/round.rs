@@ -20,6 +20,9 @@ use crate::error::{Error, ErrorKind, store_kind};
 /// Segments that are marked together hold so many raw bytes at most, whose bitmaps
 /// take 64 MiB at the worst (a bit a sector); there are more passes for more.
 const PASS_RAW_BYTES_MAX: u64 = 256 << 30;
+/// On a disk that is nearly full, what nobody names is kept for this long at most: a
+/// read that should not be shows within seconds, and guests are about to get errors.
+const GRACE_SHORT: Duration = Duration::from_secs(60);
 /// Files that are removed between two transactions.
 const REMOVE_BATCH: usize = 64;
 
@@ -321,7 +324,12 @@ impl<'a> Round<'a> {
     fn remove(&mut self, collector: &mut Collector, now: bool) -> Result<(), Error> {
         let core = self.core;
         let clock = core.env.clock().monotonic();
-        let grace = Duration::from_millis(if now { 0 } else { core.config.collector_grace_ms });
+        let configured = Duration::from_millis(core.config.collector_grace_ms);
+        let grace = match (now, self.hurry) {
+            (true, _) => Duration::ZERO,
+            (false, true) => configured.min(GRACE_SHORT),
+            (false, false) => configured,
+        };
         let leaving: Vec<Known> = core.catalog.read(segment::list)?;
         let leaving: Vec<Known> = leaving
             .into_iter()
