@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::log::{BATCH_RECORDS_MAX, Part};
 use crate::map::{self, Layer, StatusRange};
 use crate::overlay::Overlay;
+use crate::segments::Segments;
 
 /// A change that a guest asks for. Offsets and lengths are whole sectors, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -142,8 +143,22 @@ impl Volume {
         if range.is_empty() {
             return Ok(());
         }
-        let layers = self.layers(&range);
-        map::read(&self.shared.nodes, &layers, range.start, out)
+        self.with_layers(&range, |layers| map::read(&self.shared.nodes, layers, range.start, out))
+    }
+
+    /// Looks something up in the layers. They are held by nobody meanwhile: should all
+    /// that they name be flattened, collected and removed before the look is over, it is
+    /// done again with those that took their place.
+    fn with_layers<T>(
+        &self,
+        range: &SectorRange,
+        mut look: impl FnMut(&[Layer]) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let layers = self.layers(range);
+        match look(&layers) {
+            Err(error) if Segments::is_missing(&error) => look(&self.layers(range)),
+            done => done,
+        }
     }
 
     /// Applies the changes in order. On return they are visible to every reader;
@@ -191,7 +206,9 @@ impl Volume {
     /// As [`Self::read`].
     pub fn status(&self, offset: u64, len: u64, max: usize) -> Result<Vec<StatusRange>, Error> {
         let range = self.check(offset, len)?;
-        map::status(&self.shared.nodes, &self.layers(&range), range, max)
+        self.with_layers(&range, |layers| {
+            map::status(&self.shared.nodes, layers, range.clone(), max)
+        })
     }
 
     /// Where a range names other places than the map of `root` does, in at most

@@ -164,10 +164,17 @@ impl Segments {
     pub(crate) fn place(&self, at: Location) -> Result<(Location, u64), Error> {
         let (mut place, mut sectors) = (at, u64::MAX);
         for _ in 0..STEPS_MAX {
-            let Some(carrier) = place.segment().and_then(|id| self.carrier(id)) else {
+            let carrier_now = || place.segment().and_then(|id| self.carrier(id));
+            let Some(carrier) = carrier_now() else {
                 return Ok((place, sectors));
             };
-            let entry = self.entry(carrier, place)?;
+            let entry = match self.entry(carrier, place) {
+                // Its table was carried on between the look and the read, and it is gone.
+                Err(error) if Self::is_missing(&error) && carrier_now() != Some(carrier) => {
+                    continue;
+                }
+                entry => entry?,
+            };
             let skip = place.raw() - entry.from.raw();
             sectors = sectors.min(u64::from(entry.sectors) - skip);
             place = entry.to.advance(skip);

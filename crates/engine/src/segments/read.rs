@@ -41,15 +41,19 @@ impl Segments {
     /// [`Error::Damaged`] when what is stored is not what was written.
     pub(crate) fn read(&self, location: Location, out: &mut [u8]) -> Result<(), Error> {
         let mut at = location;
-        let mut out = out;
-        while !out.is_empty() {
+        let mut done = 0;
+        while done < out.len() {
             let (place, sectors) = self.place(at)?;
-            let here = (out.len() as u64).min(sectors.saturating_mul(SECTOR_BYTES));
-            let (part, rest) = out.split_at_mut(here as usize);
+            let left = (out.len() - done) as u64;
+            let here = left.min(sectors.saturating_mul(SECTOR_BYTES)) as usize;
             place.segment().into_iter().for_each(|id| self.notice(id));
-            self.read_placed(place, part)?;
-            at = at.advance(here.div_ceil(SECTOR_BYTES));
-            out = rest;
+            match self.read_placed(place, &mut out[done..done + here]) {
+                // It was moved between the look and the read, and its file is gone.
+                Err(error) if Self::is_missing(&error) && self.place(at)?.0 != place => continue,
+                read => read?,
+            }
+            at = at.advance((here as u64).div_ceil(SECTOR_BYTES));
+            done += here;
         }
         Ok(())
     }
@@ -84,8 +88,18 @@ impl Segments {
 
     /// The raw bytes of the one slot that begins at `location`: a map node.
     pub(crate) fn read_slot(&self, location: Location) -> Result<Arc<[u8]>, Error> {
-        let (location, _) = self.place(location)?;
-        location.segment().into_iter().for_each(|id| self.notice(id));
+        loop {
+            let (place, _) = self.place(location)?;
+            place.segment().into_iter().for_each(|id| self.notice(id));
+            match self.read_slot_placed(place) {
+                // As in `read`.
+                Err(error) if Self::is_missing(&error) && self.place(location)?.0 != place => {}
+                read => return read,
+            }
+        }
+    }
+
+    fn read_slot_placed(&self, location: Location) -> Result<Arc<[u8]>, Error> {
         let slots = self.slots(location)?;
         let bounded = self.find(&slots, location)?;
         if bounded.slot.position != location.position() {

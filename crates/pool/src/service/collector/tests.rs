@@ -259,3 +259,61 @@ fn a_damaged_map_frees_nothing() {
     assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
     assert_eq!(files(&bench).len(), dead);
 }
+
+/// Guests, snapshots, clones, imports and removals beside a collector that never rests
+/// and keeps nothing.
+#[test]
+fn nothing_is_confused_while_everything_goes_on_at_once() {
+    let bench = Bench::new();
+    let service = &bench.service;
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let volumes = ["a", "b"];
+    volumes.iter().for_each(|name| drop(bench.create(name, 4 * MIB)));
+    let contents: Vec<Vec<u8>> = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                service.collect(THOROUGH).unwrap();
+            }
+        });
+        let guests: Vec<_> = (1u64..)
+            .zip(volumes)
+            .map(|(seed, name)| {
+                let bench = &bench;
+                scope.spawn(move || {
+                    let mut content = vec![0; 4 * MIB as usize];
+                    for round in 0..12 {
+                        scribble(bench, name, seed * 100 + round, &mut content);
+                        let (snap, clone) = (format!("{name}@{round}"), format!("{name}-{round}"));
+                        bench.snapshot(&snap).unwrap();
+                        bench.import(&clone, &stream(&content)).unwrap();
+                        bench.clone_as(&clone, &format!("snapshot:{snap}"), None).unwrap();
+                        let mut cloned = content.clone();
+                        scribble(bench, &clone, seed * 100 + round + 50, &mut cloned);
+                        assert!(bench.get(name, 0, content.len()) == content, "{name}");
+                        assert!(bench.get(&clone, 0, cloned.len()) == cloned, "{clone}");
+                        assert!(bench.get(&format!("image:{clone}"), 0, content.len()) == content);
+                        if round >= 2 {
+                            let old = round - 2;
+                            let service = &bench.service;
+                            service.volume_remove(&vol(&format!("{name}-{old}")), false).unwrap();
+                            service
+                                .image_remove(&format!("{name}-{old}").parse().unwrap())
+                                .unwrap();
+                            service
+                                .snapshot_remove(&format!("{name}@{old}").parse().unwrap())
+                                .unwrap();
+                        }
+                    }
+                    content
+                })
+            })
+            .collect();
+        let contents = guests.into_iter().map(|guest| guest.join()).collect::<Vec<_>>();
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        contents.into_iter().map(Result::unwrap).collect()
+    });
+    for (name, content) in volumes.iter().zip(&contents) {
+        assert!(bench.get(name, 0, content.len()) == *content, "{name} at the end");
+    }
+    assert_eq!(service.core.collected().alarms, 0);
+}
