@@ -264,10 +264,10 @@ impl Config {
                 Some(row) if row.state == RowState::Sealed && old(row) => {
                     segment.row = Some(Row { state: RowState::Condemned, ..row });
                 }
-                Some(row) if matches!(row.state, RowState::Forwarded(_)) && old(row) => {
-                    if !segment.file {
-                        segment.row = None;
-                    }
+                Some(row)
+                    if matches!(row.state, RowState::Forwarded(_)) && old(row) && !segment.file =>
+                {
+                    segment.row = None;
                 }
                 // Of an ingest that failed or crashed, or of a removal that did.
                 None if segment.file && segment.cold => {
