@@ -24,6 +24,7 @@ pub(crate) mod volume;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use archipelago_env::{Disk, Mode};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, Params, TransactionBehavior};
 
@@ -57,10 +58,17 @@ pub(crate) struct Founding<'a> {
 
 /// The open catalog.
 pub(crate) struct Catalog {
-    path: PathBuf,
+    file: CatalogFile,
     /// `None` once it was closed.
     writer: Mutex<Option<Connection>>,
     readers: Mutex<Readers>,
+}
+
+/// Where the catalog is, as SQLite wants to know it.
+struct CatalogFile {
+    path: PathBuf,
+    /// What keeps the file; `None` for the operating system.
+    vfs: Option<String>,
 }
 
 /// Connections for reading that nobody uses now.
@@ -77,14 +85,15 @@ pub(crate) struct Tx<'a> {
 
 impl Catalog {
     /// Opens the catalog, brings its schema up to date, and founds it when it is empty.
-    pub fn open(path: &Path, founding: &Founding<'_>) -> Result<Self, CatalogError> {
-        let mut writer = connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
+    pub fn open(
+        disk: &dyn Disk,
+        path: &Path,
+        founding: &Founding<'_>,
+    ) -> Result<Self, CatalogError> {
+        let file = CatalogFile::new(disk, path);
+        let mut writer = file.connect(OpenFlags::SQLITE_OPEN_CREATE)?;
         migrate::run(&mut writer, founding.now_ms)?;
-        let catalog = Self {
-            path: path.to_owned(),
-            writer: Mutex::new(Some(writer)),
-            readers: Mutex::default(),
-        };
+        let catalog = Self { file, writer: Mutex::new(Some(writer)), readers: Mutex::default() };
         catalog.write(|tx| {
             match state::uuid(tx)? {
                 None => {
@@ -102,12 +111,12 @@ impl Catalog {
     }
 
     /// Whether the file at `path` holds no catalog yet: it is missing or empty.
-    pub fn is_blank(path: &Path) -> Result<bool, CatalogError> {
-        match std::fs::metadata(path) {
-            Ok(metadata) if metadata.len() == 0 => {}
+    pub fn is_blank(disk: &dyn Disk, path: &Path) -> Result<bool, CatalogError> {
+        match disk.open(path, Mode::Read).and_then(|file| file.len()) {
+            Ok(0) => {}
             Ok(_) => {
-                return migrate::version(&connect(path, OpenFlags::empty())?)
-                    .map(|version| version == 0);
+                let connection = CatalogFile::new(disk, path).connect(OpenFlags::empty())?;
+                return migrate::version(&connection).map(|version| version == 0);
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(CatalogError::File { path: path.to_owned(), source: error }),
@@ -122,7 +131,7 @@ impl Catalog {
     ) -> Result<T, E> {
         let mut connection = match self.idle_reader()? {
             Some(connection) => connection,
-            None => connect(&self.path, OpenFlags::empty())?,
+            None => self.file.connect(OpenFlags::empty())?,
         };
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Deferred)
@@ -211,9 +220,23 @@ impl Tx<'_> {
     }
 }
 
-fn connect(path: &Path, extra: OpenFlags) -> Result<Connection, CatalogError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | extra;
-    let connection = Connection::open_with_flags(path, flags)?;
+impl CatalogFile {
+    fn new(disk: &dyn Disk, path: &Path) -> Self {
+        Self { path: path.to_owned(), vfs: disk.sqlite_vfs() }
+    }
+
+    fn connect(&self, extra: OpenFlags) -> Result<Connection, CatalogError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | extra;
+        let connection = match &self.vfs {
+            None => Connection::open_with_flags(&self.path, flags)?,
+            Some(vfs) => Connection::open_with_flags_and_vfs(&self.path, flags, vfs.as_str())?,
+        };
+        prepare(&connection)?;
+        Ok(connection)
+    }
+}
+
+fn prepare(connection: &Connection) -> Result<(), CatalogError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     // FULL: a transaction is durable when its commit returns, also in WAL mode.
@@ -227,7 +250,7 @@ fn connect(path: &Path, extra: OpenFlags) -> Result<Connection, CatalogError> {
             Ok(())
         })
         .or_else(no_rows)?;
-    Ok(connection)
+    Ok(())
 }
 
 /// Some pragmas answer with a row when they are set, some do not.

@@ -81,6 +81,16 @@ impl Platters {
         state.used = state.files.values().map(|file| file.charged).sum();
     }
 
+    /// The process ends, and what it wrote stays in the system's cache.
+    pub(crate) fn kill(&self) {
+        let mut state = self.state.lock();
+        state.boot += 1;
+        state.locked.clear();
+        state.faults.clear();
+        state.files.values_mut().for_each(|file| file.handles = 0);
+        state.sweep();
+    }
+
     pub(crate) fn inject(&self, fault: Fault) {
         self.state.lock().faults.push(fault);
     }

@@ -35,7 +35,10 @@
 //! file or place, or reorder across a sync that succeeded.
 //!
 //! After power loss, everything that the old [`Env`] and its files do fails, also
-//! what destructors do; the next boot has an [`Env`] of its own.
+//! what destructors do; the next boot has an [`Env`] of its own. So it is when the
+//! process alone ends ([`SimHandle::kill`]): then all that was written is still read.
+//!
+//! SQLite keeps its files on this disk, too: [`sqlite`].
 //!
 //! # The rest
 //! See [`clock::SimClock`], [`random::SimRandom`] and [`threads::SimThreads`]:
@@ -45,6 +48,7 @@
 pub mod clock;
 pub mod disk;
 pub mod random;
+pub mod sqlite;
 pub mod threads;
 
 use std::io;
@@ -52,7 +56,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use archipelago_env::Env;
+use archipelago_env::{Disk, Env};
+use parking_lot::Mutex;
 
 pub use clock::SimClock;
 pub use disk::{DiskOp, Effect, Failure, Fault};
@@ -60,6 +65,7 @@ pub use random::{Dice, SimRandom};
 pub use threads::SimThreads;
 
 use disk::Platters;
+use sqlite::SqliteDisk;
 
 /// The room of a simulated disk unless told otherwise: 1 TiB, so that it does
 /// not matter.
@@ -76,6 +82,7 @@ pub fn env(seed: u64) -> (Env, SimHandle) {
         random: Arc::new(SimRandom::new(dice.next())),
         threads: Arc::new(SimThreads::new()),
         platters: Arc::new(Platters::new(dice.next(), ROOM_DEFAULT)),
+        present: Arc::default(),
     };
     (handle.current(), handle)
 }
@@ -87,6 +94,17 @@ pub struct SimHandle {
     random: Arc<SimRandom>,
     threads: Arc<SimThreads>,
     platters: Arc<Platters>,
+    present: Arc<Mutex<Present>>,
+}
+
+/// Puts a disk that lies round one that does not.
+type Layer = Box<dyn Fn(Arc<dyn Disk>) -> Arc<dyn Disk> + Send>;
+
+/// The disk of the present boot, made when it is first asked for.
+#[derive(Default)]
+struct Present {
+    disk: Option<Arc<dyn Disk>>,
+    layer: Option<Layer>,
 }
 
 impl SimHandle {
@@ -95,8 +113,29 @@ impl SimHandle {
     /// Threads that have not run are dropped; faults not yet due are forgotten.
     pub fn crash(&self) -> Env {
         self.platters.crash();
+        self.next_boot()
+    }
+
+    /// The process ends as by `kill -9`, and another one starts. What was written
+    /// stays; the rest is as for [`Self::crash`].
+    pub fn kill(&self) -> Env {
+        if self.is_off() {
+            return self.crash();
+        }
+        self.platters.kill();
+        self.next_boot()
+    }
+
+    fn next_boot(&self) -> Env {
         self.threads.forget();
+        self.present.lock().disk = None;
         self.current()
+    }
+
+    /// Puts `layer` between the program, SQLite included, and the disk of the next
+    /// boots: for disks that lie.
+    pub fn layer(&self, layer: impl Fn(Arc<dyn Disk>) -> Arc<dyn Disk> + Send + 'static) {
+        self.present.lock().layer = Some(Box::new(layer));
     }
 
     /// The world of the present boot, once more.
@@ -104,9 +143,25 @@ impl SimHandle {
         Env::new(
             Arc::clone(&self.clock) as Arc<_>,
             Arc::clone(&self.random) as Arc<_>,
-            Arc::new(self.platters.boot()),
+            self.disk(),
             Arc::clone(&self.threads) as Arc<_>,
         )
+    }
+
+    fn disk(&self) -> Arc<dyn Disk> {
+        let mut present = self.present.lock();
+        if let Some(disk) = &present.disk {
+            return Arc::clone(disk);
+        }
+        let plain: Arc<dyn Disk> = Arc::new(self.platters.boot());
+        let layered = match &present.layer {
+            Some(layer) => layer(plain),
+            None => plain,
+        };
+        let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
+        let disk: Arc<dyn Disk> = Arc::new(SqliteDisk::new(layered, clock, random));
+        present.disk = Some(Arc::clone(&disk));
+        disk
     }
 
     /// Plans a failure of the disk.
