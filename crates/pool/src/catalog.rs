@@ -21,6 +21,7 @@ pub(crate) mod snapshot;
 pub(crate) mod state;
 pub(crate) mod volume;
 
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,6 +46,9 @@ const STATEMENTS_MAX: usize = 96;
 /// The write-ahead log of SQLite is cut back to this when it has grown past it
 /// (a thousand clones at once), in bytes.
 const WAL_BYTES_KEPT: u64 = 16 << 20;
+
+/// SQLite's log is written again in pieces of this, in bytes.
+const COPY_BYTES: usize = 1 << 20;
 
 /// What a new catalog is told about its store.
 pub(crate) struct Founding<'a> {
@@ -118,10 +122,30 @@ impl Catalog {
                 let connection = CatalogFile::new(disk, path).connect(OpenFlags::empty())?;
                 return migrate::version(&connection).map(|version| version == 0);
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(CatalogError::File { path: path.to_owned(), source: error }),
         }
         Ok(true)
+    }
+
+    /// Writes SQLite's logs again as they read now, and makes them durable. To be
+    /// called before anything else looks at the catalog.
+    ///
+    /// A commit whose sync failed may be in the system's cache and not on the disk. A
+    /// process that starts then reads it there, takes it for committed and appends to
+    /// it; without this, a power cut would take that commit and all behind it.
+    pub fn settle(disk: &dyn Disk, path: &Path) -> Result<(), CatalogError> {
+        for suffix in ["-wal", "-journal"] {
+            let mut log = path.as_os_str().to_owned();
+            log.push(suffix);
+            let log = PathBuf::from(log);
+            match write_again(disk, &log) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(CatalogError::File { path: log, source }),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Runs `body` in a transaction that sees one state of the catalog and changes nothing.
@@ -251,6 +275,22 @@ fn prepare(connection: &Connection) -> Result<(), CatalogError> {
         })
         .or_else(no_rows)?;
     Ok(())
+}
+
+fn write_again(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    let file = disk.open(path, Mode::Write)?;
+    let mut piece = vec![0; COPY_BYTES];
+    let mut at = 0;
+    loop {
+        let read = file.read_at(at, &mut piece)?;
+        if read == 0 {
+            break;
+        }
+        file.write_all_at(at, &[IoSlice::new(&piece[..read])])?;
+        at += read as u64;
+    }
+    file.sync_data()?;
+    disk.sync_dir(path.parent().unwrap_or(path))
 }
 
 /// Some pragmas answer with a row when they are set, some do not.

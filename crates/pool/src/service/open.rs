@@ -68,6 +68,7 @@ impl Service {
 }
 
 fn open_catalog(env: &Env, folder: &Folder, store: &dyn Store) -> Result<Catalog, Error> {
+    Catalog::settle(&**env.disk(), &folder.catalog_path())?;
     // A new catalog over old segments would give their ids again.
     if Catalog::is_blank(&**env.disk(), &folder.catalog_path())?
         && !store.list_from(FIRST_SEGMENT).map_err(store_error)?.is_empty()
