@@ -29,10 +29,12 @@
 //! * **Room.** Every byte below a file's length counts, holes too, in whole
 //!   blocks of 4 KiB; and it counts until it is certain that no crash brings the
 //!   bytes back. Where the room is exceeded, `StorageFull`.
-//! * **Rot.** [`SimHandle::flip`] changes bytes at rest, silently.
+//! * **Rot.** [`SimHandle::flip`] changes bytes at rest, silently;
+//!   [`SimHandle::misread`] makes reads wrong, and leaves what is kept as it is.
 //!
 //! What the disk never does: lose synced bytes, tear a sector, write to another
-//! file or place, or reorder across a sync that succeeded.
+//! file or place, or reorder across a sync that succeeded. Disks that do are made of
+//! [`SimHandle::layer`].
 //!
 //! After power loss, everything that the old [`Env`] and its files do fails, also
 //! what destructors do; the next boot has an [`Env`] of its own. So it is when the
@@ -50,6 +52,7 @@ pub mod disk;
 pub mod random;
 pub mod sqlite;
 pub mod threads;
+pub mod world;
 
 use std::io;
 use std::path::Path;
@@ -60,7 +63,7 @@ use archipelago_env::{Disk, Env};
 use parking_lot::Mutex;
 
 pub use clock::SimClock;
-pub use disk::{DiskOp, Effect, Failure, Fault};
+pub use disk::{DiskOp, Effect, Failure, Fault, Misread, Wrong};
 pub use random::{Dice, SimRandom};
 pub use threads::SimThreads;
 
@@ -169,6 +172,21 @@ impl SimHandle {
         self.platters.inject(fault);
     }
 
+    /// Plans reads that go wrong.
+    pub fn misread(&self, misread: Misread) {
+        self.platters.misread(misread);
+    }
+
+    /// From now on each operation of the disk takes so long.
+    pub fn set_pace(&self, each: Duration) {
+        self.platters.set_pace(Arc::clone(&self.clock), each);
+    }
+
+    /// Sets the time of day forward or back, as an operator does; intervals go on.
+    pub fn jump(&self, ms: i64) {
+        self.clock.jump(ms);
+    }
+
     /// Forgets all planned failures.
     pub fn heal(&self) {
         self.platters.heal();
@@ -188,6 +206,11 @@ impl SimHandle {
     /// Sets the room of the disk in bytes; what is used stays.
     pub fn set_room(&self, bytes: u64) {
         self.platters.set_room(bytes);
+    }
+
+    /// The room that is used, in bytes.
+    pub fn used(&self) -> u64 {
+        self.platters.used()
     }
 
     /// Flips the bits of `mask` in one byte of a file, also of what is durable.
