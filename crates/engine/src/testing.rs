@@ -96,6 +96,8 @@ impl Rig {
             log_floor: *self.floor.lock(),
             heads: &|id| self.heads.lock().get(&id).copied(),
             recorded: &|_| None,
+            forwarded: &[],
+            condemned: &[],
         })?;
         Ok(opened.0)
     }

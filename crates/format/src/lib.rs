@@ -11,6 +11,7 @@
 
 pub mod batch;
 pub mod bytes;
+pub mod forwarding;
 pub mod node;
 pub mod segment;
 pub mod store_file;

@@ -1,6 +1,7 @@
 //! An open store: opening, closing, and the verbs in the modules below.
 
 mod checkpointer;
+mod collector;
 mod devices;
 mod files;
 mod images;
@@ -22,6 +23,9 @@ use parking_lot::Mutex;
 use crate::core::Core;
 use crate::error::Error;
 use crate::folder::Folder;
+
+pub(crate) use collector::Collector;
+pub use collector::{Collected, Collection};
 
 /// At most so many names in one request: it is one transaction, which everybody
 /// else waits for, and so many take about a tenth of a second.
@@ -49,6 +53,14 @@ pub struct Config {
     pub log_checkpoint_bytes: u64,
     /// How long a write may wait for being persisted into a map, in ms.
     pub checkpoint_interval_ms: u64,
+    /// How often the collector looks for what nobody names, in ms; 0 for never by itself.
+    pub collector_interval_ms: u64,
+    /// How long what nobody names is kept before it is removed, in ms: a read of it
+    /// meanwhile shows a defect while nothing is lost.
+    pub collector_grace_ms: u64,
+    /// How often at most the catalog is dumped into the pool when it changed, in ms;
+    /// 0 for with each collection only.
+    pub backup_interval_ms: u64,
 }
 
 impl Default for Config {
@@ -62,6 +74,9 @@ impl Default for Config {
             cold_segment_bytes: engine.cold_segment_bytes,
             log_checkpoint_bytes: engine.log_bytes_checkpoint,
             checkpoint_interval_ms: 60_000,
+            collector_interval_ms: 60_000,
+            collector_grace_ms: 600_000,
+            backup_interval_ms: 10_000,
         }
     }
 }

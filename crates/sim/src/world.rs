@@ -13,6 +13,7 @@
 //!   nothing, and was refused for the reason that the model knows; one that failed
 //!   is done or not, but never in part.
 //! * Snapshots, images and files are exact for ever.
+//! * Nothing that the collector frees is ever asked for.
 //! * Nothing fails without a cause: an error needs a failure that was planned.
 //! * The store opens, whatever happened, once the disk works.
 
@@ -181,7 +182,8 @@ impl World {
             0..=29 => self.guest_write(),
             30..=43 => self.guest_read(),
             44..=52 => self.guest_flush(),
-            53..=57 => self.background(),
+            53..=55 => self.background(),
+            56..=57 => self.collect(),
             58..=83 => self.operate(),
             84..=85 => self.check_something(),
             _ => self.fate(),
@@ -297,6 +299,10 @@ fn config() -> Config {
         cold_segment_bytes: 64 << 10,
         log_checkpoint_bytes: 1 << 20,
         checkpoint_interval_ms: 60_000,
+        // The collector and its thread are acts of the simulation.
+        collector_interval_ms: 0,
+        collector_grace_ms: 600_000,
+        backup_interval_ms: 10_000,
     }
 }
 

@@ -247,6 +247,7 @@ fn seal(segments: &Segments, scan: &Scan) -> Result<bool, Error> {
         end: scan.position,
         records: &records,
         fingerprints: &[],
+        forwarding: &[],
     });
     let open = OpenSlots::default();
     open.extend(scan.slots.iter().copied());

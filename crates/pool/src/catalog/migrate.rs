@@ -6,7 +6,10 @@ use super::error::CatalogError;
 use super::row::from_number;
 
 /// The n-th brings version n - 1 to version n. A released one never changes.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_first.sql"),
+    include_str!("../../migrations/sqlite/0002_collection.sql"),
+];
 
 /// The version of the schema that this program works with.
 const KNOWN: u32 = MIGRATIONS.len() as u32;

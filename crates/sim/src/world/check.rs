@@ -94,7 +94,8 @@ impl World {
         }
         let names: Vec<String> = self.model.volumes.keys().cloned().collect();
         for name in names {
-            let Some(bytes) = self.look("look at", || content_of(&service, &Subject::Volume(name.clone())))?
+            let Some(bytes) =
+                self.look("look at", || content_of(&service, &Subject::Volume(name.clone())))?
             else {
                 return Ok(());
             };
@@ -122,13 +123,7 @@ impl World {
     }
 
     /// Finds out whether a verb that failed was done.
-    fn settle(
-        &mut self,
-        service: &Service,
-        doubt: Doubt,
-        there: &Listing,
-        exact: bool,
-    ) -> Checked {
+    fn settle(&mut self, service: &Service, doubt: Doubt, there: &Listing, exact: bool) -> Checked {
         let part = there.part(&doubt.names);
         let mut wrong = Vec::new();
         for (how, mut model) in [("not done", doubt.before), ("done", doubt.after)] {
@@ -201,11 +196,15 @@ impl World {
         let mut cells = known.cells.clone();
         let sectors = cells.len();
         let act = Act { kind: "export", subject: name, refusal: None, names: Names::default() };
-        let raw = self.verb(act, |_| (), |service| {
-            let mut raw = Vec::new();
-            service.export(&Subject::Volume(name.to_owned()).source()?, &mut raw)?;
-            Ok(raw)
-        })?;
+        let raw = self.verb(
+            act,
+            |_| (),
+            |service| {
+                let mut raw = Vec::new();
+                service.export(&Subject::Volume(name.to_owned()).source()?, &mut raw)?;
+                Ok(raw)
+            },
+        )?;
         let Some(raw) = raw else { return Ok(()) };
         let bytes = unpacked(&raw, sectors * SECTOR)
             .map_err(|what| Violation::new(format!("export of {name}: {what}")))?;
@@ -306,4 +305,3 @@ fn unpacked(raw: &[u8], len: usize) -> Result<Vec<u8>, String> {
         }
     }
 }
-

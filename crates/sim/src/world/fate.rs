@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use archipelago_pool::{Error, ErrorKind};
+use archipelago_pool::{Collection, Error, ErrorKind};
 
 use super::model::Names;
 use super::{Act, Checked, DATA, Violation, World, open_service};
@@ -121,7 +121,8 @@ impl World {
         let Some(device) = self.stale.take() else {
             return Ok(());
         };
-        let written = device.write(&[archipelago_pool::Write::Data { offset: 0, bytes: &[0xdd; 512] }]);
+        let written =
+            device.write(&[archipelago_pool::Write::Data { offset: 0, bytes: &[0xdd; 512] }]);
         self.note("stale write", "", written.as_ref().map(drop));
         let flushed = device.flush();
         if written.is_ok() && flushed.is_ok() {
@@ -135,6 +136,27 @@ impl World {
         let all = self.dice.coin();
         let act = Act { kind: "background", subject: "", refusal: None, names: Names::default() };
         self.verb(act, |_| (), |service| service.step(all)).map(drop)
+    }
+
+    /// The collector, with compaction: nothing that it takes may be needed.
+    pub(super) fn collect(&mut self) -> Checked {
+        let wanted = Collection { thorough: self.dice.coin(), now: self.dice.coin(), budget: None };
+        let subject = format!(
+            "{}{}",
+            ["", "thorough "][usize::from(wanted.thorough)],
+            ["", "now"][usize::from(wanted.now)]
+        );
+        let act =
+            Act { kind: "collect", subject: &subject, refusal: None, names: Names::default() };
+        let done = self.verb(act, |_| (), |service| service.collect(wanted))?;
+        let Some(done) = done else { return Ok(()) };
+        for figure in [done.condemned, done.compacted, done.removed, done.flattened] {
+            self.record.mix_number(figure);
+        }
+        if done.alarms > 0 {
+            return Err(Violation::new(format!("{} condemned segments were read", done.alarms)));
+        }
+        Ok(())
     }
 
     /// The operator's answer to an error: going on, or restarting.

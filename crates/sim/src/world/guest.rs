@@ -52,9 +52,11 @@ impl World {
                 let offset = (piece.start * SECTOR) as u64;
                 match piece.zeros {
                     false => Write::Data { offset, bytes },
-                    true => {
-                        Write::Zero { offset, len: bytes.len() as u64, may_unmap: piece.start % 2 == 0 }
-                    }
+                    true => Write::Zero {
+                        offset,
+                        len: bytes.len() as u64,
+                        may_unmap: piece.start % 2 == 0,
+                    },
                 }
             })
             .collect();
@@ -149,8 +151,11 @@ impl World {
 
     pub(super) fn guest_flush(&mut self) -> Checked {
         let count = self.devices.len() as u64;
-        let Some((volume, device)) =
-            self.devices.iter().nth(self.dice.below(count) as usize).map(|(n, d)| (n.clone(), Arc::clone(d)))
+        let Some((volume, device)) = self
+            .devices
+            .iter()
+            .nth(self.dice.below(count) as usize)
+            .map(|(n, d)| (n.clone(), Arc::clone(d)))
         else {
             return Ok(());
         };

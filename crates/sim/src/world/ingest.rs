@@ -110,12 +110,16 @@ impl World {
             refusal: missing.then_some(ErrorKind::NotFound),
             names: Names::default(),
         };
-        let raw = self.verb(act, |_| (), |service| {
-            let mut raw = Vec::new();
-            let since = since.map(parse).transpose()?;
-            service.send(&snapshot_path(from, snapshot)?, since.as_ref(), &mut raw)?;
-            Ok(raw)
-        })?;
+        let raw = self.verb(
+            act,
+            |_| (),
+            |service| {
+                let mut raw = Vec::new();
+                let since = since.map(parse).transpose()?;
+                service.send(&snapshot_path(from, snapshot)?, since.as_ref(), &mut raw)?;
+                Ok(raw)
+            },
+        )?;
         let (Some(raw), Some(sent)) = (raw, sent) else {
             return Ok(false);
         };

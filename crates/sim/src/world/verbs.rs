@@ -16,9 +16,8 @@ const SECTORS: u64 = 600;
 const GROUP_MAX: u64 = 3;
 
 fn size(sectors: u64) -> Result<VolumeSize, archipelago_pool::Error> {
-    VolumeSize::from_bytes(sectors * SECTOR as u64).map_err(|error| {
-        archipelago_pool::Error::new(ErrorKind::Internal, format!("{error}"))
-    })
+    VolumeSize::from_bytes(sectors * SECTOR as u64)
+        .map_err(|error| archipelago_pool::Error::new(ErrorKind::Internal, format!("{error}")))
 }
 
 impl World {
@@ -151,15 +150,14 @@ impl World {
         if paths.is_empty() {
             return Ok(());
         }
-        let refusal = paths.iter().find_map(|(volume, snapshot)| {
-            match self.model.volumes.get(volume) {
+        let refusal =
+            paths.iter().find_map(|(volume, snapshot)| match self.model.volumes.get(volume) {
                 None => Some(ErrorKind::NotFound),
                 Some(known) if known.snapshots.contains_key(snapshot) => {
                     Some(ErrorKind::AlreadyExists)
                 }
                 Some(_) => None,
-            }
-        });
+            });
         let shown: Vec<String> = paths.iter().map(|(v, s)| format!("{v}@{s}")).collect();
         let act = Act {
             kind: "snapshot",
@@ -226,8 +224,10 @@ impl World {
                 known.snapshots.remove(&snapshot);
             }
         };
-        self.verb(act, after, |service| service.snapshot_remove(&snapshot_path(&volume, &snapshot)?))
-            .map(drop)
+        self.verb(act, after, |service| {
+            service.snapshot_remove(&snapshot_path(&volume, &snapshot)?)
+        })
+        .map(drop)
     }
 
     pub(super) fn remove_image(&mut self) -> Checked {
@@ -342,8 +342,8 @@ impl World {
                 model.volumes.insert(to.clone(), known);
             }
         };
-        let renamed = self
-            .verb(act, after, |service| service.volume_rename(&parse(&from)?, &parse(&to)?))?;
+        let renamed =
+            self.verb(act, after, |service| service.volume_rename(&parse(&from)?, &parse(&to)?))?;
         if renamed.is_some()
             && let Some(device) = self.devices.remove(&from)
         {
