@@ -213,6 +213,9 @@ fn write_store(env: &Env, root: &Path, store: &StoreFile) -> io::Result<()> {
     file.write_all_at(0, &[IoSlice::new(&store.encode())])?;
     file.sync_data()?;
     disk.rename(&path, &root.join(STORE))?;
+    // Both: a name that moved is certain only when it is where it went, and no more
+    // where it was.
+    disk.sync_dir(&tmp)?;
     disk.sync_dir(root)
 }
 

@@ -75,8 +75,9 @@ impl Service {
 }
 
 fn open_catalog(env: &Env, folder: &Folder, store: &dyn Store) -> Result<Catalog, Error> {
+    Catalog::settle(&**env.disk(), &folder.catalog_path())?;
     // A new catalog over old segments would give their ids again.
-    if Catalog::is_blank(&folder.catalog_path())?
+    if Catalog::is_blank(&**env.disk(), &folder.catalog_path())?
         && !store.list_from(FIRST_SEGMENT).map_err(store_error)?.is_empty()
     {
         return Err(folder.catalog_lost());
@@ -86,7 +87,7 @@ fn open_catalog(env: &Env, folder: &Folder, store: &dyn Store) -> Result<Catalog
         place_url: "file:pool",
         now_ms: env.clock().unix_ms(),
     };
-    Ok(Catalog::open(&folder.catalog(env)?, &founding)?)
+    Ok(Catalog::open(&**env.disk(), &folder.catalog(env)?, &founding)?)
 }
 
 /// Refuses a pool that lacks what the catalog has: its disk may not be mounted, and
