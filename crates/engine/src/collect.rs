@@ -29,6 +29,17 @@ impl Engine {
         self.shared().segments.rescue(ids);
     }
 
+    /// Whether an ingest that is not bound yet may share from a segment: it should be kept
+    /// for as long, so that what it holds can be written again.
+    pub fn holds(&self, id: SegmentId) -> bool {
+        self.shared().pins.holds(id)
+    }
+
+    /// Whether a segment is sealed and waits for the next checkpoint to record it.
+    pub fn is_unrecorded(&self, id: SegmentId) -> bool {
+        self.shared().segments.unrecorded().iter().any(|info| info.id == id)
+    }
+
     /// These are gone: condemned ones with their files, forwarded ones because nobody
     /// names a location in them any more.
     pub fn removed(&self, ids: &[SegmentId]) {

@@ -19,7 +19,12 @@ pub(crate) struct Pins {
 #[derive(Default)]
 struct State {
     roots: HashMap<Location, u32>,
-    fresh: HashSet<SegmentId>,
+    /// Segments that ingests wrote or share, by how many hold them.
+    fresh: HashMap<SegmentId, u32>,
+    /// A mark reads the catalog: what is let go meanwhile may have got a name that the
+    /// mark did not see, so it counts as held by that mark.
+    marking: bool,
+    let_go: HashSet<Location>,
     /// By the number of the checkpoint: the log segment that it began at.
     under_way: BTreeMap<u64, SegmentId>,
     next: u64,
@@ -49,25 +54,35 @@ impl Pins {
         UnderWay { pins: Arc::clone(self), number }
     }
 
-    /// Holds what an ingest writes until it is bound or given up.
+    /// Holds what an ingest writes and shares until it is bound or given up.
     pub(crate) fn fresh(self: &Arc<Self>) -> Fresh {
         Fresh { pins: Arc::clone(self), segments: Vec::new() }
     }
 
-    /// The roots held.
+    /// The roots held now or at any moment since [`Self::horizon`] was asked for.
     pub(crate) fn roots(&self) -> Vec<Location> {
-        self.state.lock().roots.keys().copied().collect()
+        let mut state = self.state.lock();
+        state.marking = false;
+        let mut roots = std::mem::take(&mut state.let_go);
+        roots.extend(state.roots.keys());
+        roots.into_iter().collect()
     }
 
-    /// The first segment that what is under way may still name, at most that of
-    /// `position`; and the segments of ingests that are not bound.
+    /// Whether an ingest holds a segment.
+    pub(crate) fn holds(&self, id: SegmentId) -> bool {
+        self.state.lock().fresh.contains_key(&id)
+    }
+
+    /// Begins a mark: the first segment that what is under way may still name, at most
+    /// that of `position`; and the segments of ingests that are not bound.
     pub(crate) fn horizon(
         &self,
         position: impl FnOnce() -> Option<SegmentId>,
     ) -> (SegmentId, HashSet<SegmentId>) {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        state.marking = true;
         let first = state.under_way.values().copied().chain(position()).min();
-        (first.unwrap_or(SegmentId::MIN), state.fresh.clone())
+        (first.unwrap_or(SegmentId::MIN), state.fresh.keys().copied().collect())
     }
 }
 
@@ -87,10 +102,14 @@ impl Pin {
 impl Drop for Pin {
     fn drop(&mut self) {
         let mut state = self.pins.state.lock();
+        let state = &mut *state;
         if let Some(count) = state.roots.get_mut(&self.root) {
             *count -= 1;
             if *count == 0 {
                 state.roots.remove(&self.root);
+                if state.marking {
+                    state.let_go.insert(self.root);
+                }
             }
         }
     }
@@ -108,8 +127,8 @@ impl Drop for UnderWay {
     }
 }
 
-/// Segments that an ingest wrote and nobody names yet. Kept until the transaction
-/// that names them is over.
+/// Segments that an ingest wrote, and others that it shares, which nobody names yet on
+/// its behalf. Kept until the transaction that names them is over.
 pub struct Fresh {
     pins: Arc<Pins>,
     segments: Vec<SegmentId>,
@@ -117,7 +136,7 @@ pub struct Fresh {
 
 impl Fresh {
     pub(crate) fn add(&mut self, id: SegmentId) {
-        self.pins.state.lock().fresh.insert(id);
+        *self.pins.state.lock().fresh.entry(id).or_default() += 1;
         self.segments.push(id);
     }
 
@@ -131,7 +150,12 @@ impl Drop for Fresh {
     fn drop(&mut self) {
         let mut state = self.pins.state.lock();
         for id in &self.segments {
-            state.fresh.remove(id);
+            if let Some(count) = state.fresh.get_mut(id) {
+                *count -= 1;
+                if *count == 0 {
+                    state.fresh.remove(id);
+                }
+            }
         }
     }
 }

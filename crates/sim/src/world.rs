@@ -149,7 +149,7 @@ impl World {
         prepare(&sim);
         let env = sim.kill();
         Self {
-            dice: Dice::new(seed ^ 0x5eed_0f_fa7e),
+            dice: Dice::new(seed ^ 0x005e_ed0f_fa7e),
             sim,
             env,
             service: None,

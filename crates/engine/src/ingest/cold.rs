@@ -120,6 +120,13 @@ impl<'a> ColdWriter<'a> {
         self.appender.append(self.encoder.chunk(raw), raw.len())
     }
 
+    /// Holds a segment of others that is about to be named. Whether it may be: one that is
+    /// leaving by now was not held in time.
+    pub(crate) fn hold(&mut self, id: SegmentId) -> bool {
+        self.appender.fresh.add(id);
+        !self.appender.context.segments.is_leaving(id)
+    }
+
     /// Seals what is open, with a forwarding table if there is one. All that was
     /// appended is durable then.
     pub(crate) fn finish(

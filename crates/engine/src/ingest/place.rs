@@ -195,11 +195,14 @@ impl<'w, N: Naming<'w>> Placing<'w, N> {
         Ok(())
     }
 
-    /// Whether a run that is stored already can be read. A copy that is at hand must
+    /// Whether a run that is stored already can be read and is kept. A copy that is at hand must
     /// not be given up for one that rotted on the disk.
     fn is_whole(&mut self, found: &Match) -> Result<bool, Error> {
         if self.naming.cold().made(found.segment) {
             return Ok(true);
+        }
+        if !self.named.contains(&found.segment) && !self.naming.cold().hold(found.segment) {
+            return Ok(false);
         }
         let mut bytes = vec![0; found.len * BLOCK_BYTES as usize];
         match self.context.segments.read(found.location, &mut bytes) {

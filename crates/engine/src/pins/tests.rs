@@ -41,3 +41,14 @@ fn segments_of_an_ingest_are_held_until_it_is_dropped() {
     drop(fresh);
     assert!(pins.horizon(|| None).1.is_empty());
 }
+
+#[test]
+fn a_root_that_is_let_go_during_a_mark_is_held_by_it() {
+    let pins = Arc::new(Pins::default());
+    let root = Location::start_of(id(3));
+    let pin = pins.root(root);
+    pins.horizon(|| None);
+    drop(pin);
+    assert_eq!(pins.roots(), [root]);
+    assert_eq!(pins.roots(), []);
+}

@@ -65,34 +65,31 @@ pub(crate) fn sealed(tx: &Tx<'_>, segment: &SegmentRow) -> Result<(), CatalogErr
 }
 
 /// Notes segments that a bind names, so that the collection under way spares them.
-/// Most are known; one that an ingest sealed which then failed may not be. Its sizes
-/// come with the next checkpoint.
-pub(crate) fn named(tx: &Tx<'_>, place: u64, segments: &[SegmentId]) -> Result<(), CatalogError> {
+pub(crate) fn named(tx: &Tx<'_>, segments: &[SegmentId]) -> Result<(), CatalogError> {
     for segment in segments {
         tx.execute(
-            &format!(
-                "INSERT INTO segment (id, pool_id, kind, state, stored_bytes, raw_bytes, named_mark) \
-                 VALUES ($1, $2, 'cold', 'sealed', 0, 0, {PRESENT_MARK}) ON CONFLICT (id) \
-                 DO UPDATE SET named_mark = excluded.named_mark"
-            ),
-            (from_number(segment.get()), from_number(place)),
+            &format!("UPDATE segment SET named_mark = {PRESENT_MARK} WHERE id = $1"),
+            [from_number(segment.get())],
         )?;
     }
     Ok(())
 }
 
 /// Those of `segments` that a bind must not name any more: the collector has decided
-/// that nobody does, or compaction has kept of them only what somebody named.
+/// that nobody does, or compaction has kept of them only what somebody named. One that
+/// is not recorded may have been removed altogether.
 pub(crate) fn leaving(tx: &Tx<'_>, segments: &[SegmentId]) -> Result<Vec<SegmentId>, CatalogError> {
     let mut leaving = Vec::new();
     for segment in segments {
         let found = tx.first(
             TABLE,
-            "SELECT id FROM segment WHERE id = $1 AND state <> 'sealed'",
+            "SELECT id FROM segment WHERE id = $1 AND state = 'sealed'",
             [from_number(segment.get())],
             |row| row.number::<u64>(),
         )?;
-        leaving.extend(found.map(|_| *segment));
+        if found.is_none() {
+            leaving.push(*segment);
+        }
     }
     Ok(leaving)
 }

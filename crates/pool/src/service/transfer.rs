@@ -15,7 +15,7 @@ use super::snapshots::{self, replace_head, sectors, shown_snapshot};
 use super::volumes;
 use crate::catalog::snapshot::SnapshotRow;
 use crate::catalog::volume::VolumeRow;
-use crate::catalog::{CatalogError, Tx, place, segment, snapshot, state, volume};
+use crate::catalog::{CatalogError, Tx, segment, snapshot, state, volume};
 use crate::core::{Core, Fixed, record_segments, shown, snapshot_row, volume_row};
 use crate::error::{Error, ErrorKind};
 use crate::outgoing::Outgoing;
@@ -135,7 +135,7 @@ impl Core {
                 if let Some(id) = leaving.first() {
                     return Err(CatalogError::Condemned(*id).into());
                 }
-                segment::named(tx, place::FIRST, &all)?;
+                segment::named(tx, &all)?;
                 body(tx, *ingested.root.get())
             });
             if leaving.is_empty() {

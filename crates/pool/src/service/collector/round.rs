@@ -203,6 +203,7 @@ impl<'a> Round<'a> {
             if self.horizon.allows(id, SegmentKind::Hot)
                 && !known.contains(&id)
                 && !core.engine.is_open(id)
+                && !core.engine.is_unrecorded(id)
             {
                 // It may be gone: forgotten in this round.
                 left.extend(core.store.len(id).ok().map(|bytes| (id, bytes)));
@@ -361,7 +362,8 @@ impl<'a> Round<'a> {
     fn remove_batch(&mut self, batch: &[Known]) -> Result<(), Error> {
         let core = self.core;
         let alarms: HashSet<SegmentId> = core.engine.alarms().into_iter().collect();
-        let batch: Vec<&Known> = batch.iter().filter(|one| !alarms.contains(&one.id)).collect();
+        let stays = |id| alarms.contains(&id) || core.engine.holds(id);
+        let batch: Vec<&Known> = batch.iter().filter(|one| !stays(one.id)).collect();
         for one in &batch {
             core.store.remove(one.id).map_err(store_error)?;
         }
@@ -398,7 +400,7 @@ fn record_moved(
         return Err(CatalogError::Condemned(*id).into());
     }
     record_segments(tx, &moved.sealed)?;
-    segment::named(tx, place::FIRST, &moved.named)?;
+    segment::named(tx, &moved.named)?;
     let mut forwarded = Vec::new();
     for id in victims {
         if segment::forward(tx, *id, moved.carrier, mark)? {
@@ -466,7 +468,7 @@ impl Core {
         self.catalog.write(|tx| -> Result<_, Error> {
             let own: Vec<SegmentId> = flat.sealed.iter().map(|info| info.id).collect();
             record_segments(tx, &flat.sealed)?;
-            segment::named(tx, place::FIRST, &own)?;
+            segment::named(tx, &own)?;
             state::replace_fixed_root(tx, root, new)?;
             for id in closed {
                 volume::replace_root(tx, id, root, new)?;
