@@ -55,13 +55,7 @@ pub fn guests(bench: &Bench) -> Result<Section> {
         ("random reads, depth 8", "randread", 8, 0),
     ] {
         let job = Job { pattern, block: 4096, depth, flush_every, time, ..Job::fill(VOLUME_BYTES) };
-        let mut rounds: [Vec<Figures>; 2] = [Vec::new(), Vec::new()];
-        for _ in 0..bench.rounds.max(2) {
-            for (at, daemon) in [&still, &busy].into_iter().enumerate() {
-                bench.settle()?;
-                rounds[at].push(job.run(&Place::Nbd(vec![daemon.socket_uri("v")]))?);
-            }
-        }
+        let rounds = alternate(bench, &job, [&still, &busy])?;
         let middle = |at: usize, figure: fn(&Figures) -> f64| {
             median(&rounds[at].iter().map(figure).collect::<Vec<_>>()).unwrap_or(0.0)
         };
@@ -113,6 +107,18 @@ pub fn guests(bench: &Bench) -> Result<Section> {
     })
 }
 
+/// The same job on both, in turn.
+fn alternate(bench: &Bench, job: &Job, daemons: [&Daemon; 2]) -> Result<[Vec<Figures>; 2]> {
+    let mut rounds = [Vec::new(), Vec::new()];
+    for _ in 0..bench.rounds.max(2) {
+        for (at, daemon) in daemons.into_iter().enumerate() {
+            bench.settle()?;
+            rounds[at].push(job.run(&Place::Nbd(vec![daemon.socket_uri("v")]))?);
+        }
+    }
+    Ok(rounds)
+}
+
 /// What a thorough collection costs and leaves.
 pub fn space(bench: &Bench) -> Result<Section> {
     let folder = tempfile::tempdir_in(&bench.scratch)?;
@@ -153,38 +159,10 @@ pub fn space(bench: &Bench) -> Result<Section> {
             Some(job) => drop(job.run(&place)?),
             None => drop(http.ask("DELETE", "/v1/volumes/a", &Value::Null)?),
         }
-        let before = df(&mut http)?;
-        let begin = archipelago_conformance::env().clock().monotonic();
-        let done = collect(&mut http)?;
-        let took = archipelago_conformance::env().clock().monotonic() - begin;
-        let after = df(&mut http)?;
-        bench.say(&format!("{what}: {} ms", took.as_millis()));
-        let figure = |value: &Value, name: &str| value[name].as_f64().unwrap_or(0.0);
-        let freed = figure(&done, "freed_bytes");
-        let written = figure(&done, "written_bytes");
-        let (taken, live) = (figure(&after, "physical"), figure(&after, "compressed"));
-        table.row([
-            what.to_owned(),
-            short(figure(&before, "physical") / 1e6),
-            short(freed / 1e6),
-            short(written / 1e6),
-            short(if freed > 0.0 { written / freed } else { 0.0 }),
-            short(taken / 1e6),
-            short(live / 1e6),
-            if live > 0.0 { short(taken / live) } else { "-".to_owned() },
-        ]);
-        if live > 0.0 {
-            targets.push(Target::below(
-                &format!("{what}: taken for what is live"),
-                "",
-                1.4,
-                Some(taken / live),
-            ));
-        } else {
-            let left = taken / figure(&before, "physical").max(1.0) * 100.0;
-            targets.push(Target::below(&format!("{what}: left of the peak"), "%", 1.0, Some(left)));
-        }
-        raw.push(json!({ "what": what, "before": before, "done": done, "after": after, "ms": took.as_millis() as u64 }));
+        let (row, target, figures) = one_collection(bench, &mut http, what)?;
+        table.row(row);
+        targets.push(target);
+        raw.push(figures);
     }
     Ok(Section {
         title: "Space".to_owned(),
@@ -195,6 +173,45 @@ pub fn space(bench: &Bench) -> Result<Section> {
         raw: json!(raw),
         ..Section::default()
     })
+}
+
+/// A row of the table, what should have been reached, and the figures.
+fn one_collection(
+    bench: &Bench,
+    http: &mut Http,
+    what: &str,
+) -> Result<([String; 8], Target, Value)> {
+    let clock = archipelago_conformance::env().clock().clone();
+    let before = df(http)?;
+    let begin = clock.monotonic();
+    let done = collect(http)?;
+    let ms = (clock.monotonic() - begin).as_millis() as u64;
+    let after = df(http)?;
+    bench.say(&format!("{what}: {ms} ms"));
+    let figure = |value: &Value, name: &str| value[name].as_f64().unwrap_or(0.0);
+    let (freed, written) = (figure(&done, "freed_bytes"), figure(&done, "written_bytes"));
+    let (taken, live) = (figure(&after, "physical"), figure(&after, "compressed"));
+    let row = [
+        what.to_owned(),
+        short(figure(&before, "physical") / 1e6),
+        short(freed / 1e6),
+        short(written / 1e6),
+        short(if freed > 0.0 { written / freed } else { 0.0 }),
+        short(taken / 1e6),
+        short(live / 1e6),
+        if live > 0.0 { short(taken / live) } else { "-".to_owned() },
+    ];
+    let target = if live > 0.0 {
+        Target::below(&format!("{what}: taken for what is live"), "", 1.4, Some(taken / live))
+    } else {
+        let left = taken / figure(&before, "physical").max(1.0) * 100.0;
+        Target::below(&format!("{what}: left of the peak"), "%", 1.0, Some(left))
+    };
+    Ok((
+        row,
+        target,
+        json!({ "what": what, "before": before, "done": done, "after": after, "ms": ms }),
+    ))
 }
 
 fn df(http: &mut Http) -> Result<Value> {
