@@ -15,6 +15,7 @@ use archipelago_env::Join;
 use archipelago_model::SegmentId;
 
 use super::{Config, Service};
+use crate::catalog::state;
 use crate::core::Core;
 use crate::error::{Error, ErrorKind};
 use round::Round;
@@ -25,6 +26,11 @@ const POLL: Duration = Duration::from_millis(200);
 /// the next one see more (a map that was flattened names less, a segment that was
 /// emptied is gone). Three are usual.
 const ROUNDS_MAX: u32 = 8;
+/// The background looks at all maps each time: so that this takes at most a part of the
+/// time, it pauses for so many times what the last round took, ...
+const PAUSE_TIMES: u32 = 20;
+/// ... but for no longer than this; and it looks this often when nothing seems to change.
+const PAUSE_MAX: Duration = Duration::from_secs(3600);
 /// With less of the disk free than this part, the background collects as if asked to,
 /// and lets guests wait for it.
 const SPACE_LOW_PARTS: u64 = 10;
@@ -99,6 +105,22 @@ pub(crate) struct Collector {
     leaving: HashMap<SegmentId, Duration>,
 }
 
+/// Batches of the log, bytes ingested, names.
+type Signs = (u64, u64, Option<state::Counts>);
+
+fn tell(done: &Collected) {
+    if done.did_something() {
+        tracing::info!(
+            condemned = done.condemned,
+            compacted = done.compacted,
+            removed = done.removed,
+            freed_bytes = done.freed_bytes,
+            waiting_bytes = done.waiting_bytes,
+            "collected"
+        );
+    }
+}
+
 impl Service {
     /// Frees what nobody names and moves together what is left. Guests go on meanwhile.
     ///
@@ -153,31 +175,46 @@ impl Core {
     }
 
     fn run_collector(&self, interval: Duration) {
+        let clock = self.env.clock();
+        let mut pause = interval;
+        let mut settled: Option<(Signs, Duration)> = None;
         while !self.stopping() {
-            let until = self.env.clock().monotonic() + interval;
-            while !self.stopping() && self.env.clock().monotonic() < until {
-                self.env.clock().sleep(POLL.min(interval));
+            let until = clock.monotonic() + pause;
+            while !self.stopping() && clock.monotonic() < until {
+                clock.sleep(POLL.min(pause));
             }
-            if self.stopping() {
-                return;
+            let (begin, signs) = (clock.monotonic(), self.signs());
+            let still =
+                settled.is_some_and(|(before, at)| before == signs && begin < at + PAUSE_MAX);
+            if self.stopping() || still {
+                continue;
             }
-            match self.collect(Collection::default()) {
-                Ok(done) if done.did_something() => {
-                    tracing::info!(
-                        condemned = done.condemned,
-                        compacted = done.compacted,
-                        removed = done.removed,
-                        freed_bytes = done.freed_bytes,
-                        waiting_bytes = done.waiting_bytes,
-                        "collected"
-                    );
+            settled = match self.collect(Collection::default()) {
+                Ok(done) => {
                     self.collecting_problem(None);
+                    tell(&done);
+                    let nothing_left = !done.did_something() && done.waiting_bytes == 0;
+                    nothing_left.then_some((signs, begin))
                 }
-                Ok(_) => self.collecting_problem(None),
                 Err(_) if self.stopping() => return,
-                Err(error) => self.collecting_problem(Some(&error)),
-            }
+                Err(error) => {
+                    self.collecting_problem(Some(&error));
+                    None
+                }
+            };
+            let took = clock.monotonic().saturating_sub(begin);
+            pause = match self.space_is_low() {
+                true => interval,
+                false => interval.max((took * PAUSE_TIMES).min(PAUSE_MAX)),
+            };
         }
+    }
+
+    /// What changes when anything may have become free.
+    fn signs(&self) -> Signs {
+        let counters = self.engine.counters();
+        let names = self.catalog.read(state::counts).ok();
+        (counters.log_batches, counters.ingest_bytes, names)
     }
 
     /// Says what keeps the collector, once and not at each attempt.

@@ -34,6 +34,13 @@ fn daemon(folder: &Path, name: &str, interval_ms: u64) -> Result<(Daemon, Http)>
     Ok((daemon, http))
 }
 
+/// What guests do: a name, fio's pattern, requests in flight, writes for each flush.
+const JOBS: [(&str, &str, u32, u32); 3] = [
+    ("random writes, depth 8", "randwrite", 8, 0),
+    ("random writes, depth 1, a flush each", "randwrite", 1, 1),
+    ("random reads, depth 8", "randread", 8, 0),
+];
+
 /// Guests with and without a collector at work, alternating.
 pub fn guests(bench: &Bench) -> Result<Section> {
     let folder = tempfile::tempdir_in(&bench.scratch)?;
@@ -49,17 +56,13 @@ pub fn guests(bench: &Bench) -> Result<Section> {
         &["what", "collector", "requests/s", "p50, us", "p99, us"],
     );
     let (mut targets, mut raw) = (Vec::new(), Vec::new());
-    for (what, pattern, depth, flush_every) in [
-        ("random writes, depth 8", "randwrite", 8, 0),
-        ("random writes, depth 1, a flush each", "randwrite", 1, 1),
-        ("random reads, depth 8", "randread", 8, 0),
-    ] {
+    for (what, pattern, depth, flush_every) in JOBS {
         let job = Job { pattern, block: 4096, depth, flush_every, time, ..Job::fill(VOLUME_BYTES) };
         let rounds = alternate(bench, &job, [&still, &busy])?;
         let middle = |at: usize, figure: fn(&Figures) -> f64| {
             median(&rounds[at].iter().map(figure).collect::<Vec<_>>()).unwrap_or(0.0)
         };
-        for (at, name) in ["off", "on"].into_iter().enumerate() {
+        for (at, name) in [(0, "off"), (1, "on")] {
             table.row([
                 what.to_owned(),
                 name.to_owned(),
