@@ -6,7 +6,7 @@ use std::sync::Arc;
 use archipelago_format::forwarding::Forward;
 use archipelago_format::node::NODE_BYTES_MAX;
 use archipelago_format::segment::{
-    Fingerprint, FooterParts, SegmentHeader, SegmentKind, Slot, encode_footer,
+    Codec, Fingerprint, FooterParts, SegmentHeader, SegmentKind, Slot, encode_footer,
 };
 use archipelago_format::{crc32c, sectors_of};
 use archipelago_model::{BLOCK_BYTES, Location, SECTOR_BYTES, SegmentId};
@@ -93,7 +93,13 @@ impl<'a> ColdWriter<'a> {
     /// Appends a chunk of whole blocks, one fingerprint each.
     pub(crate) fn append_chunk(&mut self, raw: &[u8], hashes: &[u128]) -> Result<Location, Error> {
         debug_assert_eq!(raw.len() as u64, hashes.len() as u64 * BLOCK_BYTES);
-        let location = self.appender.append(self.encoder.chunk(raw), raw.len())?;
+        let encoded = self.encoder.chunk(raw);
+        let location = match encoded.codec {
+            // As a block each: there is nothing to unpack together, and who reads one block
+            // need not read and verify all.
+            Codec::Raw => self.appender.append_blocks(raw)?,
+            _ => self.appender.append(encoded, raw.len())?,
+        };
         self.appender.expected = self.appender.expected.saturating_sub(raw.len() as u64);
         if let Some(open) = &mut self.appender.open {
             let positions = (location.position()..).step_by(BLOCK_SECTORS as usize);
@@ -157,10 +163,30 @@ impl NodeSink for ColdWriter<'_> {
 impl Appender<'_> {
     fn append(&mut self, encoded: Encoded<'_>, raw_bytes: usize) -> Result<Location, Error> {
         let sectors = sectors_of(raw_bytes as u64) as u32;
-        if self.open.as_ref().is_some_and(|o| !o.takes(&encoded, sectors, self.segment_bytes)) {
+        self.room_for(1, encoded.bytes.len(), sectors)?.append(encoded, sectors)
+    }
+
+    /// Appends blocks as slots of their own, all in one segment.
+    fn append_blocks(&mut self, raw: &[u8]) -> Result<Location, Error> {
+        let slots = raw.len().div_ceil(BLOCK_BYTES as usize);
+        let sectors = sectors_of(raw.len() as u64) as u32;
+        let open = self.room_for(slots, raw.len(), sectors)?;
+        let mut first = None;
+        for bytes in raw.chunks(BLOCK_BYTES as usize) {
+            let sectors = sectors_of(bytes.len() as u64) as u32;
+            let at = open.append(Encoded { codec: Codec::Raw, bytes }, sectors)?;
+            first.get_or_insert(at);
+        }
+        Ok(first.unwrap_or(Location::HOLE))
+    }
+
+    /// The open segment, or the next one when this has no room for so much.
+    fn room_for(&mut self, slots: usize, stored: usize, sectors: u32) -> Result<&mut Open, Error> {
+        let segment_bytes = self.segment_bytes;
+        if self.open.as_ref().is_some_and(|o| !o.takes(slots, stored, sectors, segment_bytes)) {
             self.seal(&[])?;
         }
-        self.open()?.append(encoded, sectors)
+        self.open()
     }
 
     fn open(&mut self) -> Result<&mut Open, Error> {
@@ -223,10 +249,9 @@ impl Open {
         Ok(Self { header, writer, buffer, written: 0, slots, end: 0, prints })
     }
 
-    fn takes(&self, encoded: &Encoded<'_>, sectors: u32, segment_bytes: u64) -> bool {
-        let stored = self.written + (self.buffer.len() + encoded.bytes.len()) as u64;
-        self.slots.len() < SLOTS_MAX
-            && stored <= segment_bytes
+    fn takes(&self, slots: usize, stored: usize, sectors: u32, segment_bytes: u64) -> bool {
+        self.slots.len() + slots <= SLOTS_MAX
+            && self.written + (self.buffer.len() + stored) as u64 <= segment_bytes
             && self.end + sectors <= RAW_SECTORS_MAX
     }
 

@@ -31,9 +31,10 @@ const ROUNDS_MAX: u32 = 8;
 const PAUSE_TIMES: u32 = 20;
 /// ... but for no longer than this; and it looks this often when nothing seems to change.
 const PAUSE_MAX: Duration = Duration::from_secs(3600);
-/// With less of the disk free than this part, the background collects as if asked to,
-/// and lets guests wait for it.
+/// With less of the disk free than this part, and than so many bytes, the background
+/// collects as if asked to, and lets guests wait for it.
 const SPACE_LOW_PARTS: u64 = 10;
+const SPACE_LOW_BYTES: u64 = 16 << 30;
 
 /// What a collection is asked for.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -171,7 +172,9 @@ impl Core {
     }
 
     fn space_is_low(&self) -> bool {
-        self.store.space().is_ok_and(|space| space.free < space.total / SPACE_LOW_PARTS)
+        self.store
+            .space()
+            .is_ok_and(|space| space.free < (space.total / SPACE_LOW_PARTS).min(SPACE_LOW_BYTES))
     }
 
     fn run_collector(&self, interval: Duration) {

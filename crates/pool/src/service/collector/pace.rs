@@ -9,11 +9,11 @@ use archipelago_engine::GuestLoad;
 use crate::core::Core;
 
 /// The part of the time that work takes while guests are busy begins with this, ...
-const DUTY_FIRST: f64 = 0.1;
+const DUTY_FIRST: f64 = 0.05;
 /// ... never falls below this, so that work ends, ...
 const DUTY_MIN: f64 = 0.02;
 /// ... and never rises above this.
-const DUTY_MAX: f64 = 0.5;
+const DUTY_MAX: f64 = 0.2;
 /// Guests feel it when their requests take so much longer during work than during
 /// pauses: the tenth that is promised.
 const SLOWER: f64 = 1.1;
