@@ -25,6 +25,7 @@ mod map;
 mod overlay;
 mod pressure;
 mod replay;
+mod scrub;
 mod segments;
 #[cfg(test)]
 mod testing;
@@ -39,6 +40,7 @@ pub use engine::{Engine, Options, Recovery};
 pub use error::{Durable, Error};
 pub use ingest::{IngestError, IngestStats, Ingested, Piece, PieceError};
 pub use map::StatusRange;
+pub use scrub::{Damage, Lost, Pace, ScrubbedSegment};
 pub use segments::{SegmentIds, SegmentInfo};
 pub use view::View;
 pub use volume::{ChangedRange, Head, Volume, Write};
