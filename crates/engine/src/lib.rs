@@ -29,6 +29,7 @@ mod scrub;
 mod segments;
 #[cfg(test)]
 mod testing;
+mod trace;
 mod view;
 mod volume;
 
@@ -42,5 +43,6 @@ pub use ingest::{IngestError, IngestStats, Ingested, Piece, PieceError};
 pub use map::StatusRange;
 pub use scrub::{Damage, Lost, Pace, ScrubbedSegment};
 pub use segments::{SegmentIds, SegmentInfo};
+pub use trace::{Touched, Trace, Traced};
 pub use view::View;
 pub use volume::{ChangedRange, Head, Volume, Write};
