@@ -44,9 +44,14 @@ pub enum Lost {
         /// Sectors from there on, in the same segment.
         sectors: u32,
     },
-    /// The way to what was moved away from these places, as the segment's forwarding
-    /// table has it.
+    /// Everything of a segment: what is stored in it, and the ways that its
+    /// forwarding table tells.
+    Segment(SegmentId),
+    /// The ways to what was moved away from these places, as a forwarding table has
+    /// them.
     Moved {
+        /// The segment whose footer has the table.
+        carrier: SegmentId,
         /// The first old place.
         first: Location,
         /// The old place behind the last, perhaps in a later segment.
@@ -89,7 +94,7 @@ impl ScrubbedSegment {
         let damage = Damage {
             offset: 0,
             bytes,
-            lost: Some(whole(id)),
+            lost: Some(Lost::Segment(id)),
             what: "the file of the segment is missing".to_owned(),
         };
         Self { id, kind: None, bytes: 0, unverified: 0, damages: vec![damage] }
@@ -198,7 +203,7 @@ impl Scrub<'_> {
             let end = (last.offset + last.bytes).max(offset + bytes);
             last.offset = last.offset.min(offset);
             last.bytes = end - last.offset;
-            last.lost = Some(whole(id));
+            last.lost = Some(Lost::Segment(id));
             "more damage than is told one by one".clone_into(&mut last.what);
         }
     }
@@ -224,11 +229,6 @@ impl Scrub<'_> {
         }
         Ok(())
     }
-}
-
-/// Everything that a segment holds.
-fn whole(id: SegmentId) -> Lost {
-    Lost::Stored { first: Location::start_of(id), sectors: Location::POSITION_END }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use archipelago_format::node::{Node, Run};
-use archipelago_model::{Extent, Location, SECTOR_BYTES, SectorRange};
+use archipelago_model::{Extent, Location, SECTOR_BYTES, SectorRange, SegmentId};
 
 use crate::engine::Engine;
 use crate::error::Error;
@@ -24,6 +24,9 @@ use crate::volume::Volume;
 /// Stretches that are kept while tracing, about 10 MiB of them. A store of which more
 /// is damaged is told of these.
 const HITS_MAX: usize = 1 << 18;
+
+/// A location is forwarded so often at most: more is a circle.
+const STEPS_MAX: u32 = 64;
 
 /// What may name lost places.
 #[derive(Clone)]
@@ -95,26 +98,17 @@ impl Engine {
     }
 }
 
-/// Lost places, found by location.
-struct LostPlaces {
-    /// (first, behind the last, number), by first.
-    places: Vec<(u64, u64, usize)>,
+/// Places, found by location.
+#[derive(Default)]
+struct Places {
+    /// First, behind the last, number, and the carrier of the table that is lost; by first.
+    places: Vec<(u64, u64, usize, Option<SegmentId>)>,
     /// The greatest end of the places up to this one.
     ends: Vec<u64>,
 }
 
-impl LostPlaces {
-    fn new(lost: &[Lost]) -> Self {
-        let mut places: Vec<(u64, u64, usize)> = lost
-            .iter()
-            .enumerate()
-            .map(|(number, lost)| match *lost {
-                Lost::Stored { first, sectors } => {
-                    (first.raw(), first.raw() + u64::from(sectors), number)
-                }
-                Lost::Moved { first, end } => (first.raw().max(1), end.raw(), number),
-            })
-            .collect();
+impl Places {
+    fn new(mut places: Vec<(u64, u64, usize, Option<SegmentId>)>) -> Self {
         places.sort_unstable();
         let ends = places.iter().scan(0, |end, place| {
             *end = place.1.max(*end);
@@ -126,22 +120,114 @@ impl LostPlaces {
 
     /// Calls `found` with each place that meets `sectors` from `at` on: its number,
     /// and the part, counted from `at`.
-    fn meet(&self, at: Location, sectors: u64, mut found: impl FnMut(usize, SectorRange)) {
-        if at.is_hole() {
-            return;
-        }
+    fn meet(
+        &self,
+        at: Location,
+        sectors: u64,
+        carrier: Option<SegmentId>,
+        found: &mut dyn FnMut(usize, SectorRange),
+    ) {
         let (start, end) = (at.raw(), at.raw() + sectors);
         let mut next = self.places.partition_point(|place| place.0 < end);
         while let Some(place) = next.checked_sub(1)
             && self.ends[place] > start
         {
-            let (first, behind, number) = self.places[place];
-            if behind > start {
+            let (first, behind, number, of) = self.places[place];
+            if behind > start && of == carrier {
                 found(number, first.max(start) - start..behind.min(end) - start);
             }
             next = place;
         }
     }
+}
+
+/// What is lost: places where something is stored, and old places that a table tells of.
+struct LostPlaces {
+    stored: Places,
+    moved: Places,
+}
+
+impl LostPlaces {
+    fn new(lost: &[Lost]) -> Self {
+        let (mut stored, mut moved) = (Vec::new(), Vec::new());
+        for (number, lost) in lost.iter().enumerate() {
+            match *lost {
+                Lost::Stored { first, sectors } => {
+                    stored.push((first.raw(), first.raw() + u64::from(sectors), number, None));
+                }
+                Lost::Segment(id) => {
+                    let first = Location::start_of(id).raw();
+                    let end = first + u64::from(Location::POSITION_END);
+                    stored.push((first, end, number, None));
+                    moved.push((0, u64::MAX, number, Some(id)));
+                }
+                Lost::Moved { carrier, first, end } => {
+                    moved.push((first.raw(), end.raw(), number, Some(carrier)));
+                }
+            }
+        }
+        Self { stored: Places::new(stored), moved: Places::new(moved) }
+    }
+
+    /// Calls `found` with the parts, counted from `at`, of `sectors` from `at` on that are
+    /// lost where they are now, or on the way there.
+    fn meet(
+        &self,
+        segments: &Segments,
+        at: Location,
+        sectors: u64,
+        found: &mut dyn FnMut(usize, SectorRange),
+    ) {
+        let mut ways = vec![(at, 0, sectors, 0)];
+        while let Some((at, skip, sectors, steps)) = ways.pop() {
+            let mut shifted = |number, part: SectorRange| {
+                found(number, skip + part.start..skip + part.end);
+            };
+            let Some(carrier) = at.segment().and_then(|id| segments.carrier(id)) else {
+                if !at.is_hole() {
+                    self.stored.meet(at, sectors, None, &mut shifted);
+                }
+                continue;
+            };
+            let mut lost = Vec::new();
+            self.moved.meet(at, sectors, Some(carrier), &mut |number, part| {
+                lost.push(part.clone());
+                shifted(number, part);
+            });
+            if steps == STEPS_MAX {
+                continue;
+            }
+            for part in without(0..sectors, lost) {
+                let Some(extent) =
+                    Extent::new(part.start, part.end - part.start, at.advance(part.start))
+                else {
+                    continue;
+                };
+                // What the table cannot tell for another reason is another finding.
+                let _other = segments.step(extent, &mut |next| {
+                    ways.push((next.location(), skip + next.start(), next.len(), steps + 1));
+                    Ok(())
+                });
+            }
+        }
+    }
+}
+
+/// The parts of `range` that none of `others` covers.
+fn without(range: SectorRange, mut others: Vec<SectorRange>) -> Vec<SectorRange> {
+    others.sort_unstable_by_key(|other| other.start);
+    let mut left = Vec::new();
+    let mut at = range.start;
+    for other in others {
+        if at < other.start.min(range.end) {
+            left.push(at..other.start.min(range.end));
+        }
+        at = at.max(other.end);
+    }
+    if at < range.end {
+        left.push(at..range.end);
+    }
+    left
 }
 
 /// Sectors of which a run cannot tell, or tells a lost place.
@@ -227,7 +313,7 @@ impl Tracer<'_> {
 
     fn node_hits(&self, at: Location, sectors: &SectorRange) -> Vec<Hit> {
         let mut hits = Vec::new();
-        self.lost.meet(at, 1, |lost, _| {
+        self.lost.meet(self.segments, at, 1, &mut |lost, _| {
             hits.push(Hit { sectors: sectors.clone(), lost, map: true });
         });
         hits
@@ -235,7 +321,7 @@ impl Tracer<'_> {
 
     fn extent_hits(&mut self, extent: Extent, hits: &mut Vec<Hit>) {
         let before = hits.len();
-        self.lost.meet(extent.location(), extent.len(), |lost, part| {
+        self.lost.meet(self.segments, extent.location(), extent.len(), &mut |lost, part| {
             let sectors = extent.start() + part.start..extent.start() + part.end;
             hits.push(Hit { sectors, lost, map: false });
         });
@@ -295,19 +381,7 @@ impl Tracer<'_> {
                 }
             }
         }
-        hidden.sort_unstable_by_key(|stretch| stretch.start);
-        let mut seen = Vec::new();
-        let mut at = range.start;
-        for stretch in hidden {
-            if at < stretch.start.min(range.end) {
-                seen.push(at..stretch.start.min(range.end));
-            }
-            at = at.max(stretch.end);
-        }
-        if at < range.end {
-            seen.push(at..range.end);
-        }
-        seen
+        without(range, hidden)
     }
 
     /// Appends the sectors near `range` of which a node speaks. One that cannot be
@@ -352,6 +426,3 @@ fn part_of(
     let end = children.get(n + 1).map_or(sectors.end, |next| next.first.min(sectors.end));
     first..end.max(first)
 }
-
-#[cfg(test)]
-mod tests;

@@ -137,6 +137,7 @@ impl Volume {
     /// # Errors
     /// [`Error::OutOfRange`], [`Error::Unaligned`], [`Error::Damaged`], [`Error::Store`].
     pub fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
+        let _timed = self.shared.guest.request(&self.shared.env);
         let range = self.check(offset, out.len() as u64)?;
         if range.is_empty() {
             return Ok(());
@@ -153,6 +154,7 @@ impl Volume {
     /// [`Error::NoSpace`], [`Error::Fenced`], [`Error::LogFailed`] and the errors of
     /// [`Self::read`]. A part of the changes may have been applied.
     pub fn write(&self, writes: &[Write<'_>]) -> Result<(), Error> {
+        let _timed = self.shared.guest.request(&self.shared.env);
         for write in writes {
             match *write {
                 Write::Data { offset, bytes } => self.check(offset, bytes.len() as u64)?,
@@ -178,6 +180,7 @@ impl Volume {
     /// # Errors
     /// [`Error::LogFailed`]: then it is unknown what is durable.
     pub fn flush(&self) -> Result<(), Error> {
+        let _timed = self.shared.guest.request(&self.shared.env);
         self.check_lease()?;
         self.shared.log.sync()
     }

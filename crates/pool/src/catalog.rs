@@ -172,7 +172,8 @@ impl Catalog {
 }
 
 impl Tx<'_> {
-    /// Runs a statement; gives the number of rows that it changed.
+    /// Runs a statement; gives the number of rows that it changed. Parameters are taken in
+    /// the order in which they *appear*, whatever their numbers: SQLite knows `$2` as a name.
     fn execute(&self, sql: &str, params: impl Params) -> Result<usize, CatalogError> {
         Ok(self.connection.prepare_cached(sql)?.execute(params)?)
     }

@@ -1,6 +1,7 @@
 //! An open store: opening, closing, and the verbs in the modules below.
 
 mod checkpointer;
+mod collector;
 mod devices;
 mod files;
 mod images;
@@ -22,6 +23,9 @@ use parking_lot::Mutex;
 use crate::core::Core;
 use crate::error::Error;
 use crate::folder::Folder;
+
+pub(crate) use collector::Collector;
+pub use collector::{Collected, Collection};
 
 /// At most so many names in one request: it is one transaction, which everybody
 /// else waits for, and so many take about a tenth of a second.

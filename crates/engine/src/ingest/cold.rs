@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 use std::sync::Arc;
 
+use archipelago_format::forwarding::Forward;
 use archipelago_format::node::NODE_BYTES_MAX;
 use archipelago_format::segment::{
     Fingerprint, FooterParts, SegmentHeader, SegmentKind, Slot, encode_footer,
@@ -16,6 +17,7 @@ use super::encode::{Compression, Encoded, Encoder};
 use super::prints::{BLOCK_SECTORS, Prints};
 use crate::error::Error;
 use crate::map::NodeSink;
+use crate::pins::Fresh;
 use crate::segments::{SegmentInfo, Segments};
 
 /// Stored bytes that wait in memory to be written with one request: 1 MiB, where
@@ -61,6 +63,7 @@ struct Appender<'a> {
     expected: u64,
     open: Option<Open>,
     sealed: Vec<SegmentInfo>,
+    fresh: Fresh,
 }
 
 struct Open {
@@ -79,11 +82,11 @@ impl<'a> ColdWriter<'a> {
     /// Opens nothing yet. `expected`: bytes that may come at most.
     pub(crate) fn new(context: &'a Context, expected: u64, compression: Compression) -> Self {
         let segment_bytes = context.segment_bytes.min(SEGMENT_BYTES_MAX);
-        let (open, sealed) = (None, Vec::new());
+        let (open, sealed, fresh) = (None, Vec::new(), context.pins.fresh());
         Self {
             encoder: Encoder::new(compression),
             padded: Vec::new(),
-            appender: Appender { context, segment_bytes, expected, open, sealed },
+            appender: Appender { context, segment_bytes, expected, open, sealed, fresh },
         }
     }
 
@@ -112,10 +115,26 @@ impl<'a> ColdWriter<'a> {
             || self.appender.sealed.binary_search_by_key(&id, |info| info.id).is_ok()
     }
 
-    /// Seals what is open. All that was appended is durable then.
-    pub(crate) fn finish(mut self) -> Result<Vec<SegmentInfo>, Error> {
-        self.appender.seal()?;
-        Ok(std::mem::take(&mut self.appender.sealed))
+    /// Appends sectors that are no whole blocks: nobody will find them by fingerprint.
+    pub(crate) fn append_fragment(&mut self, raw: &[u8]) -> Result<Location, Error> {
+        self.appender.append(self.encoder.chunk(raw), raw.len())
+    }
+
+    /// Seals what is open, with a forwarding table if there is one. All that was
+    /// appended is durable then.
+    pub(crate) fn finish(
+        mut self,
+        forwarding: &[Forward],
+    ) -> Result<(Vec<SegmentInfo>, Fresh), Error> {
+        if !forwarding.is_empty() {
+            self.appender.open()?;
+        }
+        self.appender.seal(forwarding)?;
+        let none = self.appender.context.pins.fresh();
+        Ok((
+            std::mem::take(&mut self.appender.sealed),
+            std::mem::replace(&mut self.appender.fresh, none),
+        ))
     }
 }
 
@@ -132,20 +151,25 @@ impl Appender<'_> {
     fn append(&mut self, encoded: Encoded<'_>, raw_bytes: usize) -> Result<Location, Error> {
         let sectors = sectors_of(raw_bytes as u64) as u32;
         if self.open.as_ref().is_some_and(|o| !o.takes(&encoded, sectors, self.segment_bytes)) {
-            self.seal()?;
+            self.seal(&[])?;
         }
-        let open = match &mut self.open {
-            Some(open) => open,
+        self.open()?.append(encoded, sectors)
+    }
+
+    fn open(&mut self) -> Result<&mut Open, Error> {
+        match &mut self.open {
+            Some(open) => Ok(open),
             none => {
                 let body = self.expected.min(self.segment_bytes);
                 let capacity = body + body / 32 + FOOTER_ROOM;
-                none.insert(Open::create(&self.context.segments, capacity)?)
+                let open = Open::create(&self.context.segments, capacity)?;
+                self.fresh.add(open.header.id);
+                Ok(none.insert(open))
             }
-        };
-        open.append(encoded, sectors)
+        }
     }
 
-    fn seal(&mut self) -> Result<(), Error> {
+    fn seal(&mut self, forwarding: &[Forward]) -> Result<(), Error> {
         let Some(open) = &mut self.open else { return Ok(()) };
         open.flush()?;
         let (footer, directory) = encode_footer(&FooterParts {
@@ -155,7 +179,7 @@ impl Appender<'_> {
             end: open.end,
             records: &[],
             fingerprints: open.prints.list(),
-            forwarding: &[],
+            forwarding,
         });
         let stored_bytes = open.written + footer.len() as u64;
         open.writer.write_at(open.written, &[IoSlice::new(&footer)])?;

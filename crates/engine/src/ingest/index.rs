@@ -9,6 +9,8 @@
 //! wrongly costs space or one look at a list, never bytes; so nothing here can
 //! fail, and it is rebuilt from the footers of segments.
 
+use std::collections::HashSet;
+
 use archipelago_format::segment::{Fingerprint, SAMPLE_MASK};
 use archipelago_model::SegmentId;
 use parking_lot::Mutex;
@@ -88,6 +90,14 @@ impl SampleIndex {
     pub(crate) fn candidates(&self, hash: u128) -> impl Iterator<Item = SegmentId> + use<> {
         let (shard, tag) = place(hash);
         self.shards[shard].lock().find(tag).into_iter().flatten()
+    }
+
+    /// Drops the entries of segments that are gone, one part after the other: others
+    /// wait for a part as long as when it grows.
+    pub(crate) fn forget(&self, segments: &HashSet<SegmentId>) {
+        if !segments.is_empty() {
+            self.shards.iter().for_each(|shard| shard.lock().forget(segments));
+        }
     }
 
     /// How many entries there are.
@@ -182,9 +192,23 @@ impl Shard {
     }
 
     fn grow(&mut self) {
-        let slots = (self.slots.len() + self.slots.len() / 4).max(FIRST_SLOTS);
+        self.refill((self.slots.len() + self.slots.len() / 4).max(FIRST_SLOTS), |_| true);
+    }
+
+    fn forget(&mut self, segments: &HashSet<SegmentId>) {
+        let segment = |entry: u64| SegmentId::new(entry & SegmentId::MAX.get());
+        let gone = |entry: u64| segment(entry).is_some_and(|id| segments.contains(&id));
+        let count = self.slots.iter().filter(|&&entry| entry != 0 && gone(entry)).count();
+        if count > 0 {
+            self.used -= count;
+            self.refill(self.slots.len(), |entry| !gone(entry));
+        }
+    }
+
+    /// Enters those that are kept anew into so many slots.
+    fn refill(&mut self, slots: usize, keep: impl Fn(u64) -> bool) {
         let entries = std::mem::replace(&mut self.slots, vec![0; slots]);
-        for entry in entries.into_iter().filter(|&entry| entry != 0) {
+        for entry in entries.into_iter().filter(|&entry| entry != 0 && keep(entry)) {
             let mut at = self.home(entry >> SegmentId::BITS);
             while self.slots[at] != 0 {
                 at = self.after(at);

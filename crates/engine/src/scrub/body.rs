@@ -7,7 +7,7 @@ use archipelago_model::{BLOCK_BYTES, SECTOR_BYTES};
 
 use super::footer::Footer;
 use super::reader::Halt;
-use super::{Scrub, whole};
+use super::{Lost, Scrub};
 
 /// A chunk's raw bytes are at most this many: 16 MiB, the limit of its length field.
 const CHUNK_BYTES_MAX: usize = 1 << 24;
@@ -34,7 +34,7 @@ impl Scrub<'_> {
         let body = footer.directory.body_bytes;
         if let Some(at) = expected.filter(|&at| at != body) {
             let what = "the slots do not end where the footer begins";
-            let lost = Some(whole(self.reader.id()));
+            let lost = Some(Lost::Segment(self.reader.id()));
             self.damaged(at.min(body), at.abs_diff(body), lost, what);
         }
         Ok(())

@@ -9,7 +9,7 @@ use archipelago_format::segment::{
 };
 
 use super::reader::Halt;
-use super::{Scrub, whole};
+use super::{Lost, Scrub};
 
 /// What is behind the trailer is looked through so many bytes at a time.
 const TAIL_STEP: u64 = 64 << 10;
@@ -87,7 +87,7 @@ impl Scrub<'_> {
             return Ok(Some((zeros, trailer)));
         }
         let end = recorded.unwrap_or(len);
-        let lost = Some(whole(self.reader.id()));
+        let lost = Some(Lost::Segment(self.reader.id()));
         let what = if end > len {
             format!("trailer: the file ends at byte {len} of {end}")
         } else {
@@ -128,7 +128,7 @@ impl Scrub<'_> {
         let mut at = end;
         while at < len {
             let n = (len - at).min(TAIL_STEP);
-            let lost = Some(whole(self.reader.id()));
+            let lost = Some(Lost::Segment(self.reader.id()));
             match self.reader.take(at, n as usize)? {
                 Some(bytes) if bytes.iter().all(|&b| b == 0) => {}
                 Some(_) => self.damaged(at, n, lost, "behind the trailer: not zeros"),
@@ -141,7 +141,7 @@ impl Scrub<'_> {
 
     fn directory(&mut self, end: u64, trailer: &Trailer) -> Result<Option<Directory>, Halt> {
         let (offset, len) = (trailer.directory_offset, u64::from(trailer.directory_len));
-        let lost = Some(whole(self.reader.id()));
+        let lost = Some(Lost::Segment(self.reader.id()));
         if offset.checked_add(len + TRAILER_BYTES as u64) != Some(end) {
             let at = end - TRAILER_BYTES as u64;
             self.damaged(at, TRAILER_BYTES as u64, lost, "trailer: does not adjoin its directory");

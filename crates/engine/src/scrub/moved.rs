@@ -13,7 +13,7 @@ const END: Location = Location::from_raw(u64::MAX);
 
 impl Scrub<'_> {
     pub(super) fn forwarding(&mut self, directory: &Directory) -> Result<(), Halt> {
-        let section = directory.forwarding;
+        let (section, carrier) = (directory.forwarding, self.reader.id());
         if section.len == 0 {
             return Ok(());
         }
@@ -36,7 +36,7 @@ impl Scrub<'_> {
             };
             let end = index.firsts.get(number + 1).copied().unwrap_or(END);
             let what = format!("page {number} of the forwarding table: {what}");
-            let lost = Some(Lost::Moved { first, end });
+            let lost = Some(Lost::Moved { carrier, first, end });
             self.damaged(offset, FORWARD_PAGE_BYTES as u64, lost, what);
         }
         Ok(())
@@ -58,7 +58,7 @@ impl Scrub<'_> {
             Err(what) => what.unwrap_or_else(|| self.reader.why().to_owned()),
         };
         let what = format!("index of the forwarding table: {what}");
-        let lost = Some(Lost::Moved { first: Location::HOLE, end: END });
+        let lost = Some(Lost::Moved { carrier: self.reader.id(), first: Location::HOLE, end: END });
         self.damaged(section.offset, index_bytes, lost, what);
         Ok(None)
     }

@@ -43,6 +43,23 @@ impl Segments {
         let mut at = location;
         let mut out = out;
         while !out.is_empty() {
+            let (place, sectors) = self.place(at)?;
+            let here = (out.len() as u64).min(sectors.saturating_mul(SECTOR_BYTES));
+            let (part, rest) = out.split_at_mut(here as usize);
+            place.segment().into_iter().for_each(|id| self.notice(id));
+            self.read_placed(place, part)?;
+            at = at.advance(here.div_ceil(SECTOR_BYTES));
+            out = rest;
+        }
+        Ok(())
+    }
+
+    /// [`Self::read`] at the place itself: also of a segment that is leaving, whose
+    /// forwarding table need not have what a dead position holds.
+    pub(crate) fn read_placed(&self, location: Location, out: &mut [u8]) -> Result<(), Error> {
+        let mut at = location;
+        let mut out = out;
+        while !out.is_empty() {
             let slots = self.slots(at)?;
             let first = self.find(&slots, at)?;
             let skip = (at.position() - first.slot.position) as usize * SECTOR_BYTES as usize;
@@ -67,12 +84,23 @@ impl Segments {
 
     /// The raw bytes of the one slot that begins at `location`: a map node.
     pub(crate) fn read_slot(&self, location: Location) -> Result<Arc<[u8]>, Error> {
+        let (location, _) = self.place(location)?;
+        location.segment().into_iter().for_each(|id| self.notice(id));
         let slots = self.slots(location)?;
         let bounded = self.find(&slots, location)?;
         if bounded.slot.position != location.position() {
             return Err(self.damaged(location, "no slot begins here"));
         }
         self.load(location, &bounded)
+    }
+
+    /// The sectors of the one slot that begins at `location`, which is not forwarded.
+    pub(crate) fn slot_sectors(&self, location: Location) -> Result<u32, Error> {
+        let bounded = self.find(&self.slots(location)?, location)?;
+        if bounded.slot.position != location.position() {
+            return Err(self.damaged(location, "no slot begins here"));
+        }
+        Ok(bounded.end - bounded.slot.position)
     }
 
     fn slots(&self, at: Location) -> Result<Slots, Error> {

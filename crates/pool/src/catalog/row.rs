@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use archipelago_model::{Epoch, Location, VolumeSize};
+use archipelago_model::{Epoch, Location, SegmentId, VolumeSize};
 use rusqlite::Row;
 use rusqlite::types::FromSql;
 
@@ -51,6 +51,20 @@ impl<'r> Fields<'r> {
     pub fn number_or_null(&mut self) -> Result<Option<u64>, CatalogError> {
         let value: Option<i64> = self.raw()?;
         value.map(|value| self.check(u64::try_from(value))).transpose()
+    }
+
+    pub fn segment(&mut self) -> Result<SegmentId, CatalogError> {
+        let raw = self.number()?;
+        SegmentId::new(raw).ok_or_else(|| self.wrong("no segment"))
+    }
+
+    /// The column read last holds what no writer puts there.
+    pub fn wrong(&self, what: &str) -> CatalogError {
+        CatalogError::Row {
+            table: self.table,
+            column: self.column - 1,
+            what: format!("'{}' is not possible", what.escape_debug()),
+        }
     }
 
     pub fn text(&mut self) -> Result<String, CatalogError> {

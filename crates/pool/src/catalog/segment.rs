@@ -112,7 +112,7 @@ pub(crate) fn sizes_from(tx: &Tx<'_>, floor: SegmentId) -> Result<HashMap<u64, u
 pub(crate) fn newest(tx: &Tx<'_>) -> Result<Option<SegmentId>, CatalogError> {
     let id = tx.first(
         TABLE,
-        "SELECT id FROM segment WHERE raw_bytes > 0 ORDER BY id DESC LIMIT 1",
+        "SELECT id FROM segment WHERE raw_bytes > 0 AND state = 'sealed' ORDER BY id DESC LIMIT 1",
         [],
         |row| row.number::<u64>(),
     )?;
@@ -141,4 +141,133 @@ pub(crate) fn stored_bytes(tx: &Tx<'_>) -> Result<u64, CatalogError> {
         row.number()
     })?;
     sum.ok_or(CatalogError::RowMissing(TABLE))
+}
+
+/// Where a segment is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    /// It holds what it holds.
+    Sealed,
+    /// Nobody names it; its file is about to go.
+    Condemned,
+    /// A compaction moved what was named of it; the carrier's footer tells where.
+    Forwarded {
+        /// The carrier.
+        to: SegmentId,
+    },
+}
+
+/// All that is known of a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Known {
+    pub id: SegmentId,
+    pub kind: Kind,
+    pub state: State,
+    pub stored_bytes: u64,
+    pub raw_bytes: u64,
+}
+
+/// All segments, ascending.
+pub(crate) fn list(tx: &Tx<'_>) -> Result<Vec<Known>, CatalogError> {
+    tx.all(
+        TABLE,
+        "SELECT id, kind, state, stored_bytes, raw_bytes, forwarded_to FROM segment ORDER BY id",
+        [],
+        |row| {
+            let id = row.segment()?;
+            let kind = match row.text()?.as_str() {
+                "hot" => Kind::Hot,
+                "cold" => Kind::Cold,
+                "backup" => Kind::Backup,
+                other => return Err(row.wrong(other)),
+            };
+            let state = row.text()?;
+            let (stored_bytes, raw_bytes) = (row.number()?, row.number()?);
+            let state = match (state.as_str(), row.number_or_null()?) {
+                ("sealed" | "open", _) => State::Sealed,
+                ("condemned", _) => State::Condemned,
+                ("forwarded", Some(to)) => {
+                    let to = SegmentId::new(to).ok_or_else(|| row.wrong("no segment"))?;
+                    State::Forwarded { to }
+                }
+                (other, _) => return Err(row.wrong(other)),
+            };
+            Ok(Known { id, kind, state, stored_bytes, raw_bytes })
+        },
+    )
+}
+
+/// Condemns a segment unless a bind has named it since mark `mark` began; whether it did.
+pub(crate) fn condemn(tx: &Tx<'_>, id: SegmentId, mark: u64) -> Result<bool, CatalogError> {
+    let rows = tx.execute(
+        "UPDATE segment SET state = 'condemned' \
+         WHERE id = $1 AND state = 'sealed' AND named_mark < $2",
+        (from_number(id.get()), from_number(mark)),
+    )?;
+    Ok(rows == 1)
+}
+
+/// Condemns a segment that is in the pool and was never recorded: a crash left it.
+/// Whether it did; a bind may have recorded it meanwhile.
+pub(crate) fn condemn_unrecorded(
+    tx: &Tx<'_>,
+    id: SegmentId,
+    place: u64,
+    stored_bytes: u64,
+) -> Result<bool, CatalogError> {
+    let rows = tx.execute(
+        "INSERT INTO segment (id, pool_id, kind, state, stored_bytes, raw_bytes, named_mark) \
+         VALUES ($1, $2, 'cold', 'condemned', $3, 0, 0) ON CONFLICT (id) DO NOTHING",
+        (from_number(id.get()), from_number(place), from_number(stored_bytes)),
+    )?;
+    Ok(rows == 1)
+}
+
+/// Keeps a condemned segment after all.
+pub(crate) fn rescue(tx: &Tx<'_>, id: SegmentId) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE segment SET state = 'sealed' WHERE id = $1 AND state = 'condemned'",
+        [from_number(id.get())],
+    )?;
+    Ok(())
+}
+
+/// Forwards a segment unless a bind has named it since mark `mark` began, when it may
+/// name what the table does not have; whether it did.
+pub(crate) fn forward(
+    tx: &Tx<'_>,
+    id: SegmentId,
+    carrier: SegmentId,
+    mark: u64,
+) -> Result<bool, CatalogError> {
+    let rows = tx.execute(
+        "UPDATE segment SET state = 'forwarded', forwarded_to = $1 \
+         WHERE id = $2 AND state = 'sealed' AND named_mark < $3",
+        (from_number(carrier.get()), from_number(id.get()), from_number(mark)),
+    )?;
+    Ok(rows == 1)
+}
+
+/// The table of a forwarded segment is in another carrier now.
+pub(crate) fn carry(tx: &Tx<'_>, id: SegmentId, carrier: SegmentId) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE segment SET forwarded_to = $1 WHERE id = $2 AND state = 'forwarded'",
+        (from_number(carrier.get()), from_number(id.get())),
+    )?;
+    Ok(())
+}
+
+/// The file of a forwarded segment is gone.
+pub(crate) fn emptied(tx: &Tx<'_>, id: SegmentId) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE segment SET stored_bytes = 0 WHERE id = $1 AND state = 'forwarded'",
+        [from_number(id.get())],
+    )?;
+    Ok(())
+}
+
+/// Forgets a segment whose file is gone, or that nobody needs forwarded any more.
+pub(crate) fn remove(tx: &Tx<'_>, id: SegmentId) -> Result<(), CatalogError> {
+    tx.execute("DELETE FROM segment WHERE id = $1 AND state <> 'sealed'", [from_number(id.get())])?;
+    Ok(())
 }

@@ -9,9 +9,9 @@ use archipelago_engine::{self as engine, Engine};
 use archipelago_env::Env;
 use archipelago_model::{SegmentId, VolumeId};
 use archipelago_store::{DirectoryStore, Store, StoreError};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
-use super::{Config, Life, Service, checkpointer};
+use super::{Config, Life, Service, checkpointer, collector};
 use crate::attachments::Attachments;
 use crate::catalog::{Catalog, Founding, segment, state, volume};
 use crate::core::{CatalogIds, Core, FIRST_SEGMENT, head_of};
@@ -48,13 +48,19 @@ impl Service {
             env: env.clone(),
             catalog,
             engine,
+            store: Arc::clone(&store),
+            config: config.clone(),
             attachments: Arc::new(Attachments::default()),
             stop: AtomicBool::new(false),
             problem: Mutex::new(None),
+            collector_problem: Mutex::new(None),
             attaching: Mutex::new(()),
+            resolving: RwLock::new(()),
+            collector: Mutex::default(),
         });
         core.adopt(&core.engine.dirty_volumes())?;
         let mut workers = vec![checkpointer::start(&core, &config)?];
+        workers.extend(collector::start(&core, &config)?);
         workers.extend(checkpointer::learn(&core));
         Ok(Arc::new(Service {
             core,
@@ -110,11 +116,19 @@ fn open_engine(
 ) -> Result<Arc<Engine>, Error> {
     // All heads at once, before: a row that cannot be read must stop the opening,
     // and not let a volume's log be passed over as that of one that is gone.
-    let (log_floor, rows, sealed) = catalog.read(|tx| -> Result<_, Error> {
+    let (log_floor, rows, sealed, known) = catalog.read(|tx| -> Result<_, Error> {
         let floor = state::log_floor(tx)?;
         let sealed = segment::sizes_from(tx, floor.unwrap_or(SegmentId::MIN))?;
-        Ok((floor, volume::list(tx)?, sealed))
+        Ok((floor, volume::list(tx)?, sealed, segment::list(tx)?))
     })?;
+    let (mut forwarded, mut condemned) = (Vec::new(), Vec::new());
+    for one in &known {
+        match one.state {
+            segment::State::Sealed => {}
+            segment::State::Condemned => condemned.push(one.id),
+            segment::State::Forwarded { to } => forwarded.push((one.id, to)),
+        }
+    }
     check_pool(store, catalog)?;
     let heads: HashMap<VolumeId, engine::Head> =
         rows.iter().map(|row| (row.id, head_of(row))).collect();
@@ -136,6 +150,8 @@ fn open_engine(
         log_floor,
         heads: &|id| heads.get(&id).copied(),
         recorded: &|id| sealed.get(&id.get()).copied(),
+        forwarded: &forwarded,
+        condemned: &condemned,
     })?;
     tracing::info!(
         records = recovery.records,

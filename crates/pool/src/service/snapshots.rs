@@ -134,6 +134,7 @@ impl Service {
     pub fn diff(&self, from: &Source, to: &Source) -> Result<Vec<DiffRange>, Error> {
         let core = &self.core;
         let (old, new) = (core.fixed(from)?, core.fixed(to)?);
+        let (old, new) = (&old.map, &new.map);
         let mut ranges: Vec<DiffRange> = Vec::new();
         core.changes(old.root, new.root, 0..sectors(new.size), |range, zero| {
             let offset = range.start * SECTOR_BYTES;

@@ -63,7 +63,8 @@ impl Service {
                 return core.checkpoint(&[handle], false, |tx, done| bind(tx, cut_of(done, id)?));
             }
         }
-        let seen = core.catalog.read(|tx| catalog_root(tx, source))?;
+        let held = core.held(|| core.catalog.read(|tx| catalog_root(tx, source)))?;
+        let seen = held.map;
         if matches!(source, Source::File(..)) {
             self.refuse_disk_format(source, seen)?;
         }
