@@ -10,6 +10,7 @@
 //! Compatibility: fields may be added within `/v1`; a client ignores those that
 //! it does not know. Request bodies are strict: an unknown field is an error.
 
+pub mod collection;
 pub mod error;
 pub mod file;
 pub mod image;
@@ -18,6 +19,7 @@ pub mod report;
 pub mod snapshot;
 pub mod volume;
 
+pub use collection::{Collect, Collected};
 pub use error::{Error, ErrorKind};
 pub use file::{File, FileQuery, Files, PutQuery};
 pub use image::{Image, Images, ImportQuery};

@@ -38,6 +38,8 @@ pub const FILES: &str = "/v1/files";
 pub const FILE: &str = "/v1/files/{container}/{*object}";
 /// `GET` [`Usage`](crate::Usage).
 pub const USAGE: &str = "/v1/df";
+/// `POST` [`Collect`](crate::Collect).
+pub const GC: &str = "/v1/gc";
 /// `GET` [`Status`](crate::Status).
 pub const STATUS: &str = "/v1/status";
 /// `GET` [`Health`](crate::Health).

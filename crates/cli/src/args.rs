@@ -74,6 +74,20 @@ pub enum Command {
     /// Show where the bytes are: per pool, and what each resource holds alone and shares
     #[command(after_help = "Example:\n  archipelago df")]
     Df,
+    /// Free the space of what was removed, and compact what is left
+    ///
+    /// The server does this by itself, a little at a time; this does all that can be done.
+    /// What nobody names is kept for a grace time (ten minutes unless configured) before its
+    /// files are removed.
+    #[command(after_help = "\
+Examples:
+  archipelago gc
+  archipelago gc --now")]
+    Gc {
+        /// Remove without waiting for the grace time
+        #[arg(long)]
+        now: bool,
+    },
     /// Show what the server is doing
     #[command(after_help = "Example:\n  archipelago status --json")]
     Status,

@@ -1,6 +1,7 @@
 //! What each verb does.
 
 mod file;
+mod gc;
 mod image;
 mod manual;
 mod report;
@@ -34,6 +35,7 @@ pub fn run(cli: Cli, output: Output) -> Result {
         Command::Snapshot(verb) => snapshot::run(&context, verb),
         Command::File(verb) => file::run(&context, verb),
         Command::Df => report::df(&context),
+        Command::Gc { now } => gc::run(&context, now),
         Command::Status => report::status(&context),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::man(&context, &dir),

@@ -364,6 +364,3 @@ impl<'a> Parts<'a> {
 pub(crate) fn ids(job: &Job) -> HashSet<SegmentId> {
     job.victims.iter().map(|victim| victim.id).collect()
 }
-
-#[cfg(test)]
-mod tests;

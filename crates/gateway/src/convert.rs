@@ -105,3 +105,19 @@ pub(crate) fn status(status: pool::Status) -> api::Status {
         figures: status.figures.into_iter().collect(),
     }
 }
+
+pub(crate) const fn collected(done: &pool::Collected) -> api::Collected {
+    api::Collected {
+        condemned: done.condemned,
+        compacted: done.compacted,
+        read_bytes: done.read_bytes,
+        written_bytes: done.written_bytes,
+        duplicate_bytes: done.duplicate_bytes,
+        flattened: done.flattened,
+        removed: done.removed,
+        freed_bytes: done.freed_bytes,
+        waiting_bytes: done.waiting_bytes,
+        alarms: done.alarms,
+        more: done.more,
+    }
+}

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use archipelago_api::{Error, ErrorKind};
 use utoipa::OpenApi;
 
-use crate::routes::{files, images, reports, snapshots, volumes};
+use crate::routes::{collection, files, images, reports, snapshots, volumes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -43,6 +43,7 @@ use crate::routes::{files, images, reports, snapshots, volumes};
         files::stat,
         files::remove,
         files::put,
+        collection::collect,
         reports::usage,
         reports::status,
         reports::health,

@@ -1,5 +1,6 @@
 //! The routes: each path with its methods, and the layers round them all.
 
+pub(crate) mod collection;
 pub(crate) mod files;
 pub(crate) mod images;
 pub(crate) mod reports;
@@ -37,6 +38,7 @@ pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
         (path::FILES, get(files::list)),
         (path::FILE, get(files::stat).put(files::put).delete(files::remove)),
         (path::USAGE, get(reports::usage)),
+        (path::GC, post(collection::collect)),
         (path::STATUS, get(reports::status)),
         (path::HEALTH, get(reports::health)),
         (path::METRICS, get(reports::metrics)),

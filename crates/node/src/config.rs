@@ -83,7 +83,7 @@ struct ConfigFile {
     log: LogSection,
     cache: CacheSection,
     checkpoint: CheckpointSection,
-    segment: SegmentSection,
+    segments: SegmentsSection,
     collector: CollectorSection,
     backup: BackupSection,
 }
@@ -135,7 +135,7 @@ struct CheckpointSection {
 
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct SegmentSection {
+struct SegmentsSection {
     hot: Option<Bytes>,
     cold: Option<Bytes>,
 }
@@ -301,7 +301,7 @@ fn tls_files(tls: TlsSection, base: &Path) -> TlsFiles {
 }
 
 fn pool_config(file: &ConfigFile) -> pool::Config {
-    let ConfigFile { cache, checkpoint, segment, collector, backup, .. } = file;
+    let ConfigFile { cache, checkpoint, segments, collector, backup, .. } = file;
     let mut config = pool::Config::default();
     for (given, setting) in [
         (cache.chunks.map(|bytes| bytes.0), &mut config.chunk_cache_bytes),
@@ -309,8 +309,8 @@ fn pool_config(file: &ConfigFile) -> pool::Config {
         (cache.slots.map(|bytes| bytes.0), &mut config.slot_cache_bytes),
         (checkpoint.log.map(|bytes| bytes.0), &mut config.log_checkpoint_bytes),
         (checkpoint.interval_ms, &mut config.checkpoint_interval_ms),
-        (segment.hot.map(|bytes| bytes.0), &mut config.hot_segment_bytes),
-        (segment.cold.map(|bytes| bytes.0), &mut config.cold_segment_bytes),
+        (segments.hot.map(|bytes| bytes.0), &mut config.hot_segment_bytes),
+        (segments.cold.map(|bytes| bytes.0), &mut config.cold_segment_bytes),
         (collector.interval_ms, &mut config.collector_interval_ms),
         (collector.grace_ms, &mut config.collector_grace_ms),
         (backup.interval_ms, &mut config.backup_interval_ms),

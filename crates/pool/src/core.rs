@@ -17,7 +17,7 @@ use crate::catalog::volume::{HeadMove, VolumeRow};
 use crate::catalog::{Catalog, Tx, file, image, lease, place, segment, snapshot, state, volume};
 use crate::error::{Error, ErrorKind};
 use crate::resource::Volume;
-use crate::service::{Collector, Config};
+use crate::service::{Collected, Collector, Config};
 
 /// Shared by everything that an open store consists of.
 pub(crate) struct Core {
@@ -43,6 +43,8 @@ pub(crate) struct Core {
     pub resolving: RwLock<()>,
     /// The collector, one at a time.
     pub collector: Mutex<Collector>,
+    /// What it did since the store was opened.
+    pub collector_totals: Mutex<Collected>,
 }
 
 /// A map that never changes.

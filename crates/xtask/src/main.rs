@@ -4,6 +4,7 @@ mod bench;
 mod crash;
 mod layers;
 mod packages;
+mod powercuts;
 mod suite;
 mod tidy;
 
@@ -53,6 +54,8 @@ enum Command {
         #[arg(long)]
         release: bool,
     },
+    /// Cuts the power of a recorded disk under a verifying load, again and again. Needs root.
+    PowerCuts(powercuts::Arguments),
 }
 
 #[derive(Subcommand)]
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::CrashCampaign { rounds, seed, release } => {
             crash::run(&root(), rounds, seed, release)
         }
+        Command::PowerCuts(arguments) => powercuts::run(&root(), &arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -219,27 +219,6 @@ impl Segments {
         Ok(())
     }
 
-    /// All entries of a carrier's table that are of segment `old`, ascending.
-    #[cfg(test)]
-    pub(crate) fn entries_of(
-        &self,
-        carrier: SegmentId,
-        old: SegmentId,
-    ) -> Result<Vec<Forward>, Error> {
-        let index = self.index(carrier)?;
-        let start = Location::start_of(old);
-        let first = index.page_of(start).unwrap_or(0);
-        let mut out = Vec::new();
-        for page in first..index.firsts.len() as u32 {
-            let entries = self.page(carrier, &index, page)?;
-            out.extend(entries.iter().filter(|entry| entry.from.segment() == Some(old)));
-            if entries.last().is_some_and(|last| last.from.segment() > Some(old)) {
-                break;
-            }
-        }
-        Ok(out)
-    }
-
     fn entry(&self, carrier: SegmentId, at: Location) -> Result<Forward, Error> {
         let index = self.index(carrier)?;
         let page = match index.page_of(at) {

@@ -36,6 +36,8 @@ pub struct Collection {
     pub thorough: bool,
     /// Removes without waiting for the grace time.
     pub now: bool,
+    /// Begins nothing more after so long; what is begun is ended.
+    pub budget: Option<Duration>,
 }
 
 /// What a collection did.
@@ -63,6 +65,8 @@ pub struct Collected {
     pub waiting_bytes: u64,
     /// Condemned segments that were read all the same, and so kept: a defect.
     pub alarms: u64,
+    /// The budget ended before the work did: ask again.
+    pub more: bool,
 }
 
 impl Collected {
@@ -78,6 +82,7 @@ impl Collected {
         self.freed_bytes += other.freed_bytes;
         self.waiting_bytes = other.waiting_bytes;
         self.alarms += other.alarms;
+        self.more = other.more;
     }
 
     /// Whether another round may find more.
@@ -92,8 +97,6 @@ pub(crate) struct Collector {
     /// When a segment was first seen to be leaving, on the monotonic clock, which
     /// nobody sets: a jump of the other one shortens no grace time.
     leaving: HashMap<SegmentId, Duration>,
-    /// All since the store was opened.
-    pub(crate) totals: Collected,
 }
 
 impl Service {
@@ -119,14 +122,16 @@ impl Core {
         }
         let urgency = if wanted.thorough { Urgency::High } else { Urgency::Normal };
         let hurry = self.space_is_low();
+        let until = wanted.budget.map(|budget| self.env.clock().monotonic() + budget);
         for _ in 0..if wanted.thorough { ROUNDS_MAX } else { 1 } {
-            let mut round = Round::begin(self, if hurry { Urgency::High } else { urgency }, hurry)?;
+            let urgency = if hurry { Urgency::High } else { urgency };
+            let mut round = Round::begin(self, urgency, hurry, until)?;
             let done = round.run(&mut collector, wanted.now);
             let figures = round.figures();
             all.add(&figures);
-            collector.totals.add(&figures);
+            self.collector_totals.lock().add(&figures);
             done?;
-            if !figures.did_something() || self.stopping() {
+            if !figures.did_something() || figures.more || self.stopping() {
                 break;
             }
             if wanted.thorough {
@@ -136,6 +141,11 @@ impl Core {
             }
         }
         Ok(all)
+    }
+
+    /// What was done since the store was opened.
+    pub(super) fn collected(&self) -> Collected {
+        *self.collector_totals.lock()
     }
 
     fn space_is_low(&self) -> bool {

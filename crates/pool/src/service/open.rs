@@ -57,6 +57,7 @@ impl Service {
             attaching: Mutex::new(()),
             resolving: RwLock::new(()),
             collector: Mutex::default(),
+            collector_totals: Mutex::default(),
         });
         core.adopt(&core.engine.dirty_volumes())?;
         let mut workers = vec![checkpointer::start(&core, &config)?];

@@ -28,6 +28,8 @@ pub(super) struct Round<'a> {
     core: &'a Core,
     urgency: Urgency,
     hurry: bool,
+    /// Nothing more is begun after this, on the monotonic clock.
+    until: Option<Duration>,
     /// The number of the mark: binds after its begin are stamped with it.
     mark: u64,
     horizon: Horizon,
@@ -39,7 +41,12 @@ pub(super) struct Round<'a> {
 impl<'a> Round<'a> {
     /// Begins a mark. The order is what makes it safe: first what is under way, then one
     /// state of the catalog, then what is held without a name.
-    pub(super) fn begin(core: &'a Core, urgency: Urgency, hurry: bool) -> Result<Self, Error> {
+    pub(super) fn begin(
+        core: &'a Core,
+        urgency: Urgency,
+        hurry: bool,
+        until: Option<Duration>,
+    ) -> Result<Self, Error> {
         let mut horizon = core.engine.begin_mark();
         let (mark, mut roots, floor, known) = core.catalog.write(|tx| -> Result<_, Error> {
             let mark = state::begin_mark(tx)?;
@@ -52,7 +59,7 @@ impl<'a> Round<'a> {
         roots.sort_unstable();
         roots.dedup();
         let done = Collected { rounds: 1, ..Collected::default() };
-        Ok(Self { core, urgency, hurry, mark, horizon, roots, known, done })
+        Ok(Self { core, urgency, hurry, until, mark, horizon, roots, known, done })
     }
 
     pub(super) const fn figures(&self) -> Collected {
@@ -108,7 +115,7 @@ impl<'a> Round<'a> {
         let choice = choose(&candidates, segment_bytes, self.urgency);
         self.condemn(&choice.dead)?;
         for ids in choice.jobs {
-            if self.core.stopping() {
+            if self.is_over() {
                 return Ok(());
             }
             match self.compact(&ids, mark) {
@@ -264,7 +271,7 @@ impl<'a> Round<'a> {
         let core = self.core;
         let roots = core.catalog.read(state::roots)?;
         for root in roots {
-            if core.stopping() {
+            if self.is_over() {
                 return Ok(());
             }
             // A root that came since the mark is looked at by the next one.
@@ -285,6 +292,13 @@ impl<'a> Round<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether nothing more should be begun.
+    fn is_over(&mut self) -> bool {
+        let late = self.until.is_some_and(|until| self.core.env.clock().monotonic() >= until);
+        self.done.more |= late;
+        late || self.core.stopping()
     }
 
     /// Keeps condemned segments that somebody has read.

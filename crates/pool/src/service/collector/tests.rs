@@ -3,7 +3,7 @@
 use super::*;
 use crate::testing::{Bench, MIB, noise, src, stream, vol};
 
-const THOROUGH: Collection = Collection { thorough: true, now: true };
+const THOROUGH: Collection = Collection { thorough: true, now: true, budget: None };
 
 fn files(bench: &Bench) -> Vec<SegmentId> {
     bench.service.store.list_from(SegmentId::MIN).unwrap()
@@ -169,7 +169,7 @@ fn condemned_segments_stay_for_the_grace_time() {
     let bench = Bench::new();
     bench.import("image", &stream(&noise(1, 8 * MIB as usize))).unwrap();
     bench.service.image_remove(&"image".parse().unwrap()).unwrap();
-    let waits = Collection { thorough: true, now: false };
+    let waits = Collection { now: false, ..THOROUGH };
     let done = bench.service.collect(waits).unwrap();
     assert!(done.condemned > 0 && done.removed == 0 && done.waiting_bytes > 7 * MIB, "{done:?}");
     assert!(collect(&bench).freed_bytes > 7 * MIB);
@@ -181,7 +181,7 @@ fn data_that_was_condemned_is_written_again_when_it_comes_again() {
     let content = noise(1, 8 * MIB as usize);
     bench.import("one", &stream(&content)).unwrap();
     bench.service.image_remove(&"one".parse().unwrap()).unwrap();
-    bench.service.collect(Collection { thorough: true, now: false }).unwrap();
+    bench.service.collect(Collection { now: false, ..THOROUGH }).unwrap();
     bench.import("two", &stream(&content)).unwrap();
     assert!(collect(&bench).alarms == 0);
     assert!(bench.get("image:two", 0, content.len()) == content);
@@ -197,7 +197,7 @@ fn a_read_of_a_condemned_segment_is_an_alarm_and_rescues_it() {
     bench.service.core.engine.condemned(&[id]);
     bench.service.core.catalog.write(|tx| crate::catalog::segment::condemn(tx, id, 99)).unwrap();
     assert!(bench.get("image:image", 0, content.len()) == content);
-    let done = bench.service.collect(Collection { thorough: false, now: true }).unwrap();
+    let done = bench.service.collect(Collection { thorough: false, ..THOROUGH }).unwrap();
     assert_eq!((done.alarms, done.removed), (1, 0));
     assert!(bench.get("image:image", 0, content.len()) == content);
 }
