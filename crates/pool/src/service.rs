@@ -26,8 +26,8 @@ use crate::core::Core;
 use crate::error::Error;
 use crate::folder::Folder;
 
-pub(crate) use collector::Collector;
 pub use check::{Finding, FindingKind, Severity};
+pub(crate) use collector::Collector;
 pub use collector::{Collected, Collection};
 pub use scrub::{Damage, Damages, ScrubOptions, ScrubState, Touch};
 

@@ -167,8 +167,7 @@ pub(crate) struct Known {
     pub raw_bytes: u64,
 }
 
-const SELECT: &str =
-    "SELECT id, kind, state, stored_bytes, raw_bytes, forwarded_to FROM segment";
+const SELECT: &str = "SELECT id, kind, state, stored_bytes, raw_bytes, forwarded_to FROM segment";
 
 fn decode(row: &mut Fields<'_>) -> Result<Known, CatalogError> {
     let id = row.segment()?;

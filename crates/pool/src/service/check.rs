@@ -128,7 +128,8 @@ impl Service {
             self.check_row(row, there.contains(&row.id), &known, found)?;
         }
         for id in files {
-            let settled = horizon.allows(id, SegmentKind::Hot) && horizon.allows(id, SegmentKind::Cold);
+            let settled =
+                horizon.allows(id, SegmentKind::Hot) && horizon.allows(id, SegmentKind::Cold);
             if !settled || known.contains_key(&id) || core.engine.is_open(id) {
                 continue;
             }
@@ -177,7 +178,9 @@ impl Service {
             Ok(None) => {}
             Ok(Some(info)) => {
                 let len = core.store.len(row.id).map_err(store_error)?;
-                if row.stored_bytes > 0 && (row.stored_bytes != info.stored_bytes || len < info.stored_bytes) {
+                if row.stored_bytes > 0
+                    && (row.stored_bytes != info.stored_bytes || len < info.stored_bytes)
+                {
                     let what = format!(
                         "{} bytes by the catalog, {} by its footer, {len} in the pool",
                         row.stored_bytes, info.stored_bytes
@@ -198,19 +201,19 @@ impl Service {
         Ok(())
     }
 
-    fn check_maps(&self, known: &HashMap<SegmentId, Known>, found: &mut Found) -> Result<(), Error> {
+    fn check_maps(
+        &self,
+        known: &HashMap<SegmentId, Known>,
+        found: &mut Found,
+    ) -> Result<(), Error> {
         let core = &self.core;
         let (named, condemned, _held) = {
             let _resolving = core.resolving.read_recursive();
-            let (named, rows) = core
-                .catalog
-                .read(|tx| Ok::<_, Error>((everything(tx)?, segment::list(tx)?)))?;
+            let (named, rows) =
+                core.catalog.read(|tx| Ok::<_, Error>((everything(tx)?, segment::list(tx)?)))?;
             let held: Vec<_> = named.iter().map(|(_, map)| core.engine.pin(map.root)).collect();
-            let condemned: HashSet<SegmentId> = rows
-                .iter()
-                .filter(|row| row.state == State::Condemned)
-                .map(|row| row.id)
-                .collect();
+            let condemned: HashSet<SegmentId> =
+                rows.iter().filter(|row| row.state == State::Condemned).map(|row| row.id).collect();
             (named, condemned, held)
         };
         let maps: Vec<_> = named.iter().map(|(_, map)| (map.root, map.size)).collect();
@@ -219,7 +222,10 @@ impl Service {
             // What is missing was told of the segment; here is who needs it.
             let what = match fault.at.segment() {
                 Some(id) if !known.contains_key(&id) && !core.engine.is_open(id) => {
-                    format!("at {}: {} (the catalog does not know the segment)", fault.at, fault.what)
+                    format!(
+                        "at {}: {} (the catalog does not know the segment)",
+                        fault.at, fault.what
+                    )
                 }
                 _ => format!("at {}: {}", fault.at, fault.what),
             };
@@ -228,7 +234,11 @@ impl Service {
         Ok(())
     }
 
-    fn check_index(&self, known: &HashMap<SegmentId, Known>, found: &mut Found) -> Result<(), Error> {
+    fn check_index(
+        &self,
+        known: &HashMap<SegmentId, Known>,
+        found: &mut Found,
+    ) -> Result<(), Error> {
         let core = &self.core;
         for id in core.engine.indexed_segments() {
             if known.contains_key(&id) || core.store.len(id).is_ok() {

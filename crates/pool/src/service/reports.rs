@@ -134,11 +134,7 @@ impl Service {
                 "1 while something is wrong that stands until it is mended, as a full disk.",
                 f64::from(u8::from(status.problem.is_some())),
             ),
-            (
-                "damages",
-                "Stored places that are known to be damaged.",
-                self.damage_count() as f64,
-            ),
+            ("damages", "Stored places that are known to be damaged.", self.damage_count() as f64),
         ];
         metrics
             .extend(gauges.map(|(name, help, value)| metric(name, help, MetricKind::Gauge, value)));

@@ -183,10 +183,8 @@ impl Service {
     /// # Errors
     /// The catalog cannot be read.
     pub fn scrub_state(&self) -> Result<ScrubState, Error> {
-        let (row, damages) = self
-            .core
-            .catalog
-            .read(|tx| Ok::<_, Error>((scrub::get(tx)?, scrub::count(tx)?)))?;
+        let (row, damages) =
+            self.core.catalog.read(|tx| Ok::<_, Error>((scrub::get(tx)?, scrub::count(tx)?)))?;
         let scrubber = &self.scrubber;
         let running = scrubber.running.load(Ordering::Acquire);
         let get = |n: &AtomicU64| n.load(Ordering::Acquire);
@@ -255,9 +253,8 @@ impl Job<'_> {
     fn small_files(&self, data: &std::path::Path) -> Result<(), Error> {
         let core = self.core;
         let damage = folder::verify_store(&core.env, data);
-        core.catalog.write(|tx| {
-            scrub::found(tx, scrub::STORE_FILE, damage.as_slice(), core.now_ms())
-        })?;
+        core.catalog
+            .write(|tx| scrub::found(tx, scrub::STORE_FILE, damage.as_slice(), core.now_ms()))?;
         *self.scrubber.catalog.lock() = core.catalog.verify()?;
         Ok(())
     }
@@ -266,8 +263,13 @@ impl Job<'_> {
     fn files(&self) -> Result<Vec<(SegmentId, u64)>, Error> {
         let core = self.core;
         let from = SegmentId::new(self.row.next).unwrap_or(FIRST_SEGMENT);
-        let mut files: std::collections::BTreeMap<SegmentId, u64> =
-            core.store.list_from(from).map_err(store_error)?.into_iter().map(|id| (id, 0)).collect();
+        let mut files: std::collections::BTreeMap<SegmentId, u64> = core
+            .store
+            .list_from(from)
+            .map_err(store_error)?
+            .into_iter()
+            .map(|id| (id, 0))
+            .collect();
         for known in core.catalog.read(segment::list)? {
             if known.id >= from && known.stored_bytes > 0 {
                 files.insert(known.id, known.stored_bytes);

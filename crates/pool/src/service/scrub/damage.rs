@@ -85,12 +85,18 @@ impl Service {
         for touched in trace.touched {
             let touches = &mut damages[owners[touched.lost]].touches;
             let source = &sources[touched.resource];
-            let known = touches.iter_mut().rev().find(|t| t.source == *source && t.map == touched.map);
+            let known =
+                touches.iter_mut().rev().find(|t| t.source == *source && t.map == touched.map);
             let touch = match known {
                 Some(touch) => touch,
                 None => {
                     let map = touched.map;
-                    touches.push(Touch { source: source.clone(), stretches: Vec::new(), bytes: 0, map });
+                    touches.push(Touch {
+                        source: source.clone(),
+                        stretches: Vec::new(),
+                        bytes: 0,
+                        map,
+                    });
                     let last = touches.len() - 1;
                     &mut touches[last]
                 }

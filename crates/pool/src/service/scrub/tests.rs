@@ -3,8 +3,8 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
 use super::*;
-use crate::testing::{Bench, MIB, noise, stream, vol};
 use crate::Write as Change;
+use crate::testing::{Bench, MIB, noise, stream, vol};
 
 /// Flips in the suite; `cargo xtask scrub-flips` does a thousand.
 const FLIPS: u64 = 40;
