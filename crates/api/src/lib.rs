@@ -17,6 +17,7 @@ pub mod image;
 pub mod path;
 pub mod report;
 pub mod snapshot;
+pub mod trust;
 pub mod volume;
 
 pub use collection::{Collect, Collected};
@@ -28,6 +29,7 @@ pub use snapshot::{
     CreateSnapshots, Diff, DiffQuery, DiffRange, ReceiveQuery, SendQuery, Snapshot, SnapshotQuery,
     Snapshots,
 };
+pub use trust::{Check, Damage, Finding, Scrub, StartScrub, Stretch, Touch};
 pub use volume::{
     CreateVolumes, ExportQuery, RemoveQuery, RenameVolume, ResizeVolume, Volume, Volumes,
 };

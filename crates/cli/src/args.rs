@@ -8,6 +8,7 @@ pub mod file;
 pub mod image;
 pub mod serve;
 pub mod snapshot;
+pub mod trust;
 pub mod volume;
 
 use std::path::PathBuf;
@@ -88,6 +89,26 @@ Examples:
         #[arg(long)]
         now: bool,
     },
+    /// Read and verify every stored byte, and name what damage touches
+    ///
+    /// Runs in the server, behind the guests, and goes on after a restart. Exit status 1
+    /// when anything is damaged.
+    #[command(after_help = "\
+Examples:
+  archipelago scrub --rate 100M
+  archipelago scrub --detach
+  archipelago scrub --status --json
+  archipelago scrub --stop")]
+    Scrub(trust::Scrub),
+    /// Compare catalog, files, maps, index and leases with each other
+    ///
+    /// Of the running server, or of a folder that no server has open. Exit status 1 when
+    /// anything is found; each finding says why it matters and what to do.
+    #[command(after_help = "\
+Examples:
+  archipelago check
+  archipelago check --data ./archipelago-data")]
+    Check(trust::Check),
     /// Show what the server is doing
     #[command(after_help = "Example:\n  archipelago status --json")]
     Status,

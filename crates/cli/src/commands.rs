@@ -8,6 +8,7 @@ mod report;
 mod serve;
 mod snapshot;
 mod transfer;
+mod trust;
 mod volume;
 
 use archipelago_env::Env;
@@ -36,6 +37,8 @@ pub fn run(cli: Cli, output: Output) -> Result {
         Command::File(verb) => file::run(&context, verb),
         Command::Df => report::df(&context),
         Command::Gc { now } => gc::run(&context, now),
+        Command::Scrub(options) => trust::scrub(&context, options),
+        Command::Check(options) => trust::check(&context, &options),
         Command::Status => report::status(&context),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::man(&context, &dir),

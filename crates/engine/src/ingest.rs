@@ -254,6 +254,16 @@ impl Context {
         }
     }
 
+    /// The segments that the dedup index has entries of, ascending.
+    pub(crate) fn indexed_segments(&self) -> Vec<SegmentId> {
+        self.dedup.index.segments()
+    }
+
+    /// How the dedup index knows a block.
+    pub(crate) fn fingerprint(&self, block: &[u8]) -> u128 {
+        window::fingerprint(&self.dedup.key, block)
+    }
+
     fn count(&self, stats: &IngestStats) {
         self.bytes_in.fetch_add(stats.bytes_in, Ordering::Relaxed);
         self.duplicate_bytes.fetch_add(stats.duplicate_bytes, Ordering::Relaxed);

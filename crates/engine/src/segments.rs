@@ -294,6 +294,14 @@ impl Segments {
         }
     }
 
+    /// Drops all that is cached, as a restart does.
+    #[cfg(test)]
+    pub(crate) fn forget_all(&self) {
+        self.directories.clear();
+        self.pages.clear();
+        self.chunks.clear();
+    }
+
     /// The directory of a sealed segment.
     pub(crate) fn directory(&self, id: SegmentId) -> Result<Arc<Directory>, Error> {
         if let Some(directory) = self.directories.get(&id) {

@@ -73,8 +73,12 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new() -> Self {
+        Self::over(Arc::new(MemoryStore::new()))
+    }
+
+    pub(crate) fn over(store: Arc<dyn Store>) -> Self {
         Self {
-            faults: Faulty::new(Arc::new(MemoryStore::new())),
+            faults: Faulty::new(store),
             ids: Arc::default(),
             heads: Mutex::default(),
             floor: Mutex::default(),

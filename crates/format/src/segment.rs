@@ -225,6 +225,11 @@ impl SlotPage {
         Ok(Self { slots, end })
     }
 
+    /// Where the entry of slot `n` is in a page, in bytes.
+    pub const fn slot_offset(n: usize) -> u64 {
+        (16 + n * Slot::BYTES) as u64
+    }
+
     /// The slot that holds `position`, and the position behind it.
     pub fn find(&self, position: u32) -> Option<(&Slot, u32)> {
         let after = self.slots.partition_point(|s| s.position <= position);

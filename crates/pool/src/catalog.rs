@@ -9,6 +9,7 @@
 //! "It does not exist" is an answer of a query that succeeded. A row that cannot
 //! be read is an error, so that nothing is ever made in place of what is there.
 
+pub(crate) mod check;
 pub(crate) mod error;
 pub(crate) mod file;
 pub(crate) mod image;
@@ -16,9 +17,11 @@ pub(crate) mod lease;
 mod migrate;
 pub(crate) mod place;
 mod row;
+pub(crate) mod scrub;
 pub(crate) mod segment;
 pub(crate) mod snapshot;
 pub(crate) mod state;
+mod verify;
 pub(crate) mod volume;
 
 use std::io::{self, IoSlice};

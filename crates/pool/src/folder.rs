@@ -12,6 +12,7 @@
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 
+use archipelago_engine::Damage;
 use archipelago_env::{Entry, Env, Lock, Mode};
 use archipelago_format::FormatError;
 use archipelago_format::store_file::{STORE_FILE_BYTES, StoreFile};
@@ -151,6 +152,13 @@ fn read_store(env: &Env, root: &Path) -> Result<StoreFile, Error> {
         };
         Error::new(kind, format!("{}: {error}: {remedy}", path.display())).with_source(error)
     })
+}
+
+/// What is damaged of `STORE`, read anew, if anything is.
+pub(crate) fn verify_store(env: &Env, root: &Path) -> Option<Damage> {
+    let error = read_store(env, root).err()?;
+    let what = error.message().to_owned();
+    Some(Damage { offset: 0, bytes: STORE_FILE_BYTES as u64, lost: None, what })
 }
 
 fn take_lock(env: &Env, root: &Path) -> Result<Box<dyn Lock>, Error> {

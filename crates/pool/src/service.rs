@@ -1,5 +1,6 @@
 //! An open store: opening, closing, and the verbs in the modules below.
 
+mod check;
 mod checkpointer;
 mod collector;
 mod devices;
@@ -7,6 +8,7 @@ mod files;
 mod images;
 mod open;
 mod reports;
+mod scrub;
 mod snapshots;
 mod transfer;
 mod volumes;
@@ -24,8 +26,10 @@ use crate::core::Core;
 use crate::error::Error;
 use crate::folder::Folder;
 
+pub use check::{Finding, FindingKind, Severity};
 pub(crate) use collector::Collector;
 pub use collector::{Collected, Collection};
+pub use scrub::{Damage, Damages, ScrubOptions, ScrubState, Touch};
 
 /// At most so many names in one request: it is one transaction, which everybody
 /// else waits for, and so many take about a tenth of a second.
@@ -92,6 +96,7 @@ pub struct Service {
     opened: Duration,
     /// Sizes are changed one at a time.
     resizing: Mutex<()>,
+    scrubber: Arc<scrub::Scrubber>,
     life: Mutex<Life>,
 }
 
@@ -133,6 +138,7 @@ impl Service {
     /// whoever opens it next is alone.
     fn end(&self, life: &mut Life) {
         self.core.stop.store(true, Ordering::Release);
+        self.scrubber.join();
         for worker in life.workers.drain(..) {
             if let Err(panicked) = worker.join() {
                 tracing::error!(%panicked, "a background thread had ended before");

@@ -105,6 +105,16 @@ impl SampleIndex {
         self.shards.iter().map(|shard| shard.lock().used as u64).sum()
     }
 
+    /// The segments that there are entries of, ascending.
+    pub(crate) fn segments(&self) -> Vec<SegmentId> {
+        let mut ids = std::collections::BTreeSet::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            ids.extend(shard.slots.iter().filter_map(|s| SegmentId::new(s & SegmentId::MAX.get())));
+        }
+        ids.into_iter().collect()
+    }
+
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> u64 {
         let slots = self.shards.iter().map(|shard| shard.lock().slots.len() as u64);

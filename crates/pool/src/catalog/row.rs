@@ -96,6 +96,11 @@ impl<'r> Fields<'r> {
         Ok(Location::from_raw(raw.cast_unsigned()))
     }
 
+    pub fn location_or_null(&mut self) -> Result<Option<Location>, CatalogError> {
+        let raw: Option<i64> = self.raw()?;
+        Ok(raw.map(|raw| Location::from_raw(raw.cast_unsigned())))
+    }
+
     pub fn size(&mut self) -> Result<VolumeSize, CatalogError> {
         let bytes = self.number()?;
         self.check(VolumeSize::from_bytes(bytes))

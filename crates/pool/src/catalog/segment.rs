@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use archipelago_model::SegmentId;
 
-use super::row::from_number;
+use super::row::{Fields, from_number};
 use super::{CatalogError, Tx};
 
 const TABLE: &str = "segment";
@@ -164,34 +164,38 @@ pub(crate) struct Known {
     pub raw_bytes: u64,
 }
 
+const SELECT: &str = "SELECT id, kind, state, stored_bytes, raw_bytes, forwarded_to FROM segment";
+
+fn decode(row: &mut Fields<'_>) -> Result<Known, CatalogError> {
+    let id = row.segment()?;
+    let kind = match row.text()?.as_str() {
+        "hot" => Kind::Hot,
+        "cold" => Kind::Cold,
+        "backup" => Kind::Backup,
+        other => return Err(row.wrong(other)),
+    };
+    let state = row.text()?;
+    let (stored_bytes, raw_bytes) = (row.number()?, row.number()?);
+    let state = match (state.as_str(), row.number_or_null()?) {
+        ("sealed" | "open", _) => State::Sealed,
+        ("condemned", _) => State::Condemned,
+        ("forwarded", Some(to)) => {
+            let to = SegmentId::new(to).ok_or_else(|| row.wrong("no segment"))?;
+            State::Forwarded { to }
+        }
+        (other, _) => return Err(row.wrong(other)),
+    };
+    Ok(Known { id, kind, state, stored_bytes, raw_bytes })
+}
+
 /// All segments, ascending.
 pub(crate) fn list(tx: &Tx<'_>) -> Result<Vec<Known>, CatalogError> {
-    tx.all(
-        TABLE,
-        "SELECT id, kind, state, stored_bytes, raw_bytes, forwarded_to FROM segment ORDER BY id",
-        [],
-        |row| {
-            let id = row.segment()?;
-            let kind = match row.text()?.as_str() {
-                "hot" => Kind::Hot,
-                "cold" => Kind::Cold,
-                "backup" => Kind::Backup,
-                other => return Err(row.wrong(other)),
-            };
-            let state = row.text()?;
-            let (stored_bytes, raw_bytes) = (row.number()?, row.number()?);
-            let state = match (state.as_str(), row.number_or_null()?) {
-                ("sealed" | "open", _) => State::Sealed,
-                ("condemned", _) => State::Condemned,
-                ("forwarded", Some(to)) => {
-                    let to = SegmentId::new(to).ok_or_else(|| row.wrong("no segment"))?;
-                    State::Forwarded { to }
-                }
-                (other, _) => return Err(row.wrong(other)),
-            };
-            Ok(Known { id, kind, state, stored_bytes, raw_bytes })
-        },
-    )
+    tx.all(TABLE, &format!("{SELECT} ORDER BY id"), [], decode)
+}
+
+/// By id.
+pub(crate) fn find(tx: &Tx<'_>, id: SegmentId) -> Result<Option<Known>, CatalogError> {
+    tx.first(TABLE, &format!("{SELECT} WHERE id = $1"), [from_number(id.get())], decode)
 }
 
 /// Condemns a segment unless a bind has named it since mark `mark` began; whether it did.

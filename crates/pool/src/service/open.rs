@@ -63,14 +63,17 @@ impl Service {
         let mut workers = vec![checkpointer::start(&core, &config)?];
         workers.extend(collector::start(&core, &config)?);
         workers.extend(checkpointer::learn(&core));
-        Ok(Arc::new(Service {
+        let service = Service {
             core,
             store,
             data: data.to_owned(),
             opened: env.clock().monotonic(),
             resizing: Mutex::new(()),
+            scrubber: Arc::default(),
             life: Mutex::new(Life { workers, folder: Some(folder) }),
-        }))
+        };
+        service.resume_scrub();
+        Ok(Arc::new(service))
     }
 }
 

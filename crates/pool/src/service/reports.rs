@@ -108,6 +108,9 @@ impl Service {
             }
             Err(error) => status.problem = Some(error.to_string()),
         }
+        if status.problem.is_none() {
+            status.problem = self.damage_problem();
+        }
         status
     }
 
@@ -131,6 +134,7 @@ impl Service {
                 "1 while something is wrong that stands until it is mended, as a full disk.",
                 f64::from(u8::from(status.problem.is_some())),
             ),
+            ("damages", "Stored places that are known to be damaged.", self.damage_count() as f64),
         ];
         metrics
             .extend(gauges.map(|(name, help, value)| metric(name, help, MetricKind::Gauge, value)));
@@ -160,7 +164,7 @@ fn metric(name: &str, help: &str, kind: MetricKind, value: f64) -> Metric {
 }
 
 /// Everything that has a map, with the map that the catalog has of it.
-fn everything(tx: &Tx<'_>) -> Result<Vec<(Source, Fixed)>, Error> {
+pub(super) fn everything(tx: &Tx<'_>) -> Result<Vec<(Source, Fixed)>, Error> {
     let mut out = Vec::new();
     for row in volume::list(tx)? {
         let map = Fixed { root: row.root, size: row.size.bytes() };
