@@ -35,8 +35,7 @@ fn world() -> Planted {
         .unwrap()
         .into_iter()
         .filter(|id| !core.engine.is_open(*id) && core.engine.footer_of(*id).is_ok())
-        .filter(|id| *id != cold)
-        .next_back()
+        .rfind(|id| *id != cold)
         .unwrap();
     drop(device);
     bench.snapshot("split@one").unwrap();

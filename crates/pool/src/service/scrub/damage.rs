@@ -130,7 +130,7 @@ impl Service {
     }
 
     /// Everything that has a map, held so that the collector takes nothing of it away.
-    fn resources(&self) -> Result<(Vec<Source>, Vec<Traced>, Vec<Pin>), Error> {
+    fn resources(&self) -> Result<Resources, Error> {
         let core = &self.core;
         let _resolving = core.resolving.read_recursive();
         let (named, ids) = core.catalog.read(|tx| -> Result<_, Error> {
@@ -154,6 +154,9 @@ impl Service {
         Ok((sources, traced, held))
     }
 }
+
+/// Names, in the same order their maps, and what holds these.
+type Resources = (Vec<Source>, Vec<Traced>, Vec<Pin>);
 
 fn shown(row: DamageRow) -> Damage {
     Damage {
