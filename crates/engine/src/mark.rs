@@ -140,6 +140,12 @@ impl Engine {
     /// Begins a mark: what it must leave alone. Call it *before* the roots and the
     /// log floor are read, and stay below that floor, too.
     pub fn begin_mark(&self) -> Horizon {
+        self.shared().pins.begin_mark();
+        self.horizon()
+    }
+
+    /// What a mark that began now would have to leave alone.
+    pub fn horizon(&self) -> Horizon {
         let shared = self.shared();
         let all = shared.segments.next_id();
         let (log, fresh) = shared.pins.horizon(|| shared.log.position().segment());

@@ -59,7 +59,7 @@ impl Pins {
         Fresh { pins: Arc::clone(self), segments: Vec::new() }
     }
 
-    /// The roots held now or at any moment since [`Self::horizon`] was asked for.
+    /// The roots held now or at any moment since [`Self::begin_mark`].
     pub(crate) fn roots(&self) -> Vec<Location> {
         let mut state = self.state.lock();
         state.marking = false;
@@ -73,14 +73,18 @@ impl Pins {
         self.state.lock().fresh.contains_key(&id)
     }
 
-    /// Begins a mark: the first segment that what is under way may still name, at most
-    /// that of `position`; and the segments of ingests that are not bound.
+    /// From now on, until [`Self::roots`] is asked for, what is let go counts as held.
+    pub(crate) fn begin_mark(&self) {
+        self.state.lock().marking = true;
+    }
+
+    /// The first segment that what is under way may still name, at most that of
+    /// `position`; and the segments of ingests that are not bound.
     pub(crate) fn horizon(
         &self,
         position: impl FnOnce() -> Option<SegmentId>,
     ) -> (SegmentId, HashSet<SegmentId>) {
-        let mut state = self.state.lock();
-        state.marking = true;
+        let state = self.state.lock();
         let first = state.under_way.values().copied().chain(position()).min();
         (first.unwrap_or(SegmentId::MIN), state.fresh.keys().copied().collect())
     }

@@ -47,7 +47,7 @@ fn a_root_that_is_let_go_during_a_mark_is_held_by_it() {
     let pins = Arc::new(Pins::default());
     let root = Location::start_of(id(3));
     let pin = pins.root(root);
-    pins.horizon(|| None);
+    pins.begin_mark();
     drop(pin);
     assert_eq!(pins.roots(), [root]);
     assert_eq!(pins.roots(), []);

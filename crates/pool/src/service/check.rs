@@ -119,7 +119,7 @@ impl Service {
 
     fn check_segments(&self, found: &mut Found) -> Result<HashMap<SegmentId, Known>, Error> {
         let core = &self.core;
-        let horizon = core.engine.begin_mark();
+        let horizon = core.engine.horizon();
         let files = core.store.list_from(FIRST_SEGMENT).map_err(store_error)?;
         let rows = core.catalog.read(segment::list)?;
         let known: HashMap<SegmentId, Known> = rows.iter().map(|row| (row.id, *row)).collect();
@@ -133,7 +133,9 @@ impl Service {
             if !settled || known.contains_key(&id) || core.engine.is_open(id) {
                 continue;
             }
-            if core.catalog.read(|tx| segment::find(tx, id))?.is_none() {
+            // It may have been removed, or be about to be recorded.
+            let there = core.store.len(id).is_ok() && !core.engine.is_unrecorded(id);
+            if there && core.catalog.read(|tx| segment::find(tx, id))?.is_none() {
                 let what = "a file that the catalog does not know".to_owned();
                 found.add(FindingKind::Orphan, &format!("segment:{id}"), what);
             }
