@@ -133,7 +133,10 @@ impl Service {
             if !settled || known.contains_key(&id) || core.engine.is_open(id) {
                 continue;
             }
-            if core.catalog.read(|tx| segment::find(tx, id))?.is_none() {
+            // It may have been removed, or bound, since the files were listed.
+            let fresh = core.engine.begin_mark().fresh.contains(&id);
+            let unknown = core.catalog.read(|tx| segment::find(tx, id))?.is_none();
+            if unknown && !fresh && core.store.len(id).is_ok() {
                 let what = "a file that the catalog does not know".to_owned();
                 found.add(FindingKind::Orphan, &format!("segment:{id}"), what);
             }
