@@ -121,7 +121,8 @@ fn check_view(check: &api::Check) -> String {
     }
     let blocks = check.findings.iter().map(|finding| {
         facts(vec![
-            (finding.severity.as_str(), format!("{} ({})", plain(&finding.resource), finding.kind)),
+            ("finding", format!("{} ({})", plain(&finding.resource), plain(&finding.kind))),
+            ("severity", plain(&finding.severity)),
             ("found", plain(&finding.what)),
             ("why", finding.why.clone()),
             ("do", finding.remedy.clone()),
