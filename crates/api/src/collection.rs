@@ -1,4 +1,4 @@
-//! Garbage collection on request.
+//! Garbage collection on request, and what a rebuild of a lost catalog tells.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -55,4 +55,29 @@ impl Collected {
         self.alarms += later.alarms;
         self.more = later.more;
     }
+}
+
+/// What a rebuild of the catalog found and did.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct Rebuilt {
+    /// When the backup was made that names come from.
+    pub made_ms: u64,
+    /// Newer backups that could not be read, and why.
+    pub passed_over: Vec<String>,
+    /// Volumes that have their names again.
+    pub volumes: u64,
+    /// Snapshots.
+    pub snapshots: u64,
+    /// Images.
+    pub images: u64,
+    /// Files.
+    pub files: u64,
+    /// Segments whose footers were read.
+    pub segments: u64,
+    /// Segments without a whole footer: the end of the log, or damage.
+    pub unsealed: u64,
+    /// Volumes that the log has writes of and the backup does not know.
+    pub unknown_volumes: u64,
+    /// Where the old catalog is now, if there was one.
+    pub set_aside: Option<String>,
 }

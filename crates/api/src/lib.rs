@@ -20,7 +20,7 @@ pub mod snapshot;
 pub mod trust;
 pub mod volume;
 
-pub use collection::{Collect, Collected};
+pub use collection::{Collect, Collected, Rebuilt};
 pub use error::{Error, ErrorKind};
 pub use file::{File, FileQuery, Files, PutQuery};
 pub use image::{Image, Images, ImportQuery};

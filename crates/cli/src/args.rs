@@ -109,6 +109,23 @@ Examples:
   archipelago check
   archipelago check --data ./archipelago-data")]
     Check(trust::Check),
+    /// Make the catalog of a stopped store anew, from the backups in its pool
+    ///
+    /// Names come from the newest backup that the pool holds (made every ten seconds, when
+    /// something changed); what was written to those volumes since is in the log, and the next
+    /// `serve` replays it. Names made after the backup are lost.
+    #[command(after_help = "\
+Examples:
+  archipelago rebuild --data archipelago-data
+  archipelago rebuild --data archipelago-data --force")]
+    Rebuild {
+        /// The folder of the store
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// Do it although there is a catalog, which is set aside under another name
+        #[arg(long)]
+        force: bool,
+    },
     /// Show what the server is doing
     #[command(after_help = "Example:\n  archipelago status --json")]
     Status,

@@ -4,6 +4,7 @@ mod file;
 mod gc;
 mod image;
 mod manual;
+mod rebuild;
 mod report;
 mod serve;
 mod snapshot;
@@ -36,6 +37,7 @@ pub fn run(cli: Cli, output: Output) -> Result {
         Command::Snapshot(verb) => snapshot::run(&context, verb),
         Command::File(verb) => file::run(&context, verb),
         Command::Df => report::df(&context),
+        Command::Rebuild { data, force } => rebuild::run(&context, &data, force),
         Command::Gc { now } => gc::run(&context, now),
         Command::Scrub(options) => trust::scrub(&context, options),
         Command::Check(options) => trust::check(&context, &options),

@@ -15,6 +15,7 @@
 //! - Only [`Durable`] values leave for the catalog to bind.
 
 mod account;
+mod backup;
 mod checkpoint;
 mod choice;
 mod collect;
@@ -42,6 +43,7 @@ mod volume;
 
 pub use account::{Account, Accounts};
 pub use archipelago_format::segment::SegmentKind;
+pub use backup::{Backup, BackupBytes, Footer, Salvage};
 pub use checkpoint::{Checkpoint, Cut};
 pub use choice::{Candidate, Choice, Urgency, choose};
 pub use compact::{CompactStats, Compacted, Job, Victim};

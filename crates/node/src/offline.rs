@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use archipelago_api::{Check, Finding};
+use archipelago_api::{Check, Finding, Rebuilt};
 use archipelago_env::Env;
 use archipelago_pool::Service;
 
@@ -22,4 +22,28 @@ pub fn check(data: &Path) -> Result<Check, String> {
         remedy: finding.kind.remedy().to_owned(),
     });
     Ok(Check { findings: findings.collect() })
+}
+
+/// Makes the catalog of the store in `data` anew.
+///
+/// # Errors
+/// The sentence for people why it cannot be done.
+pub fn rebuild(data: &Path, force: bool) -> Result<Rebuilt, String> {
+    let done = Service::rebuild(data, &Env::real(), force).map_err(|error| error.to_string())?;
+    Ok(Rebuilt {
+        made_ms: done.made_ms,
+        passed_over: done
+            .passed_over
+            .into_iter()
+            .map(|(id, why)| format!("segment {id}: {why}"))
+            .collect(),
+        volumes: done.volumes,
+        snapshots: done.snapshots,
+        images: done.images,
+        files: done.files,
+        segments: done.segments,
+        unsealed: done.unsealed,
+        unknown_volumes: done.unknown_volumes,
+        set_aside: done.set_aside.map(|path| path.display().to_string()),
+    })
 }

@@ -10,6 +10,7 @@
 //! be read is an error, so that nothing is ever made in place of what is there.
 
 pub(crate) mod check;
+pub(crate) mod dump;
 pub(crate) mod error;
 pub(crate) mod file;
 pub(crate) mod image;
@@ -26,6 +27,7 @@ pub(crate) mod volume;
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use archipelago_env::{Disk, Mode};
@@ -69,6 +71,8 @@ pub(crate) struct Catalog {
     /// `None` once it was closed.
     writer: Mutex<Option<Connection>>,
     readers: Mutex<Readers>,
+    /// Transactions that changed something, or might have.
+    changes: AtomicU64,
 }
 
 /// Where the catalog is, as SQLite wants to know it.
@@ -100,7 +104,12 @@ impl Catalog {
         let file = CatalogFile::new(disk, path);
         let mut writer = file.connect(OpenFlags::SQLITE_OPEN_CREATE)?;
         migrate::run(&mut writer, founding.now_ms)?;
-        let catalog = Self { file, writer: Mutex::new(Some(writer)), readers: Mutex::default() };
+        let catalog = Self {
+            file,
+            writer: Mutex::new(Some(writer)),
+            readers: Mutex::default(),
+            changes: AtomicU64::new(0),
+        };
         catalog.write(|tx| {
             match state::uuid(tx)? {
                 None => {
@@ -188,7 +197,13 @@ impl Catalog {
             .map_err(CatalogError::from)?;
         let result = body(&Tx { connection: &transaction })?;
         transaction.commit().map_err(CatalogError::from)?;
+        self.changes.fetch_add(1, Ordering::AcqRel);
         Ok(result)
+    }
+
+    /// How many transactions have changed the catalog since it was opened.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// Ends the use of the file: waits for the transaction under way, refuses

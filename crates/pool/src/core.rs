@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use archipelago_engine::{self as engine, Checkpoint, Engine, SegmentIds, SegmentInfo};
 use archipelago_env::Env;
@@ -27,6 +27,12 @@ pub(crate) struct Core {
     /// The backend, for the collector and reports.
     pub store: Arc<dyn Store>,
     pub config: Config,
+    /// Whose catalog it is.
+    pub store_uuid: [u8; 16],
+    /// How many changes of the catalog the newest backup has.
+    pub backed_up: AtomicU64,
+    /// Backups are made one at a time.
+    pub backing_up: Mutex<()>,
     pub attachments: Arc<Attachments>,
     /// Who we are in the table of leases.
     pub owner: String,

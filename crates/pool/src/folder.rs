@@ -70,6 +70,20 @@ impl Folder {
         Ok(Self { root: root.to_owned(), store, _lock: lock })
     }
 
+    /// Opens a folder that is a store already.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; `Invalid` when it is no store.
+    pub fn open_existing(env: &Env, root: &Path) -> Result<Self, Error> {
+        read_store(env, root)?;
+        Self::open(env, root)
+    }
+
+    /// Where nothing counts after a crash.
+    pub fn tmp(&self) -> PathBuf {
+        self.root.join(TMP)
+    }
+
     /// The identity of the store and the key of its fingerprints.
     pub fn store(&self) -> &StoreFile {
         &self.store
@@ -103,7 +117,8 @@ impl Folder {
         Error::new(
             ErrorKind::Damaged,
             format!(
-                "{} has segments but no catalog: put {CATALOG} back from a backup",
+                "{0} has segments but no catalog: put {CATALOG} back from a copy, or make it anew \
+                 by `archipelago rebuild --data {0}`",
                 self.root.display()
             ),
         )

@@ -24,6 +24,6 @@ pub use resource::{
     Snapshot, Status, Usage, Volume,
 };
 pub use service::{
-    Collected, Collection, Config, Damage, Damages, Finding, FindingKind, NAMES_MAX, SNAPSHOTS_MAX,
-    ScrubOptions, ScrubState, Service, Severity, Touch,
+    Collected, Collection, Config, Damage, Damages, Finding, FindingKind, NAMES_MAX, Rebuilt,
+    SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service, Severity, Touch,
 };

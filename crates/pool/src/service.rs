@@ -1,5 +1,6 @@
 //! An open store: opening, closing, and the verbs in the modules below.
 
+mod backups;
 mod check;
 mod checkpointer;
 mod collector;
@@ -7,6 +8,7 @@ mod devices;
 mod files;
 mod images;
 mod open;
+mod rebuild;
 mod reports;
 mod scrub;
 mod snapshots;
@@ -29,6 +31,7 @@ use crate::folder::Folder;
 pub use check::{Finding, FindingKind, Severity};
 pub(crate) use collector::Collector;
 pub use collector::{Collected, Collection};
+pub use rebuild::Rebuilt;
 pub use scrub::{Damage, Damages, ScrubOptions, ScrubState, Touch};
 
 /// At most so many names in one request: it is one transaction, which everybody
@@ -123,6 +126,7 @@ impl Service {
         let sealed = self.core.engine.close().map_err(Error::from);
         if sealed.is_ok() {
             self.core.record_sealed();
+            self.core.back_up_if_possible();
         }
         self.end(&mut life);
         persisted.and(sealed)

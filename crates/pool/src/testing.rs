@@ -29,6 +29,7 @@ pub(crate) fn config() -> Config {
         slot_cache_bytes: MIB,
         checkpoint_interval_ms: 3_600_000,
         collector_interval_ms: 0,
+        backup_interval_ms: 0,
         ..Config::default()
     }
 }

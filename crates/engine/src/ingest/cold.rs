@@ -57,6 +57,7 @@ pub(crate) struct ColdWriter<'a> {
 /// What is behind the encoder.
 struct Appender<'a> {
     context: &'a Context,
+    kind: SegmentKind,
     /// Stored bytes at which a segment is sealed.
     segment_bytes: u64,
     /// Bytes that may come yet; no more room is asked for.
@@ -82,12 +83,21 @@ impl<'a> ColdWriter<'a> {
     /// Opens nothing yet. `expected`: bytes that may come at most.
     pub(crate) fn new(context: &'a Context, expected: u64, compression: Compression) -> Self {
         let segment_bytes = context.segment_bytes.min(SEGMENT_BYTES_MAX);
+        let kind = SegmentKind::Cold;
         let (open, sealed, fresh) = (None, Vec::new(), context.pins.fresh());
         Self {
             encoder: Encoder::new(compression),
             padded: Vec::new(),
-            appender: Appender { context, segment_bytes, expected, open, sealed, fresh },
+            appender: Appender { context, kind, segment_bytes, expected, open, sealed, fresh },
         }
+    }
+
+    /// For a dump of the catalog: one segment, however long it gets.
+    pub(crate) fn for_backup(context: &'a Context, expected: u64) -> Self {
+        let mut writer = Self::new(context, expected, Compression::default());
+        writer.appender.kind = SegmentKind::Backup;
+        writer.appender.segment_bytes = SEGMENT_BYTES_MAX;
+        writer
     }
 
     /// Appends a chunk of whole blocks, one fingerprint each.
@@ -195,7 +205,7 @@ impl Appender<'_> {
             none => {
                 let body = self.expected.min(self.segment_bytes);
                 let capacity = body + body / 32 + FOOTER_ROOM;
-                let open = Open::create(&self.context.segments, capacity)?;
+                let open = Open::create(&self.context.segments, self.kind, capacity)?;
                 self.fresh.add(open.header.id);
                 Ok(none.insert(open))
             }
@@ -222,7 +232,9 @@ impl Appender<'_> {
             (open.header.id, open.header.kind, std::mem::take(&mut open.prints));
         self.open = None;
         self.context.segments.sealed(directory, stored_bytes);
-        self.context.dedup.learn(id, prints);
+        if kind == SegmentKind::Cold {
+            self.context.dedup.learn(id, prints);
+        }
         self.sealed.push(SegmentInfo { id, kind, stored_bytes, raw_bytes });
         Ok(())
     }
@@ -241,8 +253,8 @@ impl Drop for Appender<'_> {
 }
 
 impl Open {
-    fn create(segments: &Segments, capacity: u64) -> Result<Self, Error> {
-        let (header, writer) = segments.create(SegmentKind::Cold, capacity)?;
+    fn create(segments: &Segments, kind: SegmentKind, capacity: u64) -> Result<Self, Error> {
+        let (header, writer) = segments.create(kind, capacity)?;
         let mut buffer = Vec::with_capacity(BUFFER_BYTES);
         buffer.extend_from_slice(&header.encode());
         let (slots, prints) = (Vec::new(), Prints::default());

@@ -226,6 +226,19 @@ impl Segments {
         Ok(())
     }
 
+    /// The whole table of a carrier; none in other segments.
+    pub(crate) fn forwards(&self, carrier: SegmentId) -> Result<Vec<Forward>, Error> {
+        if self.directory(carrier)?.forwarding.len == 0 {
+            return Ok(Vec::new());
+        }
+        let index = self.index(carrier)?;
+        let mut out = Vec::new();
+        for page in 0..index.firsts.len() as u32 {
+            out.extend_from_slice(&self.page(carrier, &index, page)?);
+        }
+        Ok(out)
+    }
+
     fn entry(&self, carrier: SegmentId, at: Location) -> Result<Forward, Error> {
         let index = self.index(carrier)?;
         let page = match index.page_of(at) {

@@ -12,7 +12,7 @@ const MIGRATIONS: &[&str] = &[
 ];
 
 /// The version of the schema that this program works with.
-const KNOWN: u32 = MIGRATIONS.len() as u32;
+pub(super) const KNOWN: u32 = MIGRATIONS.len() as u32;
 
 /// The version of the schema; 0 when there is none.
 pub(super) fn version(connection: &Connection) -> Result<u32, CatalogError> {

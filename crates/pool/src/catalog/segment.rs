@@ -272,3 +272,31 @@ pub(crate) fn remove(tx: &Tx<'_>, id: SegmentId) -> Result<(), CatalogError> {
     tx.execute("DELETE FROM segment WHERE id = $1 AND state <> 'sealed'", [from_number(id.get())])?;
     Ok(())
 }
+
+/// The backups that are recorded, newest first.
+pub(crate) fn backups(tx: &Tx<'_>) -> Result<Vec<SegmentId>, CatalogError> {
+    tx.all(TABLE, "SELECT id FROM segment WHERE kind = 'backup' ORDER BY id DESC", [], |row| {
+        row.segment()
+    })
+}
+
+/// Forgets a backup whose file is gone.
+pub(crate) fn remove_backup(tx: &Tx<'_>, id: SegmentId) -> Result<(), CatalogError> {
+    tx.execute("DELETE FROM segment WHERE id = $1 AND kind = 'backup'", [from_number(id.get())])?;
+    Ok(())
+}
+
+/// Notes a segment that a rebuild found forwarded: its file is gone.
+pub(crate) fn insert_forwarded(
+    tx: &Tx<'_>,
+    id: SegmentId,
+    place: u64,
+    carrier: SegmentId,
+) -> Result<(), CatalogError> {
+    tx.execute(
+        "INSERT INTO segment (id, pool_id, kind, state, stored_bytes, raw_bytes, forwarded_to, \
+         named_mark) VALUES ($1, $2, 'cold', 'forwarded', 0, 0, $3, 0)",
+        (from_number(id.get()), from_number(place), from_number(carrier.get())),
+    )?;
+    Ok(())
+}

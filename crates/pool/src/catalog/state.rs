@@ -150,3 +150,16 @@ pub(crate) fn counts(tx: &Tx<'_>) -> Result<Counts, CatalogError> {
     )?
     .ok_or(CatalogError::RowMissing(TABLE))
 }
+
+/// After a rebuild: no id below these will be given.
+pub(crate) fn raise_ids(tx: &Tx<'_>, next_segment: u64, next_id: u64) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE store_state SET next_segment = $1 WHERE id = 1 AND next_segment < $1",
+        [from_number(next_segment)],
+    )?;
+    tx.execute(
+        "UPDATE store_state SET next_id = $1 WHERE id = 1 AND next_id < $1",
+        [from_number(next_id)],
+    )?;
+    Ok(())
+}

@@ -108,6 +108,15 @@ pub(crate) fn move_head(tx: &Tx<'_>, head: &HeadMove) -> Result<(), CatalogError
     }
 }
 
+/// After a rebuild: the terms that the log knows were begun.
+pub(crate) fn raise_epoch(tx: &Tx<'_>, id: VolumeId, epoch: Epoch) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE volume SET epoch = $1 WHERE id = $2 AND epoch < $1",
+        (i64::from(epoch.get()), from_number(id.get())),
+    )?;
+    Ok(())
+}
+
 /// Volumes whose head is at `root`.
 pub(crate) fn with_root(tx: &Tx<'_>, root: Location) -> Result<Vec<VolumeId>, CatalogError> {
     tx.all(TABLE, "SELECT id FROM volume WHERE root = $1", [from_location(root)], |row| {

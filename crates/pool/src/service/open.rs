@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use archipelago_engine::{self as engine, Engine};
 use archipelago_env::Env;
@@ -11,7 +11,7 @@ use archipelago_model::{SegmentId, VolumeId};
 use archipelago_store::{DirectoryStore, Store, StoreError};
 use parking_lot::{Mutex, RwLock};
 
-use super::{Config, Life, Service, checkpointer, collector};
+use super::{Config, Life, Service, backups, checkpointer, collector};
 use crate::attachments::Attachments;
 use crate::catalog::{Catalog, Founding, segment, state, volume};
 use crate::core::{CatalogIds, Core, FIRST_SEGMENT, head_of};
@@ -50,6 +50,10 @@ impl Service {
             engine,
             store: Arc::clone(&store),
             config: config.clone(),
+            store_uuid: folder.store().uuid,
+            // Not known: the first look makes one.
+            backed_up: AtomicU64::new(u64::MAX),
+            backing_up: Mutex::new(()),
             attachments: Arc::new(Attachments::default()),
             stop: AtomicBool::new(false),
             problem: Mutex::new(None),
@@ -62,6 +66,7 @@ impl Service {
         core.adopt(&core.engine.dirty_volumes())?;
         let mut workers = vec![checkpointer::start(&core, &config)?];
         workers.extend(collector::start(&core, &config)?);
+        workers.extend(backups::start(&core, &config)?);
         workers.extend(checkpointer::learn(&core));
         let service = Service {
             core,

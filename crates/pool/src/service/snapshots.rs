@@ -122,6 +122,8 @@ impl Service {
             Ok::<_, Error>(volume::get(tx, row.id)?.unwrap_or(row))
         })?;
         core.drop_handle(id);
+        // A rebuild from an older one would replay on the map that was given up.
+        core.back_up_if_possible();
         Ok(core.shown(row))
     }
 

@@ -344,6 +344,8 @@ impl Service {
             new.insert(core, tx, id, root)
         })?;
         core.drop_handle(id);
+        // As after a rollback.
+        core.back_up_if_possible();
         Ok(row)
     }
 

@@ -173,7 +173,10 @@ impl Service {
         if stored.is_err() {
             core.drop_handle(id);
         }
-        stored
+        stored?;
+        // A rebuild from an older one would replay old writes into what was cut off.
+        core.back_up_if_possible();
+        Ok(())
     }
 
     fn volume_by_id(&self, id: VolumeId, name: &VolumeName) -> Result<Volume, Error> {

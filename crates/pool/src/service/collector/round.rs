@@ -10,6 +10,7 @@ use archipelago_engine::{
 };
 use archipelago_model::{Location, SegmentId, VolumeId};
 
+use super::super::backups::Dump;
 use super::pace::Pace;
 use super::{Collected, Collector};
 use crate::catalog::segment::{Kind, Known, State};
@@ -38,6 +39,9 @@ pub(super) struct Round<'a> {
     horizon: Horizon,
     roots: Vec<Location>,
     known: Vec<Known>,
+    /// The catalog as the mark began with it: everything that a collection leaves
+    /// alone can be rebuilt from it.
+    dump: Result<Dump, Error>,
     done: Collected,
 }
 
@@ -51,9 +55,16 @@ impl<'a> Round<'a> {
         until: Option<Duration>,
     ) -> Result<Self, Error> {
         let mut horizon = core.engine.begin_mark();
-        let (mark, mut roots, floor, known) = core.catalog.write(|tx| -> Result<_, Error> {
+        let (mark, mut roots, floor, known, dump) = core.catalog.write(|tx| {
             let mark = state::begin_mark(tx)?;
-            Ok((mark, state::roots(tx)?, state::log_floor(tx)?, segment::list(tx)?))
+            let dump = core.dump(tx);
+            Ok::<_, Error>((
+                mark,
+                state::roots(tx)?,
+                state::log_floor(tx)?,
+                segment::list(tx)?,
+                dump,
+            ))
         })?;
         horizon.log = horizon.log.min(floor.unwrap_or(FIRST_SEGMENT));
         // Whoever read a root of an older state of the catalog holds it by now.
@@ -62,7 +73,7 @@ impl<'a> Round<'a> {
         roots.sort_unstable();
         roots.dedup();
         let done = Collected { rounds: 1, ..Collected::default() };
-        Ok(Self { core, urgency, hurry, until, mark, horizon, roots, known, done })
+        Ok(Self { core, urgency, hurry, until, mark, horizon, roots, known, dump, done })
     }
 
     pub(super) const fn figures(&self) -> Collected {
@@ -70,6 +81,7 @@ impl<'a> Round<'a> {
     }
 
     pub(super) fn run(&mut self, collector: &mut Collector, now: bool) -> Result<(), Error> {
+        self.back_up()?;
         self.rescue()?;
         let passes = passes(&self.known);
         for (number, pass) in passes.into_iter().enumerate() {
@@ -82,6 +94,25 @@ impl<'a> Round<'a> {
         self.condemn_unrecorded()?;
         self.rescue()?;
         self.remove(collector, now)
+    }
+
+    /// Before anything is freed, what is left must be found without the catalog. To free
+    /// something matters more when there is no room even for that.
+    fn back_up(&self) -> Result<(), Error> {
+        let stored = match &self.dump {
+            Ok(dump) => {
+                let _one_at_a_time = self.core.backing_up.lock();
+                self.core.store_backup(dump)
+            }
+            Err(error) => Err(Error::new(error.kind(), error.to_string())),
+        };
+        match stored {
+            Err(error) if error.kind() == ErrorKind::NoSpace => {
+                tracing::warn!(%error, "collecting without a new backup of the catalog");
+                Ok(())
+            }
+            stored => stored,
+        }
     }
 
     fn mark_pass(&self, pass: &Range<SegmentId>) -> Result<Mark, Error> {
