@@ -39,7 +39,9 @@ impl Engine {
     pub fn write_backup(&self, dump: &[u8]) -> Result<Backup, Error> {
         let mut cold = ColdWriter::for_backup(&self.shared().ingest, dump.len() as u64);
         for chunk in dump.chunks(CHUNK_BYTES) {
-            cold.append_fragment(chunk)?;
+            let mut whole = chunk.to_vec();
+            whole.resize(chunk.len().next_multiple_of(SECTOR_BYTES as usize), 0);
+            cold.append_fragment(&whole)?;
         }
         let (sealed, fresh) = cold.finish(&[])?;
         if sealed.len() > 1 {

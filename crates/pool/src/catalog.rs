@@ -190,6 +190,17 @@ impl Catalog {
         &self,
         body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        let result = self.write_aside(body)?;
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        Ok(result)
+    }
+
+    /// [`Self::write`], for what a rebuild finds in footers: states of segments, ids
+    /// that are given. It is no reason for a new backup.
+    pub fn write_aside<T, E: From<CatalogError>>(
+        &self,
+        body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut writer = self.writer.lock();
         let writer = writer.as_mut().ok_or(CatalogError::Closed)?;
         let transaction = writer
@@ -197,7 +208,6 @@ impl Catalog {
             .map_err(CatalogError::from)?;
         let result = body(&Tx { connection: &transaction })?;
         transaction.commit().map_err(CatalogError::from)?;
-        self.changes.fetch_add(1, Ordering::AcqRel);
         Ok(result)
     }
 

@@ -340,7 +340,8 @@ impl SegmentIds for CatalogIds {
     fn reserve(&self, count: u64) -> Result<Range<u64>, Box<dyn std::error::Error + Send + Sync>> {
         let mut left = self.left.lock();
         if left.end - left.start < count {
-            *left = self.catalog.write(|tx| state::take_segment_ids(tx, count.max(IDS_STEP)))?;
+            *left =
+                self.catalog.write_aside(|tx| state::take_segment_ids(tx, count.max(IDS_STEP)))?;
         }
         let given = left.start..left.start + count;
         left.start = given.end;

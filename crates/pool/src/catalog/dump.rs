@@ -99,7 +99,9 @@ pub(crate) fn restore(tx: &Tx<'_>, input: &mut dyn Read) -> Result<(), CatalogEr
 
 /// The statement for the rows of a table; names that no schema of ours has are refused.
 fn insert_into(table: &str, columns: &[String]) -> Result<String, CatalogError> {
-    let plain = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let plain = |name: &str| {
+        name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
     if !TABLES.contains(&table) || !columns.iter().all(|column| plain(column)) {
         return Err(CatalogError::ForeignDump(table.to_owned()));
     }

@@ -280,12 +280,6 @@ pub(crate) fn backups(tx: &Tx<'_>) -> Result<Vec<SegmentId>, CatalogError> {
     })
 }
 
-/// Forgets a backup whose file is gone.
-pub(crate) fn remove_backup(tx: &Tx<'_>, id: SegmentId) -> Result<(), CatalogError> {
-    tx.execute("DELETE FROM segment WHERE id = $1 AND kind = 'backup'", [from_number(id.get())])?;
-    Ok(())
-}
-
 /// Notes a segment that a rebuild found forwarded: its file is gone.
 pub(crate) fn insert_forwarded(
     tx: &Tx<'_>,

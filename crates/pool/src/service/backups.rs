@@ -47,10 +47,13 @@ impl Core {
     /// Stores a dump in the pool; older ones but one are removed.
     pub(super) fn store_backup(&self, dump: &Dump) -> Result<(), Error> {
         let backup = self.engine.write_backup(&dump.bytes)?;
-        let before = self.catalog.changes();
-        let old: Vec<SegmentId> = self.catalog.write(|tx| -> Result<_, Error> {
+        let old: Vec<SegmentId> = self.catalog.write_aside(|tx| -> Result<_, Error> {
             record_segments(tx, &backup.sealed)?;
-            Ok(segment::backups(tx)?.into_iter().skip(KEPT).collect())
+            let old: Vec<SegmentId> = segment::backups(tx)?.into_iter().skip(KEPT).collect();
+            for id in &old {
+                segment::condemn(tx, *id, u64::MAX)?;
+            }
+            Ok(old)
         })?;
         // What nobody names and only a rebuild reads needs no grace time.
         for id in &old {
@@ -58,17 +61,12 @@ impl Core {
                 Error::new(store_kind(&error), error.to_string()).with_source(error)
             })?;
         }
-        let mut own = 1;
         if !old.is_empty() {
             self.catalog
-                .write(|tx| old.iter().try_for_each(|id| segment::remove_backup(tx, *id)))?;
+                .write_aside(|tx| old.iter().try_for_each(|id| segment::remove(tx, *id)))?;
             self.engine.removed(&old);
-            own = 2;
         }
-        // Its own rows are no reason for another.
-        let quiet = before == dump.changes && self.catalog.changes() == before + own;
-        let has = if quiet { before + own } else { dump.changes };
-        self.backed_up.fetch_max(has, Ordering::AcqRel);
+        self.backed_up.store(dump.changes, Ordering::Release);
         Ok(())
     }
 

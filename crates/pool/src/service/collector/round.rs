@@ -55,7 +55,7 @@ impl<'a> Round<'a> {
         until: Option<Duration>,
     ) -> Result<Self, Error> {
         let mut horizon = core.engine.begin_mark();
-        let (mark, mut roots, floor, known, dump) = core.catalog.write(|tx| {
+        let (mark, mut roots, floor, known, dump) = core.catalog.write_aside(|tx| {
             let mark = state::begin_mark(tx)?;
             let dump = core.dump(tx);
             Ok::<_, Error>((
@@ -203,7 +203,9 @@ impl<'a> Round<'a> {
         if gone.is_empty() {
             return Ok(());
         }
-        self.core.catalog.write(|tx| gone.iter().try_for_each(|id| segment::remove(tx, *id)))?;
+        self.core
+            .catalog
+            .write_aside(|tx| gone.iter().try_for_each(|id| segment::remove(tx, *id)))?;
         self.core.engine.removed(&gone);
         self.known.retain(|one| !gone.contains(&one.id));
         Ok(())
@@ -211,7 +213,7 @@ impl<'a> Round<'a> {
 
     fn condemn(&mut self, dead: &[SegmentId]) -> Result<(), Error> {
         let mut condemned = Vec::new();
-        self.core.catalog.write(|tx| -> Result<_, CatalogError> {
+        self.core.catalog.write_aside(|tx| -> Result<_, CatalogError> {
             for id in dead {
                 if segment::condemn(tx, *id, self.mark)? {
                     condemned.push(*id);
@@ -241,7 +243,7 @@ impl<'a> Round<'a> {
             }
         }
         let mut condemned = Vec::new();
-        core.catalog.write(|tx| -> Result<_, CatalogError> {
+        core.catalog.write_aside(|tx| -> Result<_, CatalogError> {
             for &(id, bytes) in &left {
                 if segment::condemn_unrecorded(tx, id, place::FIRST, bytes)? {
                     condemned.push(id);
@@ -273,7 +275,8 @@ impl<'a> Round<'a> {
             moved => moved?,
         };
         let forwarded =
-            match core.catalog.write(|tx| record_moved(tx, &moved, ids, &carried, self.mark)) {
+            match core.catalog.write_aside(|tx| record_moved(tx, &moved, ids, &carried, self.mark))
+            {
                 Ok(forwarded) => forwarded,
                 Err(error) => {
                     core.engine.not_forwarded(ids);
@@ -343,7 +346,7 @@ impl<'a> Round<'a> {
         if alarms.is_empty() {
             return Ok(());
         }
-        core.catalog.write(|tx| alarms.iter().try_for_each(|id| segment::rescue(tx, *id)))?;
+        core.catalog.write_aside(|tx| alarms.iter().try_for_each(|id| segment::rescue(tx, *id)))?;
         core.engine.rescued(&alarms);
         for one in self.known.iter_mut().filter(|one| alarms.contains(&one.id)) {
             one.state = State::Sealed;
@@ -398,7 +401,7 @@ impl<'a> Round<'a> {
         for one in &batch {
             core.store.remove(one.id).map_err(store_error)?;
         }
-        core.catalog.write(|tx| -> Result<_, CatalogError> {
+        core.catalog.write_aside(|tx| -> Result<_, CatalogError> {
             for one in &batch {
                 match one.state {
                     State::Forwarded { .. } => segment::emptied(tx, one.id)?,
