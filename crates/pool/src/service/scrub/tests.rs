@@ -30,6 +30,11 @@ fn world() -> Bench {
     bench.put("vm", 40960, &noise(7, 4096));
     bench.put_file("a/first", &stream(&noise(8, 70_001))).unwrap();
     bench.put_file("second", &stream(&image[..200_000])).unwrap();
+    // Some of it lies where a compaction put it, under old names.
+    let all = crate::service::Collection { thorough: true, now: true, budget: None };
+    bench.service.collect(all).unwrap();
+    bench.put("fork", 40960, &noise(9, 12288));
+    bench.snapshot("vm@late").unwrap();
     bench
 }
 
