@@ -342,7 +342,10 @@ impl<'a> Round<'a> {
     /// Keeps condemned segments that somebody has read.
     fn rescue(&mut self) -> Result<(), Error> {
         let core = self.core;
-        let alarms = core.engine.alarms();
+        let mut alarms = core.engine.alarms();
+        // One whose file is gone (its row was not removed for want of something) must not
+        // pass for a good one again: a bind would believe it.
+        alarms.retain(|id| core.store.len(*id).is_ok());
         if alarms.is_empty() {
             return Ok(());
         }
