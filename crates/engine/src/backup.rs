@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use archipelago_env::Env;
 use archipelago_format::forwarding::Forward;
-use archipelago_format::segment::SegmentKind;
+use archipelago_format::segment::{HEADER_BYTES, SegmentHeader, SegmentKind};
 use archipelago_model::{Epoch, Location, SECTOR_BYTES, SegmentId, VolumeId};
 use archipelago_store::Store;
 
@@ -102,6 +102,20 @@ impl Salvage {
             raw_bytes: u64::from(directory.end) * SECTOR_BYTES,
         };
         Ok(Footer { info, forwards: self.segments.forwards(id)? })
+    }
+
+    /// What a segment is by its header, and its bytes: for one without a whole footer.
+    ///
+    /// # Errors
+    /// As [`Self::footer`].
+    pub fn header(&self, id: SegmentId) -> Result<SegmentInfo, Error> {
+        let mut bytes = [0; HEADER_BYTES];
+        let store = self.segments.store();
+        let got = store.read_at(id, 0, &mut bytes)?;
+        let header =
+            SegmentHeader::decode(&bytes[..got]).map_err(|e| Error::damaged_segment(id, &e))?;
+        let stored_bytes = store.len(id)?;
+        Ok(SegmentInfo { id, kind: header.kind, stored_bytes, raw_bytes: 0 })
     }
 
     /// The highest term of each volume that has records in a segment of the log.

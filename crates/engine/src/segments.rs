@@ -265,8 +265,10 @@ impl Segments {
         let id = info.id;
         self.directories.insert(id, Arc::new(directory));
         // Known to be unrecorded before it stops being open: the floor of the log
-        // passes neither.
-        self.sealed.lock().push(info);
+        // passes neither. Who makes a backup records it.
+        if info.kind != SegmentKind::Backup {
+            self.sealed.lock().push(info);
+        }
         self.open.write().remove(&id);
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use archipelago_engine::{self as engine, Footer, Salvage, SegmentInfo, SegmentKind};
 use archipelago_env::{Env, Mode};
-use archipelago_model::{Epoch, SegmentId, VolumeId};
+use archipelago_model::{SegmentId, VolumeId};
 use archipelago_store::{DirectoryStore, Store};
 
 use super::Service;
@@ -20,6 +20,9 @@ use crate::folder::Folder;
 /// Ids of segments that are passed over: those that were given last may have belonged to
 /// segments that are gone by now, and no id is ever given twice.
 const IDS_SKIPPED: u64 = 1 << 16;
+
+/// Terms that are passed over: a volume may have been attached so often since the backup.
+const EPOCHS_SKIPPED: u32 = 1 << 20;
 
 /// What a rebuild found and did.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -50,9 +53,11 @@ pub struct Rebuilt {
 /// What the pool holds.
 struct Found {
     footers: BTreeMap<SegmentId, Footer>,
-    epochs: BTreeMap<VolumeId, Epoch>,
+    /// Segments whose footers cannot be read, by what their headers say.
+    unsealed: Vec<SegmentInfo>,
+    /// Volumes that have records in the log.
+    logged: BTreeSet<VolumeId>,
     newest: SegmentId,
-    unsealed: u64,
 }
 
 impl Service {
@@ -78,7 +83,7 @@ impl Service {
         let found = scan(&salvage)?;
         let mut report = Rebuilt {
             segments: found.footers.len() as u64,
-            unsealed: found.unsealed,
+            unsealed: found.unsealed.len() as u64,
             ..Rebuilt::default()
         };
         let backup = choose(&salvage, &found, folder.store().uuid, &mut report)?;
@@ -92,33 +97,32 @@ impl Service {
 fn scan(salvage: &Salvage) -> Result<Found, Error> {
     let mut found = Found {
         footers: BTreeMap::new(),
-        epochs: BTreeMap::new(),
+        unsealed: Vec::new(),
+        logged: BTreeSet::new(),
         newest: SegmentId::MIN,
-        unsealed: 0,
+    };
+    let damage = |error| match error {
+        engine::Error::Damaged { .. } => Ok(()),
+        other => Err(Error::from(other)),
     };
     for id in salvage.ids()? {
         found.newest = id;
         match salvage.footer(id) {
-            Ok(footer) => {
-                found.footers.insert(id, footer);
-            }
-            Err(engine::Error::Damaged { .. }) => {
-                found.unsealed += 1;
+            Ok(footer) => drop(found.footers.insert(id, footer)),
+            Err(error) => {
+                damage(error)?;
+                // One without even a header is left to the next start.
+                salvage.header(id).map_or_else(damage, |info| {
+                    found.unsealed.push(info);
+                    Ok(())
+                })?;
                 continue;
             }
-            Err(error) => return Err(error.into()),
         }
-        match salvage.epochs(id) {
-            Ok(epochs) => {
-                for (volume, epoch) in epochs {
-                    let highest = found.epochs.entry(volume).or_insert(epoch);
-                    *highest = epoch.max(*highest);
-                }
-            }
-            // The start will tell whether it is needed.
-            Err(engine::Error::Damaged { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
+        salvage.epochs(id).map_or_else(damage, |epochs| {
+            found.logged.extend(epochs.into_keys());
+            Ok(())
+        })?;
     }
     Ok(found)
 }
@@ -181,20 +185,21 @@ fn build(
             .footers
             .values()
             .map(|footer| footer.info)
+            // What cannot be read is recorded all the same: so nobody takes it for
+            // something that a crash left, and `check` tells of it.
+            .chain(found.unsealed.iter().copied())
             .filter(|info| info.id < floor || info.kind != SegmentKind::Hot)
             .collect();
         record_segments(tx, &sealed)?;
         for (old, carrier) in forwarded(found) {
             segment::insert_forwarded(tx, old, place::FIRST, carrier)?;
         }
+        volume::skip_epochs(tx, EPOCHS_SKIPPED)?;
         let mut unknown = 0;
-        for (&id, &epoch) in &found.epochs {
-            match volume::get(tx, id)? {
-                Some(_) => volume::raise_epoch(tx, id, epoch)?,
-                None => unknown += 1,
-            }
+        for &id in &found.logged {
+            unknown += u64::from(volume::get(tx, id)?.is_none());
         }
-        let last = found.epochs.keys().next_back().map_or(0, |id| id.get());
+        let last = found.logged.last().map_or(0, |id| id.get());
         state::raise_ids(tx, found.newest.get() + IDS_SKIPPED, last + 1)?;
         Ok((state::counts(tx)?, unknown))
     })?;

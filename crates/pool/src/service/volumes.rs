@@ -159,7 +159,10 @@ impl Service {
             Ok(volume::set_size(tx, row.id, size)?)
         })?;
         // Only now: what is written beyond the old end must have an end to be in.
-        Ok(handle.resize(size)?)
+        handle.resize(size)?;
+        // A rebuild from an older one would replay writes beyond the old end.
+        core.back_up_if_possible();
+        Ok(())
     }
 
     fn shrink(&self, id: VolumeId, size: VolumeSize) -> Result<(), Error> {

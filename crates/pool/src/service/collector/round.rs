@@ -242,6 +242,19 @@ impl<'a> Round<'a> {
                 left.extend(core.store.len(id).ok().map(|bytes| (id, bytes)));
             }
         }
+        if left.is_empty() {
+            return Ok(());
+        }
+        // They should not be named. In doubt they stay: a row may have been lost.
+        let ids: HashSet<SegmentId> = left.iter().map(|(id, _)| *id).collect();
+        let mark = core.engine.mark(self.roots.iter().copied(), &|id| ids.contains(&id))?;
+        left.retain(|(id, _)| {
+            let named = mark.live(*id).is_some();
+            if named {
+                tracing::error!(segment = %id, "the catalog lacks a segment that is named");
+            }
+            !named
+        });
         let mut condemned = Vec::new();
         core.catalog.write_aside(|tx| -> Result<_, CatalogError> {
             for &(id, bytes) in &left {

@@ -144,3 +144,37 @@ fn a_backup_is_made_when_something_changed_and_only_then() {
     }
     assert_eq!(backups().len(), 2, "older ones are gone");
 }
+
+#[test]
+fn what_was_written_under_a_later_lease_than_the_backup_knows_is_there() {
+    let mut bench = Bench::new();
+    bench.create("web", MIB);
+    bench.service.core.back_up().unwrap();
+    // The first lease begins behind the backup; all records are in the open segment.
+    bench.put("web", 4096, &noise(1, 8192));
+    bench.crash();
+    bench.put("web", 65536, &noise(2, 8192));
+    bench.service.abandon();
+    let data = lose(&bench);
+    Service::rebuild(&data, &Env::real(), false).unwrap();
+    bench.service = open(&data).unwrap();
+    assert!(bench.get("web", 4096, 8192) == noise(1, 8192));
+    assert!(bench.get("web", 65536, 8192) == noise(2, 8192));
+}
+
+#[test]
+fn a_segment_whose_footer_rotted_is_kept_and_told() {
+    let (mut bench, _) = busy();
+    bench.service.close().unwrap();
+    let data = lose(&bench);
+    let path = data.join("pool/segments/0000000/0000000001.seg");
+    let mut bytes = fs::read(&path).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    assert_eq!(Service::rebuild(&data, &Env::real(), false).unwrap().unsealed, 1);
+    bench.service = open(&data).unwrap();
+    let _ = bench.service.collect(Collection { thorough: true, now: true, budget: None });
+    assert!(path.exists(), "what cannot be read is not thrown away");
+    assert_ne!(bench.service.check().unwrap(), []);
+}
