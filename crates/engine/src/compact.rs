@@ -150,6 +150,11 @@ fn run(
     stats.duplicate_bytes = duplicate_bytes;
     table::join(&moves, &extents, &mut table)?;
     let table = table::with_carried(&shared.segments, job, table)?;
+    if table.is_empty() {
+        // Nothing is named of the victims, nor of what they carried: what went to them
+        // goes to a segment of nothing, which the next round frees.
+        cold.begin()?;
+    }
     let (sealed, fresh) = cold.finish(&table)?;
     stats.stored_bytes = sealed.iter().map(|info| info.stored_bytes).sum();
     let carrier = sealed.last().map(|info| info.id).ok_or(Error::Closed)?;

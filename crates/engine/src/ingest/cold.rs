@@ -120,6 +120,11 @@ impl<'a> ColdWriter<'a> {
         Ok(location)
     }
 
+    /// Opens a segment, though nothing may come.
+    pub(crate) fn begin(&mut self) -> Result<(), Error> {
+        self.appender.open().map(drop)
+    }
+
     /// The segment that is open, and its blocks so far.
     pub(crate) fn open_prints(&self) -> Option<(SegmentId, &Prints)> {
         self.appender.open.as_ref().map(|open| (open.header.id, &open.prints))
