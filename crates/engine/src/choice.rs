@@ -25,6 +25,8 @@ const SMALL_COUNT: usize = 8;
 const JOB_BYTES_MAX: u64 = 256 << 20;
 /// A job empties so many segments at most.
 const JOB_SEGMENTS_MAX: usize = 64;
+/// The same beside guests who are busy, when there is no hurry: a job ends within a minute.
+const JOB_BYTES_MAX_NORMAL: u64 = 64 << 20;
 
 /// How much space is wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,6 +102,10 @@ pub fn choose(candidates: &[Candidate], segment_bytes: u64, urgency: Urgency) ->
         .filter(|c| is_worth_it(c, urgency) || (join_smalls && small(c)))
         .collect();
     chosen.sort_by_key(|c| (std::cmp::Reverse(c.worth()), c.info.id));
+    let job_bytes = match urgency {
+        Urgency::Normal => JOB_BYTES_MAX_NORMAL,
+        Urgency::High => JOB_BYTES_MAX,
+    };
     let mut jobs: Vec<Vec<SegmentId>> = Vec::new();
     let mut room = 0;
     for candidate in chosen {
@@ -111,7 +117,7 @@ pub fn choose(candidates: &[Candidate], segment_bytes: u64, urgency: Urgency) ->
             }
             _ => {
                 jobs.push(vec![candidate.info.id]);
-                room = JOB_BYTES_MAX.saturating_sub(bytes);
+                room = job_bytes.saturating_sub(bytes);
             }
         }
     }

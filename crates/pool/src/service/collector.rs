@@ -26,8 +26,11 @@ const POLL: Duration = Duration::from_millis(200);
 /// the next one see more (a map that was flattened names less, a segment that was
 /// emptied is gone). Three are usual.
 const ROUNDS_MAX: u32 = 8;
-/// The background looks at all maps each time: so that this takes at most a part of the
-/// time, it pauses for so many times what the last round took, ...
+/// The background begins no further job of a round after so long, so that what became free
+/// meanwhile is seen and removed.
+const BUDGET: Duration = Duration::from_secs(2);
+/// The background looks at all maps each time: so that looking in vain takes at most a part
+/// of the time, it pauses for so many times what such a round took, ...
 const PAUSE_TIMES: u32 = 20;
 /// ... but for no longer than this; and it looks this often when nothing seems to change.
 const PAUSE_MAX: Duration = Duration::from_secs(3600);
@@ -171,7 +174,7 @@ impl Core {
         *self.collector_totals.lock()
     }
 
-    fn space_is_low(&self) -> bool {
+    pub(super) fn space_is_low(&self) -> bool {
         self.store
             .space()
             .is_ok_and(|space| space.free < (space.total / SPACE_LOW_PARTS).min(SPACE_LOW_BYTES))
@@ -192,9 +195,12 @@ impl Core {
             if self.stopping() || still {
                 continue;
             }
-            settled = match self.collect(Collection::default()) {
+            let mut worked = false;
+            let wanted = Collection { budget: Some(BUDGET), ..Collection::default() };
+            settled = match self.collect(wanted) {
                 Ok(done) => {
                     self.collecting_problem(None);
+                    worked = done.did_something();
                     tell(&done);
                     let nothing_left = !done.did_something() && done.waiting_bytes == 0;
                     nothing_left.then_some((signs, begin))
@@ -206,7 +212,7 @@ impl Core {
                 }
             };
             let took = clock.monotonic().saturating_sub(begin);
-            pause = match self.space_is_low() {
+            pause = match worked || self.space_is_low() {
                 true => interval,
                 false => interval.max((took * PAUSE_TIMES).min(PAUSE_MAX)),
             };

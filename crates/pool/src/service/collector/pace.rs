@@ -17,6 +17,8 @@ const DUTY_MAX: f64 = 0.2;
 /// Guests feel it when their requests take so much longer during work than during
 /// pauses: the tenth that is promised.
 const SLOWER: f64 = 1.1;
+/// How often the disk is asked for its room meanwhile.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The longest pause, so that a stop is noticed.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 
@@ -25,6 +27,8 @@ pub(super) struct Pace<'a> {
     core: &'a Core,
     /// The disk is nearly full: guests wait rather than get errors.
     hurry: bool,
+    /// When the disk was last looked at.
+    looked: Duration,
     duty: f64,
     resumed: Duration,
     load: GuestLoad,
@@ -37,6 +41,7 @@ impl<'a> Pace<'a> {
         Self {
             core,
             hurry,
+            looked: core.env.clock().monotonic(),
             duty: DUTY_FIRST,
             resumed: core.env.clock().monotonic(),
             load: core.engine.guest_load(),
@@ -50,7 +55,12 @@ impl<'a> Pace<'a> {
             return ControlFlow::Break(());
         }
         let clock = self.core.env.clock();
-        let worked = clock.monotonic().saturating_sub(self.resumed);
+        let now = clock.monotonic();
+        if now >= self.looked + LOOK_EVERY {
+            self.looked = now;
+            self.hurry = self.core.space_is_low();
+        }
+        let worked = now.saturating_sub(self.resumed);
         let load = self.core.engine.guest_load();
         let during = load.since(&self.load);
         if self.hurry || during.requests == 0 {

@@ -83,6 +83,8 @@ impl<'a> Round<'a> {
     pub(super) fn run(&mut self, collector: &mut Collector, now: bool) -> Result<(), Error> {
         self.back_up()?;
         self.rescue()?;
+        // First what needs no work: compaction may take its time beside busy guests.
+        self.remove(collector, now)?;
         let passes = passes(&self.known);
         for (number, pass) in passes.into_iter().enumerate() {
             let mark = self.mark_pass(&pass)?;
@@ -393,6 +395,7 @@ impl<'a> Round<'a> {
         let ids: HashSet<SegmentId> = leaving.iter().map(|one| one.id).collect();
         collector.leaving.retain(|id, _| ids.contains(id));
         let mut due = Vec::new();
+        self.done.waiting_bytes = 0;
         for one in leaving {
             let since = *collector.leaving.entry(one.id).or_insert(clock);
             if clock.saturating_sub(since) >= grace {
