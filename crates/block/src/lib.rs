@@ -17,6 +17,7 @@ mod crew;
 mod dispatch;
 mod export;
 mod failure;
+pub mod fuzz;
 mod handshake;
 mod hub;
 mod inbox;
@@ -41,11 +42,6 @@ pub use limits::Limits;
 pub use listen::{Listen, ListenError};
 pub use server::NbdServer;
 pub use tls::{TlsConfig, TlsConfigError, TlsMode};
-
-/// Entry points for fuzzers: what parses the bytes of a stranger.
-pub mod fuzz {
-    pub use crate::proto::{fuzz_options, fuzz_requests};
-}
 
 /// Unit tests see the in-memory export that the tests from outside use, which names this crate.
 #[cfg(test)]

@@ -156,7 +156,8 @@ impl Drop for Place {
     }
 }
 
-fn serve(link: &Arc<Link>) {
+/// Serves one connection, from its greeting to its end.
+pub(crate) fn serve(link: &Arc<Link>) {
     let _closed = Closed(link);
     let (id, peer) = (link.id, &link.peer);
     match handshake::run(link) {

@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 pub use careless::Careless;
 pub use record::{Fate, Platter, Record};
-pub use rig::{DISK_BYTES, Mount, Rig, possible};
+pub use rig::{DISK_BYTES, Mount, Rig, Unmountable, possible};
 
 use crate::daemon::{Daemon, Options};
 use crate::filesystem::Kind;
@@ -51,6 +51,9 @@ const CUTS_PER_RECORD: u32 = 125;
 fn records_per_store() -> u32 {
     if collector_exists() { 8 } else { 3 }
 }
+
+/// So many cuts of a campaign may leave a disk that its own file system refuses.
+const UNMOUNTABLE_MAX: u32 = 20;
 
 /// A record has three parts: before a kill, before a clean stop, and after it.
 const PARTS: u32 = 3;
@@ -97,6 +100,8 @@ pub struct Found {
     pub losses: Vec<String>,
     /// Volumes, snapshots and images read and judged.
     pub judged: u64,
+    /// Cuts whose file system could not be mounted.
+    pub unmountable: u32,
     /// Sectors in flight at the cuts.
     pub sectors: u64,
     /// The slowest start after a cut.
@@ -254,9 +259,17 @@ impl Stage {
         let disk = File::options().write(true).create(true).truncate(false).open(&path)?;
         let sectors = platter.cut(at, fate, &disk)?;
         drop(disk);
-        let outcome = self.judge(&path, at)?;
         found.cuts += 1;
         found.sectors += sectors;
+        // A superblock or a journal's head that is torn in itself is beyond what the file
+        // system promises, and nothing of ours.
+        let outcome = match self.judge(&path, at) {
+            Err(error) if error.is::<Unmountable>() && found.unmountable < UNMOUNTABLE_MAX => {
+                found.unmountable += 1;
+                return Ok(format!("{sectors} sectors in flight, and no file system: {error}"));
+            }
+            outcome => outcome?,
+        };
         Ok(match outcome {
             Ok((judged, took)) => {
                 found.judged += judged as u64;

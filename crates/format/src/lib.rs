@@ -9,8 +9,10 @@
 //! that is kept. Decoders refuse, and never panic, on any input; they allocate
 //! in proportion to the input, never to a number read from it.
 
+pub mod backup;
 pub mod batch;
 pub mod bytes;
+pub mod forwarding;
 pub mod node;
 pub mod segment;
 pub mod store_file;

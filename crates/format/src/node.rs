@@ -67,6 +67,15 @@ pub enum Node {
 }
 
 impl Node {
+    /// How many bytes [`Self::encode`] gives.
+    pub fn bytes(&self) -> usize {
+        8 + match self {
+            Self::Leaf(entries) => 16 * entries.len(),
+            Self::Index(entries) => 16 * entries.len(),
+            Self::Root(runs) => RUN_BYTES * runs.len(),
+        }
+    }
+
     /// The node's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let (kind, count) = match self {

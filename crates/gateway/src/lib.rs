@@ -25,6 +25,7 @@ mod convert;
 mod download;
 mod extract;
 mod failure;
+pub mod fuzz;
 mod guard;
 mod metrics;
 mod openapi;

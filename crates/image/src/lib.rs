@@ -21,6 +21,7 @@ mod blocks;
 mod detect;
 mod error;
 mod export;
+pub mod fuzz;
 mod guest;
 mod input;
 mod os;

@@ -150,6 +150,11 @@ pub struct Mount {
     mounted: bool,
 }
 
+/// The file system refuses the disk.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unmountable(String);
+
 impl Mount {
     /// Makes a loop device of a file and mounts it, which replays the journal.
     pub fn new(file: &Path, place: &Path) -> Result<Self> {
@@ -157,7 +162,8 @@ impl Mount {
         let device = program("losetup")?.args(["--find", "--show"]).args([file]).run()?.text();
         let device = device.trim().to_owned();
         let mut mount = Self { device, place: place.to_owned(), mounted: false };
-        program("mount")?.args([mount.device.as_ref(), place]).run()?;
+        let mounted = program("mount")?.args([mount.device.as_ref(), place]).run();
+        mounted.map_err(|error| Unmountable(format!("{error:.200}")))?;
         mount.mounted = true;
         Ok(mount)
     }

@@ -1,0 +1,5 @@
+//! `api_json` of crates/fuzzing under libFuzzer.
+
+#![no_main]
+
+archipelago_fuzz::target!("api_json");

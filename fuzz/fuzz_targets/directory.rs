@@ -1,0 +1,5 @@
+//! `directory` of crates/fuzzing under libFuzzer.
+
+#![no_main]
+
+archipelago_fuzz::target!("directory");

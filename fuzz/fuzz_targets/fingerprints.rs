@@ -1,0 +1,5 @@
+//! `fingerprints` of crates/fuzzing under libFuzzer.
+
+#![no_main]
+
+archipelago_fuzz::target!("fingerprints");

@@ -1,0 +1,5 @@
+//! `http_request` of crates/fuzzing under libFuzzer.
+
+#![no_main]
+
+archipelago_fuzz::target!("http_request");

@@ -1,0 +1,5 @@
+//! `map_node` of crates/fuzzing under libFuzzer.
+
+#![no_main]
+
+archipelago_fuzz::target!("map_node");

@@ -1,0 +1,5 @@
+//! `names` of crates/fuzzing under libFuzzer.
+
+#![no_main]
+
+archipelago_fuzz::target!("names");

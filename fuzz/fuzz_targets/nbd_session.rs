@@ -1,0 +1,5 @@
+//! `nbd_session` of crates/fuzzing under libFuzzer.
+
+#![no_main]
+
+archipelago_fuzz::target!("nbd_session");

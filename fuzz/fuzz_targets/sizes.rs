@@ -1,0 +1,5 @@
+//! `sizes` of crates/fuzzing under libFuzzer.
+
+#![no_main]
+
+archipelago_fuzz::target!("sizes");

@@ -1,0 +1,5 @@
+//! `trailer` of crates/fuzzing under libFuzzer.
+
+#![no_main]
+
+archipelago_fuzz::target!("trailer");

@@ -1,0 +1,5 @@
+//! `transfer_stream` of crates/fuzzing under libFuzzer.
+
+#![no_main]
+
+archipelago_fuzz::target!("transfer_stream");
