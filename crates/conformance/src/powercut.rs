@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 pub use careless::Careless;
@@ -312,17 +312,27 @@ impl Stage {
         Ok(format!("\nthe disk is kept in {}", path.display()))
     }
 
-    /// Makes what a cut in the last third of the record left the beginning of the next one.
+    /// Makes what a cut in the last third of the record left the beginning of the next one; a disk
+    /// that its own file system refuses is no beginning.
     fn go_on_from_a_cut(&mut self, record: &Record, chance: &mut Chance) -> Result<()> {
+        let path = |name: &str| self.folder.path().join(name);
         let moments: Vec<_> = record.moments().collect();
         let third = moments.len() / 3;
-        let at = moments[moments.len() - 1 - chance.below(third as u64) as usize];
-        let mut platter = Platter::new(record, &self.base())?;
-        let disk = File::create(self.folder.path().join("next"))?;
-        platter.cut(at, Fate::choose(chance), &disk)?;
-        std::fs::rename(self.folder.path().join("next"), self.base())?;
-        self.ledger.begin_again(at, Box::new(Rig::clock(self.folder.path())));
-        Ok(())
+        for _ in 0..=UNMOUNTABLE_MAX {
+            let at = moments[moments.len() - 1 - chance.below(third as u64) as usize];
+            let fate = Fate::choose(chance);
+            let mut platter = Platter::new(record, &self.base())?;
+            platter.cut(at, fate, &File::create(path("next"))?)?;
+            platter.again(at, fate, &File::options().write(true).open(path("cut"))?)?;
+            match Mount::new(&path("cut"), &path("after")) {
+                Err(error) if error.is::<Unmountable>() => continue,
+                mounted => mounted?.end()?,
+            }
+            std::fs::rename(path("next"), self.base())?;
+            self.ledger.begin_again(at, Box::new(Rig::clock(self.folder.path())));
+            return Ok(());
+        }
+        bail!("no cut leaves a disk that its file system takes")
     }
 }
 
