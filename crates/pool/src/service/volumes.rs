@@ -36,10 +36,10 @@ impl Service {
         check_names(names)?;
         let core = &self.core;
         let rows = match origin {
-            Origin::Empty(size) => core.catalog.write(|tx| {
-                let pattern = core.pattern(Location::HOLE, *size, None);
-                insert_all(tx, names, &pattern)
-            })?,
+            Origin::Empty(size) => {
+                let pattern = core.pattern(core.engine.log_position(), Location::HOLE, *size, None);
+                core.catalog.write(|tx| insert_all(tx, names, &pattern))?
+            }
             Origin::Clone { source, size } => self.clone_to(names, source, *size)?,
         };
         Ok(rows.into_iter().map(|row| core.shown(row)).collect())
@@ -52,10 +52,12 @@ impl Service {
         size: Option<VolumeSize>,
     ) -> Result<Vec<VolumeRow>, Error> {
         let core = &self.core;
+        // Before the transaction: this waits for batches, and a batch may wait for the catalog to
+        // give it a segment.
+        let lsn = core.engine.log_position();
         let bind = |tx: &Tx<'_>, from: Fixed| {
-            let pattern =
-                core.pattern(from.root, clone_size(source, from.size, size)?, Some(source));
-            insert_all(tx, names, &pattern)
+            let size = clone_size(source, from.size, size)?;
+            insert_all(tx, names, &core.pattern(lsn, from.root, size, Some(source)))
         };
         if let Source::Volume(name) = source {
             let id = core.catalog.read(|tx| volume_row(tx, name))?.id;
@@ -220,10 +222,16 @@ impl Service {
 }
 
 impl Core {
-    fn pattern(&self, root: Location, size: VolumeSize, parent: Option<&Source>) -> Pattern {
+    /// `lsn` is a position of the log and not the hole: a catalog put back from a copy gives ids
+    /// that the log may know.
+    fn pattern(
+        &self,
+        lsn: Location,
+        root: Location,
+        size: VolumeSize,
+        parent: Option<&Source>,
+    ) -> Pattern {
         let parent = parent.map(ToString::to_string);
-        // Not the hole: a catalog put back from a copy gives ids that the log may know.
-        let lsn = self.engine.log_position();
         Pattern { root, size, lsn, parent, created_ms: self.now_ms() }
     }
 }

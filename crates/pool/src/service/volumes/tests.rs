@@ -1,5 +1,9 @@
-use crate::testing::{Bench, MIB, noise, size, src, stream, vol};
-use crate::{ErrorKind, Origin, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use archipelago_env::Env;
+
+use crate::testing::{Bench, MIB, config, noise, size, src, stream, vol};
+use crate::{Config, ErrorKind, Origin, Service, Write};
 
 fn names(bench: &Bench) -> Vec<String> {
     bench.service.volumes().unwrap().into_iter().map(|volume| volume.name.to_string()).collect()
@@ -264,4 +268,33 @@ fn listing_attaches_nothing() {
     assert_eq!((volume.epoch.get(), volume.attached), (0, 0));
     drop(bench.device("web"));
     assert_eq!(bench.service.volume(&vol("web")).unwrap().epoch.get(), 1);
+}
+
+/// A writer whose batch has begun may need the catalog, for the id of a new segment; whoever made a
+/// volume waited for that batch while it had the catalog, and both waited for ever.
+#[test]
+fn volumes_are_made_while_writers_change_segments() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let config = Config { hot_segment_bytes: 128 << 10, ..config() };
+    let service = Service::open(&dir.path().join("data"), Env::real(), config).unwrap();
+    let bench = Bench { dir, service };
+    bench.create("web", MIB);
+    let device = bench.device("web");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let bytes = noise(1, 64 << 10);
+            while !done.load(Ordering::Relaxed) {
+                device.write(&[Write::Data { offset: 0, bytes: &bytes }]).unwrap();
+            }
+        });
+        for number in 0..100 {
+            bench.create(&format!("empty-{number}"), MIB);
+            bench.clone_as(&format!("live-{number}"), "volume:web", None).unwrap();
+            let fixed = format!("volume:empty-{number}");
+            bench.clone_as(&format!("fixed-{number}"), &fixed, None).unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(names(&bench).len(), 301);
 }
