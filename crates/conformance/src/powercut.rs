@@ -22,7 +22,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 pub use careless::Careless;
-pub use record::{Fate, Platter, Record};
+pub use record::{Fate, Platter, Record, SECTOR_BYTES};
 pub use rig::{DISK_BYTES, Mount, Rig, Unmountable, possible};
 
 use crate::daemon::{Daemon, Options};
@@ -54,6 +54,16 @@ fn records_per_store() -> u32 {
 
 /// So many cuts of a campaign may leave a disk that its own file system refuses.
 const UNMOUNTABLE_MAX: u32 = 20;
+
+/// What a disk under a file system writes whole. XFS takes a block of metadata for replayed when its
+/// first sector is new, and refuses the disk when the rest is not: it needs disks that write
+/// 4 KiB at once. ext4 does not, its superblock aside.
+fn atom_bytes(kind: Kind) -> u64 {
+    match kind {
+        Kind::Ext4 => SECTOR_BYTES,
+        Kind::Xfs => 4096,
+    }
+}
 
 /// A record has three parts: before a kill, before a clean stop, and after it.
 const PARTS: u32 = 3;
@@ -128,7 +138,7 @@ impl Campaign {
             let record = stage.record(&mut chance, &mut told)?;
             let cuts = CUTS_PER_RECORD.min(self.cuts - found.cuts);
             let plan = stage.plan(&record, cuts, &mut chance);
-            let mut platter = Platter::new(&record, &stage.base())?;
+            let mut platter = stage.platter(&record)?;
             for (at, fate) in plan {
                 let line = stage.cut(&mut platter, at, fate, &mut found)?;
                 told(&format!("cut {}: at {at}, {fate:?}: {line}", found.cuts));
@@ -148,6 +158,7 @@ struct Stage {
     ledger: Ledger,
     wrapper: Option<(PathBuf, &'static str)>,
     seed: u64,
+    kind: Kind,
     /// How many records there were.
     records: u32,
 }
@@ -163,11 +174,16 @@ impl Stage {
         Rig::format(folder.path(), campaign.kind)?;
         settings(folder.path())?;
         let wrapper = wrapper.transpose()?;
-        Ok(Self { folder, ledger, wrapper, seed: campaign.seed, records: 0 })
+        let (seed, kind) = (campaign.seed, campaign.kind);
+        Ok(Self { folder, ledger, wrapper, seed, kind, records: 0 })
     }
 
     fn base(&self) -> PathBuf {
         Rig::base(self.folder.path())
+    }
+
+    fn platter<'a>(&self, record: &'a Record) -> Result<Platter<'a>> {
+        Platter::new(record, &self.base(), atom_bytes(self.kind))
     }
 
     fn options(&self, data: &Path) -> Result<Options> {
@@ -321,7 +337,7 @@ impl Stage {
         for _ in 0..=UNMOUNTABLE_MAX {
             let at = moments[moments.len() - 1 - chance.below(third as u64) as usize];
             let fate = Fate::choose(chance);
-            let mut platter = Platter::new(record, &self.base())?;
+            let mut platter = self.platter(record)?;
             platter.cut(at, fate, &File::create(path("next"))?)?;
             platter.again(at, fate, &File::options().write(true).open(path("cut"))?)?;
             match Mount::new(&path("cut"), &path("after")) {

@@ -150,15 +150,17 @@ pub struct Platter<'a> {
     used: Vec<bool>,
     /// The first entry that is not durable yet.
     next: usize,
+    /// Bytes that are written whole or not at all, aligned; at least a sector.
+    atom_bytes: u64,
 }
 
 impl<'a> Platter<'a> {
-    /// The disk before the record began.
-    pub fn new(record: &'a Record, base: &Path) -> Result<Self> {
+    /// The disk before the record began. It writes `atom_bytes` whole or not at all.
+    pub fn new(record: &'a Record, base: &Path, atom_bytes: u64) -> Result<Self> {
         let durable = std::fs::read(base).with_context(|| base.display().to_string())?;
         let used = durable.chunks(PIECE_BYTES).map(|piece| piece.iter().any(|byte| *byte != 0));
         let used = used.collect();
-        Ok(Self { record, durable, used, next: 0 })
+        Ok(Self { record, durable, used, next: 0, atom_bytes })
     }
 
     /// Writes to `disk` what a cut at a moment leaves, which is not before the one of the last
@@ -180,14 +182,19 @@ impl<'a> Platter<'a> {
         for entry in &self.record.entries[in_flight] {
             let bytes = self.bytes(entry)?;
             let whole = chance.once_in(2);
+            let (mut atom, mut atom_stays) = (None, false);
             sectors += entry.len / SECTOR_BYTES;
             for (number, sector) in bytes.chunks(SECTOR_BYTES as usize).enumerate() {
                 let offset = entry.offset + number as u64 * SECTOR_BYTES;
+                if atom != Some(offset / self.atom_bytes) {
+                    atom = Some(offset / self.atom_bytes);
+                    atom_stays = chance.once_in(2);
+                }
                 let stays = match fate {
                     _ if entry.flags & FUA != 0 => true,
                     Fate::Kept => true,
                     Fate::Lost => false,
-                    Fate::Sectors(_) if WHOLE_UNTIL <= offset => chance.once_in(2),
+                    Fate::Sectors(_) if WHOLE_UNTIL <= offset => atom_stays,
                     Fate::Sectors(_) | Fate::Writes(_) => whole,
                 };
                 if stays {

@@ -37,7 +37,17 @@ fn record(entries: &[Option<(u64, u8)>]) -> (TempDir, Record) {
 
 /// The first byte of each of the first three sectors after a cut behind the entry of this number.
 fn cut(folder: &TempDir, record: &Record, entry: usize, fate: Fate) -> [u8; 3] {
-    let mut platter = Platter::new(record, &folder.path().join("base")).unwrap();
+    cut_in_atoms(folder, record, entry, fate, SECTOR_BYTES)
+}
+
+fn cut_in_atoms(
+    folder: &TempDir,
+    record: &Record,
+    entry: usize,
+    fate: Fate,
+    atom_bytes: u64,
+) -> [u8; 3] {
+    let mut platter = Platter::new(record, &folder.path().join("base"), atom_bytes).unwrap();
     let disk = File::options()
         .read(true)
         .write(true)
@@ -76,7 +86,7 @@ fn sectors_in_flight_are_kept_each_for_itself() {
 #[test]
 fn cuts_go_forward_only() {
     let (folder, record) = record(&[Some((0, 1)), None, Some((1, 2)), None]);
-    let mut platter = Platter::new(&record, &folder.path().join("base")).unwrap();
+    let mut platter = Platter::new(&record, &folder.path().join("base"), SECTOR_BYTES).unwrap();
     let disk = File::create(folder.path().join("disk")).unwrap();
     platter.cut(record.entries[1].end, Fate::Lost, &disk).unwrap();
     platter.cut(record.entries[3].end, Fate::Lost, &disk).unwrap();
@@ -89,4 +99,26 @@ fn an_entry_beyond_the_disk_is_refused() {
     let path = folder.path().join("record");
     Record::open(&path, DISK_BYTES).unwrap();
     assert!(Record::open(&path, DISK_BYTES - SECTOR_BYTES).is_err());
+}
+
+#[test]
+fn a_disk_of_larger_atoms_tears_nothing_smaller() {
+    // One write of three sectors, of which the first two are one atom.
+    let mut bytes = vec![0; 5 * SECTOR_BYTES as usize];
+    let mut put = |at: usize, words: &[u64]| {
+        let words: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        bytes[at..at + words.len()].copy_from_slice(&words);
+    };
+    put(0, &[MAGIC, 1, 1, SECTOR_BYTES]);
+    put(512, &[FIRST, 3, 0, 0]);
+    [1024, 1536, 2048].into_iter().for_each(|at| put(at, &[1]));
+    let (folder, _) = record(&[]);
+    let path = folder.path().join("record");
+    std::fs::write(&path, bytes).unwrap();
+    let record = Record::open(&path, DISK_BYTES).unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in 0..64 {
+        seen.insert(cut_in_atoms(&folder, &record, 0, Fate::Sectors(seed), 2 * SECTOR_BYTES));
+    }
+    assert_eq!(seen, [[9, 9, 9], [1, 1, 9], [9, 9, 1], [1, 1, 1]].into());
 }
