@@ -296,7 +296,7 @@ impl Stage {
                 )
             }
             Err(error) => {
-                let kept = match found.losses.len() < KEPT_MAX {
+                let kept = match self.wrapper.is_none() && found.losses.len() < KEPT_MAX {
                     true => self.keep(platter, at, fate, found.cuts)?,
                     false => String::new(),
                 };
