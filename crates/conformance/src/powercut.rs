@@ -243,11 +243,12 @@ impl Stage {
         let any: Vec<_> = record.moments().collect();
         let (flushes, promises) = (record.flushes(), self.ledger.moments());
         let mut plan: Vec<_> = (0..cuts)
-            .map(|_| {
+            .map(|number| {
                 let one = |moments: &[Moment], chance: &mut Chance| {
                     moments[chance.below(moments.len() as u64) as usize]
                 };
-                let at = match chance.below(4) {
+                // The first shows that something was in flight at all.
+                let at = match if number == 0 { 3 } else { chance.below(4) } {
                     0 => one(&flushes, chance),
                     1 => one(&promises, chance),
                     2 => one(&any, chance),
