@@ -2,6 +2,7 @@
 
 mod bench;
 mod crash;
+mod fuzz;
 mod layers;
 mod packages;
 mod suite;
@@ -53,6 +54,15 @@ enum Command {
         #[arg(long)]
         release: bool,
     },
+    /// Runs the decoders of foreign bytes under libFuzzer; installs cargo-fuzz when it is missing.
+    Fuzz {
+        /// How long each target runs, in seconds.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+        /// Which targets; all of them when none is named.
+        #[arg(value_name = "TARGET")]
+        targets: Vec<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -72,6 +82,7 @@ fn main() -> ExitCode {
         Command::CrashCampaign { rounds, seed, release } => {
             crash::run(&root(), rounds, seed, release)
         }
+        Command::Fuzz { seconds, targets } => fuzz::run(&root(), seconds, &targets),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
