@@ -102,7 +102,7 @@ pub const TARGETS: &[Target] = &[
     Target {
         // A chunk has 16 MiB at most; its slot may say so.
         allocation_bytes_max: 17 << 20,
-        mutations: 1_500,
+        mutations: 15_000,
         ..pure("segment_recovery", engine::recovery)
     },
 ];

@@ -212,3 +212,6 @@ pub fn identity(bytes: &[u8]) -> (SegmentId, [u8; 16]) {
         Err(_) => (SegmentId::MIN, [1; 16]),
     }
 }
+
+#[cfg(test)]
+mod tests;
