@@ -330,7 +330,7 @@ fn qcow2(cluster_bits: u32, entries: &[u64]) -> Vec<u8> {
     put(56, &1u32.to_be_bytes());
     put(96, &4u32.to_be_bytes());
     put(100, &104u32.to_be_bytes());
-    let table = if entries.is_empty() { 0 } else { 1 << 63 | 2 * cluster as u64 };
+    let table = if entries.is_empty() { 0 } else { (1 << 63) | (2 * cluster as u64) };
     put(cluster, &u64::to_be_bytes(table));
     for (index, entry) in entries.iter().enumerate() {
         put(2 * cluster + 8 * index, &entry.to_be_bytes());
