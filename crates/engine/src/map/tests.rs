@@ -66,7 +66,7 @@ fn what_is_found_ascends_whatever_the_nodes_say() {
     let children = vec![Child { first: 0, node: leaf(20) }, Child { first: 50, node: leaf(10) }];
     let top = bench.append_node(&Node::Index(children).encode()).unwrap();
     let run = Layer::Run(Run { top, height: 1, extents: 2, first: 0, end: 100 });
-    let places = flat(&bench, &[run.clone()], 100);
+    let places = flat(&bench, std::slice::from_ref(&run), 100);
     assert_eq!(places[20], at(20));
     assert_eq!(places[69], at(69), "of the second leaf, from where it may speak on");
     assert!(places[70].is_hole());
