@@ -10,14 +10,17 @@
 //! Compatibility: fields may be added within `/v1`; a client ignores those that
 //! it does not know. Request bodies are strict: an unknown field is an error.
 
+pub mod collection;
 pub mod error;
 pub mod file;
 pub mod image;
 pub mod path;
 pub mod report;
 pub mod snapshot;
+pub mod trust;
 pub mod volume;
 
+pub use collection::{Collect, Collected, Rebuilt};
 pub use error::{Error, ErrorKind};
 pub use file::{File, FileQuery, Files, PutQuery};
 pub use image::{Image, Images, ImportQuery};
@@ -26,6 +29,7 @@ pub use snapshot::{
     CreateSnapshots, Diff, DiffQuery, DiffRange, ReceiveQuery, SendQuery, Snapshot, SnapshotQuery,
     Snapshots,
 };
+pub use trust::{Check, Damage, Finding, Scrub, StartScrub, Stretch, Touch};
 pub use volume::{
     CreateVolumes, ExportQuery, RemoveQuery, RenameVolume, ResizeVolume, Volume, Volumes,
 };

@@ -38,6 +38,12 @@ pub const FILES: &str = "/v1/files";
 pub const FILE: &str = "/v1/files/{container}/{*object}";
 /// `GET` [`Usage`](crate::Usage).
 pub const USAGE: &str = "/v1/df";
+/// `POST` [`Collect`](crate::Collect).
+pub const GC: &str = "/v1/gc";
+/// `POST` [`StartScrub`](crate::StartScrub), `GET` and `DELETE` [`Scrub`](crate::Scrub).
+pub const SCRUB: &str = "/v1/scrub";
+/// `POST`, no body: [`Check`](crate::Check).
+pub const CHECK: &str = "/v1/check";
 /// `GET` [`Status`](crate::Status).
 pub const STATUS: &str = "/v1/status";
 /// `GET` [`Health`](crate::Health).

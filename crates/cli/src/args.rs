@@ -8,6 +8,7 @@ pub mod file;
 pub mod image;
 pub mod serve;
 pub mod snapshot;
+pub mod trust;
 pub mod volume;
 
 use std::path::PathBuf;
@@ -74,6 +75,57 @@ pub enum Command {
     /// Show where the bytes are: per pool, and what each resource holds alone and shares
     #[command(after_help = "Example:\n  archipelago df")]
     Df,
+    /// Free the space of what was removed, and compact what is left
+    ///
+    /// The server does this by itself, a little at a time; this does all that can be done.
+    /// What nobody names is kept for a grace time (ten minutes unless configured) before its
+    /// files are removed.
+    #[command(after_help = "\
+Examples:
+  archipelago gc
+  archipelago gc --now")]
+    Gc {
+        /// Remove without waiting for the grace time
+        #[arg(long)]
+        now: bool,
+    },
+    /// Read and verify every stored byte, and name what damage touches
+    ///
+    /// Runs in the server, behind the guests, and goes on after a restart. Exit status 1
+    /// when anything is damaged.
+    #[command(after_help = "\
+Examples:
+  archipelago scrub --rate 100M
+  archipelago scrub --detach
+  archipelago scrub --status --json
+  archipelago scrub --stop")]
+    Scrub(trust::Scrub),
+    /// Compare catalog, files, maps, index and leases with each other
+    ///
+    /// Of the running server, or of a folder that no server has open. Exit status 1 when
+    /// anything is found; each finding says why it matters and what to do.
+    #[command(after_help = "\
+Examples:
+  archipelago check
+  archipelago check --data ./archipelago-data")]
+    Check(trust::Check),
+    /// Make the catalog of a stopped store anew, from the backups in its pool
+    ///
+    /// Names come from the newest backup that the pool holds (made every ten seconds, when
+    /// something changed); what was written to those volumes since is in the log, and the next
+    /// `serve` replays it. Names made after the backup are lost.
+    #[command(after_help = "\
+Examples:
+  archipelago rebuild --data archipelago-data
+  archipelago rebuild --data archipelago-data --force")]
+    Rebuild {
+        /// The folder of the store
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// Do it although there is a catalog, which is set aside under another name
+        #[arg(long)]
+        force: bool,
+    },
     /// Show what the server is doing
     #[command(after_help = "Example:\n  archipelago status --json")]
     Status,

@@ -1,12 +1,15 @@
 //! What each verb does.
 
 mod file;
+mod gc;
 mod image;
 mod manual;
+mod rebuild;
 mod report;
 mod serve;
 mod snapshot;
 mod transfer;
+mod trust;
 mod volume;
 
 use archipelago_env::Env;
@@ -34,6 +37,10 @@ pub fn run(cli: Cli, output: Output) -> Result {
         Command::Snapshot(verb) => snapshot::run(&context, verb),
         Command::File(verb) => file::run(&context, verb),
         Command::Df => report::df(&context),
+        Command::Rebuild { data, force } => rebuild::run(&context, &data, force),
+        Command::Gc { now } => gc::run(&context, now),
+        Command::Scrub(options) => trust::scrub(&context, options),
+        Command::Check(options) => trust::check(&context, &options),
         Command::Status => report::status(&context),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::man(&context, &dir),

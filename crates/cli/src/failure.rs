@@ -39,6 +39,8 @@ pub enum Kind {
     Local,
     /// The daemon that `serve` runs.
     Daemon,
+    /// Something is wrong with what is stored, or it cannot be looked at.
+    Store,
     /// Whoever read our standard output has had enough.
     StdoutClosed,
 }
@@ -55,6 +57,7 @@ impl Kind {
             Self::Protocol => "protocol".to_owned(),
             Self::Local => "local".to_owned(),
             Self::Daemon => "daemon".to_owned(),
+            Self::Store => "store".to_owned(),
             Self::StdoutClosed => "stdout_closed".to_owned(),
         }
     }

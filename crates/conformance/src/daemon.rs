@@ -44,13 +44,14 @@ pub struct Options {
     http: String,
     nbd: String,
     more: Vec<String>,
+    wrapper: Option<(PathBuf, Vec<String>)>,
 }
 
 impl Options {
     /// On a data folder, made when absent, with ports that are free.
     pub fn new(data: &Path) -> Self {
         let any = "127.0.0.1:0".to_owned();
-        Self { data: data.to_owned(), http: any.clone(), nbd: any, more: Vec::new() }
+        Self { data: data.to_owned(), http: any.clone(), nbd: any, more: Vec::new(), wrapper: None }
     }
 
     /// Listens where a former daemon did, for clients that reconnect.
@@ -66,6 +67,14 @@ impl Options {
         self
     }
 
+    /// Starts it under another program, which gets these arguments and then the whole command, and
+    /// becomes it.
+    pub fn under(mut self, wrapper: &Path, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        self.wrapper = Some((wrapper.to_owned(), arguments));
+        self
+    }
+
     fn program(&self, socket: &Path) -> Result<Program> {
         let data = self.data.display().to_string();
         let socket = format!("unix:{}", socket.display());
@@ -73,7 +82,11 @@ impl Options {
             "serve", "--data", &data, "--http", &self.http, "--nbd", &self.nbd, "--nbd", &socket,
         ];
         arguments.extend(self.more.iter().map(String::as_str));
-        Ok(Program::at(&binary()?).args(arguments))
+        let program = match &self.wrapper {
+            Some((wrapper, first)) => Program::at(wrapper).args(first).args([binary()?]),
+            None => Program::at(&binary()?),
+        };
+        Ok(program.args(arguments))
     }
 
     /// Starts it and waits until it serves.

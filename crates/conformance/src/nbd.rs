@@ -17,8 +17,10 @@ const REPLY_MAGIC: u32 = 0x6744_6698;
 const CLIENT_FIXED_NEWSTYLE: u32 = 1;
 const CLIENT_NO_ZEROES: u32 = 2;
 
+const OPTION_LIST: u32 = 3;
 const OPTION_GO: u32 = 7;
 const OPTION_ACK: u32 = 1;
+const OPTION_SERVER: u32 = 2;
 const OPTION_INFO: u32 = 3;
 const INFO_EXPORT: u16 = 0;
 
@@ -193,25 +195,51 @@ fn encode(request: &Request<'_>, cookie: u64, into: &mut Vec<u8>) {
     into.extend(request.data);
 }
 
-/// Opens an export and returns its size.
-fn handshake(stream: &mut TcpStream, export: &str) -> Result<u64, Failure> {
-    let (init, option) = (u64_of(stream)?, u64_of(stream)?);
-    if init != INIT_MAGIC || option != OPTION_MAGIC {
+/// The names of all exports of a server.
+pub fn exports(server: &str) -> Result<Vec<String>, Failure> {
+    let mut stream = TcpStream::connect(server)?;
+    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+    greet(&mut stream, OPTION_LIST, &[])?;
+    let mut names = Vec::new();
+    loop {
+        let (kind, data) = option_reply(&mut stream)?;
+        match kind {
+            OPTION_ACK => return Ok(names),
+            OPTION_SERVER => {
+                let (len, rest) = data.split_first_chunk().ok_or_else(|| invalid("no name"))?;
+                let name = rest.get(..u32::from_be_bytes(*len) as usize);
+                let name = name.ok_or_else(|| invalid("half a name"))?;
+                names.push(String::from_utf8_lossy(name).into_owned());
+            }
+            error => return Err(Failure::Refused(error)),
+        }
+    }
+}
+
+/// Reads the greeting of a server, and answers with an option.
+fn greet(stream: &mut TcpStream, option: u32, data: &[u8]) -> Result<(), Failure> {
+    if (u64_of(stream)?, u64_of(stream)?) != (INIT_MAGIC, OPTION_MAGIC) {
         return Err(invalid("no newstyle NBD server").into());
     }
     let mut flags = [0; 2];
     stream.read_exact(&mut flags)?;
-    let name = export.as_bytes();
-    let name_len = u32::try_from(name.len()).map_err(|_| invalid("too long a name"))?;
+    let len = u32::try_from(data.len()).map_err(|_| invalid("too long an option"))?;
     let mut bytes = Vec::new();
     bytes.extend((CLIENT_FIXED_NEWSTYLE | CLIENT_NO_ZEROES).to_be_bytes());
     bytes.extend(OPTION_MAGIC.to_be_bytes());
-    bytes.extend(OPTION_GO.to_be_bytes());
-    bytes.extend((name_len + 6).to_be_bytes());
-    bytes.extend(name_len.to_be_bytes());
-    bytes.extend(name);
-    bytes.extend(0_u16.to_be_bytes());
-    stream.write_all(&bytes)?;
+    bytes.extend(option.to_be_bytes());
+    bytes.extend(len.to_be_bytes());
+    bytes.extend(data);
+    Ok(stream.write_all(&bytes)?)
+}
+
+/// Opens an export and returns its size.
+fn handshake(stream: &mut TcpStream, export: &str) -> Result<u64, Failure> {
+    let name_len = u32::try_from(export.len()).map_err(|_| invalid("too long a name"))?;
+    let mut data = name_len.to_be_bytes().to_vec();
+    data.extend(export.as_bytes());
+    data.extend(0_u16.to_be_bytes());
+    greet(stream, OPTION_GO, &data)?;
     let mut size = None;
     loop {
         let (kind, data) = option_reply(stream)?;

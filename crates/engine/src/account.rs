@@ -97,17 +97,17 @@ fn walk(
             return Ok(());
         }
         referenced += extent.len() * SECTOR_BYTES;
-        if intervals.len() < INTERVALS_MAX {
-            let start = extent.location();
-            intervals.push(Interval {
-                start,
-                end: start.advance(extent.len()),
-                root: index as u32,
-            });
-        } else {
-            *exact = false;
-        }
-        Ok(())
+        // By where the bytes are: what a compaction found twice is one then.
+        shared.segments.resolve(extent, &mut |part| {
+            if intervals.len() < INTERVALS_MAX {
+                let start = part.location();
+                let end = start.advance(part.len());
+                intervals.push(Interval { start, end, root: index as u32 });
+            } else {
+                *exact = false;
+            }
+            Ok(())
+        })
     })?;
     Ok(referenced)
 }

@@ -89,7 +89,8 @@ impl Engine {
         merge: bool,
         commit: impl FnOnce(&Checkpoint) -> Result<(), E>,
     ) -> Result<Checkpoint, E> {
-        self.persist_all(volumes, merge, None, commit)
+        let merging = if merge { Merging::Due } else { Merging::Nothing };
+        self.persist_all(volumes, merging, None, commit)
     }
 
     /// Cuts a volume off at `size` and calls `commit` to record the size together
@@ -106,13 +107,26 @@ impl Engine {
         size: VolumeSize,
         commit: impl FnOnce(&Checkpoint) -> Result<(), E>,
     ) -> Result<Checkpoint, E> {
-        self.persist_all(std::slice::from_ref(volume), false, Some(size), commit)
+        self.persist_all(std::slice::from_ref(volume), Merging::Nothing, Some(size), commit)
+    }
+
+    /// A checkpoint that makes one run of all runs of a volume, with nothing in it that
+    /// is hidden and everything named where it is now.
+    ///
+    /// # Errors
+    /// Those of [`Self::checkpoint`].
+    pub fn flatten<E: From<Error>>(
+        &self,
+        volume: &Arc<Volume>,
+        commit: impl FnOnce(&Checkpoint) -> Result<(), E>,
+    ) -> Result<Checkpoint, E> {
+        self.persist_all(std::slice::from_ref(volume), Merging::All, None, commit)
     }
 
     fn persist_all<E: From<Error>>(
         &self,
         volumes: &[Arc<Volume>],
-        merge: bool,
+        merging: Merging,
         shrink: Option<VolumeSize>,
         commit: impl FnOnce(&Checkpoint) -> Result<(), E>,
     ) -> Result<Checkpoint, E> {
@@ -120,9 +134,11 @@ impl Engine {
         let mut volumes: Vec<&Arc<Volume>> = volumes.iter().collect();
         volumes.sort_by_key(|v| v.id());
         volumes.dedup_by_key(|v| v.id());
+        let _nodes_that_nobody_names_yet =
+            shared.pins.under_way(|| shared.log.position().segment());
         let merged = volumes
             .iter()
-            .map(|volume| if merge { merge_due(shared, volume) } else { Ok(None) })
+            .map(|volume| merge(shared, volume, merging))
             .collect::<Result<Vec<_>, Error>>()?;
         let _serial: Vec<_> = volumes.iter().map(|v| v.checkpoint.lock()).collect();
         let void = shrink.map(|size| Voiding::resize(&volumes, size)).transpose()?;
@@ -211,6 +227,14 @@ impl Drop for Voiding<'_, '_> {
     }
 }
 
+/// Which runs a checkpoint merges.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Merging {
+    Nothing,
+    Due,
+    All,
+}
+
 /// Runs that are one now, if they still stand in the stack.
 struct Merged {
     old: Vec<Run>,
@@ -229,14 +253,23 @@ impl Merged {
     }
 }
 
-/// Merges what is due. Runs never change, so this holds no lock, and a snapshot
-/// does not wait for it.
-fn merge_due(shared: &Shared, volume: &Volume) -> Result<Option<Merged>, Error> {
-    let runs = Arc::clone(&volume.state.read().runs);
-    let due = map::due(&runs);
+/// Merges runs. They never change, so this holds no lock, and a snapshot does not
+/// wait for it.
+fn merge(shared: &Shared, volume: &Volume, merging: Merging) -> Result<Option<Merged>, Error> {
+    let (runs, root) = {
+        let state = volume.state.read();
+        (Arc::clone(&state.runs), state.root)
+    };
+    let due = match merging {
+        Merging::Nothing => 0,
+        Merging::Due => map::due(&runs),
+        Merging::All => runs.len(),
+    };
     if due == 0 {
         return Ok(None);
     }
+    // Another checkpoint may put other runs in their place meanwhile.
+    let _still_read = shared.pins.root(root);
     let mut sink = LogSink(&shared.log);
     let new = match map::merge(&shared.nodes, &runs[..due], due == runs.len(), &mut sink) {
         // A damaged node must not keep this volume, and others, from being persisted.

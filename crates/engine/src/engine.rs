@@ -14,10 +14,12 @@ use parking_lot::RwLock;
 
 use crate::config::{Config, Counters};
 use crate::error::Error;
+use crate::guest::{Guest, GuestLoad};
 use crate::ingest::{self, IngestError, Ingested, Piece};
 use crate::log::Log;
 use crate::map::{self, Layer, Nodes};
 use crate::overlay::Overlay;
+use crate::pins::{Pin, Pins};
 use crate::pressure::{Pressure, Work};
 use crate::replay;
 use crate::segments::{SegmentIds, Segments};
@@ -47,6 +49,10 @@ pub struct Options<'a> {
     /// not know), or `None` for one that it does not have. One that it has is never
     /// removed or cut short, whatever recovery finds in it.
     pub recorded: &'a dyn Fn(SegmentId) -> Option<u64>,
+    /// Segments that compactions have moved, with the carriers of their tables.
+    pub forwarded: &'a [(SegmentId, SegmentId)],
+    /// Segments that nobody names and that are not removed yet.
+    pub condemned: &'a [SegmentId],
 }
 
 /// What opening found in the log.
@@ -71,6 +77,8 @@ pub(crate) struct Shared {
     pub work: Work,
     pub volumes: RwLock<HashMap<VolumeId, Arc<Volume>>>,
     pub ingest: ingest::Context,
+    pub pins: Arc<Pins>,
+    pub guest: Guest,
     pub checkpoints: AtomicU64,
     pub runs_merged: AtomicU64,
 }
@@ -90,7 +98,10 @@ impl Engine {
     pub fn open(options: Options<'_>) -> Result<(Arc<Self>, Recovery), Error> {
         let Options { env, store, config, store_uuid, dedup_key, ids, .. } = options;
         let segments = Arc::new(Segments::new(store, env.clone(), store_uuid, ids, &config));
+        segments.forward(options.forwarded);
+        segments.condemn(options.condemned);
         let nodes = Arc::new(Nodes::new(Arc::clone(&segments), config.node_cache_bytes));
+        let pins = Arc::new(Pins::default());
         let floor = options.log_floor.unwrap_or(SegmentId::MIN);
         let known = replay::Known { heads: options.heads, recorded: options.recorded };
         let (recovered, recovery, next) = replay::replay(&segments, &nodes, floor, &known)?;
@@ -101,6 +112,7 @@ impl Engine {
             ingest: ingest::Context::new(
                 Arc::clone(&segments),
                 Arc::clone(&nodes),
+                Arc::clone(&pins),
                 dedup_key,
                 config.cold_segment_bytes,
             ),
@@ -110,6 +122,8 @@ impl Engine {
             config,
             segments,
             nodes,
+            pins,
+            guest: Guest::default(),
             log,
             volumes: RwLock::default(),
             checkpoints: AtomicU64::new(0),
@@ -205,6 +219,21 @@ impl Engine {
     /// [`Error::Damaged`] when `root` is not a root.
     pub fn view(&self, root: Location, size_bytes: u64) -> Result<Arc<View>, Error> {
         View::open(Arc::clone(&self.shared), root, size_bytes).map(Arc::new)
+    }
+
+    /// What guests have asked for so far, and how long they waited.
+    pub fn guest_load(&self) -> GuestLoad {
+        self.shared.guest.load()
+    }
+
+    /// Whether a segment has no footer yet.
+    pub fn is_open(&self, id: SegmentId) -> bool {
+        self.shared.segments.is_open(id)
+    }
+
+    /// Holds all that a root reaches, whatever becomes of its names.
+    pub fn pin(&self, root: Location) -> Pin {
+        self.shared.pins.root(root)
     }
 
     /// Every later record has this location or a greater one.

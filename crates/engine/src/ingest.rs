@@ -22,6 +22,7 @@ mod prints;
 mod share;
 mod window;
 
+use std::collections::HashSet;
 use std::error::Error as StdError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,14 +32,15 @@ use archipelago_format::segment::Fingerprint;
 use archipelago_model::{Location, SegmentId, VOLUME_BYTES_MAX};
 use thiserror::Error;
 
-use self::cold::ColdWriter;
-use self::encode::Compression;
+pub(crate) use self::cold::ColdWriter;
+pub(crate) use self::encode::Compression;
 use self::index::SampleIndex;
 use self::lists::{LIST_BYTES_MAX, Lists};
-use self::place::Placing;
+pub(crate) use self::place::{Naming, Placed, Placing};
 use self::prints::Prints;
 use crate::error::{Durable, Error};
-use crate::map::{self, NodeSink, Nodes};
+use crate::map::{self, NodeSink, Nodes, RunBuilder};
+use crate::pins::{Fresh, Pins};
 use crate::segments::{SegmentInfo, Segments};
 
 /// A part of what is ingested. Offsets ascend, parts do not overlap.
@@ -132,7 +134,7 @@ pub struct IngestStats {
 }
 
 /// What an ingest gives: a map on stable storage, not yet bound to a name.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub struct Ingested {
     /// The map; a hole when everything is zero.
     pub root: Durable<Location>,
@@ -143,6 +145,8 @@ pub struct Ingested {
     pub sealed: Vec<SegmentInfo>,
     /// Figures.
     pub stats: IngestStats,
+    /// Keeps the collector off until the root is bound.
+    pub fresh: Fresh,
 }
 
 /// What finds duplicates: shared by all ingests of an engine.
@@ -196,6 +200,7 @@ pub(crate) struct DedupFigures {
 pub(crate) struct Context {
     segments: Arc<Segments>,
     nodes: Arc<Nodes>,
+    pins: Arc<Pins>,
     dedup: Dedup,
     segment_bytes: u64,
     bytes_in: AtomicU64,
@@ -209,18 +214,26 @@ impl Context {
     pub(crate) fn new(
         segments: Arc<Segments>,
         nodes: Arc<Nodes>,
+        pins: Arc<Pins>,
         key: [u8; 32],
         segment_bytes: u64,
     ) -> Self {
         Self {
             segments,
             nodes,
+            pins,
             dedup: Dedup::new(key),
             segment_bytes,
             bytes_in: AtomicU64::new(0),
             duplicate_bytes: AtomicU64::new(0),
             stored_bytes: AtomicU64::new(0),
         }
+    }
+
+    /// Forgets what these segments hold: nobody finds a duplicate there any more.
+    pub(crate) fn forget(&self, ids: &HashSet<SegmentId>) {
+        self.dedup.lists.forget(ids);
+        self.dedup.index.forget(ids);
     }
 
     /// Of all ingests that succeeded: bytes in, duplicate bytes, stored bytes.
@@ -239,6 +252,16 @@ impl Context {
             list_bytes: lists.bytes(),
             unreadable: unreadable.load(Ordering::Relaxed) + lists.unreadable(),
         }
+    }
+
+    /// The segments that the dedup index has entries of, ascending.
+    pub(crate) fn indexed_segments(&self) -> Vec<SegmentId> {
+        self.dedup.index.segments()
+    }
+
+    /// How the dedup index knows a block.
+    pub(crate) fn fingerprint(&self, block: &[u8]) -> u128 {
+        window::fingerprint(&self.dedup.key, block)
     }
 
     fn count(&self, stats: &IngestStats) {
@@ -290,25 +313,27 @@ pub(crate) fn ingest(
     if size_bytes > VOLUME_BYTES_MAX {
         return Err(PieceError::TooLarge { size: size_bytes }.into());
     }
+    let _base = context.pins.root(base);
     let below = context.nodes.root(base)?;
     let mut cold = ColdWriter::new(context, size_bytes, Compression::default());
-    let mut placing = Placing::new(context, &mut cold, size_bytes, !base.is_hole());
+    let run = RunBuilder::new(&mut cold);
+    let mut placing = Placing::new(context, run, size_bytes, !base.is_hole());
     placing.gather(source)?;
     let below_end = below.iter().map(|run| run.end).max().unwrap_or(0);
-    let placed = placing.finish(below_end)?;
-    let root = match placed.run {
+    let Placed { naming, named, mut stats } = placing.finish(below_end)?;
+    let root = match naming.finish()? {
         None => base,
         Some(run) => write_root(context, run, &below, &mut cold)?,
     };
-    let sealed = cold.finish()?;
-    let mut stats = placed.stats;
+    let (sealed, fresh) = cold.finish(&[])?;
     stats.stored_bytes = sealed.iter().map(|info| info.stored_bytes).sum();
     context.count(&stats);
     Ok(Ingested {
         root: Durable::after_sync(root),
-        named: placed.named.into_iter().collect(),
+        named: named.into_iter().collect(),
         sealed,
         stats,
+        fresh,
     })
 }
 

@@ -15,30 +15,49 @@
 //! - Only [`Durable`] values leave for the catalog to bind.
 
 mod account;
+mod backup;
 mod checkpoint;
+mod choice;
+mod collect;
+mod compact;
 mod config;
 mod engine;
 mod error;
+mod guest;
 mod ingest;
+mod inspect;
 mod log;
 mod map;
+mod mark;
 mod overlay;
+mod pins;
 mod pressure;
 mod replay;
+mod scrub;
 mod segments;
 #[cfg(test)]
 mod testing;
+mod trace;
 mod view;
 mod volume;
 
 pub use account::{Account, Accounts};
 pub use archipelago_format::segment::SegmentKind;
+pub use backup::{Backup, BackupBytes, Footer, Salvage};
 pub use checkpoint::{Checkpoint, Cut};
+pub use choice::{Candidate, Choice, Urgency, choose};
+pub use compact::{CompactStats, Compacted, Job, Victim};
 pub use config::{Config, Counters};
 pub use engine::{Engine, Options, Recovery};
 pub use error::{Durable, Error};
+pub use guest::GuestLoad;
 pub use ingest::{IngestError, IngestStats, Ingested, Piece, PieceError};
+pub use inspect::{MapFault, MapFaultKind};
 pub use map::StatusRange;
+pub use mark::{Horizon, Live, Mark};
+pub use pins::{Fresh, Pin};
+pub use scrub::{Damage, Lost, Pace, ScrubbedSegment};
 pub use segments::{SegmentIds, SegmentInfo};
+pub use trace::{Touched, Trace, Traced};
 pub use view::View;
 pub use volume::{ChangedRange, Head, Volume, Write};

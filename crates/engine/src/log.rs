@@ -465,7 +465,7 @@ fn checksums(parts: &[Part<'_>]) -> Vec<u32> {
 
 /// The slots of a batch whose first record is at `position` and whose payload
 /// begins at byte `offset` of the file.
-fn slots_of(records: &[Record], crcs: &[u32], position: u32, offset: u32) -> Vec<Slot> {
+pub(crate) fn slots_of(records: &[Record], crcs: &[u32], position: u32, offset: u32) -> Vec<Slot> {
     let mut slots = Vec::with_capacity(crcs.len() + 1);
     let mut crcs = crcs.iter().copied();
     let (mut position, mut offset) = (position, offset);

@@ -67,6 +67,18 @@ impl Nodes {
         Ok(node)
     }
 
+    /// As [`Self::load`], for one who passes through all maps: what is not in memory
+    /// is not kept there, so that others find what they use.
+    pub(crate) fn load_passing(&self, at: Location) -> Result<Arc<Node>, Error> {
+        match self.cache.peek(&at) {
+            Some(node) => Ok(node),
+            None => {
+                let bytes = self.segments.read_slot(at)?;
+                Node::decode(&bytes).map(Arc::new).map_err(|e| Error::damaged(at, e))
+            }
+        }
+    }
+
     /// The runs of a root, newest first. The hole is the root of the empty map.
     pub(crate) fn root(&self, root: Location) -> Result<Arc<[Run]>, Error> {
         if root.is_hole() {

@@ -5,6 +5,7 @@
 //! (unpacked chunks in the cache were, when they were unpacked). Segments never
 //! change once a location in them is known, so nothing here is ever invalidated.
 
+mod forward;
 mod read;
 
 use std::collections::HashMap;
@@ -137,11 +138,14 @@ pub(crate) struct Segments {
     reserved: Mutex<Range<u64>>,
     /// Ids below this exist already, whatever the catalog believes.
     ids_from: AtomicU64,
+    /// The last id that was given.
+    last: AtomicU64,
     open: RwLock<HashMap<SegmentId, Arc<OpenSlots>>>,
     directories: Cache<SegmentId, Arc<Directory>, DirectoryWeight>,
     pages: Cache<(SegmentId, u32), Arc<SlotPage>, PageWeight>,
     chunks: Cache<Location, Arc<[u8]>, ChunkWeight>,
     sealed: Mutex<Vec<SegmentInfo>>,
+    leaving: forward::Leaving,
     hits: AtomicU64,
     misses: AtomicU64,
     damaged: AtomicU64,
@@ -164,11 +168,13 @@ impl Segments {
             ids,
             reserved: Mutex::new(0..0),
             ids_from: AtomicU64::new(0),
+            last: AtomicU64::new(0),
             open: RwLock::default(),
             directories: Cache::with_weighter(items(slot / 4, 512), slot / 4, DirectoryWeight),
             pages: Cache::with_weighter(items(slot, 4096), slot / 4 * 3, PageWeight),
             chunks: Cache::with_weighter(items(chunk, 65536), chunk, ChunkWeight),
             sealed: Mutex::default(),
+            leaving: forward::Leaving::new(slot / 2),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
@@ -199,9 +205,16 @@ impl Segments {
             }
             reserved.start = reserved.start.max(from.min(reserved.end));
             if let Some(raw) = reserved.next() {
+                self.last.fetch_max(raw, Ordering::AcqRel);
                 return SegmentId::new(raw).ok_or_else(|| Error::Ids("the ids are used up".into()));
             }
         }
+    }
+
+    /// Every id that will be given is this or a greater one.
+    pub(crate) fn next_id(&self) -> SegmentId {
+        let behind = self.last.load(Ordering::Acquire) + 1;
+        SegmentId::new(behind.max(self.ids_from.load(Ordering::Acquire))).unwrap_or(SegmentId::MIN)
     }
 
     /// Gives no id below `first` from now on. A catalog put back from a backup has
@@ -241,14 +254,21 @@ impl Segments {
         self.open.read().contains_key(&id)
     }
 
+    /// A segment that never held anything is no longer open.
+    pub(crate) fn closed(&self, id: SegmentId) {
+        self.open.write().remove(&id);
+    }
+
     /// From now on the slots of this segment are found by its directory.
     pub(crate) fn sealed(&self, directory: Directory, file_bytes: u64) {
         let info = SegmentInfo::of(&directory, file_bytes);
         let id = info.id;
         self.directories.insert(id, Arc::new(directory));
         // Known to be unrecorded before it stops being open: the floor of the log
-        // passes neither.
-        self.sealed.lock().push(info);
+        // passes neither. Who makes a backup records it.
+        if info.kind != SegmentKind::Backup {
+            self.sealed.lock().push(info);
+        }
         self.open.write().remove(&id);
     }
 
@@ -274,6 +294,14 @@ impl Segments {
                 self.pages.remove(&(id, page as u32));
             }
         }
+    }
+
+    /// Drops all that is cached, as a restart does.
+    #[cfg(test)]
+    pub(crate) fn forget_all(&self) {
+        self.directories.clear();
+        self.pages.clear();
+        self.chunks.clear();
     }
 
     /// The directory of a sealed segment.

@@ -73,8 +73,12 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new() -> Self {
+        Self::over(Arc::new(MemoryStore::new()))
+    }
+
+    pub(crate) fn over(store: Arc<dyn Store>) -> Self {
         Self {
-            faults: Faulty::new(Arc::new(MemoryStore::new())),
+            faults: Faulty::new(store),
             ids: Arc::default(),
             heads: Mutex::default(),
             floor: Mutex::default(),
@@ -96,6 +100,8 @@ impl Rig {
             log_floor: *self.floor.lock(),
             heads: &|id| self.heads.lock().get(&id).copied(),
             recorded: &|_| None,
+            forwarded: &[],
+            condemned: &[],
         })?;
         Ok(opened.0)
     }

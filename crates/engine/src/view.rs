@@ -8,6 +8,7 @@ use archipelago_model::Location;
 use crate::engine::Shared;
 use crate::error::Error;
 use crate::map::{self, Layer, StatusRange};
+use crate::pins::Pin;
 use crate::volume::check_range;
 
 /// Reads a map that never changes. Needs no lease.
@@ -16,12 +17,14 @@ pub struct View {
     root: Location,
     runs: Arc<[Run]>,
     size: u64,
+    _pin: Pin,
 }
 
 impl View {
     pub(crate) fn open(shared: Arc<Shared>, root: Location, size: u64) -> Result<Self, Error> {
+        let pin = shared.pins.root(root);
         let runs = shared.nodes.root(root)?;
-        Ok(Self { shared, root, runs, size })
+        Ok(Self { shared, root, runs, size, _pin: pin })
     }
 
     /// Its size in bytes, which need not be whole sectors; the last sector reads

@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::log::{BATCH_RECORDS_MAX, Part};
 use crate::map::{self, Layer, StatusRange};
 use crate::overlay::Overlay;
+use crate::segments::Segments;
 
 /// A change that a guest asks for. Offsets and lengths are whole sectors, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -137,12 +138,27 @@ impl Volume {
     /// # Errors
     /// [`Error::OutOfRange`], [`Error::Unaligned`], [`Error::Damaged`], [`Error::Store`].
     pub fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
+        let _timed = self.shared.guest.request(&self.shared.env);
         let range = self.check(offset, out.len() as u64)?;
         if range.is_empty() {
             return Ok(());
         }
-        let layers = self.layers(&range);
-        map::read(&self.shared.nodes, &layers, range.start, out)
+        self.with_layers(&range, |layers| map::read(&self.shared.nodes, layers, range.start, out))
+    }
+
+    /// Looks something up in the layers. They are held by nobody meanwhile: should all
+    /// that they name be flattened, collected and removed before the look is over, it is
+    /// done again with those that took their place.
+    fn with_layers<T>(
+        &self,
+        range: &SectorRange,
+        mut look: impl FnMut(&[Layer]) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let layers = self.layers(range);
+        match look(&layers) {
+            Err(error) if Segments::is_missing(&error) => look(&self.layers(range)),
+            done => done,
+        }
     }
 
     /// Applies the changes in order. On return they are visible to every reader;
@@ -153,6 +169,7 @@ impl Volume {
     /// [`Error::NoSpace`], [`Error::Fenced`], [`Error::LogFailed`] and the errors of
     /// [`Self::read`]. A part of the changes may have been applied.
     pub fn write(&self, writes: &[Write<'_>]) -> Result<(), Error> {
+        let _timed = self.shared.guest.request(&self.shared.env);
         for write in writes {
             match *write {
                 Write::Data { offset, bytes } => self.check(offset, bytes.len() as u64)?,
@@ -178,6 +195,7 @@ impl Volume {
     /// # Errors
     /// [`Error::LogFailed`]: then it is unknown what is durable.
     pub fn flush(&self) -> Result<(), Error> {
+        let _timed = self.shared.guest.request(&self.shared.env);
         self.check_lease()?;
         self.shared.log.sync()
     }
@@ -188,7 +206,9 @@ impl Volume {
     /// As [`Self::read`].
     pub fn status(&self, offset: u64, len: u64, max: usize) -> Result<Vec<StatusRange>, Error> {
         let range = self.check(offset, len)?;
-        map::status(&self.shared.nodes, &self.layers(&range), range, max)
+        self.with_layers(&range, |layers| {
+            map::status(&self.shared.nodes, layers, range.clone(), max)
+        })
     }
 
     /// Where a range names other places than the map of `root` does, in at most

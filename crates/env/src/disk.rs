@@ -98,6 +98,12 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// `NotFound`; whatever the system says.
     fn space(&self, path: &Path) -> io::Result<Space>;
+
+    /// The name under which SQLite was told of a VFS that keeps its files on this
+    /// disk; `None` where SQLite's own for the operating system does.
+    fn sqlite_vfs(&self) -> Option<String> {
+        None
+    }
 }
 
 /// An open file. All offsets and lengths are bytes; there is no cursor, so that

@@ -15,6 +15,7 @@
 use archipelago_model::{Extent, Location};
 
 use crate::bytes::{Cursor, FormatError};
+use crate::is_inside_a_segment;
 
 /// A node has at most this many entries: 8 KiB, a compromise between what a
 /// random look-up must read and how many nodes a big map has.
@@ -67,6 +68,15 @@ pub enum Node {
 }
 
 impl Node {
+    /// How many bytes [`Self::encode`] gives.
+    pub fn bytes(&self) -> usize {
+        8 + match self {
+            Self::Leaf(entries) => 16 * entries.len(),
+            Self::Index(entries) => 16 * entries.len(),
+            Self::Root(runs) => RUN_BYTES * runs.len(),
+        }
+    }
+
     /// The node's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let (kind, count) = match self {
@@ -188,14 +198,6 @@ impl Node {
         }
         Ok(Self::Root(runs))
     }
-}
-
-/// Whether `sectors` from `at` on are positions of one segment: whoever goes on from a
-/// location that was decoded neither overflows nor gets into another segment.
-fn is_inside_a_segment(at: Location, sectors: u64) -> bool {
-    at.segment().is_some()
-        && u64::from(at.position()) + sectors <= u64::from(Location::POSITION_END)
-        && at.raw().checked_add(sectors).is_some()
 }
 
 #[cfg(test)]

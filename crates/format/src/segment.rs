@@ -3,7 +3,7 @@
 //! ```text
 //! segment = header (512 bytes) | body | footer
 //! body    = batches (hot) or stored chunks, packed (cold)
-//! footer  = slot pages x 4096 | records | fingerprints | samples | directory | trailer
+//! footer  = slot pages x 4096 | records | fingerprints | samples | forwarding | directory | trailer
 //! trailer = directory offset u64 | directory length u32 | directory crc u32
 //!         | 0 u32 | crc of the trailer u32 | magic u64                       (32 bytes)
 //! ```
@@ -16,6 +16,7 @@ use archipelago_model::{Location, SegmentId};
 
 use crate::batch::Record;
 use crate::bytes::{Cursor, FormatError, crc32c, verify};
+use crate::forwarding::{Forward, encode_forwarding};
 
 /// Bytes of the header at the front.
 pub const HEADER_BYTES: usize = 512;
@@ -69,6 +70,8 @@ pub enum SegmentKind {
     Hot = 1,
     /// Ingest or compaction: dense chunks.
     Cold = 2,
+    /// A dump of the catalog, for the day it is lost.
+    Backup = 3,
 }
 
 impl SegmentKind {
@@ -76,6 +79,7 @@ impl SegmentKind {
         match raw {
             1 => Some(Self::Hot),
             2 => Some(Self::Cold),
+            3 => Some(Self::Backup),
             _ => None,
         }
     }
@@ -221,6 +225,11 @@ impl SlotPage {
         Ok(Self { slots, end })
     }
 
+    /// Where the entry of slot `n` is in a page, in bytes.
+    pub const fn slot_offset(n: usize) -> u64 {
+        (16 + n * Slot::BYTES) as u64
+    }
+
     /// The slot that holds `position`, and the position behind it.
     pub fn find(&self, position: u32) -> Option<(&Slot, u32)> {
         let after = self.slots.partition_point(|s| s.position <= position);
@@ -237,7 +246,8 @@ pub struct Section {
     pub offset: u64,
     /// Bytes.
     pub len: u64,
-    /// CRC-32C of the whole section; unused for slot pages, which have their own.
+    /// CRC-32C of the whole section; unused for slot pages, which have their own, as
+    /// the pages of a forwarding table have.
     pub crc: u32,
 }
 
@@ -258,8 +268,9 @@ pub struct Directory {
     pub fingerprints: Section,
     /// Every fingerprint that the sampled index keeps.
     pub samples: Section,
-    /// Old slot to new place, when the segment has been compacted. Empty until
-    /// compaction exists; laid out now so that no file must be rewritten for it.
+    /// Where a compaction put what it moved: see [`crate::forwarding`]. In the last
+    /// segment that the compaction wrote; empty in others. The checksum is that of
+    /// its index.
     pub forwarding: Section,
     /// The position of the first slot of each page.
     pub page_starts: Vec<u32>,
@@ -448,6 +459,8 @@ pub struct FooterParts<'a> {
     pub records: &'a [u8],
     /// Of a cold segment.
     pub fingerprints: &'a [Fingerprint],
+    /// Rising by their old locations; of the last segment of a compaction.
+    pub forwarding: &'a [Forward],
 }
 
 /// The whole footer, to be written at `body_bytes`, and its directory.
@@ -477,6 +490,8 @@ pub fn encode_footer(parts: &FooterParts<'_>) -> (Vec<u8>, Directory) {
     let records = section(&mut out, parts.records);
     let fingerprints = section(&mut out, &all);
     let samples = section(&mut out, &sampled);
+    let (table, index_bytes) = encode_forwarding(parts.forwarding);
+    let forwarding = Section { crc: crc32c(&table[..index_bytes]), ..section(&mut out, &table) };
     let directory = Directory {
         header: parts.header,
         end: parts.end,
@@ -485,7 +500,7 @@ pub fn encode_footer(parts: &FooterParts<'_>) -> (Vec<u8>, Directory) {
         records,
         fingerprints,
         samples,
-        forwarding: Section::default(),
+        forwarding,
         page_starts,
     };
     let encoded = directory.encode();

@@ -5,6 +5,9 @@
 //! One test at a time: the allocator and the panic hook watch the whole program,
 //! threads that a target starts included.
 
+// A test says what it expects by unwrapping; clippy knows only functions marked as tests.
+#![allow(clippy::unwrap_used)]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeSet;
 use std::fs;

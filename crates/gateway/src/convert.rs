@@ -105,3 +105,68 @@ pub(crate) fn status(status: pool::Status) -> api::Status {
         figures: status.figures.into_iter().collect(),
     }
 }
+
+pub(crate) const fn collected(done: &pool::Collected) -> api::Collected {
+    api::Collected {
+        condemned: done.condemned,
+        compacted: done.compacted,
+        read_bytes: done.read_bytes,
+        written_bytes: done.written_bytes,
+        duplicate_bytes: done.duplicate_bytes,
+        flattened: done.flattened,
+        removed: done.removed,
+        freed_bytes: done.freed_bytes,
+        waiting_bytes: done.waiting_bytes,
+        alarms: done.alarms,
+        more: done.more,
+    }
+}
+
+pub(crate) fn scrub(state: pool::ScrubState, damages: pool::Damages) -> api::Scrub {
+    api::Scrub {
+        running: state.running,
+        started_ms: state.started_ms,
+        finished_ms: state.finished_ms,
+        stopped: state.stopped,
+        segments: state.segments,
+        bytes: state.bytes,
+        total_bytes: state.total_bytes,
+        rate: state.rate,
+        problem: state.problem,
+        catalog: state.catalog,
+        damages: damages.damages.into_iter().map(damage).collect(),
+        complete: damages.complete,
+    }
+}
+
+fn damage(damage: pool::Damage) -> api::Damage {
+    api::Damage {
+        segment: damage.segment.map(|id| id.to_string()),
+        offset: damage.offset,
+        bytes: damage.bytes,
+        what: damage.what,
+        found_ms: damage.found_ms,
+        touches: damage.touches.into_iter().map(touch).collect(),
+    }
+}
+
+fn touch(touch: pool::Touch) -> api::Touch {
+    let stretches = touch.stretches.into_iter();
+    api::Touch {
+        source: touch.source.to_string(),
+        bytes: touch.bytes,
+        stretches: stretches.map(|(offset, len)| api::Stretch { offset, len }).collect(),
+        map: touch.map,
+    }
+}
+
+pub(crate) fn finding(finding: &pool::Finding) -> api::Finding {
+    api::Finding {
+        kind: finding.kind.name().to_owned(),
+        severity: finding.kind.severity().name().to_owned(),
+        resource: finding.resource.clone(),
+        what: finding.what.clone(),
+        why: finding.kind.why().to_owned(),
+        remedy: finding.kind.remedy().to_owned(),
+    }
+}

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use archipelago_api::{Error, ErrorKind};
 use utoipa::OpenApi;
 
-use crate::routes::{files, images, reports, snapshots, volumes};
+use crate::routes::{collection, files, images, reports, snapshots, trust, volumes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -43,6 +43,11 @@ use crate::routes::{files, images, reports, snapshots, volumes};
         files::stat,
         files::remove,
         files::put,
+        collection::collect,
+        trust::start,
+        trust::show,
+        trust::stop,
+        trust::check,
         reports::usage,
         reports::status,
         reports::health,
@@ -56,6 +61,7 @@ use crate::routes::{files, images, reports, snapshots, volumes};
         (name = "images", description = "Disks to start from"),
         (name = "files", description = "Objects in containers"),
         (name = "transfer", description = "Bulk data, out and in"),
+        (name = "trust", description = "Scrubbing and checking"),
         (name = "reports", description = "Space, status, health"),
     )
 )]

@@ -1,9 +1,11 @@
 //! The routes: each path with its methods, and the layers round them all.
 
+pub(crate) mod collection;
 pub(crate) mod files;
 pub(crate) mod images;
 pub(crate) mod reports;
 pub(crate) mod snapshots;
+pub(crate) mod trust;
 pub(crate) mod volumes;
 
 use archipelago_api::{BATCH_ITEMS_MAX, Error, ErrorKind, JSON_BYTES_MAX, VERSION, path};
@@ -37,6 +39,9 @@ pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
         (path::FILES, get(files::list)),
         (path::FILE, get(files::stat).put(files::put).delete(files::remove)),
         (path::USAGE, get(reports::usage)),
+        (path::GC, post(collection::collect)),
+        (path::SCRUB, get(trust::show).post(trust::start).delete(trust::stop)),
+        (path::CHECK, post(trust::check)),
         (path::STATUS, get(reports::status)),
         (path::HEALTH, get(reports::health)),
         (path::METRICS, get(reports::metrics)),

@@ -83,6 +83,9 @@ struct ConfigFile {
     log: LogSection,
     cache: CacheSection,
     checkpoint: CheckpointSection,
+    segments: SegmentsSection,
+    collector: CollectorSection,
+    backup: BackupSection,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -130,6 +133,26 @@ struct CheckpointSection {
     log: Option<Bytes>,
 }
 
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SegmentsSection {
+    hot: Option<Bytes>,
+    cold: Option<Bytes>,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CollectorSection {
+    interval_ms: Option<u64>,
+    grace_ms: Option<u64>,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct BackupSection {
+    interval_ms: Option<u64>,
+}
+
 /// A number of bytes: `67108864` or `"64M"`.
 #[derive(Clone, Copy, Debug)]
 struct Bytes(u64);
@@ -173,6 +196,7 @@ impl Config {
     }
 
     fn overlay(options: &ServeOptions, file: ConfigFile, base: &Path) -> Result<Self, ServeError> {
+        let pool = pool_config(&file);
         let data = options.data.clone().or(file.data.map(|path| base.join(path)));
         let http = options.http.as_deref().or(file.http.listen.as_deref());
         let nbd = if options.nbd.is_empty() {
@@ -193,7 +217,7 @@ impl Config {
             log_format: options.log_format.or(file.log.format).unwrap_or_default(),
             log_filter: (options.log_filter.clone().or(file.log.filter))
                 .unwrap_or_else(|| "info".to_owned()),
-            pool: pool_config(&file.cache, &file.checkpoint),
+            pool,
         })
     }
 
@@ -276,7 +300,8 @@ fn tls_files(tls: TlsSection, base: &Path) -> TlsFiles {
     }
 }
 
-fn pool_config(cache: &CacheSection, checkpoint: &CheckpointSection) -> pool::Config {
+fn pool_config(file: &ConfigFile) -> pool::Config {
+    let ConfigFile { cache, checkpoint, segments, collector, backup, .. } = file;
     let mut config = pool::Config::default();
     for (given, setting) in [
         (cache.chunks.map(|bytes| bytes.0), &mut config.chunk_cache_bytes),
@@ -284,6 +309,11 @@ fn pool_config(cache: &CacheSection, checkpoint: &CheckpointSection) -> pool::Co
         (cache.slots.map(|bytes| bytes.0), &mut config.slot_cache_bytes),
         (checkpoint.log.map(|bytes| bytes.0), &mut config.log_checkpoint_bytes),
         (checkpoint.interval_ms, &mut config.checkpoint_interval_ms),
+        (segments.hot.map(|bytes| bytes.0), &mut config.hot_segment_bytes),
+        (segments.cold.map(|bytes| bytes.0), &mut config.cold_segment_bytes),
+        (collector.interval_ms, &mut config.collector_interval_ms),
+        (collector.grace_ms, &mut config.collector_grace_ms),
+        (backup.interval_ms, &mut config.backup_interval_ms),
     ] {
         if let Some(value) = given {
             *setting = value;

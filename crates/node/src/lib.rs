@@ -12,6 +12,7 @@ mod config;
 mod error;
 mod exports;
 mod log;
+pub mod offline;
 mod ready;
 mod run;
 

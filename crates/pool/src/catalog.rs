@@ -9,6 +9,8 @@
 //! "It does not exist" is an answer of a query that succeeded. A row that cannot
 //! be read is an error, so that nothing is ever made in place of what is there.
 
+pub(crate) mod check;
+pub(crate) mod dump;
 pub(crate) mod error;
 pub(crate) mod file;
 pub(crate) mod image;
@@ -16,14 +18,19 @@ pub(crate) mod lease;
 mod migrate;
 pub(crate) mod place;
 mod row;
+pub(crate) mod scrub;
 pub(crate) mod segment;
 pub(crate) mod snapshot;
 pub(crate) mod state;
+mod verify;
 pub(crate) mod volume;
 
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use archipelago_env::{Disk, Mode};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, Params, TransactionBehavior};
 
@@ -45,6 +52,9 @@ const STATEMENTS_MAX: usize = 96;
 /// (a thousand clones at once), in bytes.
 const WAL_BYTES_KEPT: u64 = 16 << 20;
 
+/// SQLite's log is written again in pieces of this, in bytes.
+const COPY_BYTES: usize = 1 << 20;
+
 /// What a new catalog is told about its store.
 pub(crate) struct Founding<'a> {
     /// The store's uuid; an existing catalog must have the same.
@@ -57,10 +67,19 @@ pub(crate) struct Founding<'a> {
 
 /// The open catalog.
 pub(crate) struct Catalog {
-    path: PathBuf,
+    file: CatalogFile,
     /// `None` once it was closed.
     writer: Mutex<Option<Connection>>,
     readers: Mutex<Readers>,
+    /// Transactions that changed something, or might have.
+    changes: AtomicU64,
+}
+
+/// Where the catalog is, as SQLite wants to know it.
+struct CatalogFile {
+    path: PathBuf,
+    /// What keeps the file; `None` for the operating system.
+    vfs: Option<String>,
 }
 
 /// Connections for reading that nobody uses now.
@@ -77,13 +96,19 @@ pub(crate) struct Tx<'a> {
 
 impl Catalog {
     /// Opens the catalog, brings its schema up to date, and founds it when it is empty.
-    pub fn open(path: &Path, founding: &Founding<'_>) -> Result<Self, CatalogError> {
-        let mut writer = connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
+    pub fn open(
+        disk: &dyn Disk,
+        path: &Path,
+        founding: &Founding<'_>,
+    ) -> Result<Self, CatalogError> {
+        let file = CatalogFile::new(disk, path);
+        let mut writer = file.connect(OpenFlags::SQLITE_OPEN_CREATE)?;
         migrate::run(&mut writer, founding.now_ms)?;
         let catalog = Self {
-            path: path.to_owned(),
+            file,
             writer: Mutex::new(Some(writer)),
             readers: Mutex::default(),
+            changes: AtomicU64::new(0),
         };
         catalog.write(|tx| {
             match state::uuid(tx)? {
@@ -102,17 +127,37 @@ impl Catalog {
     }
 
     /// Whether the file at `path` holds no catalog yet: it is missing or empty.
-    pub fn is_blank(path: &Path) -> Result<bool, CatalogError> {
-        match std::fs::metadata(path) {
-            Ok(metadata) if metadata.len() == 0 => {}
+    pub fn is_blank(disk: &dyn Disk, path: &Path) -> Result<bool, CatalogError> {
+        match disk.open(path, Mode::Read).and_then(|file| file.len()) {
+            Ok(0) => {}
             Ok(_) => {
-                return migrate::version(&connect(path, OpenFlags::empty())?)
-                    .map(|version| version == 0);
+                let connection = CatalogFile::new(disk, path).connect(OpenFlags::empty())?;
+                return migrate::version(&connection).map(|version| version == 0);
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(CatalogError::File { path: path.to_owned(), source: error }),
         }
         Ok(true)
+    }
+
+    /// Writes SQLite's logs again as they read now, and makes them durable. To be
+    /// called before anything else looks at the catalog.
+    ///
+    /// A commit whose sync failed may be in the system's cache and not on the disk. A
+    /// process that starts then reads it there, takes it for committed and appends to
+    /// it; without this, a power cut would take that commit and all behind it.
+    pub fn settle(disk: &dyn Disk, path: &Path) -> Result<(), CatalogError> {
+        for suffix in ["-wal", "-journal"] {
+            let mut log = path.as_os_str().to_owned();
+            log.push(suffix);
+            let log = PathBuf::from(log);
+            match write_again(disk, &log) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(CatalogError::File { path: log, source }),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Runs `body` in a transaction that sees one state of the catalog and changes nothing.
@@ -122,7 +167,7 @@ impl Catalog {
     ) -> Result<T, E> {
         let mut connection = match self.idle_reader()? {
             Some(connection) => connection,
-            None => connect(&self.path, OpenFlags::empty())?,
+            None => self.file.connect(OpenFlags::empty())?,
         };
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Deferred)
@@ -145,6 +190,17 @@ impl Catalog {
         &self,
         body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        let result = self.write_aside(body)?;
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        Ok(result)
+    }
+
+    /// [`Self::write`], for what a rebuild finds in footers: states of segments, ids
+    /// that are given. It is no reason for a new backup.
+    pub fn write_aside<T, E: From<CatalogError>>(
+        &self,
+        body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut writer = self.writer.lock();
         let writer = writer.as_mut().ok_or(CatalogError::Closed)?;
         let transaction = writer
@@ -153,6 +209,11 @@ impl Catalog {
         let result = body(&Tx { connection: &transaction })?;
         transaction.commit().map_err(CatalogError::from)?;
         Ok(result)
+    }
+
+    /// How many transactions have changed the catalog since it was opened.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// Ends the use of the file: waits for the transaction under way, refuses
@@ -172,7 +233,8 @@ impl Catalog {
 }
 
 impl Tx<'_> {
-    /// Runs a statement; gives the number of rows that it changed.
+    /// Runs a statement; gives the number of rows that it changed. Parameters are taken in
+    /// the order in which they *appear*, whatever their numbers: SQLite knows `$2` as a name.
     fn execute(&self, sql: &str, params: impl Params) -> Result<usize, CatalogError> {
         Ok(self.connection.prepare_cached(sql)?.execute(params)?)
     }
@@ -211,9 +273,23 @@ impl Tx<'_> {
     }
 }
 
-fn connect(path: &Path, extra: OpenFlags) -> Result<Connection, CatalogError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | extra;
-    let connection = Connection::open_with_flags(path, flags)?;
+impl CatalogFile {
+    fn new(disk: &dyn Disk, path: &Path) -> Self {
+        Self { path: path.to_owned(), vfs: disk.sqlite_vfs() }
+    }
+
+    fn connect(&self, extra: OpenFlags) -> Result<Connection, CatalogError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | extra;
+        let connection = match &self.vfs {
+            None => Connection::open_with_flags(&self.path, flags)?,
+            Some(vfs) => Connection::open_with_flags_and_vfs(&self.path, flags, vfs.as_str())?,
+        };
+        prepare(&connection)?;
+        Ok(connection)
+    }
+}
+
+fn prepare(connection: &Connection) -> Result<(), CatalogError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     // FULL: a transaction is durable when its commit returns, also in WAL mode.
@@ -227,7 +303,23 @@ fn connect(path: &Path, extra: OpenFlags) -> Result<Connection, CatalogError> {
             Ok(())
         })
         .or_else(no_rows)?;
-    Ok(connection)
+    Ok(())
+}
+
+fn write_again(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    let file = disk.open(path, Mode::Write)?;
+    let mut piece = vec![0; COPY_BYTES];
+    let mut at = 0;
+    loop {
+        let read = file.read_at(at, &mut piece)?;
+        if read == 0 {
+            break;
+        }
+        file.write_all_at(at, &[IoSlice::new(&piece[..read])])?;
+        at += read as u64;
+    }
+    file.sync_data()?;
+    disk.sync_dir(path.parent().unwrap_or(path))
 }
 
 /// Some pragmas answer with a row when they are set, some do not.

@@ -3,12 +3,13 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use archipelago_engine::{self as engine, Checkpoint, Engine, SegmentIds, SegmentInfo};
 use archipelago_env::Env;
 use archipelago_model::{Location, SegmentId, Source, VolumeId, VolumeSize};
-use parking_lot::Mutex;
+use archipelago_store::Store;
+use parking_lot::{Mutex, RwLock};
 
 use crate::attachments::Attachments;
 use crate::catalog::segment::SegmentRow;
@@ -16,12 +17,22 @@ use crate::catalog::volume::{HeadMove, VolumeRow};
 use crate::catalog::{Catalog, Tx, file, image, lease, place, segment, snapshot, state, volume};
 use crate::error::{Error, ErrorKind};
 use crate::resource::Volume;
+use crate::service::{Collected, Collector, Config};
 
 /// Shared by everything that an open store consists of.
 pub(crate) struct Core {
     pub env: Env,
     pub catalog: Arc<Catalog>,
     pub engine: Arc<Engine>,
+    /// The backend, for the collector and reports.
+    pub store: Arc<dyn Store>,
+    pub config: Config,
+    /// Whose catalog it is.
+    pub store_uuid: [u8; 16],
+    /// How many changes of the catalog the newest backup has.
+    pub backed_up: AtomicU64,
+    /// Backups are made one at a time.
+    pub backing_up: Mutex<()>,
     pub attachments: Arc<Attachments>,
     /// Who we are in the table of leases.
     pub owner: String,
@@ -29,8 +40,17 @@ pub(crate) struct Core {
     pub stop: AtomicBool,
     /// What is wrong and stands until it is mended.
     pub problem: Mutex<Option<String>>,
+    /// What keeps the collector from freeing anything.
+    pub collector_problem: Mutex<Option<String>>,
     /// Leases are taken one at a time, so that two devices opened at once share one.
     pub attaching: Mutex<()>,
+    /// Held shared from reading a root in the catalog until it is pinned, opened or
+    /// bound; the collector takes it for a moment to know that all these are over.
+    pub resolving: RwLock<()>,
+    /// The collector, one at a time.
+    pub collector: Mutex<Collector>,
+    /// What it did since the store was opened.
+    pub collector_totals: Mutex<Collected>,
 }
 
 /// A map that never changes.
@@ -39,6 +59,12 @@ pub(crate) struct Fixed {
     pub root: Location,
     /// Exact, in bytes.
     pub size: u64,
+}
+
+/// A fixed map that stays whole for as long as this lives, whatever becomes of its name.
+pub(crate) struct Held {
+    pub map: Fixed,
+    _pin: engine::Pin,
 }
 
 impl Core {
@@ -110,6 +136,7 @@ impl Core {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
+        let _resolving = self.resolving.read_recursive();
         let rows = self.catalog.write(|tx| -> Result<_, Error> {
             let mut rows = Vec::with_capacity(ids.len());
             for &id in ids {
@@ -159,8 +186,19 @@ impl Core {
         Ok(())
     }
 
+    /// Looks a map up and holds it.
+    pub fn held(&self, find: impl FnOnce() -> Result<Fixed, Error>) -> Result<Held, Error> {
+        let _resolving = self.resolving.read_recursive();
+        let map = find()?;
+        Ok(Held { map, _pin: self.engine.pin(map.root) })
+    }
+
     /// A fixed map of anything. A live volume is persisted first.
-    pub fn fixed(&self, source: &Source) -> Result<Fixed, Error> {
+    pub fn fixed(&self, source: &Source) -> Result<Held, Error> {
+        self.held(|| self.find_fixed(source))
+    }
+
+    fn find_fixed(&self, source: &Source) -> Result<Fixed, Error> {
         if let Source::Volume(name) = source {
             let row = self.catalog.read(|tx| volume_row(tx, name))?;
             if let Some(handle) = self.attachments.handle(row.id) {
@@ -189,7 +227,7 @@ pub(crate) fn cut_of(done: &Checkpoint, id: VolumeId) -> Result<Fixed, Error> {
 }
 
 /// Moves the heads, and notes what else a checkpoint made durable.
-fn record(tx: &Tx<'_>, done: &Checkpoint) -> Result<(), Error> {
+pub(crate) fn record(tx: &Tx<'_>, done: &Checkpoint) -> Result<(), Error> {
     for cut in &done.cuts {
         volume::move_head(
             tx,
@@ -206,7 +244,11 @@ pub(crate) fn record_segments(tx: &Tx<'_>, sealed: &[SegmentInfo]) -> Result<(),
         let row = SegmentRow {
             id: info.id,
             place: place::FIRST,
-            cold: info.kind == engine::SegmentKind::Cold,
+            kind: match info.kind {
+                engine::SegmentKind::Hot => segment::Kind::Hot,
+                engine::SegmentKind::Cold => segment::Kind::Cold,
+                engine::SegmentKind::Backup => segment::Kind::Backup,
+            },
             stored_bytes: info.stored_bytes,
             raw_bytes: info.raw_bytes,
         };
@@ -298,7 +340,8 @@ impl SegmentIds for CatalogIds {
     fn reserve(&self, count: u64) -> Result<Range<u64>, Box<dyn std::error::Error + Send + Sync>> {
         let mut left = self.left.lock();
         if left.end - left.start < count {
-            *left = self.catalog.write(|tx| state::take_segment_ids(tx, count.max(IDS_STEP)))?;
+            *left =
+                self.catalog.write_aside(|tx| state::take_segment_ids(tx, count.max(IDS_STEP)))?;
         }
         let given = left.start..left.start + count;
         left.start = given.end;

@@ -67,7 +67,7 @@ pub struct Device {
     /// The volume whose snapshots this can be compared with.
     family: Option<VolumeId>,
     /// Roots of snapshots, as they were when first asked for.
-    bases: Mutex<HashMap<SnapshotName, Location>>,
+    bases: Mutex<HashMap<SnapshotName, engine::Pin>>,
 }
 
 pub(crate) enum Target {
@@ -246,8 +246,9 @@ impl Device {
 
     fn base(&self, name: &SnapshotName) -> Result<Location, Error> {
         if let Some(root) = self.bases.lock().get(name) {
-            return Ok(*root);
+            return Ok(root.root());
         }
+        let _resolving = self.core.resolving.read_recursive();
         let row = match self.family {
             Some(volume) => self.core.catalog.read(|tx| snapshot::find_of(tx, volume, name))?,
             None => None,
@@ -258,7 +259,7 @@ impl Device {
         })?;
         let mut bases = self.bases.lock();
         if bases.len() < BASES_MAX {
-            bases.insert(name.clone(), row.root);
+            bases.insert(name.clone(), self.core.engine.pin(row.root));
         }
         Ok(row.root)
     }

@@ -12,6 +12,7 @@
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 
+use archipelago_engine::Damage;
 use archipelago_env::{Entry, Env, Lock, Mode};
 use archipelago_format::FormatError;
 use archipelago_format::store_file::{STORE_FILE_BYTES, StoreFile};
@@ -69,6 +70,20 @@ impl Folder {
         Ok(Self { root: root.to_owned(), store, _lock: lock })
     }
 
+    /// Opens a folder that is a store already.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; `Invalid` when it is no store.
+    pub fn open_existing(env: &Env, root: &Path) -> Result<Self, Error> {
+        read_store(env, root)?;
+        Self::open(env, root)
+    }
+
+    /// Where nothing counts after a crash.
+    pub fn tmp(&self) -> PathBuf {
+        self.root.join(TMP)
+    }
+
     /// The identity of the store and the key of its fingerprints.
     pub fn store(&self) -> &StoreFile {
         &self.store
@@ -102,7 +117,8 @@ impl Folder {
         Error::new(
             ErrorKind::Damaged,
             format!(
-                "{} has segments but no catalog: put {CATALOG} back from a backup",
+                "{0} has segments but no catalog: put {CATALOG} back from a copy, or make it anew \
+                 by `archipelago rebuild --data {0}`",
                 self.root.display()
             ),
         )
@@ -151,6 +167,13 @@ fn read_store(env: &Env, root: &Path) -> Result<StoreFile, Error> {
         };
         Error::new(kind, format!("{}: {error}: {remedy}", path.display())).with_source(error)
     })
+}
+
+/// What is damaged of `STORE`, read anew, if anything is.
+pub(crate) fn verify_store(env: &Env, root: &Path) -> Option<Damage> {
+    let error = read_store(env, root).err()?;
+    let what = error.message().to_owned();
+    Some(Damage { offset: 0, bytes: STORE_FILE_BYTES as u64, lost: None, what })
 }
 
 fn take_lock(env: &Env, root: &Path) -> Result<Box<dyn Lock>, Error> {
@@ -213,6 +236,9 @@ fn write_store(env: &Env, root: &Path, store: &StoreFile) -> io::Result<()> {
     file.write_all_at(0, &[IoSlice::new(&store.encode())])?;
     file.sync_data()?;
     disk.rename(&path, &root.join(STORE))?;
+    // Both: a name that moved is certain only when it is where it went, and no more
+    // where it was.
+    disk.sync_dir(&tmp)?;
     disk.sync_dir(root)
 }
 

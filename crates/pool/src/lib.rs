@@ -23,4 +23,7 @@ pub use resource::{
     DiffRange, File, Image, Metric, MetricKind, NewImage, Origin, PoolUsage, ResourceUsage,
     Snapshot, Status, Usage, Volume,
 };
-pub use service::{Config, NAMES_MAX, SNAPSHOTS_MAX, Service};
+pub use service::{
+    Collected, Collection, Config, Damage, Damages, Finding, FindingKind, NAMES_MAX, Rebuilt,
+    SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service, Severity, Touch,
+};

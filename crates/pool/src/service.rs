@@ -1,11 +1,16 @@
 //! An open store: opening, closing, and the verbs in the modules below.
 
+mod backups;
+mod check;
 mod checkpointer;
+mod collector;
 mod devices;
 mod files;
 mod images;
 mod open;
+mod rebuild;
 mod reports;
+mod scrub;
 mod snapshots;
 mod transfer;
 mod volumes;
@@ -22,6 +27,12 @@ use parking_lot::Mutex;
 use crate::core::Core;
 use crate::error::Error;
 use crate::folder::Folder;
+
+pub use check::{Finding, FindingKind, Severity};
+pub(crate) use collector::Collector;
+pub use collector::{Collected, Collection};
+pub use rebuild::Rebuilt;
+pub use scrub::{Damage, Damages, ScrubOptions, ScrubState, Touch};
 
 /// At most so many names in one request: it is one transaction, which everybody
 /// else waits for, and so many take about a tenth of a second.
@@ -49,6 +60,14 @@ pub struct Config {
     pub log_checkpoint_bytes: u64,
     /// How long a write may wait for being persisted into a map, in ms.
     pub checkpoint_interval_ms: u64,
+    /// How often the collector looks for what nobody names, in ms; 0 for never by itself.
+    pub collector_interval_ms: u64,
+    /// How long what nobody names is kept before it is removed, in ms: a read of it
+    /// meanwhile shows a defect while nothing is lost.
+    pub collector_grace_ms: u64,
+    /// How often at most the catalog is dumped into the pool when it changed, in ms;
+    /// 0 for with each collection only.
+    pub backup_interval_ms: u64,
 }
 
 impl Default for Config {
@@ -62,6 +81,9 @@ impl Default for Config {
             cold_segment_bytes: engine.cold_segment_bytes,
             log_checkpoint_bytes: engine.log_bytes_checkpoint,
             checkpoint_interval_ms: 60_000,
+            collector_interval_ms: 60_000,
+            collector_grace_ms: 600_000,
+            backup_interval_ms: 10_000,
         }
     }
 }
@@ -77,6 +99,7 @@ pub struct Service {
     opened: Duration,
     /// Sizes are changed one at a time.
     resizing: Mutex<()>,
+    scrubber: Arc<scrub::Scrubber>,
     life: Mutex<Life>,
 }
 
@@ -103,6 +126,7 @@ impl Service {
         let sealed = self.core.engine.close().map_err(Error::from);
         if sealed.is_ok() {
             self.core.record_sealed();
+            self.core.back_up_if_possible();
         }
         self.end(&mut life);
         persisted.and(sealed)
@@ -118,6 +142,7 @@ impl Service {
     /// whoever opens it next is alone.
     fn end(&self, life: &mut Life) {
         self.core.stop.store(true, Ordering::Release);
+        self.scrubber.join();
         for worker in life.workers.drain(..) {
             if let Err(panicked) = worker.join() {
                 tracing::error!(%panicked, "a background thread had ended before");

@@ -28,6 +28,8 @@ pub(crate) fn config() -> Config {
         node_cache_bytes: 4 * MIB,
         slot_cache_bytes: MIB,
         checkpoint_interval_ms: 3_600_000,
+        collector_interval_ms: 0,
+        backup_interval_ms: 0,
         ..Config::default()
     }
 }

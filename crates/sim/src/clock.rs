@@ -1,6 +1,6 @@
 //! Time that passes only when somebody sleeps.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use archipelago_env::Clock;
@@ -17,13 +17,20 @@ const LOOK: Duration = Duration::from_micros(1);
 pub struct SimClock {
     start_unix_ms: u64,
     passed_ns: AtomicU64,
+    /// By how much the time of day was set forward or back.
+    set_by_ms: AtomicI64,
 }
 
 impl SimClock {
     /// A clock that starts so many milliseconds after the beginning of 2025.
     pub fn new(after_start_ms: u64) -> Self {
         let start_unix_ms = START_UNIX_MS.saturating_add(after_start_ms);
-        Self { start_unix_ms, passed_ns: AtomicU64::new(0) }
+        Self { start_unix_ms, passed_ns: AtomicU64::new(0), set_by_ms: AtomicI64::new(0) }
+    }
+
+    /// Sets the time of day forward or back; the monotonic clock does not see it.
+    pub fn jump(&self, ms: i64) {
+        self.set_by_ms.fetch_add(ms, Ordering::Relaxed);
     }
 
     /// Lets time pass.
@@ -37,7 +44,8 @@ impl SimClock {
 
 impl Clock for SimClock {
     fn unix_ms(&self) -> u64 {
-        self.start_unix_ms + self.passed_ns.load(Ordering::Relaxed) / 1_000_000
+        let now = self.start_unix_ms + self.passed_ns.load(Ordering::Relaxed) / 1_000_000;
+        now.saturating_add_signed(self.set_by_ms.load(Ordering::Relaxed))
     }
 
     fn monotonic(&self) -> Duration {

@@ -10,15 +10,16 @@ mod tree;
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use archipelago_env::{Disk, Entry, File, Lock, Mode, Space};
 use parking_lot::Mutex;
 
-pub use fault::{DiskOp, Effect, Failure, Fault};
+pub use fault::{DiskOp, Effect, Failure, Fault, Misread, Wrong};
 
-use crate::Dice;
+use crate::{Dice, SimClock};
 use content::Content;
 use file::{BLOCK, FileNode};
 use tree::{Ino, Names, Tree};
@@ -40,6 +41,9 @@ struct State {
     files: BTreeMap<Ino, FileNode>,
     locked: Vec<Ino>,
     faults: Vec<Fault>,
+    misreads: Vec<Misread>,
+    /// How long each operation takes, and on which clock.
+    pace: Option<(Arc<SimClock>, Duration)>,
     changes: u64,
 }
 
@@ -55,6 +59,8 @@ impl Platters {
             files: BTreeMap::new(),
             locked: Vec::new(),
             faults: Vec::new(),
+            misreads: Vec::new(),
+            pace: None,
             changes: 0,
         };
         Self { state: Arc::new(Mutex::new(state)) }
@@ -72,6 +78,7 @@ impl Platters {
         state.off = false;
         state.locked.clear();
         state.faults.clear();
+        state.misreads.clear();
         state.tree.crash(&mut state.dice);
         let kept = state.tree.files();
         state.files.retain(|ino, _| kept.contains(ino));
@@ -81,12 +88,37 @@ impl Platters {
         state.used = state.files.values().map(|file| file.charged).sum();
     }
 
+    /// The process ends, and what it wrote stays in the system's cache.
+    pub(crate) fn kill(&self) {
+        let mut state = self.state.lock();
+        state.boot += 1;
+        state.locked.clear();
+        state.faults.clear();
+        state.misreads.clear();
+        state.files.values_mut().for_each(|file| file.handles = 0);
+        state.sweep();
+    }
+
     pub(crate) fn inject(&self, fault: Fault) {
         self.state.lock().faults.push(fault);
     }
 
+    pub(crate) fn misread(&self, misread: Misread) {
+        self.state.lock().misreads.push(misread);
+    }
+
     pub(crate) fn heal(&self) {
-        self.state.lock().faults.clear();
+        let mut state = self.state.lock();
+        state.faults.clear();
+        state.misreads.clear();
+    }
+
+    pub(crate) fn set_pace(&self, clock: Arc<SimClock>, each: Duration) {
+        self.state.lock().pace = Some((clock, each));
+    }
+
+    pub(crate) fn used(&self) -> u64 {
+        self.state.lock().used
     }
 
     pub(crate) fn is_off(&self) -> bool {
@@ -200,6 +232,9 @@ fn run<T>(
     if op.changes() {
         state.changes += 1;
     }
+    if let Some((clock, each)) = &state.pace {
+        clock.advance(*each);
+    }
     match fault::due(&mut state.faults, op) {
         None => deed(state),
         Some(Effect::Fail(failure)) => {
@@ -234,7 +269,8 @@ impl Disk for SimDisk {
             state.file(ino)?.handles += 1;
             let writable = mode != Mode::Read;
             let state = Arc::clone(&self.state);
-            Ok(Arc::new(SimFile { boot: self.boot, ino, writable, state }) as Arc<dyn File>)
+            let (boot, path) = (self.boot, path.to_owned());
+            Ok(Arc::new(SimFile { boot, ino, path, writable, state }) as Arc<dyn File>)
         })
     }
 
@@ -294,6 +330,8 @@ impl Disk for SimDisk {
 struct SimFile {
     boot: u64,
     ino: Ino,
+    /// As it was opened.
+    path: PathBuf,
     writable: bool,
     state: Arc<Mutex<State>>,
 }
@@ -310,7 +348,16 @@ impl SimFile {
 
 impl File for SimFile {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        self.run(DiskOp::Read, |state| Ok(state.file(self.ino)?.read(offset, buf)))
+        self.run(DiskOp::Read, |state| {
+            let Some(wrong) = fault::misread(&mut state.misreads, &self.path) else {
+                return Ok(state.file(self.ino)?.read(offset, buf));
+            };
+            let len = state.file(self.ino)?.len();
+            let elsewhere = wrong.offset(offset, len, &mut state.dice);
+            let read = state.file(self.ino)?.read(elsewhere, buf);
+            wrong.spoil(&mut buf[..read], &mut state.dice);
+            Ok(read)
+        })
     }
 
     fn write_all_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {

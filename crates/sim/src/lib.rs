@@ -29,13 +29,18 @@
 //! * **Room.** Every byte below a file's length counts, holes too, in whole
 //!   blocks of 4 KiB; and it counts until it is certain that no crash brings the
 //!   bytes back. Where the room is exceeded, `StorageFull`.
-//! * **Rot.** [`SimHandle::flip`] changes bytes at rest, silently.
+//! * **Rot.** [`SimHandle::flip`] changes bytes at rest, silently;
+//!   [`SimHandle::misread`] makes reads wrong, and leaves what is kept as it is.
 //!
 //! What the disk never does: lose synced bytes, tear a sector, write to another
-//! file or place, or reorder across a sync that succeeded.
+//! file or place, or reorder across a sync that succeeded. Disks that do are made of
+//! [`SimHandle::layer`].
 //!
 //! After power loss, everything that the old [`Env`] and its files do fails, also
-//! what destructors do; the next boot has an [`Env`] of its own.
+//! what destructors do; the next boot has an [`Env`] of its own. So it is when the
+//! process alone ends ([`SimHandle::kill`]): then all that was written is still read.
+//!
+//! SQLite keeps its files on this disk, too: [`sqlite`].
 //!
 //! # The rest
 //! See [`clock::SimClock`], [`random::SimRandom`] and [`threads::SimThreads`]:
@@ -45,21 +50,25 @@
 pub mod clock;
 pub mod disk;
 pub mod random;
+pub mod sqlite;
 pub mod threads;
+pub mod world;
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use archipelago_env::Env;
+use archipelago_env::{Disk, Env};
+use parking_lot::Mutex;
 
 pub use clock::SimClock;
-pub use disk::{DiskOp, Effect, Failure, Fault};
+pub use disk::{DiskOp, Effect, Failure, Fault, Misread, Wrong};
 pub use random::{Dice, SimRandom};
 pub use threads::SimThreads;
 
 use disk::Platters;
+use sqlite::SqliteDisk;
 
 /// The room of a simulated disk unless told otherwise: 1 TiB, so that it does
 /// not matter.
@@ -76,6 +85,7 @@ pub fn env(seed: u64) -> (Env, SimHandle) {
         random: Arc::new(SimRandom::new(dice.next())),
         threads: Arc::new(SimThreads::new()),
         platters: Arc::new(Platters::new(dice.next(), ROOM_DEFAULT)),
+        present: Arc::default(),
     };
     (handle.current(), handle)
 }
@@ -87,6 +97,17 @@ pub struct SimHandle {
     random: Arc<SimRandom>,
     threads: Arc<SimThreads>,
     platters: Arc<Platters>,
+    present: Arc<Mutex<Present>>,
+}
+
+/// Puts a disk that lies round one that does not.
+type Layer = Box<dyn Fn(Arc<dyn Disk>) -> Arc<dyn Disk> + Send>;
+
+/// The disk of the present boot, made when it is first asked for.
+#[derive(Default)]
+struct Present {
+    disk: Option<Arc<dyn Disk>>,
+    layer: Option<Layer>,
 }
 
 impl SimHandle {
@@ -95,8 +116,29 @@ impl SimHandle {
     /// Threads that have not run are dropped; faults not yet due are forgotten.
     pub fn crash(&self) -> Env {
         self.platters.crash();
+        self.next_boot()
+    }
+
+    /// The process ends as by `kill -9`, and another one starts. What was written
+    /// stays; the rest is as for [`Self::crash`].
+    pub fn kill(&self) -> Env {
+        if self.is_off() {
+            return self.crash();
+        }
+        self.platters.kill();
+        self.next_boot()
+    }
+
+    fn next_boot(&self) -> Env {
         self.threads.forget();
+        self.present.lock().disk = None;
         self.current()
+    }
+
+    /// Puts `layer` between the program, SQLite included, and the disk of the next
+    /// boots: for disks that lie.
+    pub fn layer(&self, layer: impl Fn(Arc<dyn Disk>) -> Arc<dyn Disk> + Send + 'static) {
+        self.present.lock().layer = Some(Box::new(layer));
     }
 
     /// The world of the present boot, once more.
@@ -104,14 +146,45 @@ impl SimHandle {
         Env::new(
             Arc::clone(&self.clock) as Arc<_>,
             Arc::clone(&self.random) as Arc<_>,
-            Arc::new(self.platters.boot()),
+            self.disk(),
             Arc::clone(&self.threads) as Arc<_>,
         )
+    }
+
+    fn disk(&self) -> Arc<dyn Disk> {
+        let mut present = self.present.lock();
+        if let Some(disk) = &present.disk {
+            return Arc::clone(disk);
+        }
+        let plain: Arc<dyn Disk> = Arc::new(self.platters.boot());
+        let layered = match &present.layer {
+            Some(layer) => layer(plain),
+            None => plain,
+        };
+        let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
+        let disk: Arc<dyn Disk> = Arc::new(SqliteDisk::new(layered, clock, random));
+        present.disk = Some(Arc::clone(&disk));
+        disk
     }
 
     /// Plans a failure of the disk.
     pub fn inject(&self, fault: Fault) {
         self.platters.inject(fault);
+    }
+
+    /// Plans reads that go wrong.
+    pub fn misread(&self, misread: Misread) {
+        self.platters.misread(misread);
+    }
+
+    /// From now on each operation of the disk takes so long.
+    pub fn set_pace(&self, each: Duration) {
+        self.platters.set_pace(Arc::clone(&self.clock), each);
+    }
+
+    /// Sets the time of day forward or back, as an operator does; intervals go on.
+    pub fn jump(&self, ms: i64) {
+        self.clock.jump(ms);
     }
 
     /// Forgets all planned failures.
@@ -133,6 +206,11 @@ impl SimHandle {
     /// Sets the room of the disk in bytes; what is used stays.
     pub fn set_room(&self, bytes: u64) {
         self.platters.set_room(bytes);
+    }
+
+    /// The room that is used, in bytes.
+    pub fn used(&self) -> u64 {
+        self.platters.used()
     }
 
     /// Flips the bits of `mask` in one byte of a file, also of what is durable.

@@ -160,6 +160,8 @@ impl World {
             log_floor: self.catalog.lock().unwrap().log_floor,
             heads: &|id| heads.get(&id.get()).copied(),
             recorded: &|id| recorded.get(&id).copied(),
+            forwarded: &[],
+            condemned: &[],
         })?;
         for disk in self.disks.values_mut() {
             disk.head.epoch = Epoch::new(disk.head.epoch.get() + 1);

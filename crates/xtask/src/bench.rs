@@ -6,6 +6,7 @@
 //! runs try the machinery: they have a folder and a document of their own.
 
 mod clones;
+mod collection;
 mod devices;
 mod document;
 mod fio;
@@ -53,7 +54,7 @@ pub struct Arguments {
 type Measure = fn(&Bench) -> Result<Section>;
 
 /// All sections, in the order of the document.
-const SECTIONS: [(&str, Measure); 8] = [
+const SECTIONS: [(&str, Measure); 10] = [
     ("devices", devices::one_disk),
     ("flush", devices::many_disks),
     ("latency", clones::latency),
@@ -61,6 +62,8 @@ const SECTIONS: [(&str, Measure); 8] = [
     ("ingest", ingest::ingest),
     ("maps", log::maps),
     ("recovery", log::recovery),
+    ("guests", collection::guests),
+    ("space", collection::space),
     ("footprint", footprint::footprint),
 ];
 

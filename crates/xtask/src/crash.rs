@@ -1,7 +1,7 @@
 //! The long form of the crash test: the same rounds as in the normal suite, as
 //! many as asked for.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -19,11 +19,16 @@ pub fn run(root: &Path, rounds: u32, seed: Option<u64>, release: bool) -> Result
         command.env(SEED_VARIABLE, seed.to_string());
     }
     if release {
-        crate::call(root, "cargo", &["build", "--release", "-p", "archipelago"])?;
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), Into::into);
-        command.env(BINARY_VARIABLE, target.join("release/archipelago"));
+        command.env(BINARY_VARIABLE, release_binary(root)?);
     }
     let status = command.status().context("cannot start cargo")?;
     ensure!(status.success(), "the campaign found a fault: {status}");
     Ok(())
+}
+
+/// Builds the release build of the daemon and tells where it is.
+pub fn release_binary(root: &Path) -> Result<PathBuf> {
+    crate::call(root, "cargo", &["build", "--release", "-p", "archipelago"])?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+    Ok(target.join("release/archipelago"))
 }

@@ -5,6 +5,7 @@ mod crash;
 mod fuzz;
 mod layers;
 mod packages;
+mod powercuts;
 mod suite;
 mod tidy;
 
@@ -63,6 +64,8 @@ enum Command {
         #[arg(value_name = "TARGET")]
         targets: Vec<String>,
     },
+    /// Cuts the power of a recorded disk under a verifying load, again and again. Needs root.
+    PowerCuts(powercuts::Arguments),
 }
 
 #[derive(Subcommand)]
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
             crash::run(&root(), rounds, seed, release)
         }
         Command::Fuzz { seconds, targets } => fuzz::run(&root(), seconds, &targets),
+        Command::PowerCuts(arguments) => powercuts::run(&root(), &arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

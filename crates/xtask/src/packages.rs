@@ -36,6 +36,11 @@ pub fn ensure() -> Result<()> {
         if tools::find("nbdfuse").is_none() {
             install(&[tools::NBDFUSE_PACKAGE], None)?;
         }
+        // apt may have settled a conflict by removing what was there.
+        let removed = missing_packages();
+        if !removed.is_empty() {
+            install(&removed, None)?;
+        }
         let still = missing_packages();
         ensure!(still.is_empty(), "installed, yet still missing: {}", still.join(" "));
     }

@@ -6,26 +6,19 @@ const ONE: Content = Content::Version(1);
 const TWO: Content = Content::Version(2);
 
 fn written(contents: &[(Content, bool)]) -> Blocks {
-    let mut blocks = Blocks::new(7, 1);
+    let mut blocks = Blocks::new(1);
     for (content, durable) in contents {
-        blocks.sent(0, *content);
-        blocks.acknowledged(0, *durable);
+        blocks.sent(0, *content, 0);
+        blocks.acknowledged(0, *durable, 0);
     }
     blocks
 }
 
-fn bytes(content: Content) -> Vec<u8> {
-    match content {
-        Content::Zeros => vec![0; BLOCK_BYTES],
-        Content::Version(version) => stamp(7, 0, version).to_vec(),
-    }
-}
-
 #[test]
 fn without_a_flush_old_or_new_is_fine() {
+    let blocks = written(&[(ONE, false), (TWO, false)]);
     for content in [Content::Zeros, ONE, TWO] {
-        let mut blocks = written(&[(ONE, false), (TWO, false)]);
-        blocks.recovered(&bytes(content)).unwrap();
+        blocks.crashed(&[content], 0).unwrap();
     }
 }
 
@@ -33,41 +26,71 @@ fn without_a_flush_old_or_new_is_fine() {
 fn what_was_flushed_must_be_there() {
     let mut blocks = written(&[(ONE, false)]);
     let mark = blocks.mark();
-    blocks.sent(0, TWO);
-    blocks.flushed(&mark);
-    assert!(blocks.recovered(&bytes(Content::Zeros)).is_err());
-    blocks.recovered(&bytes(TWO)).unwrap();
+    blocks.sent(0, TWO, 0);
+    blocks.flushed(&mark, 0);
+    assert!(blocks.crashed(&[Content::Zeros], 0).is_err());
+    blocks.crashed(&[TWO], 0).unwrap();
 }
 
 #[test]
 fn a_write_with_fua_is_durable_by_itself() {
-    let mut blocks = written(&[(ONE, true)]);
-    assert!(blocks.recovered(&bytes(Content::Zeros)).is_err());
+    let blocks = written(&[(ONE, true)]);
+    assert!(blocks.crashed(&[Content::Zeros], 0).is_err());
 }
 
 #[test]
 fn what_was_seen_after_a_crash_stays() {
     let mut blocks = written(&[(ONE, false)]);
-    blocks.recovered(&bytes(Content::Zeros)).unwrap();
-    assert!(blocks.recovered(&bytes(ONE)).is_err());
+    blocks.crashed(&[Content::Zeros], 0).unwrap();
+    blocks.settled(&[Content::Zeros], 0);
+    assert!(blocks.crashed(&[ONE], 0).is_err());
+}
+
+#[test]
+fn a_flush_counts_from_its_acknowledgement_on_and_a_write_from_its_sending() {
+    let mut blocks = Blocks::new(1);
+    blocks.sent(0, ONE, 10);
+    blocks.acknowledged(0, false, 20);
+    let mark = blocks.mark();
+    blocks.sent(0, TWO, 30);
+    blocks.flushed(&mark, 40);
+    let allowed = |at| {
+        let all = [Content::Zeros, ONE, TWO];
+        all.map(|content| blocks.crashed(&[content], at).is_ok())
+    };
+    assert_eq!(allowed(9), [true, false, false]);
+    assert_eq!(allowed(29), [true, true, false]);
+    assert_eq!(allowed(39), [true, true, true]);
+    assert_eq!(allowed(40), [false, true, true]);
+}
+
+#[test]
+fn a_record_that_begins_again_keeps_what_the_crash_could_leave() {
+    let mut blocks = Blocks::new(1);
+    blocks.sent(0, ONE, 10);
+    blocks.acknowledged(0, true, 20);
+    blocks.sent(0, TWO, 30);
+    blocks.begin_again(25);
+    blocks.crashed(&[ONE], 0).unwrap();
+    assert!(blocks.crashed(&[TWO], 0).is_err() && blocks.crashed(&[Content::Zeros], 0).is_err());
 }
 
 #[test]
 fn a_torn_block_and_a_block_of_another_are_told() {
     let mut torn = stamp(7, 0, 1);
     torn[2048..].copy_from_slice(&stamp(7, 0, 2)[2048..]);
-    assert!(read(7, 0, &torn).is_err());
-    assert!(read(7, 0, &stamp(7, 1, 1)).is_err());
-    assert!(read(7, 0, &stamp(8, 0, 1)).is_err());
-    assert_eq!(read(7, 0, &stamp(7, 0, 1)), Ok(ONE));
+    assert!(read(0, &torn).is_err());
+    assert!(read(0, &stamp(7, 1, 1)).is_err());
+    assert_eq!(read(0, &stamp(7, 0, 1)), Ok(ONE));
 }
 
 #[test]
 fn a_snapshot_holds_what_was_acknowledged_before_and_nothing_later() {
     let mut blocks = written(&[(ONE, false)]);
     let (from, to) = (blocks.mark(), blocks.sent_mark());
-    blocks.sent(0, TWO);
-    blocks.snapshot(&bytes(ONE), &from, &to).unwrap();
-    assert!(blocks.snapshot(&bytes(Content::Zeros), &from, &to).is_err());
-    assert!(blocks.snapshot(&bytes(TWO), &from, &to).is_err());
+    blocks.sent(0, TWO, 0);
+    blocks.snapshot(&[ONE], &from, &to).unwrap();
+    assert!(blocks.snapshot(&[Content::Zeros], &from, &to).is_err());
+    assert!(blocks.snapshot(&[TWO], &from, &to).is_err());
+    assert!(blocks.snapshot(&[ONE, ONE], &from, &to).is_err());
 }

@@ -3,9 +3,10 @@
 use std::io::IoSlice;
 use std::sync::Arc;
 
+use archipelago_format::forwarding::Forward;
 use archipelago_format::node::NODE_BYTES_MAX;
 use archipelago_format::segment::{
-    Fingerprint, FooterParts, SegmentHeader, SegmentKind, Slot, encode_footer,
+    Codec, Fingerprint, FooterParts, SegmentHeader, SegmentKind, Slot, encode_footer,
 };
 use archipelago_format::{crc32c, sectors_of};
 use archipelago_model::{BLOCK_BYTES, Location, SECTOR_BYTES, SegmentId};
@@ -16,6 +17,7 @@ use super::encode::{Compression, Encoded, Encoder};
 use super::prints::{BLOCK_SECTORS, Prints};
 use crate::error::Error;
 use crate::map::NodeSink;
+use crate::pins::Fresh;
 use crate::segments::{SegmentInfo, Segments};
 
 /// Stored bytes that wait in memory to be written with one request: 1 MiB, where
@@ -55,12 +57,14 @@ pub(crate) struct ColdWriter<'a> {
 /// What is behind the encoder.
 struct Appender<'a> {
     context: &'a Context,
+    kind: SegmentKind,
     /// Stored bytes at which a segment is sealed.
     segment_bytes: u64,
     /// Bytes that may come yet; no more room is asked for.
     expected: u64,
     open: Option<Open>,
     sealed: Vec<SegmentInfo>,
+    fresh: Fresh,
 }
 
 struct Open {
@@ -79,18 +83,33 @@ impl<'a> ColdWriter<'a> {
     /// Opens nothing yet. `expected`: bytes that may come at most.
     pub(crate) fn new(context: &'a Context, expected: u64, compression: Compression) -> Self {
         let segment_bytes = context.segment_bytes.min(SEGMENT_BYTES_MAX);
-        let (open, sealed) = (None, Vec::new());
+        let kind = SegmentKind::Cold;
+        let (open, sealed, fresh) = (None, Vec::new(), context.pins.fresh());
         Self {
             encoder: Encoder::new(compression),
             padded: Vec::new(),
-            appender: Appender { context, segment_bytes, expected, open, sealed },
+            appender: Appender { context, kind, segment_bytes, expected, open, sealed, fresh },
         }
+    }
+
+    /// For a dump of the catalog: one segment, however long it gets.
+    pub(crate) fn for_backup(context: &'a Context, expected: u64) -> Self {
+        let mut writer = Self::new(context, expected, Compression::default());
+        writer.appender.kind = SegmentKind::Backup;
+        writer.appender.segment_bytes = SEGMENT_BYTES_MAX;
+        writer
     }
 
     /// Appends a chunk of whole blocks, one fingerprint each.
     pub(crate) fn append_chunk(&mut self, raw: &[u8], hashes: &[u128]) -> Result<Location, Error> {
         debug_assert_eq!(raw.len() as u64, hashes.len() as u64 * BLOCK_BYTES);
-        let location = self.appender.append(self.encoder.chunk(raw), raw.len())?;
+        let encoded = self.encoder.chunk(raw);
+        let location = match encoded.codec {
+            // As a block each: there is nothing to unpack together, and who reads one block
+            // need not read and verify all.
+            Codec::Raw => self.appender.append_blocks(raw)?,
+            _ => self.appender.append(encoded, raw.len())?,
+        };
         self.appender.expected = self.appender.expected.saturating_sub(raw.len() as u64);
         if let Some(open) = &mut self.appender.open {
             let positions = (location.position()..).step_by(BLOCK_SECTORS as usize);
@@ -99,6 +118,11 @@ impl<'a> ColdWriter<'a> {
             }
         }
         Ok(location)
+    }
+
+    /// Opens a segment, though nothing may come.
+    pub(crate) fn begin(&mut self) -> Result<(), Error> {
+        self.appender.open().map(drop)
     }
 
     /// The segment that is open, and its blocks so far.
@@ -112,10 +136,33 @@ impl<'a> ColdWriter<'a> {
             || self.appender.sealed.binary_search_by_key(&id, |info| info.id).is_ok()
     }
 
-    /// Seals what is open. All that was appended is durable then.
-    pub(crate) fn finish(mut self) -> Result<Vec<SegmentInfo>, Error> {
-        self.appender.seal()?;
-        Ok(std::mem::take(&mut self.appender.sealed))
+    /// Appends sectors that are no whole blocks: nobody will find them by fingerprint.
+    pub(crate) fn append_fragment(&mut self, raw: &[u8]) -> Result<Location, Error> {
+        self.appender.append(self.encoder.chunk(raw), raw.len())
+    }
+
+    /// Holds a segment of others that is about to be named. Whether it may be: one that is
+    /// leaving by now was not held in time.
+    pub(crate) fn hold(&mut self, id: SegmentId) -> bool {
+        self.appender.fresh.add(id);
+        !self.appender.context.segments.is_leaving(id)
+    }
+
+    /// Seals what is open, with a forwarding table if there is one. All that was
+    /// appended is durable then.
+    pub(crate) fn finish(
+        mut self,
+        forwarding: &[Forward],
+    ) -> Result<(Vec<SegmentInfo>, Fresh), Error> {
+        if !forwarding.is_empty() {
+            self.appender.open()?;
+        }
+        self.appender.seal(forwarding)?;
+        let none = self.appender.context.pins.fresh();
+        Ok((
+            std::mem::take(&mut self.appender.sealed),
+            std::mem::replace(&mut self.appender.fresh, none),
+        ))
     }
 }
 
@@ -131,21 +178,46 @@ impl NodeSink for ColdWriter<'_> {
 impl Appender<'_> {
     fn append(&mut self, encoded: Encoded<'_>, raw_bytes: usize) -> Result<Location, Error> {
         let sectors = sectors_of(raw_bytes as u64) as u32;
-        if self.open.as_ref().is_some_and(|o| !o.takes(&encoded, sectors, self.segment_bytes)) {
-            self.seal()?;
+        self.room_for(1, encoded.bytes.len(), sectors)?.append(encoded, sectors)
+    }
+
+    /// Appends blocks as slots of their own, all in one segment.
+    fn append_blocks(&mut self, raw: &[u8]) -> Result<Location, Error> {
+        let slots = raw.len().div_ceil(BLOCK_BYTES as usize);
+        let sectors = sectors_of(raw.len() as u64) as u32;
+        let open = self.room_for(slots, raw.len(), sectors)?;
+        let mut first = None;
+        for bytes in raw.chunks(BLOCK_BYTES as usize) {
+            let sectors = sectors_of(bytes.len() as u64) as u32;
+            let at = open.append(Encoded { codec: Codec::Raw, bytes }, sectors)?;
+            first.get_or_insert(at);
         }
-        let open = match &mut self.open {
-            Some(open) => open,
+        Ok(first.unwrap_or(Location::HOLE))
+    }
+
+    /// The open segment, or the next one when this has no room for so much.
+    fn room_for(&mut self, slots: usize, stored: usize, sectors: u32) -> Result<&mut Open, Error> {
+        let segment_bytes = self.segment_bytes;
+        if self.open.as_ref().is_some_and(|o| !o.takes(slots, stored, sectors, segment_bytes)) {
+            self.seal(&[])?;
+        }
+        self.open()
+    }
+
+    fn open(&mut self) -> Result<&mut Open, Error> {
+        match &mut self.open {
+            Some(open) => Ok(open),
             none => {
                 let body = self.expected.min(self.segment_bytes);
                 let capacity = body + body / 32 + FOOTER_ROOM;
-                none.insert(Open::create(&self.context.segments, capacity)?)
+                let open = Open::create(&self.context.segments, self.kind, capacity)?;
+                self.fresh.add(open.header.id);
+                Ok(none.insert(open))
             }
-        };
-        open.append(encoded, sectors)
+        }
     }
 
-    fn seal(&mut self) -> Result<(), Error> {
+    fn seal(&mut self, forwarding: &[Forward]) -> Result<(), Error> {
         let Some(open) = &mut self.open else { return Ok(()) };
         open.flush()?;
         let (footer, directory) = encode_footer(&FooterParts {
@@ -155,6 +227,7 @@ impl Appender<'_> {
             end: open.end,
             records: &[],
             fingerprints: open.prints.list(),
+            forwarding,
         });
         let stored_bytes = open.written + footer.len() as u64;
         open.writer.write_at(open.written, &[IoSlice::new(&footer)])?;
@@ -164,7 +237,9 @@ impl Appender<'_> {
             (open.header.id, open.header.kind, std::mem::take(&mut open.prints));
         self.open = None;
         self.context.segments.sealed(directory, stored_bytes);
-        self.context.dedup.learn(id, prints);
+        if kind == SegmentKind::Cold {
+            self.context.dedup.learn(id, prints);
+        }
         self.sealed.push(SegmentInfo { id, kind, stored_bytes, raw_bytes });
         Ok(())
     }
@@ -183,18 +258,17 @@ impl Drop for Appender<'_> {
 }
 
 impl Open {
-    fn create(segments: &Segments, capacity: u64) -> Result<Self, Error> {
-        let (header, writer) = segments.create(SegmentKind::Cold, capacity)?;
+    fn create(segments: &Segments, kind: SegmentKind, capacity: u64) -> Result<Self, Error> {
+        let (header, writer) = segments.create(kind, capacity)?;
         let mut buffer = Vec::with_capacity(BUFFER_BYTES);
         buffer.extend_from_slice(&header.encode());
         let (slots, prints) = (Vec::new(), Prints::default());
         Ok(Self { header, writer, buffer, written: 0, slots, end: 0, prints })
     }
 
-    fn takes(&self, encoded: &Encoded<'_>, sectors: u32, segment_bytes: u64) -> bool {
-        let stored = self.written + (self.buffer.len() + encoded.bytes.len()) as u64;
-        self.slots.len() < SLOTS_MAX
-            && stored <= segment_bytes
+    fn takes(&self, slots: usize, stored: usize, sectors: u32, segment_bytes: u64) -> bool {
+        self.slots.len() + slots <= SLOTS_MAX
+            && self.written + (self.buffer.len() + stored) as u64 <= segment_bytes
             && self.end + sectors <= RAW_SECTORS_MAX
     }
 

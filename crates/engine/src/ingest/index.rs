@@ -9,6 +9,8 @@
 //! wrongly costs space or one look at a list, never bytes; so nothing here can
 //! fail, and it is rebuilt from the footers of segments.
 
+use std::collections::HashSet;
+
 use archipelago_format::segment::{Fingerprint, SAMPLE_MASK};
 use archipelago_model::SegmentId;
 use parking_lot::Mutex;
@@ -90,9 +92,27 @@ impl SampleIndex {
         self.shards[shard].lock().find(tag).into_iter().flatten()
     }
 
+    /// Drops the entries of segments that are gone, one part after the other: others
+    /// wait for a part as long as when it grows.
+    pub(crate) fn forget(&self, segments: &HashSet<SegmentId>) {
+        if !segments.is_empty() {
+            self.shards.iter().for_each(|shard| shard.lock().forget(segments));
+        }
+    }
+
     /// How many entries there are.
     pub(crate) fn len(&self) -> u64 {
         self.shards.iter().map(|shard| shard.lock().used as u64).sum()
+    }
+
+    /// The segments that there are entries of, ascending.
+    pub(crate) fn segments(&self) -> Vec<SegmentId> {
+        let mut ids = std::collections::BTreeSet::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            ids.extend(shard.slots.iter().filter_map(|s| SegmentId::new(s & SegmentId::MAX.get())));
+        }
+        ids.into_iter().collect()
     }
 
     /// Bytes of memory.
@@ -182,9 +202,23 @@ impl Shard {
     }
 
     fn grow(&mut self) {
-        let slots = (self.slots.len() + self.slots.len() / 4).max(FIRST_SLOTS);
+        self.refill((self.slots.len() + self.slots.len() / 4).max(FIRST_SLOTS), |_| true);
+    }
+
+    fn forget(&mut self, segments: &HashSet<SegmentId>) {
+        let segment = |entry: u64| SegmentId::new(entry & SegmentId::MAX.get());
+        let gone = |entry: u64| segment(entry).is_some_and(|id| segments.contains(&id));
+        let count = self.slots.iter().filter(|&&entry| entry != 0 && gone(entry)).count();
+        if count > 0 {
+            self.used -= count;
+            self.refill(self.slots.len(), |entry| !gone(entry));
+        }
+    }
+
+    /// Enters those that are kept anew into so many slots.
+    fn refill(&mut self, slots: usize, keep: impl Fn(u64) -> bool) {
         let entries = std::mem::replace(&mut self.slots, vec![0; slots]);
-        for entry in entries.into_iter().filter(|&entry| entry != 0) {
+        for entry in entries.into_iter().filter(|&entry| entry != 0 && keep(entry)) {
             let mut at = self.home(entry >> SegmentId::BITS);
             while self.slots[at] != 0 {
                 at = self.after(at);

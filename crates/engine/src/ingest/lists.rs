@@ -1,6 +1,6 @@
 //! Fingerprint lists of sealed segments, kept while they are of use.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -73,6 +73,16 @@ impl Lists {
             && (kept.bytes > self.bytes_max || kept.by_segment.len() > LISTS_MAX)
         {
             kept.drop_oldest();
+        }
+    }
+
+    /// Drops the lists of segments that are gone.
+    pub(crate) fn forget(&self, ids: &HashSet<SegmentId>) {
+        let mut kept = self.kept.lock();
+        for id in ids {
+            if let Some(old) = kept.by_segment.remove(id) {
+                kept.bytes -= old.prints.bytes();
+            }
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use archipelago_format::node::Run;
 use archipelago_format::sectors_of;
 use archipelago_model::{BLOCK_BYTES, Extent, Location, SegmentId};
 
@@ -24,10 +23,29 @@ const LOOK_AHEAD_BLOCKS: usize = 64;
 /// behind them may reach back into them. Two chunks, so that one is complete.
 const HELD_BACK_BLOCKS: usize = 2 * CHUNK_BLOCKS as usize;
 
+/// Who is told where each stretch went, and has the writer of new segments.
+pub(crate) trait Naming<'w> {
+    /// Sectors that follow each other, or zeros; in ascending order.
+    fn say(&mut self, extent: Extent) -> Result<(), Error>;
+
+    /// The writer.
+    fn cold(&mut self) -> &mut ColdWriter<'w>;
+}
+
+impl<'w> Naming<'w> for RunBuilder<'_, ColdWriter<'w>> {
+    fn say(&mut self, extent: Extent) -> Result<(), Error> {
+        self.push(extent)
+    }
+
+    fn cold(&mut self) -> &mut ColdWriter<'w> {
+        self.sink()
+    }
+}
+
 /// What placing gave.
-pub(crate) struct Placed {
-    /// The map of what was given; `None` when it says nothing.
-    pub(crate) run: Option<Run>,
+pub(crate) struct Placed<N> {
+    /// Who was told.
+    pub(crate) naming: N,
     /// Segments of others that it names.
     pub(crate) named: BTreeSet<SegmentId>,
     /// All but the stored bytes.
@@ -35,12 +53,12 @@ pub(crate) struct Placed {
 }
 
 /// An ingest under way.
-pub(crate) struct Placing<'c, 'w> {
+pub(crate) struct Placing<'w, N> {
     context: &'w Context,
     window: Window,
     order: Order,
     candidates: Candidates,
-    run: RunBuilder<'c, ColdWriter<'w>>,
+    naming: N,
     size_bytes: u64,
     /// Where the last shared run ended, when nothing was written since.
     behind: Option<Location>,
@@ -48,20 +66,15 @@ pub(crate) struct Placing<'c, 'w> {
     stats: IngestStats,
 }
 
-impl<'c, 'w> Placing<'c, 'w> {
+impl<'w, N: Naming<'w>> Placing<'w, N> {
     /// Begins. `say_zeros`: there is a map below.
-    pub(crate) fn new(
-        context: &'w Context,
-        cold: &'c mut ColdWriter<'w>,
-        size_bytes: u64,
-        say_zeros: bool,
-    ) -> Self {
+    pub(crate) fn new(context: &'w Context, naming: N, size_bytes: u64, say_zeros: bool) -> Self {
         Self {
             context,
             window: Window::new(context.dedup.key, say_zeros),
             order: Order::new(size_bytes),
             candidates: Candidates::default(),
-            run: RunBuilder::new(cold),
+            naming,
             size_bytes,
             behind: None,
             named: BTreeSet::new(),
@@ -78,23 +91,30 @@ impl<'c, 'w> Placing<'c, 'w> {
                     self.window.push_zero(offset, len);
                     self.make_room()?;
                 }
-                Piece::Data { offset, bytes } => {
-                    self.stats.bytes_in += bytes.len() as u64;
-                    for (block, data) in
-                        (offset / BLOCK_BYTES..).zip(bytes.chunks(BLOCK_BYTES as usize))
-                    {
-                        self.window.push_block(block, data);
-                        self.make_room()?;
-                    }
-                }
+                Piece::Data { offset, bytes } => self.data(offset, &bytes)?,
             }
+        }
+        Ok(())
+    }
+
+    /// Stores sectors that are no whole blocks, or zeros that have to be stored, at once.
+    pub(crate) fn fragment(&mut self, raw: &[u8]) -> Result<Location, Error> {
+        self.naming.cold().append_fragment(raw)
+    }
+
+    /// Takes whole blocks (of the last, what there is), in ascending order.
+    pub(crate) fn data(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.stats.bytes_in += bytes.len() as u64;
+        for (block, data) in (offset / BLOCK_BYTES..).zip(bytes.chunks(BLOCK_BYTES as usize)) {
+            self.window.push_block(block, data);
+            self.make_room()?;
         }
         Ok(())
     }
 
     /// Places what is left, and hides what lies below behind the end, so that it
     /// does not come back when the resource grows again.
-    pub(crate) fn finish(mut self, below_end: u64) -> Result<Placed, Error> {
+    pub(crate) fn finish(mut self, below_end: u64) -> Result<Placed<N>, Error> {
         self.place(true)?;
         let mut at = sectors_of(self.size_bytes);
         while at < below_end {
@@ -103,7 +123,7 @@ impl<'c, 'w> Placing<'c, 'w> {
             at += len;
         }
         self.stats.zero_bytes = self.window.zero_bytes();
-        Ok(Placed { run: self.run.finish()?, named: self.named, stats: self.stats })
+        Ok(Placed { naming: self.naming, named: self.named, stats: self.stats })
     }
 
     fn make_room(&mut self) -> Result<(), Error> {
@@ -112,14 +132,14 @@ impl<'c, 'w> Placing<'c, 'w> {
 
     /// Places the blocks of the window: `all`, or all but the last few.
     fn place(&mut self, all: bool) -> Result<(), Error> {
-        let open = self.run.sink().open_prints().map(|(segment, _)| segment);
+        let open = self.naming.cold().open_prints().map(|(segment, _)| segment);
         let Context { segments, dedup, .. } = self.context;
         self.candidates.choose(segments, dedup, self.window.hashes(), open);
         let count = self.window.blocks().len();
         let limit = if all { count } else { count.saturating_sub(LOOK_AHEAD_BLOCKS) };
         let (mut placed, mut at) = (0, 0);
         while at < limit {
-            let open = self.run.sink().open_prints();
+            let open = self.naming.cold().open_prints();
             match self.candidates.find(self.window.hashes(), placed, at, open, self.behind) {
                 Some(found) => {
                     at = found.first + found.len;
@@ -166,7 +186,8 @@ impl<'c, 'w> Placing<'c, 'w> {
             let chunk = blocks[0] / CHUNK_BLOCKS;
             let end = first + blocks.iter().take_while(|&&b| b / CHUNK_BLOCKS == chunk).count();
             let hashes = &self.window.hashes()[first..end];
-            let location = self.run.sink().append_chunk(self.window.bytes(first, end), hashes)?;
+            let location =
+                self.naming.cold().append_chunk(self.window.bytes(first, end), hashes)?;
             self.name(first, end, location)?;
             self.behind = None;
             first = end;
@@ -174,11 +195,14 @@ impl<'c, 'w> Placing<'c, 'w> {
         Ok(())
     }
 
-    /// Whether a run that is stored already can be read. A copy that is at hand must
+    /// Whether a run that is stored already can be read and is kept. A copy that is at hand must
     /// not be given up for one that rotted on the disk.
     fn is_whole(&mut self, found: &Match) -> Result<bool, Error> {
-        if self.run.sink().made(found.segment) {
+        if self.naming.cold().made(found.segment) {
             return Ok(true);
+        }
+        if !self.named.contains(&found.segment) && !self.naming.cold().hold(found.segment) {
+            return Ok(false);
         }
         let mut bytes = vec![0; found.len * BLOCK_BYTES as usize];
         match self.context.segments.read(found.location, &mut bytes) {
@@ -195,7 +219,7 @@ impl<'c, 'w> Placing<'c, 'w> {
 
     /// Names a run that is stored already.
     fn share(&mut self, found: &Match) -> Result<(), Error> {
-        if !self.run.sink().made(found.segment) {
+        if !self.naming.cold().made(found.segment) {
             self.named.insert(found.segment);
         }
         let end = found.first + found.len;
@@ -227,12 +251,12 @@ impl<'c, 'w> Placing<'c, 'w> {
 
     fn say_zeros(&mut self, before: u64) -> Result<(), Error> {
         while let Some(hole) = self.window.next_hole(before) {
-            self.run.push(hole)?;
+            self.naming.say(hole)?;
         }
         Ok(())
     }
 
     fn say(&mut self, start: u64, len: u64, location: Location) -> Result<(), Error> {
-        self.run.push(Extent::new(start, len, location).expect("sizes are limited"))
+        self.naming.say(Extent::new(start, len, location).expect("sizes are limited"))
     }
 }

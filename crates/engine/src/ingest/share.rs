@@ -63,12 +63,12 @@ impl Candidates {
     ) {
         let mut hits: HashMap<SegmentId, u32> = HashMap::new();
         for &hash in hashes.iter().filter(|&&hash| SampleIndex::keeps(hash)) {
-            for segment in dedup.index.candidates(hash) {
+            for segment in dedup.index.candidates(hash).filter(|id| !segments.is_leaving(*id)) {
                 *hits.entry(segment).or_default() += 1;
             }
         }
         let mut ranked: Vec<(u32, u32, SegmentId, Option<Arc<Prints>>)> = Vec::new();
-        for candidate in self.lists.drain(..) {
+        for candidate in self.lists.drain(..).filter(|c| !segments.is_leaving(c.segment)) {
             let hits = hits.remove(&candidate.segment).unwrap_or(0);
             let score = if candidate.idle == 0 { hits + CONTINUES } else { hits };
             if score > 0 || candidate.idle < IDLE_WINDOWS_MAX {

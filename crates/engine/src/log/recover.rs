@@ -89,7 +89,7 @@ fn footer(segments: &Segments, id: SegmentId, recorded: bool) -> Result<Recovere
     let directory = segments.directory(id)?;
     let kind = directory.header.kind;
     let mut recovered = Recovered { kind, unsealed: None };
-    if kind == SegmentKind::Cold {
+    if kind != SegmentKind::Hot {
         return Ok(recovered);
     }
     let records = records(segments, id)?;
@@ -149,7 +149,7 @@ fn recover_unsealed(
         let what = FormatError::Field { what: "segment header", field: "id or store" };
         return Err(Error::damaged_segment(id, &what));
     }
-    if header.kind == SegmentKind::Cold {
+    if header.kind != SegmentKind::Hot {
         if recorded.is_none() {
             segments.store().remove(id)?;
         }
@@ -254,6 +254,7 @@ fn seal(segments: &Segments, scan: &Scan) -> Result<bool, Error> {
         end: scan.position,
         records: &records,
         fingerprints: &[],
+        forwarding: &[],
     });
     let open = OpenSlots::default();
     open.extend(scan.slots.iter().copied());

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use archipelago_format::segment::{Directory, FooterParts, encode_footer};
-use archipelago_model::SECTOR_BYTES;
+use archipelago_model::{Location, SECTOR_BYTES};
 
-use super::{Filled, Log};
+use super::{Filled, Log, Tail};
 use crate::error::Error;
 
 impl Log {
@@ -50,23 +50,42 @@ impl Log {
         Ok(())
     }
 
+    /// Syncs and seals what there is, and begins nothing new before a batch comes.
+    pub(crate) fn rest(&self) -> Result<(), Error> {
+        self.sync()?;
+        {
+            let mut tail = self.tail.lock();
+            self.end_current(&mut tail);
+            // What comes later gets a segment that does not exist yet: so the floor can
+            // pass all that do.
+            let next = Location::start_of(self.segments.next_id());
+            self.next.fetch_max(next.raw(), Ordering::AcqRel);
+        }
+        self.seal_full()
+    }
+
+    /// The current segment is full; one without a batch, and the spare, are removed.
+    fn end_current(&self, tail: &mut Tail) {
+        match tail.current.take() {
+            // A segment without a batch has nothing to seal.
+            Some(filled) if filled.position == 0 => {
+                self.segments.closed(filled.segment.header.id);
+                let _ = self.segments.store().remove(filled.segment.header.id);
+            }
+            other => tail.full.extend(other),
+        }
+        if let Some(spare) = tail.spare.take() {
+            let _ = self.segments.store().remove(spare.header.id);
+        }
+    }
+
     /// Syncs, seals what there is and takes no more batches.
     pub(crate) fn close(&self) -> Result<(), Error> {
         let synced = self.sync();
         {
             let mut tail = self.tail.lock();
             tail.closed = true;
-            let current = tail.current.take();
-            match current {
-                // A segment without a batch has nothing to seal.
-                Some(filled) if filled.position == 0 => {
-                    let _ = self.segments.store().remove(filled.segment.header.id);
-                }
-                other => tail.full.extend(other),
-            }
-            if let Some(spare) = tail.spare.take() {
-                let _ = self.segments.store().remove(spare.header.id);
-            }
+            self.end_current(&mut tail);
         }
         synced?;
         self.seal_full()
@@ -81,5 +100,6 @@ fn footer_of(filled: &Filled, body_bytes: u64) -> (Vec<u8>, Directory) {
         end: filled.position,
         records: &filled.records,
         fingerprints: &[],
+        forwarding: &[],
     })
 }

@@ -68,8 +68,11 @@ fn same_run(a: &Layer, b: &Layer) -> bool {
 fn resolve(nodes: &Nodes, layers: &[Layer], range: SectorRange) -> Result<Vec<Extent>, Error> {
     let mut out = Vec::new();
     visit_all(nodes, layers, range, true, |extent| {
-        out.push(extent);
-        Ok(())
+        // Old names and new ones of the same bytes are no difference.
+        nodes.segments.resolve(extent, &mut |part| {
+            out.push(part);
+            Ok(())
+        })
     })?;
     Ok(out)
 }

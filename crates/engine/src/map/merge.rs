@@ -48,7 +48,12 @@ pub(crate) fn merge<S: NodeSink>(
     let end = runs.iter().map(|r| r.end).max().unwrap_or(0);
     let mut builder = RunBuilder::new(sink);
     visit_all(nodes, &layers, first..end, false, |extent| {
-        if bottom && extent.is_hole() { Ok(()) } else { builder.push(extent) }
+        if bottom && extent.is_hole() {
+            return Ok(());
+        }
+        // What a compaction moved is named where it is now, so that forwarding tables
+        // fall out of use.
+        nodes.segments.resolve(extent, &mut |part| builder.push(part))
     })?;
     builder.finish()
 }

@@ -41,6 +41,27 @@ impl Segments {
     /// [`Error::Damaged`] when what is stored is not what was written.
     pub(crate) fn read(&self, location: Location, out: &mut [u8]) -> Result<(), Error> {
         let mut at = location;
+        let mut done = 0;
+        while done < out.len() {
+            let (place, sectors) = self.place(at)?;
+            let left = (out.len() - done) as u64;
+            let here = left.min(sectors.saturating_mul(SECTOR_BYTES)) as usize;
+            place.segment().into_iter().for_each(|id| self.notice(id));
+            match self.read_placed(place, &mut out[done..done + here]) {
+                // It was moved between the look and the read, and its file is gone.
+                Err(error) if Self::is_missing(&error) && self.place(at)?.0 != place => continue,
+                read => read?,
+            }
+            at = at.advance((here as u64).div_ceil(SECTOR_BYTES));
+            done += here;
+        }
+        Ok(())
+    }
+
+    /// [`Self::read`] at the place itself: also of a segment that is leaving, whose
+    /// forwarding table need not have what a dead position holds.
+    pub(crate) fn read_placed(&self, location: Location, out: &mut [u8]) -> Result<(), Error> {
+        let mut at = location;
         let mut out = out;
         while !out.is_empty() {
             let slots = self.slots(at)?;
@@ -67,12 +88,33 @@ impl Segments {
 
     /// The raw bytes of the one slot that begins at `location`: a map node.
     pub(crate) fn read_slot(&self, location: Location) -> Result<Arc<[u8]>, Error> {
+        loop {
+            let (place, _) = self.place(location)?;
+            place.segment().into_iter().for_each(|id| self.notice(id));
+            match self.read_slot_placed(place) {
+                // As in `read`.
+                Err(error) if Self::is_missing(&error) && self.place(location)?.0 != place => {}
+                read => return read,
+            }
+        }
+    }
+
+    fn read_slot_placed(&self, location: Location) -> Result<Arc<[u8]>, Error> {
         let slots = self.slots(location)?;
         let bounded = self.find(&slots, location)?;
         if bounded.slot.position != location.position() {
             return Err(self.damaged(location, "no slot begins here"));
         }
         self.load(location, &bounded)
+    }
+
+    /// The sectors of the one slot that begins at `location`, which is not forwarded.
+    pub(crate) fn slot_sectors(&self, location: Location) -> Result<u32, Error> {
+        let bounded = self.find(&self.slots(location)?, location)?;
+        if bounded.slot.position != location.position() {
+            return Err(self.damaged(location, "no slot begins here"));
+        }
+        Ok(bounded.end - bounded.slot.position)
     }
 
     fn slots(&self, at: Location) -> Result<Slots, Error> {

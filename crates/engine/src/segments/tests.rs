@@ -37,6 +37,7 @@ fn sealed(slots: &[Slot], record: Record, change: impl FnOnce(&mut Directory)) -
         end: 2,
         records: &records,
         fingerprints: &[],
+        forwarding: &[],
     });
     change(&mut directory);
     let encoded = directory.encode();

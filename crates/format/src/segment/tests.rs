@@ -58,6 +58,7 @@ fn a_footer_is_found_from_the_end_of_the_file() {
         end: 4800,
         records: &records,
         fingerprints: &fingerprints,
+        forwarding: &[],
     };
     let (bytes, directory) = encode_footer(&parts);
     let mut file = vec![0; 10_000];

@@ -31,6 +31,9 @@ fn every_structure_with_a_checksum_is_mended() {
         |b| batch_header(b, SALT),
         |b| BatchHeader::decode(b, SegmentId::MIN, SALT).is_ok(),
     );
+    mends(&seed("forwarding", 0), 40, forwarding, |b| {
+        archipelago_format::forwarding::decode_forward_page(&b[16..], 0).is_ok()
+    });
     mends(&seed("store_file", 0), 20, store_file, |b| {
         archipelago_format::store_file::StoreFile::decode(b).is_ok()
     });

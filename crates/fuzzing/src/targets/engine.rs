@@ -72,6 +72,8 @@ pub fn engine(
         log_floor: None,
         heads: head,
         recorded: &|_| None,
+        forwarded: &[],
+        condemned: &[],
     };
     Engine::open(options).map(|(engine, _)| engine)
 }

@@ -64,6 +64,15 @@ pub(crate) enum CatalogError {
         /// In `STORE`.
         expected: [u8; 16],
     },
+    /// A dump cannot be written.
+    #[error("the catalog cannot be dumped: {0}")]
+    Dump(#[source] std::io::Error),
+    /// A dump cannot be read.
+    #[error("the dump of a catalog cannot be read: {0}")]
+    NoDump(#[from] archipelago_format::backup::BackupError),
+    /// A dump has a table or column that no schema of ours has.
+    #[error("the dump has a table '{}' that this program does not know", .0.escape_debug())]
+    ForeignDump(String),
     /// 2^40 segments.
     #[error("there are no segment ids left")]
     SegmentIds,
@@ -93,6 +102,8 @@ impl CatalogError {
                 ErrorKind::Damaged
             }
             Self::Newer { .. } | Self::Epochs(_) => ErrorKind::Invalid,
+            Self::Dump(_) => ErrorKind::Internal,
+            Self::NoDump(_) | Self::ForeignDump(_) => ErrorKind::Damaged,
             Self::SegmentIds => ErrorKind::NoSpace,
             Self::Condemned(_) | Self::Closed => ErrorKind::Unavailable,
             Self::Fenced { .. } => ErrorKind::Fenced,

@@ -6,10 +6,13 @@ use super::error::CatalogError;
 use super::row::from_number;
 
 /// The n-th brings version n - 1 to version n. A released one never changes.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_first.sql"),
+    include_str!("../../migrations/sqlite/0002_collection.sql"),
+];
 
 /// The version of the schema that this program works with.
-const KNOWN: u32 = MIGRATIONS.len() as u32;
+pub(super) const KNOWN: u32 = MIGRATIONS.len() as u32;
 
 /// The version of the schema; 0 when there is none.
 pub(super) fn version(connection: &Connection) -> Result<u32, CatalogError> {

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use archipelago_model::{Epoch, Location, VolumeSize};
+use archipelago_model::{Epoch, Location, SegmentId, VolumeSize};
 use rusqlite::Row;
 use rusqlite::types::FromSql;
 
@@ -53,6 +53,20 @@ impl<'r> Fields<'r> {
         value.map(|value| self.check(u64::try_from(value))).transpose()
     }
 
+    pub fn segment(&mut self) -> Result<SegmentId, CatalogError> {
+        let raw = self.number()?;
+        SegmentId::new(raw).ok_or_else(|| self.wrong("no segment"))
+    }
+
+    /// The column read last holds what no writer puts there.
+    pub fn wrong(&self, what: &str) -> CatalogError {
+        CatalogError::Row {
+            table: self.table,
+            column: self.column - 1,
+            what: format!("'{}' is not possible", what.escape_debug()),
+        }
+    }
+
     pub fn text(&mut self) -> Result<String, CatalogError> {
         self.raw()
     }
@@ -80,6 +94,11 @@ impl<'r> Fields<'r> {
     pub fn location(&mut self) -> Result<Location, CatalogError> {
         let raw: i64 = self.raw()?;
         Ok(Location::from_raw(raw.cast_unsigned()))
+    }
+
+    pub fn location_or_null(&mut self) -> Result<Option<Location>, CatalogError> {
+        let raw: Option<i64> = self.raw()?;
+        Ok(raw.map(|raw| Location::from_raw(raw.cast_unsigned())))
     }
 
     pub fn size(&mut self) -> Result<VolumeSize, CatalogError> {

@@ -4,33 +4,59 @@ use std::collections::HashMap;
 
 use archipelago_model::SegmentId;
 
-use super::row::from_number;
+use super::row::{Fields, from_number};
 use super::{CatalogError, Tx};
 
 const TABLE: &str = "segment";
+
+/// What a segment holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// The log.
+    Hot,
+    /// What ingest or compaction wrote.
+    Cold,
+    /// A dump of the catalog.
+    Backup,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Hot => "hot",
+            Self::Cold => "cold",
+            Self::Backup => "backup",
+        }
+    }
+}
 
 /// A sealed segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SegmentRow {
     pub id: SegmentId,
     pub place: u64,
-    /// Written by ingest or compaction; else the log.
-    pub cold: bool,
+    pub kind: Kind,
     pub stored_bytes: u64,
     pub raw_bytes: u64,
 }
+
+/// The mark that is under way, or was last: a segment stamped with it is left alone
+/// by the collection that it began.
+const PRESENT_MARK: &str = "(SELECT mark FROM store_state WHERE id = 1)";
 
 /// Notes that a segment is sealed. Saying it again changes nothing: a crash may
 /// have come between the sealing and this.
 pub(crate) fn sealed(tx: &Tx<'_>, segment: &SegmentRow) -> Result<(), CatalogError> {
     tx.execute(
-        "INSERT INTO segment (id, pool_id, kind, state, stored_bytes, raw_bytes) \
-         VALUES ($1, $2, $3, 'sealed', $4, $5) ON CONFLICT (id) DO UPDATE \
-         SET stored_bytes = excluded.stored_bytes, raw_bytes = excluded.raw_bytes",
+        &format!(
+            "INSERT INTO segment (id, pool_id, kind, state, stored_bytes, raw_bytes, named_mark) \
+             VALUES ($1, $2, $3, 'sealed', $4, $5, {PRESENT_MARK}) ON CONFLICT (id) DO UPDATE \
+             SET stored_bytes = excluded.stored_bytes, raw_bytes = excluded.raw_bytes"
+        ),
         (
             from_number(segment.id.get()),
             from_number(segment.place),
-            if segment.cold { "cold" } else { "hot" },
+            segment.kind.name(),
             from_number(segment.stored_bytes),
             from_number(segment.raw_bytes),
         ),
@@ -38,35 +64,34 @@ pub(crate) fn sealed(tx: &Tx<'_>, segment: &SegmentRow) -> Result<(), CatalogErr
     Ok(())
 }
 
-/// Notes segments that a bind names. Most are known; one that an ingest sealed which
-/// then failed may not be, and must not pass for unnamed. Its sizes come with the
-/// next checkpoint.
-pub(crate) fn named(tx: &Tx<'_>, place: u64, segments: &[SegmentId]) -> Result<(), CatalogError> {
+/// Notes segments that a bind names, so that the collection under way spares them.
+pub(crate) fn named(tx: &Tx<'_>, segments: &[SegmentId]) -> Result<(), CatalogError> {
     for segment in segments {
         tx.execute(
-            "INSERT INTO segment (id, pool_id, kind, state, stored_bytes, raw_bytes) \
-             VALUES ($1, $2, 'cold', 'sealed', 0, 0) ON CONFLICT (id) DO NOTHING",
-            (from_number(segment.get()), from_number(place)),
+            &format!("UPDATE segment SET named_mark = {PRESENT_MARK} WHERE id = $1"),
+            [from_number(segment.get())],
         )?;
     }
     Ok(())
 }
 
-/// Refuses when one of `segments` is condemned: a bind must not name it, since
-/// the collector has decided already that nobody does.
-pub(crate) fn check_not_condemned(tx: &Tx<'_>, segments: &[SegmentId]) -> Result<(), CatalogError> {
+/// Those of `segments` that a bind must not name any more: the collector has decided
+/// that nobody does, or compaction has kept of them only what somebody named. One that
+/// is not recorded may have been removed altogether.
+pub(crate) fn leaving(tx: &Tx<'_>, segments: &[SegmentId]) -> Result<Vec<SegmentId>, CatalogError> {
+    let mut leaving = Vec::new();
     for segment in segments {
-        let condemned = tx.first(
+        let found = tx.first(
             TABLE,
-            "SELECT id FROM segment WHERE id = $1 AND state = 'condemned'",
+            "SELECT id FROM segment WHERE id = $1 AND state = 'sealed'",
             [from_number(segment.get())],
             |row| row.number::<u64>(),
         )?;
-        if condemned.is_some() {
-            return Err(CatalogError::Condemned(*segment));
+        if found.is_none() {
+            leaving.push(*segment);
         }
     }
-    Ok(())
+    Ok(leaving)
 }
 
 /// The segments known from `floor` on, with their raw bytes.
@@ -84,7 +109,7 @@ pub(crate) fn sizes_from(tx: &Tx<'_>, floor: SegmentId) -> Result<HashMap<u64, u
 pub(crate) fn newest(tx: &Tx<'_>) -> Result<Option<SegmentId>, CatalogError> {
     let id = tx.first(
         TABLE,
-        "SELECT id FROM segment WHERE raw_bytes > 0 ORDER BY id DESC LIMIT 1",
+        "SELECT id FROM segment WHERE raw_bytes > 0 AND state = 'sealed' ORDER BY id DESC LIMIT 1",
         [],
         |row| row.number::<u64>(),
     )?;
@@ -113,4 +138,159 @@ pub(crate) fn stored_bytes(tx: &Tx<'_>) -> Result<u64, CatalogError> {
         row.number()
     })?;
     sum.ok_or(CatalogError::RowMissing(TABLE))
+}
+
+/// Where a segment is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    /// It holds what it holds.
+    Sealed,
+    /// Nobody names it; its file is about to go.
+    Condemned,
+    /// A compaction moved what was named of it; the carrier's footer tells where.
+    Forwarded {
+        /// The carrier.
+        to: SegmentId,
+    },
+}
+
+/// All that is known of a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Known {
+    pub id: SegmentId,
+    pub kind: Kind,
+    pub state: State,
+    pub stored_bytes: u64,
+    pub raw_bytes: u64,
+}
+
+const SELECT: &str = "SELECT id, kind, state, stored_bytes, raw_bytes, forwarded_to FROM segment";
+
+fn decode(row: &mut Fields<'_>) -> Result<Known, CatalogError> {
+    let id = row.segment()?;
+    let kind = match row.text()?.as_str() {
+        "hot" => Kind::Hot,
+        "cold" => Kind::Cold,
+        "backup" => Kind::Backup,
+        other => return Err(row.wrong(other)),
+    };
+    let state = row.text()?;
+    let (stored_bytes, raw_bytes) = (row.number()?, row.number()?);
+    let state = match (state.as_str(), row.number_or_null()?) {
+        ("sealed" | "open", _) => State::Sealed,
+        ("condemned", _) => State::Condemned,
+        ("forwarded", Some(to)) => {
+            let to = SegmentId::new(to).ok_or_else(|| row.wrong("no segment"))?;
+            State::Forwarded { to }
+        }
+        (other, _) => return Err(row.wrong(other)),
+    };
+    Ok(Known { id, kind, state, stored_bytes, raw_bytes })
+}
+
+/// All segments, ascending.
+pub(crate) fn list(tx: &Tx<'_>) -> Result<Vec<Known>, CatalogError> {
+    tx.all(TABLE, &format!("{SELECT} ORDER BY id"), [], decode)
+}
+
+/// By id.
+pub(crate) fn find(tx: &Tx<'_>, id: SegmentId) -> Result<Option<Known>, CatalogError> {
+    tx.first(TABLE, &format!("{SELECT} WHERE id = $1"), [from_number(id.get())], decode)
+}
+
+/// Condemns a segment unless a bind has named it since mark `mark` began; whether it did.
+pub(crate) fn condemn(tx: &Tx<'_>, id: SegmentId, mark: u64) -> Result<bool, CatalogError> {
+    let rows = tx.execute(
+        "UPDATE segment SET state = 'condemned' \
+         WHERE id = $1 AND state = 'sealed' AND named_mark < $2",
+        (from_number(id.get()), from_number(mark)),
+    )?;
+    Ok(rows == 1)
+}
+
+/// Condemns a segment that is in the pool and was never recorded: a crash left it.
+/// Whether it did; a bind may have recorded it meanwhile.
+pub(crate) fn condemn_unrecorded(
+    tx: &Tx<'_>,
+    id: SegmentId,
+    place: u64,
+    stored_bytes: u64,
+) -> Result<bool, CatalogError> {
+    let rows = tx.execute(
+        "INSERT INTO segment (id, pool_id, kind, state, stored_bytes, raw_bytes, named_mark) \
+         VALUES ($1, $2, 'cold', 'condemned', $3, 0, 0) ON CONFLICT (id) DO NOTHING",
+        (from_number(id.get()), from_number(place), from_number(stored_bytes)),
+    )?;
+    Ok(rows == 1)
+}
+
+/// Keeps a condemned segment after all.
+pub(crate) fn rescue(tx: &Tx<'_>, id: SegmentId) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE segment SET state = 'sealed' WHERE id = $1 AND state = 'condemned'",
+        [from_number(id.get())],
+    )?;
+    Ok(())
+}
+
+/// Forwards a segment unless a bind has named it since mark `mark` began, when it may
+/// name what the table does not have; whether it did.
+pub(crate) fn forward(
+    tx: &Tx<'_>,
+    id: SegmentId,
+    carrier: SegmentId,
+    mark: u64,
+) -> Result<bool, CatalogError> {
+    let rows = tx.execute(
+        "UPDATE segment SET state = 'forwarded', forwarded_to = $1 \
+         WHERE id = $2 AND state = 'sealed' AND named_mark < $3",
+        (from_number(carrier.get()), from_number(id.get()), from_number(mark)),
+    )?;
+    Ok(rows == 1)
+}
+
+/// The table of a forwarded segment is in another carrier now.
+pub(crate) fn carry(tx: &Tx<'_>, id: SegmentId, carrier: SegmentId) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE segment SET forwarded_to = $1 WHERE id = $2 AND state = 'forwarded'",
+        (from_number(carrier.get()), from_number(id.get())),
+    )?;
+    Ok(())
+}
+
+/// The file of a forwarded segment is gone.
+pub(crate) fn emptied(tx: &Tx<'_>, id: SegmentId) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE segment SET stored_bytes = 0 WHERE id = $1 AND state = 'forwarded'",
+        [from_number(id.get())],
+    )?;
+    Ok(())
+}
+
+/// Forgets a segment whose file is gone, or that nobody needs forwarded any more.
+pub(crate) fn remove(tx: &Tx<'_>, id: SegmentId) -> Result<(), CatalogError> {
+    tx.execute("DELETE FROM segment WHERE id = $1 AND state <> 'sealed'", [from_number(id.get())])?;
+    Ok(())
+}
+
+/// The backups that are recorded, newest first.
+pub(crate) fn backups(tx: &Tx<'_>) -> Result<Vec<SegmentId>, CatalogError> {
+    tx.all(TABLE, "SELECT id FROM segment WHERE kind = 'backup' ORDER BY id DESC", [], |row| {
+        row.segment()
+    })
+}
+
+/// Notes a segment that a rebuild found forwarded: its file is gone.
+pub(crate) fn insert_forwarded(
+    tx: &Tx<'_>,
+    id: SegmentId,
+    place: u64,
+    carrier: SegmentId,
+) -> Result<(), CatalogError> {
+    tx.execute(
+        "INSERT INTO segment (id, pool_id, kind, state, stored_bytes, raw_bytes, forwarded_to, \
+         named_mark) VALUES ($1, $2, 'cold', 'forwarded', 0, 0, $3, 0)",
+        (from_number(id.get()), from_number(place), from_number(carrier.get())),
+    )?;
+    Ok(())
 }

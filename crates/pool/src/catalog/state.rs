@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use archipelago_model::SegmentId;
+use archipelago_model::{Location, SegmentId};
 
-use super::row::from_number;
+use super::row::{from_location, from_number};
 use super::{CatalogError, Tx};
 
 const TABLE: &str = "store_state";
@@ -56,6 +56,55 @@ pub(crate) fn take_segment_ids(tx: &Tx<'_>, count: u64) -> Result<Range<u64>, Ca
     Ok(end - count..end)
 }
 
+/// Begins the next mark; gives its number. Binds that come later are stamped with it.
+pub(crate) fn begin_mark(tx: &Tx<'_>) -> Result<u64, CatalogError> {
+    tx.first(
+        TABLE,
+        "UPDATE store_state SET mark = mark + 1 WHERE id = 1 RETURNING mark",
+        [],
+        |row| row.number(),
+    )?
+    .ok_or(CatalogError::RowMissing(TABLE))
+}
+
+/// The roots of everything that has a name, each once.
+pub(crate) fn roots(tx: &Tx<'_>) -> Result<Vec<Location>, CatalogError> {
+    tx.all(
+        TABLE,
+        "SELECT root FROM volume UNION SELECT root FROM snapshot \
+         UNION SELECT root FROM image UNION SELECT root FROM file",
+        [],
+        |row| row.location(),
+    )
+}
+
+/// Whether a snapshot, an image or a file has this root.
+pub(crate) fn is_fixed_root(tx: &Tx<'_>, root: Location) -> Result<bool, CatalogError> {
+    for table in ["snapshot", "image", "file"] {
+        let sql = format!("SELECT root FROM {table} WHERE root = $1 LIMIT 1");
+        if tx.first(TABLE, &sql, [from_location(root)], |row| row.location())?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Puts `new` in the place of a root with the same content wherever it is named, but
+/// not in volumes, which may be open.
+pub(crate) fn replace_fixed_root(
+    tx: &Tx<'_>,
+    old: Location,
+    new: Location,
+) -> Result<(), CatalogError> {
+    for table in ["snapshot", "image", "file"] {
+        tx.execute(
+            &format!("UPDATE {table} SET root = $1 WHERE root = $2"),
+            (from_location(new), from_location(old)),
+        )?;
+    }
+    Ok(())
+}
+
 /// `count` ids for whatever has a name, of which the same holds.
 pub(crate) fn take_ids(tx: &Tx<'_>, count: u64) -> Result<Range<u64>, CatalogError> {
     let end = tx
@@ -100,4 +149,17 @@ pub(crate) fn counts(tx: &Tx<'_>) -> Result<Counts, CatalogError> {
         },
     )?
     .ok_or(CatalogError::RowMissing(TABLE))
+}
+
+/// After a rebuild: no id below these will be given.
+pub(crate) fn raise_ids(tx: &Tx<'_>, next_segment: u64, next_id: u64) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE store_state SET next_segment = $1 WHERE id = 1 AND next_segment < $1",
+        [from_number(next_segment)],
+    )?;
+    tx.execute(
+        "UPDATE store_state SET next_id = $1 WHERE id = 1 AND next_id < $1",
+        [from_number(next_id)],
+    )?;
+    Ok(())
 }

@@ -1,3 +1,4 @@
+use archipelago_env::Env;
 use archipelago_model::{Epoch, ImageId, Location, SegmentId, SnapshotId, VolumeId, VolumeSize};
 use tempfile::TempDir;
 
@@ -15,8 +16,12 @@ fn path(dir: &TempDir) -> PathBuf {
     dir.path().join("catalog.sqlite")
 }
 
+fn open_at(path: &Path, founding: &Founding<'_>) -> Result<Catalog, CatalogError> {
+    Catalog::open(&**Env::real().disk(), path, founding)
+}
+
 fn open(dir: &TempDir) -> Catalog {
-    Catalog::open(&path(dir), &founding()).unwrap()
+    open_at(&path(dir), &founding()).unwrap()
 }
 
 fn fresh() -> (TempDir, Catalog) {
@@ -179,19 +184,25 @@ fn the_head_of_a_removed_volume_is_fenced() {
 }
 
 #[test]
-fn a_bind_to_a_condemned_segment_is_refused() {
+fn a_bind_must_not_name_a_segment_that_is_condemned_or_forwarded() {
     let (dir, catalog) = fresh();
     let id = SegmentId::new(3).unwrap();
-    let segment =
-        segment::SegmentRow { id, place: place::FIRST, cold: true, stored_bytes: 5, raw_bytes: 9 };
+    let segment = segment::SegmentRow {
+        id,
+        place: place::FIRST,
+        kind: segment::Kind::Cold,
+        stored_bytes: 5,
+        raw_bytes: 9,
+    };
     catalog.write(|tx| segment::sealed(tx, &segment)).unwrap();
     catalog.write(|tx| segment::sealed(tx, &segment)).unwrap();
-    catalog.write(|tx| segment::check_not_condemned(tx, &[id])).unwrap();
+    assert_eq!(catalog.read(|tx| segment::leaving(tx, &[id])).unwrap(), []);
     assert_eq!(catalog.read(segment::stored_bytes).unwrap(), 5);
-    tamper(&dir, "UPDATE segment SET state = 'condemned'");
-    catalog.write(|tx| segment::sealed(tx, &segment)).unwrap();
-    let refused = catalog.write(|tx| segment::check_not_condemned(tx, &[id]));
-    assert_eq!(kind(refused.unwrap_err()), ErrorKind::Unavailable);
+    for state in ["condemned", "forwarded"] {
+        tamper(&dir, &format!("UPDATE segment SET state = '{state}'"));
+        catalog.write(|tx| segment::sealed(tx, &segment)).unwrap();
+        assert_eq!(catalog.read(|tx| segment::leaving(tx, &[id])).unwrap(), [id]);
+    }
 }
 
 #[test]
@@ -278,8 +289,8 @@ fn a_newer_schema_is_refused_and_left_alone() {
     drop(catalog);
     tamper(&dir, "INSERT INTO schema_version VALUES (99, 0)");
     let before = std::fs::read(path(&dir)).unwrap();
-    let error = Catalog::open(&path(&dir), &founding()).map(drop).unwrap_err();
-    assert!(matches!(error, CatalogError::Newer { got: 99, known: 1 }), "{error}");
+    let error = open_at(&path(&dir), &founding()).map(drop).unwrap_err();
+    assert!(matches!(error, CatalogError::Newer { got: 99, known: 2 }), "{error}");
     assert_eq!(std::fs::read(path(&dir)).unwrap(), before);
 }
 
@@ -288,7 +299,7 @@ fn the_catalog_of_another_store_is_refused() {
     let (dir, catalog) = fresh();
     drop(catalog);
     let other = Founding { uuid: [8; 16], ..founding() };
-    let error = Catalog::open(&path(&dir), &other).map(drop).unwrap_err();
+    let error = open_at(&path(&dir), &other).map(drop).unwrap_err();
     assert_eq!(kind(error), ErrorKind::Damaged);
 }
 
@@ -296,7 +307,7 @@ fn the_catalog_of_another_store_is_refused() {
 fn another_database_is_refused() {
     let dir = TempDir::new().unwrap();
     tamper(&dir, "CREATE TABLE bookmarks (url TEXT)");
-    let error = Catalog::open(&path(&dir), &founding()).map(drop).unwrap_err();
+    let error = open_at(&path(&dir), &founding()).map(drop).unwrap_err();
     assert!(matches!(error, CatalogError::NotCatalog), "{error}");
 }
 
@@ -304,7 +315,7 @@ fn another_database_is_refused() {
 fn a_file_that_is_no_database_is_damage() {
     let dir = TempDir::new().unwrap();
     std::fs::write(path(&dir), vec![b'x'; 8192]).unwrap();
-    let error = Catalog::open(&path(&dir), &founding()).map(drop).unwrap_err();
+    let error = open_at(&path(&dir), &founding()).map(drop).unwrap_err();
     assert_eq!(kind(error), ErrorKind::Damaged);
     assert_eq!(std::fs::read(path(&dir)).unwrap(), vec![b'x'; 8192]);
 }

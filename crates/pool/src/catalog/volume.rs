@@ -108,6 +108,35 @@ pub(crate) fn move_head(tx: &Tx<'_>, head: &HeadMove) -> Result<(), CatalogError
     }
 }
 
+/// After a rebuild: all volumes go on with terms behind any that may have been begun
+/// since the backup, so that no record of those counts as one of the future.
+pub(crate) fn skip_epochs(tx: &Tx<'_>, count: u32) -> Result<(), CatalogError> {
+    tx.execute("UPDATE volume SET epoch = epoch + $1", [count])?;
+    Ok(())
+}
+
+/// Volumes whose head is at `root`.
+pub(crate) fn with_root(tx: &Tx<'_>, root: Location) -> Result<Vec<VolumeId>, CatalogError> {
+    tx.all(TABLE, "SELECT id FROM volume WHERE root = $1", [from_location(root)], |row| {
+        Ok(VolumeId::new(row.number()?))
+    })
+}
+
+/// Puts a root of the same content in the place of another. Nobody may have the volume
+/// open: a handle goes on from the root that it knows.
+pub(crate) fn replace_root(
+    tx: &Tx<'_>,
+    id: VolumeId,
+    old: Location,
+    new: Location,
+) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE volume SET root = $1 WHERE id = $2 AND root = $3",
+        (from_location(new), from_number(id.get()), from_location(old)),
+    )?;
+    Ok(())
+}
+
 /// Stores a new size. Heads move without it: a checkpoint that happens to run
 /// beside a change of size must not take it back.
 pub(crate) fn set_size(

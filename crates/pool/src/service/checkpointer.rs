@@ -6,7 +6,7 @@ use std::time::Duration;
 use archipelago_engine as engine;
 use archipelago_env::Join;
 
-use super::Config;
+use super::{Config, Service};
 use crate::catalog::segment;
 use crate::core::Core;
 use crate::error::{Error, ErrorKind};
@@ -55,6 +55,24 @@ pub(super) fn learn(core: &Arc<Core>) -> Option<Box<dyn Join>> {
             tracing::warn!(%error, "the dedup index stays empty: duplicates are stored again");
             None
         }
+    }
+}
+
+impl Service {
+    /// One round of the background on the thread of the caller, for simulators,
+    /// whose threads do not run by themselves: reads the dedup index, does the log's
+    /// upkeep, and persists what is due, or `all` there is.
+    ///
+    /// # Errors
+    /// What could not be persisted stays where it is, for the next round.
+    pub fn step(&self, all: bool) -> Result<(), Error> {
+        let core = &self.core;
+        core.engine.learn(&core.catalog.read(segment::cold_ids)?);
+        let mut due = core.engine.checkpoint_due(Duration::ZERO);
+        if all {
+            due = core.engine.dirty_volumes();
+        }
+        if due.is_empty() { Ok(()) } else { core.persist(&due, true) }
     }
 }
 

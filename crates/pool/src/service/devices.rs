@@ -43,6 +43,7 @@ impl Service {
 
     fn open_fixed(&self, source: &Source, label: &str) -> Result<Device, Error> {
         let core = &self.core;
+        let _resolving = core.resolving.read_recursive();
         let (map, family) = core.catalog.read(|tx| -> Result<_, Error> {
             let family = match source {
                 Source::Snapshot(path) => Some(snapshot_row(tx, path)?.volume),

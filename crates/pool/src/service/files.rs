@@ -6,7 +6,7 @@ use archipelago_model::{ContainerName, FileId, ObjectName, Source};
 
 use super::Service;
 use super::images::check_sha256;
-use super::transfer::{Incoming, bind_segments};
+use super::transfer::Incoming;
 use crate::catalog::file::FileRow;
 use crate::catalog::{Tx, file, state};
 use crate::core::shown;
@@ -31,17 +31,16 @@ impl Service {
         let incoming = Incoming::full(input).map_err(|error| error.on(&label))?;
         let size = incoming.size();
         let ingested = core.ingest(incoming).map_err(|error| error.on(&label))?;
-        core.catalog.write(|tx| {
-            bind_segments(tx, &ingested)?;
+        core.bind(ingested, size, |tx, root| {
             let file = File {
                 id: FileId::new(state::take_id(tx)?),
                 container: container.clone(),
                 object: object.clone(),
                 size,
-                sha256,
+                sha256: sha256.clone(),
                 created_ms: core.now_ms(),
             };
-            let row = FileRow { file, root: *ingested.root.get() };
+            let row = FileRow { file, root };
             file::put(tx, &row, state::take_id(tx)?)?;
             Ok(row.file)
         })

@@ -5,7 +5,7 @@ use std::io::Read;
 use archipelago_model::{ImageId, ImageName, SECTOR_BYTES, VolumeSize};
 
 use super::Service;
-use super::transfer::{Incoming, bind_segments};
+use super::transfer::Incoming;
 use crate::catalog::image::ImageRow;
 use crate::catalog::{image, state};
 use crate::error::Error;
@@ -32,8 +32,7 @@ impl Service {
         let size = VolumeSize::from_bytes(whole.unwrap_or(u64::MAX))
             .map_err(|error| Error::invalid(error.to_string()).on(&label))?;
         let ingested = core.ingest(incoming).map_err(|error| error.on(&label))?;
-        core.catalog.write(|tx| {
-            bind_segments(tx, &ingested)?;
+        core.bind(ingested, size.bytes(), |tx, root| {
             let image = Image {
                 id: ImageId::new(state::take_id(tx)?),
                 name: spec.name.clone(),
@@ -44,7 +43,7 @@ impl Service {
                 sha256: spec.sha256.clone(),
                 created_ms: core.now_ms(),
             };
-            let row = ImageRow { image, root: *ingested.root.get() };
+            let row = ImageRow { image, root };
             if image::insert(tx, &row)? {
                 Ok(row.image)
             } else {

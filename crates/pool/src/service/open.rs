@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use archipelago_engine::{self as engine, Engine};
 use archipelago_env::Env;
 use archipelago_model::{SegmentId, VolumeId};
 use archipelago_store::{DirectoryStore, Store, StoreError};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
-use super::{Config, Life, Service, checkpointer};
+use super::{Config, Life, Service, backups, checkpointer, collector};
 use crate::attachments::Attachments;
 use crate::catalog::{Catalog, Founding, segment, state, volume};
 use crate::core::{CatalogIds, Core, FIRST_SEGMENT, head_of};
@@ -48,28 +48,44 @@ impl Service {
             env: env.clone(),
             catalog,
             engine,
+            store: Arc::clone(&store),
+            config: config.clone(),
+            store_uuid: folder.store().uuid,
+            // Not known: the first look makes one.
+            backed_up: AtomicU64::new(u64::MAX),
+            backing_up: Mutex::new(()),
             attachments: Arc::new(Attachments::default()),
             stop: AtomicBool::new(false),
             problem: Mutex::new(None),
+            collector_problem: Mutex::new(None),
             attaching: Mutex::new(()),
+            resolving: RwLock::new(()),
+            collector: Mutex::default(),
+            collector_totals: Mutex::default(),
         });
         core.adopt(&core.engine.dirty_volumes())?;
         let mut workers = vec![checkpointer::start(&core, &config)?];
+        workers.extend(collector::start(&core, &config)?);
+        workers.extend(backups::start(&core, &config)?);
         workers.extend(checkpointer::learn(&core));
-        Ok(Arc::new(Service {
+        let service = Service {
             core,
             store,
             data: data.to_owned(),
             opened: env.clock().monotonic(),
             resizing: Mutex::new(()),
+            scrubber: Arc::default(),
             life: Mutex::new(Life { workers, folder: Some(folder) }),
-        }))
+        };
+        service.resume_scrub();
+        Ok(Arc::new(service))
     }
 }
 
 fn open_catalog(env: &Env, folder: &Folder, store: &dyn Store) -> Result<Catalog, Error> {
+    Catalog::settle(&**env.disk(), &folder.catalog_path())?;
     // A new catalog over old segments would give their ids again.
-    if Catalog::is_blank(&folder.catalog_path())?
+    if Catalog::is_blank(&**env.disk(), &folder.catalog_path())?
         && !store.list_from(FIRST_SEGMENT).map_err(store_error)?.is_empty()
     {
         return Err(folder.catalog_lost());
@@ -79,7 +95,7 @@ fn open_catalog(env: &Env, folder: &Folder, store: &dyn Store) -> Result<Catalog
         place_url: "file:pool",
         now_ms: env.clock().unix_ms(),
     };
-    Ok(Catalog::open(&folder.catalog(env)?, &founding)?)
+    Ok(Catalog::open(&**env.disk(), &folder.catalog(env)?, &founding)?)
 }
 
 /// Refuses a pool that lacks what the catalog has: its disk may not be mounted, and
@@ -110,11 +126,19 @@ fn open_engine(
 ) -> Result<Arc<Engine>, Error> {
     // All heads at once, before: a row that cannot be read must stop the opening,
     // and not let a volume's log be passed over as that of one that is gone.
-    let (log_floor, rows, sealed) = catalog.read(|tx| -> Result<_, Error> {
+    let (log_floor, rows, sealed, known) = catalog.read(|tx| -> Result<_, Error> {
         let floor = state::log_floor(tx)?;
         let sealed = segment::sizes_from(tx, floor.unwrap_or(SegmentId::MIN))?;
-        Ok((floor, volume::list(tx)?, sealed))
+        Ok((floor, volume::list(tx)?, sealed, segment::list(tx)?))
     })?;
+    let (mut forwarded, mut condemned) = (Vec::new(), Vec::new());
+    for one in &known {
+        match one.state {
+            segment::State::Sealed => {}
+            segment::State::Condemned => condemned.push(one.id),
+            segment::State::Forwarded { to } => forwarded.push((one.id, to)),
+        }
+    }
     check_pool(store, catalog)?;
     let heads: HashMap<VolumeId, engine::Head> =
         rows.iter().map(|row| (row.id, head_of(row))).collect();
@@ -136,6 +160,8 @@ fn open_engine(
         log_floor,
         heads: &|id| heads.get(&id).copied(),
         recorded: &|id| sealed.get(&id.get()).copied(),
+        forwarded: &forwarded,
+        condemned: &condemned,
     })?;
     tracing::info!(
         records = recovery.records,

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use archipelago_engine::Counters;
 use archipelago_model::{Location, Source};
 
+use super::Collected;
 use super::Service;
 use crate::catalog::{Tx, file, image, place, segment, snapshot, state, volume};
 use crate::core::{FIRST_SEGMENT, Fixed};
@@ -90,9 +91,10 @@ impl Service {
             uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
             data: self.data.display().to_string(),
             attached: core.attachments.devices_in_all(),
-            problem: core.problem.lock().clone(),
+            problem: core.problem.lock().clone().or_else(|| core.collector_problem.lock().clone()),
             figures: figures(&core.engine.counters())
                 .iter()
+                .chain(&collected(&core.collected()))
                 .map(|(name, _, _, value)| ((*name).to_owned(), *value as f64))
                 .collect(),
             ..Status::default()
@@ -106,6 +108,9 @@ impl Service {
             }
             Err(error) => status.problem = Some(error.to_string()),
         }
+        if status.problem.is_none() {
+            status.problem = self.damage_problem();
+        }
         status
     }
 
@@ -114,6 +119,7 @@ impl Service {
         let status = self.status();
         let mut metrics: Vec<Metric> = figures(&self.core.engine.counters())
             .into_iter()
+            .chain(collected(&self.core.collected()))
             .map(|(name, help, kind, value)| metric(name, help, kind, value as f64))
             .collect();
         let gauges = [
@@ -128,6 +134,7 @@ impl Service {
                 "1 while something is wrong that stands until it is mended, as a full disk.",
                 f64::from(u8::from(status.problem.is_some())),
             ),
+            ("damages", "Stored places that are known to be damaged.", self.damage_count() as f64),
         ];
         metrics
             .extend(gauges.map(|(name, help, value)| metric(name, help, MetricKind::Gauge, value)));
@@ -157,7 +164,7 @@ fn metric(name: &str, help: &str, kind: MetricKind, value: f64) -> Metric {
 }
 
 /// Everything that has a map, with the map that the catalog has of it.
-fn everything(tx: &Tx<'_>) -> Result<Vec<(Source, Fixed)>, Error> {
+pub(super) fn everything(tx: &Tx<'_>) -> Result<Vec<(Source, Fixed)>, Error> {
     let mut out = Vec::new();
     for row in volume::list(tx)? {
         let map = Fixed { root: row.root, size: row.size.bytes() };
@@ -208,5 +215,33 @@ fn figures(counters: &Counters) -> Vec<Figure> {
         ("chunk_cache_bytes", "Bytes in the cache of chunks.", Gauge, c.chunk_cache_bytes),
         ("node_cache_bytes", "Bytes in the cache of map nodes.", Gauge, c.node_cache_bytes),
         ("damaged_reads_total", "Reads that failed verification.", Counter, c.damaged_reads),
+    ]
+}
+
+fn collected(totals: &Collected) -> Vec<Figure> {
+    use MetricKind::{Counter, Gauge};
+    let t = totals;
+    vec![
+        ("collection_rounds_total", "Rounds of the collector.", Counter, t.rounds.into()),
+        ("collected_segments_total", "Segments found to be named by nobody.", Counter, t.condemned),
+        ("compacted_segments_total", "Segments whose named part was moved.", Counter, t.compacted),
+        ("compaction_read_bytes_total", "Bytes that compaction read.", Counter, t.read_bytes),
+        ("compaction_written_bytes_total", "Bytes that it wrote.", Counter, t.written_bytes),
+        (
+            "compaction_duplicate_bytes_total",
+            "Bytes that compaction found to be stored already.",
+            Counter,
+            t.duplicate_bytes,
+        ),
+        ("flattened_maps_total", "Maps written anew without what they hid.", Counter, t.flattened),
+        ("removed_segments_total", "Segments removed.", Counter, t.removed),
+        ("freed_bytes_total", "Bytes given back to the disk.", Counter, t.freed_bytes),
+        ("leaving_bytes", "Bytes that wait for the grace time.", Gauge, t.waiting_bytes),
+        (
+            "collector_alarms_total",
+            "Reads of segments that nobody should read any more: a defect.",
+            Counter,
+            t.alarms,
+        ),
     ]
 }

@@ -122,6 +122,8 @@ impl Service {
             Ok::<_, Error>(volume::get(tx, row.id)?.unwrap_or(row))
         })?;
         core.drop_handle(id);
+        // A rebuild from an older one would replay on the map that was given up.
+        core.back_up_if_possible();
         Ok(core.shown(row))
     }
 
@@ -134,6 +136,7 @@ impl Service {
     pub fn diff(&self, from: &Source, to: &Source) -> Result<Vec<DiffRange>, Error> {
         let core = &self.core;
         let (old, new) = (core.fixed(from)?, core.fixed(to)?);
+        let (old, new) = (&old.map, &new.map);
         let mut ranges: Vec<DiffRange> = Vec::new();
         core.changes(old.root, new.root, 0..sectors(new.size), |range, zero| {
             let offset = range.start * SECTOR_BYTES;

@@ -6,8 +6,8 @@ use std::io::{self, Read, Write};
 use archipelago_engine::{IngestError, Ingested, Piece};
 use archipelago_format::stream::{Header, Reader, Record, StreamError};
 use archipelago_model::{
-    BLOCK_BYTES, Epoch, Location, SnapshotId, SnapshotName, SnapshotPath, Source, VolumeId,
-    VolumeSize,
+    BLOCK_BYTES, Epoch, Location, SegmentId, SnapshotId, SnapshotName, SnapshotPath, Source,
+    VolumeId, VolumeSize,
 };
 
 use super::Service;
@@ -15,7 +15,7 @@ use super::snapshots::{self, replace_head, sectors, shown_snapshot};
 use super::volumes;
 use crate::catalog::snapshot::SnapshotRow;
 use crate::catalog::volume::VolumeRow;
-use crate::catalog::{CatalogError, Tx, place, segment, snapshot, state, volume};
+use crate::catalog::{CatalogError, Tx, segment, snapshot, state, volume};
 use crate::core::{Core, Fixed, record_segments, shown, snapshot_row, volume_row};
 use crate::error::{Error, ErrorKind};
 use crate::outgoing::Outgoing;
@@ -23,6 +23,10 @@ use crate::resource::Snapshot;
 
 /// So many stretches of a map are looked at together on the way out.
 const STATUS_BATCH: usize = 1024;
+
+/// A bind is tried so often. A second time is rare: the collector would have to
+/// condemn, between two transactions, what it spared when the first was refused.
+const BIND_TRIES: usize = 5;
 
 /// A stream on its way in.
 pub(super) struct Incoming<'a> {
@@ -107,15 +111,40 @@ impl Core {
     pub(super) fn ingest(&self, mut incoming: Incoming<'_>) -> Result<Ingested, Error> {
         let (base, size) = (incoming.base, incoming.size());
         let mut cut = Cut { size, base_size: base.size, end: 0, taken: false };
-        self.engine.ingest(base.root, size.max(base.size), &mut || incoming.next(&mut cut)).map_err(
-            |error| match error {
-                IngestError::Engine(error) => error.into(),
-                IngestError::Source(error) => match error.downcast::<StreamError>() {
-                    Ok(error) => stream_error(*error),
-                    Err(error) => Error::invalid(format!("the stream is refused: {error}")),
-                },
-            },
-        )
+        self.engine
+            .ingest(base.root, size.max(base.size), &mut || incoming.next(&mut cut))
+            .map_err(ingest_error)
+    }
+
+    /// Runs `body`, which binds the root, in a transaction that notes the segments as
+    /// well. When some that the root shares are on their way out, what they hold is
+    /// written again, and the root that is bound is another.
+    pub(super) fn bind<T>(
+        &self,
+        mut ingested: Ingested,
+        size_bytes: u64,
+        mut body: impl FnMut(&Tx<'_>, Location) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        for _ in 0..BIND_TRIES {
+            let mut leaving = Vec::new();
+            let bound = self.catalog.write(|tx| {
+                record_segments(tx, &ingested.sealed)?;
+                let own: Vec<SegmentId> = ingested.sealed.iter().map(|info| info.id).collect();
+                let all = [ingested.named.as_slice(), &own].concat();
+                leaving = segment::leaving(tx, &all)?;
+                if let Some(id) = leaving.first() {
+                    return Err(CatalogError::Condemned(*id).into());
+                }
+                segment::named(tx, &all)?;
+                body(tx, *ingested.root.get())
+            });
+            if leaving.is_empty() {
+                return bound;
+            }
+            tracing::info!(segments = leaving.len(), "shared data is leaving: it is written again");
+            ingested = self.engine.rewrite(ingested, size_bytes, &leaving).map_err(ingest_error)?;
+        }
+        Err(Error::new(ErrorKind::Unavailable, "what it shares keeps leaving; try again"))
     }
 
     /// Sends the bytes of a fixed map that are stored.
@@ -165,8 +194,8 @@ impl Service {
     /// `NotFound`; `Unavailable` when `out` fails.
     pub fn export(&self, source: &Source, out: &mut dyn Write) -> Result<(), Error> {
         let from = self.core.fixed(source)?;
-        let header = Header { size: from.size, base: None, identity: None };
-        self.core.send_all(from, &header, out).map_err(|error| error.on(shown(source)))
+        let header = Header { size: from.map.size, base: None, identity: None };
+        self.core.send_all(from.map, &header, out).map_err(|error| error.on(shown(source)))
     }
 
     /// Writes a snapshot as a transfer stream: all of it, or the difference
@@ -180,6 +209,7 @@ impl Service {
         since: Option<&SnapshotName>,
         out: &mut dyn Write,
     ) -> Result<(), Error> {
+        let resolving = self.core.resolving.read_recursive();
         let (row, base) = self.core.catalog.read(|tx| -> Result<_, Error> {
             let row = snapshot_row(tx, path)?;
             let base = since
@@ -190,6 +220,9 @@ impl Service {
                 .transpose()?;
             Ok((row, base))
         })?;
+        let _row = self.core.engine.pin(row.root);
+        let _base = base.as_ref().map(|base| self.core.engine.pin(base.root));
+        drop(resolving);
         let header = Header {
             size: row.size.bytes(),
             base: base.as_ref().map(|base| base.uuid),
@@ -241,13 +274,12 @@ impl Service {
         }
         let ingested = core.ingest(incoming).map_err(|error| new.on_target(error))?;
         let lsn = core.engine.log_position();
-        core.catalog.write(|tx| {
-            bind_segments(tx, &ingested)?;
+        core.bind(ingested, new.size.bytes(), |tx, root| {
             let row = VolumeRow {
                 id: VolumeId::new(state::take_id(tx)?),
                 name: name.clone(),
                 size: new.size,
-                root: *ingested.root.get(),
+                root,
                 lsn,
                 epoch: Epoch::new(0),
                 parent: None,
@@ -255,7 +287,7 @@ impl Service {
                 snapshots: 0,
             };
             let row = volumes::insert_one(tx, row)?;
-            new.insert(core, tx, row.id, *ingested.root.get())
+            new.insert(core, tx, row.id, root)
         })
     }
 
@@ -275,6 +307,7 @@ impl Service {
         if let Some(handle) = core.attachments.handle(id) {
             core.checkpoint(&[handle], false, |_, _| Ok(()))?;
         }
+        let resolving = core.resolving.read_recursive();
         let (before, base) = core.catalog.read(|tx| {
             if snapshot::find_of(tx, id, &target.snapshot)?.is_some() {
                 return Err(Error::already_exists(format_args!("snapshot '{target}'")));
@@ -292,24 +325,27 @@ impl Service {
             })?;
             Ok((volume_row(tx, &target.volume)?, base))
         })?;
+        let _base = core.engine.pin(base.root);
+        drop(resolving);
         self.check_unchanged(&before, &base)?;
         incoming.base = fixed(&base);
+        let size_bytes = new.size.bytes().max(incoming.base.size);
         let ingested = core.ingest(incoming).map_err(|error| new.on_target(error))?;
         let lsn = core.engine.log_position();
         let _no_lease_meanwhile = core.attaching.lock();
-        let row = core.catalog.write(|tx| {
-            bind_segments(tx, &ingested)?;
+        let row = core.bind(ingested, size_bytes, |tx, root| {
             let now = volume::get(tx, id)?;
             let now = now
                 .filter(|now| {
                     now.root == before.root && now.epoch == before.epoch && now.size == before.size
                 })
                 .ok_or(CatalogError::Fenced { volume: id, epoch: before.epoch })?;
-            let root = *ingested.root.get();
             replace_head(tx, &now, Fixed { root, size: new.size.bytes() }, new.size, lsn)?;
             new.insert(core, tx, id, root)
         })?;
         core.drop_handle(id);
+        // As after a rollback.
+        core.back_up_if_possible();
         Ok(row)
     }
 
@@ -366,16 +402,18 @@ impl NewSnapshot<'_> {
     }
 }
 
-/// What a transaction that binds an ingested root has to do besides: none of what
-/// it shares may be on its way out.
-pub(super) fn bind_segments(tx: &Tx<'_>, ingested: &Ingested) -> Result<(), Error> {
-    segment::check_not_condemned(tx, &ingested.named)?;
-    segment::named(tx, place::FIRST, &ingested.named)?;
-    record_segments(tx, &ingested.sealed)
-}
-
 fn fixed(row: &SnapshotRow) -> Fixed {
     Fixed { root: row.root, size: row.size.bytes() }
+}
+
+fn ingest_error(error: IngestError) -> Error {
+    match error {
+        IngestError::Engine(error) => error.into(),
+        IngestError::Source(error) => match error.downcast::<StreamError>() {
+            Ok(error) => stream_error(*error),
+            Err(error) => Error::invalid(format!("the stream is refused: {error}")),
+        },
+    }
 }
 
 fn stream_error(error: StreamError) -> Error {

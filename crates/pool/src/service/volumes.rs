@@ -63,7 +63,8 @@ impl Service {
                 return core.checkpoint(&[handle], false, |tx, done| bind(tx, cut_of(done, id)?));
             }
         }
-        let seen = core.catalog.read(|tx| catalog_root(tx, source))?;
+        let held = core.held(|| core.catalog.read(|tx| catalog_root(tx, source)))?;
+        let seen = held.map;
         if matches!(source, Source::File(..)) {
             self.refuse_disk_format(source, seen)?;
         }
@@ -158,7 +159,10 @@ impl Service {
             Ok(volume::set_size(tx, row.id, size)?)
         })?;
         // Only now: what is written beyond the old end must have an end to be in.
-        Ok(handle.resize(size)?)
+        handle.resize(size)?;
+        // A rebuild from an older one would replay writes beyond the old end.
+        core.back_up_if_possible();
+        Ok(())
     }
 
     fn shrink(&self, id: VolumeId, size: VolumeSize) -> Result<(), Error> {
@@ -172,7 +176,10 @@ impl Service {
         if stored.is_err() {
             core.drop_handle(id);
         }
-        stored
+        stored?;
+        // A rebuild from an older one would replay old writes into what was cut off.
+        core.back_up_if_possible();
+        Ok(())
     }
 
     fn volume_by_id(&self, id: VolumeId, name: &VolumeName) -> Result<Volume, Error> {

@@ -25,3 +25,14 @@ fn sleeping_for_ever_ends() {
     clock.sleep(Duration::MAX);
     clock.sleep(Duration::MAX);
 }
+
+#[test]
+fn setting_the_time_of_day_does_not_touch_intervals() {
+    let clock = SimClock::new(0);
+    let (day, passed) = (clock.unix_ms(), clock.monotonic());
+    clock.jump(-3_600_000);
+    assert_eq!(clock.unix_ms(), day - 3_600_000);
+    assert!(clock.monotonic() - passed < Duration::from_millis(1));
+    clock.jump(i64::MAX);
+    assert!(clock.unix_ms() > day);
+}

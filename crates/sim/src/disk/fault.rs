@@ -1,6 +1,9 @@
 //! Failures of the disk that a test plans.
 
 use std::io;
+use std::path::PathBuf;
+
+use crate::Dice;
 
 /// Linux's number for an input/output error.
 const EIO: i32 = 5;
@@ -145,4 +148,58 @@ pub(super) fn due(faults: &mut [Fault], op: DiskOp) -> Option<Effect> {
         return Some(fault.effect);
     }
     None
+}
+
+/// Reads that give wrong bytes and say nothing, while what is kept is right: a bit
+/// flips on the way, or the disk looks in the wrong place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Misread {
+    /// Only of files in this directory, or below.
+    pub within: PathBuf,
+    /// Reads that are right first.
+    pub after: u64,
+    /// Reads that are wrong then.
+    pub times: u64,
+    /// How they are wrong.
+    pub how: Wrong,
+}
+
+/// What a misread gives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wrong {
+    /// One bit, which chance chooses, is the other way round.
+    Flipped,
+    /// Bytes of another place in the same file, so many bytes on or back to the front.
+    Misdirected,
+}
+
+/// Where the next read of `path` goes wrong.
+pub(super) fn misread(misreads: &mut [Misread], path: &std::path::Path) -> Option<Wrong> {
+    let due = misreads.iter_mut().find(|one| one.times > 0 && path.starts_with(&one.within))?;
+    if due.after > 0 {
+        due.after -= 1;
+        return None;
+    }
+    due.times -= 1;
+    Some(due.how)
+}
+
+impl Wrong {
+    /// Where to read instead of `offset`.
+    pub(super) fn offset(self, offset: u64, len: u64, dice: &mut Dice) -> u64 {
+        match self {
+            Self::Flipped => offset,
+            Self::Misdirected => dice.below(len / 512 + 1) * 512,
+        }
+    }
+
+    /// Spoils what was read.
+    pub(super) fn spoil(self, bytes: &mut [u8], dice: &mut Dice) {
+        let at = dice.below(bytes.len() as u64) as usize;
+        if self == Self::Flipped
+            && let Some(byte) = bytes.get_mut(at)
+        {
+            *byte ^= 1 << dice.below(8);
+        }
+    }
 }

@@ -39,6 +39,14 @@ impl Http {
         Ok(took)
     }
 
+    /// Posts, gets or deletes, and gives the JSON of the answer, null where there is none.
+    pub fn ask(&mut self, method: &str, path: &str, body: &Value) -> Result<Value> {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let (status, answer) = self.call(method, path, &body)?;
+        ensure!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        Ok(serde_json::from_str(&answer).unwrap_or(Value::Null))
+    }
+
     /// A figure of `/metrics`; `None` when there is none of that name.
     pub fn metric(&mut self, name: &str) -> Result<Option<f64>> {
         let (status, text) = self.call("GET", "/metrics", "")?;

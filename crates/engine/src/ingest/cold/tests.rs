@@ -20,7 +20,7 @@ fn chunks_and_nodes_read_back_from_the_places_given() {
     let second = cold.append_node(&node).unwrap();
     let third = cold.append_chunk(&text(CHUNK), &hashes(2)).unwrap();
     assert_eq!((first.position(), second.position(), third.position()), (0, 128, 130));
-    let sealed = cold.finish().unwrap();
+    let (sealed, _fresh) = cold.finish(&[]).unwrap();
     assert_eq!(sealed.len(), 1);
     assert_eq!(sealed[0].stored_bytes, world.store.len(sealed[0].id).unwrap());
     let mut out = vec![0; CHUNK];
@@ -42,7 +42,7 @@ fn a_segment_ends_where_its_stored_bytes_would_pass_the_limit() {
         let location = cold.append_chunk(&random(n, CHUNK), &hashes(u128::from(n))).unwrap();
         assert!(cold.made(location.segment().unwrap()));
     }
-    let sealed = cold.finish().unwrap();
+    let (sealed, _fresh) = cold.finish(&[]).unwrap();
     assert_eq!(sealed.len(), 3);
     for info in sealed {
         assert!(world.segments.directory(info.id).unwrap().body_bytes <= 1 << 20);
@@ -56,7 +56,7 @@ fn a_segment_has_a_bounded_number_of_slots() {
     for _ in 0..SLOTS_MAX + 1 {
         cold.append_node(&[1; 8]).unwrap();
     }
-    let sealed = cold.finish().unwrap();
+    let (sealed, _fresh) = cold.finish(&[]).unwrap();
     assert_eq!(sealed.len(), 2);
     assert_eq!(sealed[1].raw_bytes, 512);
 }
@@ -76,6 +76,6 @@ fn a_writer_given_up_removes_the_open_segment_and_keeps_the_sealed() {
 fn nothing_appended_makes_no_segment() {
     let world = World::new();
     let cold = ColdWriter::new(&world.context, 0, Compression::Zstd);
-    assert_eq!(cold.finish().unwrap(), []);
+    assert_eq!(cold.finish(&[]).unwrap().0, []);
     assert_eq!(world.ids(), []);
 }

@@ -96,7 +96,7 @@ fn open(store: &Faulty, ids: &Arc<dyn SegmentIds>, segment_bytes: u64) -> (Arc<S
     let config = Config::default();
     let segments = Arc::new(Segments::new(store, Env::real(), [1; 16], Arc::clone(ids), &config));
     let nodes = Arc::new(Nodes::new(Arc::clone(&segments), config.node_cache_bytes));
-    let context = Context::new(Arc::clone(&segments), nodes, KEY, segment_bytes);
+    let context = Context::new(Arc::clone(&segments), nodes, Arc::default(), KEY, segment_bytes);
     (segments, context)
 }
 

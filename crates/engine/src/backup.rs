@@ -1,0 +1,179 @@
+//! Dumps of the catalog in the pool, and what footers tell when the catalog is lost.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::Arc;
+
+use archipelago_env::Env;
+use archipelago_format::forwarding::Forward;
+use archipelago_format::segment::{HEADER_BYTES, SegmentHeader, SegmentKind};
+use archipelago_model::{Epoch, Location, SECTOR_BYTES, SegmentId, VolumeId};
+use archipelago_store::Store;
+
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::ingest::ColdWriter;
+use crate::log;
+use crate::pins::Fresh;
+use crate::segments::{SegmentIds, SegmentInfo, Segments};
+
+/// Bytes of a dump that are compressed and verified together.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// A dump on stable storage, not yet recorded.
+#[derive(Debug)]
+pub struct Backup {
+    /// The segment; empty for an empty dump.
+    pub sealed: Vec<SegmentInfo>,
+    /// Keeps the collector off until it is recorded.
+    pub fresh: Fresh,
+}
+
+impl Engine {
+    /// Stores a dump of the catalog. It does not enter the dedup index.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], also for a dump above 1 GiB compressed; [`Error::Store`].
+    pub fn write_backup(&self, dump: &[u8]) -> Result<Backup, Error> {
+        let mut cold = ColdWriter::for_backup(&self.shared().ingest, dump.len() as u64);
+        for chunk in dump.chunks(CHUNK_BYTES) {
+            let mut whole = chunk.to_vec();
+            whole.resize(chunk.len().next_multiple_of(SECTOR_BYTES as usize), 0);
+            cold.append_fragment(&whole)?;
+        }
+        let (sealed, fresh) = cold.finish(&[])?;
+        if sealed.len() > 1 {
+            return Err(Error::NoSpace("a dump of the catalog is larger than a segment".into()));
+        }
+        Ok(Backup { sealed, fresh })
+    }
+}
+
+/// What a footer tells.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Footer {
+    /// As the catalog had it.
+    pub info: SegmentInfo,
+    /// Its forwarding table.
+    pub forwards: Vec<Forward>,
+}
+
+/// The segments of a store whose catalog is lost: to be read, never written.
+pub struct Salvage {
+    segments: Arc<Segments>,
+}
+
+/// Gives no ids: nothing is written.
+struct NoIds;
+
+impl SegmentIds for NoIds {
+    fn reserve(&self, _: u64) -> Result<Range<u64>, Box<dyn std::error::Error + Send + Sync>> {
+        Err("nothing is written while a catalog is rebuilt".into())
+    }
+}
+
+impl Salvage {
+    /// Of the store `store_uuid`.
+    pub fn new(store: Arc<dyn Store>, env: Env, store_uuid: [u8; 16]) -> Self {
+        let config = Config::default();
+        Self { segments: Arc::new(Segments::new(store, env, store_uuid, Arc::new(NoIds), &config)) }
+    }
+
+    /// All segments there are, ascending.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn ids(&self) -> Result<Vec<SegmentId>, Error> {
+        Ok(self.segments.store().list_from(SegmentId::MIN)?)
+    }
+
+    /// What the footer of a segment tells.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] also for a segment that was never sealed; [`Error::Store`].
+    pub fn footer(&self, id: SegmentId) -> Result<Footer, Error> {
+        let directory = self.segments.directory(id)?;
+        let info = SegmentInfo {
+            id,
+            kind: directory.header.kind,
+            stored_bytes: self.segments.store().len(id)?,
+            raw_bytes: u64::from(directory.end) * SECTOR_BYTES,
+        };
+        Ok(Footer { info, forwards: self.segments.forwards(id)? })
+    }
+
+    /// What a segment is by its header, and its bytes: for one without a whole footer.
+    ///
+    /// # Errors
+    /// As [`Self::footer`].
+    pub fn header(&self, id: SegmentId) -> Result<SegmentInfo, Error> {
+        let mut bytes = [0; HEADER_BYTES];
+        let store = self.segments.store();
+        let got = store.read_at(id, 0, &mut bytes)?;
+        let header =
+            SegmentHeader::decode(&bytes[..got]).map_err(|e| Error::damaged_segment(id, &e))?;
+        let stored_bytes = store.len(id)?;
+        Ok(SegmentInfo { id, kind: header.kind, stored_bytes, raw_bytes: 0 })
+    }
+
+    /// The highest term of each volume that has records in a segment of the log.
+    ///
+    /// # Errors
+    /// As [`Self::footer`].
+    pub fn epochs(&self, id: SegmentId) -> Result<BTreeMap<VolumeId, Epoch>, Error> {
+        let mut epochs: BTreeMap<VolumeId, Epoch> = BTreeMap::new();
+        if self.segments.directory(id)?.header.kind != SegmentKind::Hot {
+            return Ok(epochs);
+        }
+        for (_, record) in log::records(&self.segments, id)? {
+            let highest = epochs.entry(record.volume).or_insert(record.epoch);
+            *highest = record.epoch.max(*highest);
+        }
+        Ok(epochs)
+    }
+
+    /// The bytes of a dump, as they are asked for; zeros may follow it.
+    ///
+    /// # Errors
+    /// As [`Self::footer`].
+    pub fn backup(&self, id: SegmentId) -> Result<BackupBytes, Error> {
+        let end = self.segments.directory(id)?.end;
+        Ok(BackupBytes { segments: Arc::clone(&self.segments), id, at: 0, end, left: Vec::new() })
+    }
+}
+
+/// Reads a dump.
+pub struct BackupBytes {
+    segments: Arc<Segments>,
+    id: SegmentId,
+    /// The next position.
+    at: u32,
+    end: u32,
+    /// What was read and not given yet, in reverse.
+    left: Vec<u8>,
+}
+
+impl Read for BackupBytes {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.left.is_empty() && self.at < self.end {
+            let sectors = (self.end - self.at).min((CHUNK_BYTES as u64 / SECTOR_BYTES) as u32);
+            let mut bytes = vec![0; sectors as usize * SECTOR_BYTES as usize];
+            let at = Location::new(self.id, self.at).ok_or(io::ErrorKind::InvalidData)?;
+            self.segments.read_placed(at, &mut bytes).map_err(io::Error::other)?;
+            bytes.reverse();
+            self.left = bytes;
+            self.at += sectors;
+        }
+        let n = out.len().min(self.left.len());
+        let kept = self.left.len() - n;
+        for (to, from) in out.iter_mut().zip(self.left.drain(kept..).rev()) {
+            *to = from;
+        }
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests;

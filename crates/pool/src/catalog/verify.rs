@@ -1,0 +1,43 @@
+//! Whether the catalog itself is sound: pages, references, every row.
+
+use super::{Catalog, CatalogError, Tx, file, image, segment, snapshot, volume};
+
+/// SQLite tells of so many faults at most; the first few say enough.
+const FAULTS_MAX: u32 = 100;
+
+impl Catalog {
+    /// What is wrong with the file, the references between rows, and the rows. Reads
+    /// all of it.
+    pub fn verify(&self) -> Result<Vec<String>, CatalogError> {
+        self.read(|tx| {
+            let mut faults = tx.pages()?;
+            faults.extend(tx.references()?);
+            let rows = [
+                ("volume", volume::list(tx).map(drop)),
+                ("snapshot", snapshot::list(tx).map(drop)),
+                ("image", image::list(tx).map(drop)),
+                ("file", file::list(tx).map(drop)),
+                ("segment", segment::list(tx).map(drop)),
+            ];
+            faults.extend(rows.into_iter().filter_map(|(table, read)| {
+                read.err().map(|error| format!("table {table}: {error}"))
+            }));
+            Ok(faults)
+        })
+    }
+}
+
+impl Tx<'_> {
+    fn pages(&self) -> Result<Vec<String>, CatalogError> {
+        let sql = format!("PRAGMA integrity_check({FAULTS_MAX})");
+        let lines = self.all("sqlite", &sql, [], |row| row.text())?;
+        Ok(lines.into_iter().filter(|line| line != "ok").collect())
+    }
+
+    fn references(&self) -> Result<Vec<String>, CatalogError> {
+        self.all("sqlite", "PRAGMA foreign_key_check", [], |row| {
+            let (table, _row, parent) = (row.text()?, row.number_or_null()?, row.text()?);
+            Ok(format!("table {table}: a row refers to one of table {parent} that is not there"))
+        })
+    }
+}

@@ -1,0 +1,277 @@
+//! Checking: catalog, files of the pool, footers, maps, index and leases against each
+//! other. Nothing is changed; every finding says what it means and what to do.
+//!
+//! A check may run beside everything else: what is being written now is no finding.
+
+mod explain;
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use archipelago_engine::{Error as EngineError, SegmentKind};
+use archipelago_env::Env;
+use archipelago_model::SegmentId;
+use archipelago_store::StoreError;
+
+use super::reports::everything;
+use super::{Config, Service};
+use crate::catalog::segment::{self, Known, State};
+use crate::catalog::{check, state};
+use crate::core::FIRST_SEGMENT;
+use crate::error::{Error, store_kind};
+use crate::folder;
+
+pub use explain::{Finding, FindingKind, Severity};
+
+impl Service {
+    /// Compares all parts of the store with each other. Reads all maps and footers, and
+    /// no data: that is what a scrub does.
+    ///
+    /// # Errors
+    /// The catalog or the disk cannot be read at all.
+    pub fn check(&self) -> Result<Vec<Finding>, Error> {
+        let core = &self.core;
+        // So that what is sealed is noted, and the floor of the log is raised.
+        if let Err(error) = core.checkpoint(&[], false, |_, _| Ok(())) {
+            tracing::debug!(%error, "the newest segments are not noted");
+        }
+        let mut found = Found::default();
+        for fault in core.catalog.verify()? {
+            found.add(FindingKind::Catalog, "catalog.sqlite", fault);
+        }
+        if let Some(damage) = folder::verify_store(&core.env, &self.data) {
+            found.add(FindingKind::StoreFile, "STORE", damage.what);
+        }
+        if found.findings.iter().any(|finding| finding.what.starts_with("table ")) {
+            // Rows that cannot be read: what they name is not known, and all else would
+            // look like a leak.
+            return Ok(found.findings);
+        }
+        self.check_counters(&mut found)?;
+        let known = self.check_segments(&mut found)?;
+        self.check_maps(&known, &mut found)?;
+        self.check_index(&known, &mut found)?;
+        Ok(found.findings)
+    }
+
+    /// Checks the store in `data`, which nobody has open. It is opened for that, so that
+    /// an interrupted log is read back first.
+    ///
+    /// # Errors
+    /// `InUse`, `Invalid`: it is open elsewhere, or no store. A store that cannot be
+    /// opened for another reason is a finding.
+    pub fn check_offline(data: &Path, env: Env) -> Result<Vec<Finding>, Error> {
+        use crate::ErrorKind::{InUse, Invalid, ReadOnly};
+        if let Err(error) = env.disk().list(data) {
+            let message = format!("cannot read {}: {error}", data.display());
+            return Err(Error::invalid(message).with_source(error));
+        }
+        let config = Config { collector_interval_ms: 0, ..Config::default() };
+        match Self::open(data, env, config) {
+            Ok(service) => {
+                let findings = service.check();
+                let closed = service.close();
+                let findings = findings?;
+                closed?;
+                Ok(findings)
+            }
+            Err(error) if matches!(error.kind(), InUse | Invalid | ReadOnly) => Err(error),
+            Err(error) => {
+                let mut found = Found::default();
+                found.add(FindingKind::Opening, &data.display().to_string(), error.to_string());
+                Ok(found.findings)
+            }
+        }
+    }
+
+    fn check_counters(&self, found: &mut Found) -> Result<(), Error> {
+        let core = &self.core;
+        let oldest = core.engine.oldest_unpersisted();
+        let (counters, leases) = core
+            .catalog
+            .read(|tx| Ok::<_, Error>((check::counters(tx)?, check::leases_ahead(tx)?)))?;
+        let newest_file = core.store.list_from(FIRST_SEGMENT).map_err(store_error)?.pop();
+        let newest = counters.newest_segment.max(newest_file.map_or(0, SegmentId::get));
+        // Read anew: ids may have been given since.
+        let now = core.catalog.read(check::counters)?;
+        if newest >= now.next_segment {
+            let what = format!("{:x} is next, {newest:x} exists", now.next_segment);
+            found.add(FindingKind::NextSegment, "store_state", what);
+        }
+        if counters.newest_id >= counters.next_id {
+            let what = format!("{} is next, {} exists", counters.next_id, counters.newest_id);
+            found.add(FindingKind::NextId, "store_state", what);
+        }
+        if counters.log_floor > now.next_segment {
+            let what = format!("{:x}, where {:x} is next", counters.log_floor, now.next_segment);
+            found.add(FindingKind::LogFloor, "store_state", what);
+        }
+        if let Some(oldest) = oldest.filter(|oldest| oldest.get() < counters.log_floor) {
+            let what = format!("{:x}, while segment {oldest} is still needed", counters.log_floor);
+            found.add(FindingKind::LogFloor, "store_state", what);
+        }
+        for (volume, lease, epoch) in leases {
+            let what = format!("the lease is of epoch {lease}, the volume of {epoch}");
+            found.add(FindingKind::Lease, &format!("volume:{volume}"), what);
+        }
+        Ok(())
+    }
+
+    fn check_segments(&self, found: &mut Found) -> Result<HashMap<SegmentId, Known>, Error> {
+        let core = &self.core;
+        let horizon = core.engine.horizon();
+        let files = core.store.list_from(FIRST_SEGMENT).map_err(store_error)?;
+        let rows = core.catalog.read(segment::list)?;
+        let known: HashMap<SegmentId, Known> = rows.iter().map(|row| (row.id, *row)).collect();
+        let there: HashSet<SegmentId> = files.iter().copied().collect();
+        for row in &rows {
+            self.check_row(row, there.contains(&row.id), &known, found)?;
+        }
+        for id in files {
+            let settled =
+                horizon.allows(id, SegmentKind::Hot) && horizon.allows(id, SegmentKind::Cold);
+            if !settled || known.contains_key(&id) || core.engine.is_open(id) {
+                continue;
+            }
+            // It may have been removed, or be about to be recorded.
+            let there = core.store.len(id).is_ok() && !core.engine.is_unrecorded(id);
+            if there && core.catalog.read(|tx| segment::find(tx, id))?.is_none() {
+                let what = "a file that the catalog does not know".to_owned();
+                found.add(FindingKind::Orphan, &format!("segment:{id}"), what);
+            }
+        }
+        Ok(known)
+    }
+
+    fn check_row(
+        &self,
+        row: &Known,
+        there: bool,
+        known: &HashMap<SegmentId, Known>,
+        found: &mut Found,
+    ) -> Result<(), Error> {
+        let core = &self.core;
+        let name = format!("segment:{}", row.id);
+        if let State::Forwarded { to } = row.state {
+            match known.get(&to) {
+                None => {
+                    let what = format!("it is forwarded to segment {to}, which is not there");
+                    found.add(FindingKind::Carrier, &name, what);
+                }
+                Some(_) if !core.engine.is_carrier(to).unwrap_or(true) => {
+                    let what = format!("segment {to}, to which it is forwarded, has no table");
+                    found.add(FindingKind::Carrier, &name, what);
+                }
+                Some(_) => {}
+            }
+        }
+        if row.state != State::Sealed {
+            return Ok(());
+        }
+        if !there {
+            // It may have been collected since the rows were read.
+            let now = core.catalog.read(|tx| segment::find(tx, row.id))?;
+            if now.is_some_and(|now| now.state == State::Sealed) {
+                found.add(FindingKind::Missing, &name, "its file is not there".to_owned());
+            }
+            return Ok(());
+        }
+        match core.engine.footer_of(row.id) {
+            Ok(None) => {}
+            Ok(Some(info)) => {
+                let len = core.store.len(row.id).map_err(store_error)?;
+                if row.stored_bytes > 0
+                    && (row.stored_bytes != info.stored_bytes || len < info.stored_bytes)
+                {
+                    let what = format!(
+                        "{} bytes by the catalog, {} by its footer, {len} in the pool",
+                        row.stored_bytes, info.stored_bytes
+                    );
+                    found.add(FindingKind::Size, &name, what);
+                }
+                if row.stored_bytes > 0 && row.raw_bytes != info.raw_bytes {
+                    let what = format!(
+                        "{} raw bytes by the catalog, {} by its footer",
+                        row.raw_bytes, info.raw_bytes
+                    );
+                    found.add(FindingKind::Size, &name, what);
+                }
+            }
+            Err(EngineError::Store(StoreError::NotFound { .. })) => {}
+            Err(error) => found.add(FindingKind::Footer, &name, error.to_string()),
+        }
+        Ok(())
+    }
+
+    fn check_maps(
+        &self,
+        known: &HashMap<SegmentId, Known>,
+        found: &mut Found,
+    ) -> Result<(), Error> {
+        let core = &self.core;
+        let (named, condemned, _held) = {
+            let _resolving = core.resolving.read_recursive();
+            let (named, rows) =
+                core.catalog.read(|tx| Ok::<_, Error>((everything(tx)?, segment::list(tx)?)))?;
+            let held: Vec<_> = named.iter().map(|(_, map)| core.engine.pin(map.root)).collect();
+            let condemned: HashSet<SegmentId> =
+                rows.iter().filter(|row| row.state == State::Condemned).map(|row| row.id).collect();
+            (named, condemned, held)
+        };
+        let maps: Vec<_> = named.iter().map(|(_, map)| (map.root, map.size)).collect();
+        for fault in core.engine.inspect(&maps, &|id| condemned.contains(&id)) {
+            let kind = FindingKind::of_map(fault.kind);
+            // What is missing was told of the segment; here is who needs it.
+            let what = match fault.at.segment() {
+                Some(id) if !known.contains_key(&id) && !core.engine.is_open(id) => {
+                    format!(
+                        "at {}: {} (the catalog does not know the segment)",
+                        fault.at, fault.what
+                    )
+                }
+                _ => format!("at {}: {}", fault.at, fault.what),
+            };
+            found.add(kind, &named[fault.map].0.to_string(), what);
+        }
+        Ok(())
+    }
+
+    fn check_index(
+        &self,
+        known: &HashMap<SegmentId, Known>,
+        found: &mut Found,
+    ) -> Result<(), Error> {
+        let core = &self.core;
+        for id in core.engine.indexed_segments() {
+            if known.contains_key(&id) || core.store.len(id).is_ok() {
+                continue;
+            }
+            if core.catalog.read(|tx| segment::find(tx, id))?.is_none() {
+                let what = format!("entries of segment {id}, which is gone");
+                found.add(FindingKind::Index, "dedup index", what);
+            }
+        }
+        let counts = core.catalog.read(state::counts)?;
+        tracing::debug!(?counts, findings = found.findings.len(), "the store was checked");
+        Ok(())
+    }
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Found {
+    findings: Vec<Finding>,
+}
+
+impl Found {
+    fn add(&mut self, kind: FindingKind, resource: &str, what: String) {
+        self.findings.push(Finding { kind, resource: resource.to_owned(), what });
+    }
+}
+
+fn store_error(error: StoreError) -> Error {
+    Error::new(store_kind(&error), error.to_string()).with_source(error)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,533 @@
+//! One round of a collection.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::time::Duration;
+
+use archipelago_engine::{
+    self as engine, Candidate, Compacted, Horizon, Job, Mark, SegmentInfo, SegmentKind, Urgency,
+    Victim, choose,
+};
+use archipelago_model::{Location, SegmentId, VolumeId};
+
+use super::super::backups::Dump;
+use super::pace::Pace;
+use super::{Collected, Collector};
+use crate::catalog::segment::{Kind, Known, State};
+use crate::catalog::{CatalogError, Tx, place, segment, state, volume};
+use crate::core::{Core, FIRST_SEGMENT, record, record_segments};
+use crate::error::{Error, ErrorKind, store_kind};
+
+/// Segments that are marked together hold so many raw bytes at most, whose bitmaps
+/// take 64 MiB at the worst (a bit a sector); there are more passes for more.
+const PASS_RAW_BYTES_MAX: u64 = 256 << 30;
+/// On a disk that is nearly full, what nobody names is kept for this long at most: a
+/// read that should not be shows within seconds, and guests are about to get errors.
+const GRACE_SHORT: Duration = Duration::from_secs(60);
+/// Files that are removed between two transactions.
+const REMOVE_BATCH: usize = 64;
+
+/// A round: the state of the catalog that it began with, and what was done so far.
+pub(super) struct Round<'a> {
+    core: &'a Core,
+    urgency: Urgency,
+    hurry: bool,
+    /// Nothing more is begun after this, on the monotonic clock.
+    until: Option<Duration>,
+    /// The number of the mark: binds after its begin are stamped with it.
+    mark: u64,
+    horizon: Horizon,
+    roots: Vec<Location>,
+    known: Vec<Known>,
+    /// The catalog as the mark began with it: everything that a collection leaves
+    /// alone can be rebuilt from it.
+    dump: Result<Dump, Error>,
+    done: Collected,
+}
+
+impl<'a> Round<'a> {
+    /// Begins a mark. The order is what makes it safe: first what is under way, then one
+    /// state of the catalog, then what is held without a name.
+    pub(super) fn begin(
+        core: &'a Core,
+        urgency: Urgency,
+        hurry: bool,
+        until: Option<Duration>,
+    ) -> Result<Self, Error> {
+        let mut horizon = core.engine.begin_mark();
+        let (mark, mut roots, floor, known, dump) = core.catalog.write_aside(|tx| {
+            let mark = state::begin_mark(tx)?;
+            let dump = core.dump(tx);
+            Ok::<_, Error>((
+                mark,
+                state::roots(tx)?,
+                state::log_floor(tx)?,
+                segment::list(tx)?,
+                dump,
+            ))
+        })?;
+        horizon.log = horizon.log.min(floor.unwrap_or(FIRST_SEGMENT));
+        // Whoever read a root of an older state of the catalog holds it by now.
+        drop(core.resolving.write());
+        roots.extend(core.engine.held_roots());
+        roots.sort_unstable();
+        roots.dedup();
+        let done = Collected { rounds: 1, ..Collected::default() };
+        Ok(Self { core, urgency, hurry, until, mark, horizon, roots, known, dump, done })
+    }
+
+    pub(super) const fn figures(&self) -> Collected {
+        self.done
+    }
+
+    pub(super) fn run(&mut self, collector: &mut Collector, now: bool) -> Result<(), Error> {
+        self.back_up()?;
+        self.rescue()?;
+        // First what needs no work: compaction may take its time beside busy guests.
+        self.remove(collector, now)?;
+        let passes = passes(&self.known);
+        for (number, pass) in passes.into_iter().enumerate() {
+            let mark = self.mark_pass(&pass)?;
+            self.collect_pass(&pass, &mark)?;
+            if number == 0 {
+                self.flatten(&mark)?;
+            }
+        }
+        self.condemn_unrecorded()?;
+        self.rescue()?;
+        self.remove(collector, now)
+    }
+
+    /// Before anything is freed, what is left must be found without the catalog. To free
+    /// something matters more when there is no room even for that.
+    fn back_up(&self) -> Result<(), Error> {
+        let stored = match &self.dump {
+            Ok(dump) => {
+                let _one_at_a_time = self.core.backing_up.lock();
+                self.core.store_backup(dump)
+            }
+            Err(error) => Err(Error::new(error.kind(), error.to_string())),
+        };
+        match stored {
+            Err(error) if error.kind() == ErrorKind::NoSpace => {
+                tracing::warn!(%error, "collecting without a new backup of the catalog");
+                Ok(())
+            }
+            stored => stored,
+        }
+    }
+
+    fn mark_pass(&self, pass: &Range<SegmentId>) -> Result<Mark, Error> {
+        let to: HashMap<SegmentId, SegmentId> = self.forwarded().collect();
+        let wanted = |id: SegmentId| {
+            pass.contains(&id) || to.get(&id).is_some_and(|carrier| pass.contains(carrier))
+        };
+        self.core.engine.mark(self.roots.iter().copied(), &wanted).map_err(|error| {
+            let error = Error::from(error);
+            let kind = error.kind();
+            Error::new(
+                kind,
+                format!(
+                    "a map cannot be read, and what it names must not be freed: {error}; \
+                     `archipelago scrub` tells whose it is"
+                ),
+            )
+            .with_source(error)
+        })
+    }
+
+    /// Old segments and their carriers.
+    fn forwarded(&self) -> impl Iterator<Item = (SegmentId, SegmentId)> + '_ {
+        self.known.iter().filter_map(|one| match one.state {
+            State::Forwarded { to } => Some((one.id, to)),
+            State::Sealed | State::Condemned => None,
+        })
+    }
+
+    fn collect_pass(&mut self, pass: &Range<SegmentId>, mark: &Mark) -> Result<(), Error> {
+        self.forget(pass, mark)?;
+        let candidates = self.candidates(pass, mark);
+        let segment_bytes = self.core.config.cold_segment_bytes;
+        let choice = choose(&candidates, segment_bytes, self.urgency);
+        self.condemn(&choice.dead)?;
+        for ids in choice.jobs {
+            if self.is_over() {
+                return Ok(());
+            }
+            match self.compact(&ids, mark) {
+                // What is full now has room after the removals.
+                Err(error) if error.kind() == ErrorKind::NoSpace => {
+                    tracing::warn!(%error, "compaction waits for room");
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    tracing::error!(%error, "segments that are damaged are not compacted");
+                }
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    fn candidates(&self, pass: &Range<SegmentId>, mark: &Mark) -> Vec<Candidate> {
+        let carriers: HashSet<SegmentId> = self.forwarded().map(|(_, carrier)| carrier).collect();
+        let newer = self.known.len();
+        let sealed = self.known.iter().enumerate().filter(|(_, one)| {
+            one.state == State::Sealed
+                && one.kind != Kind::Backup
+                && pass.contains(&one.id)
+                && self.horizon.allows(one.id, kind_of(one.kind))
+        });
+        sealed
+            .map(|(at, one)| Candidate {
+                info: SegmentInfo {
+                    id: one.id,
+                    kind: kind_of(one.kind),
+                    stored_bytes: one.stored_bytes,
+                    raw_bytes: one.raw_bytes,
+                },
+                live_sectors: mark.live(one.id).map_or(0, |live| live.sectors.len()),
+                carries: carriers.contains(&one.id),
+                age: (newer - at) as u64,
+            })
+            .collect()
+    }
+
+    /// Forgets forwarded segments that nobody names any more and whose files are gone.
+    fn forget(&mut self, pass: &Range<SegmentId>, mark: &Mark) -> Result<(), Error> {
+        let gone: Vec<SegmentId> = self
+            .known
+            .iter()
+            .filter(|one| matches!(one.state, State::Forwarded { .. }) && one.stored_bytes == 0)
+            .filter(|one| pass.contains(&one.id) && mark.live(one.id).is_none())
+            .map(|one| one.id)
+            .collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.core
+            .catalog
+            .write_aside(|tx| gone.iter().try_for_each(|id| segment::remove(tx, *id)))?;
+        self.core.engine.removed(&gone);
+        self.known.retain(|one| !gone.contains(&one.id));
+        Ok(())
+    }
+
+    fn condemn(&mut self, dead: &[SegmentId]) -> Result<(), Error> {
+        let mut condemned = Vec::new();
+        self.core.catalog.write_aside(|tx| -> Result<_, CatalogError> {
+            for id in dead {
+                if segment::condemn(tx, *id, self.mark)? {
+                    condemned.push(*id);
+                }
+            }
+            Ok(())
+        })?;
+        self.core.engine.condemned(&condemned);
+        self.done.condemned += condemned.len() as u64;
+        Ok(())
+    }
+
+    /// What a crash left in the pool: sealed or not, nobody can name it.
+    fn condemn_unrecorded(&mut self) -> Result<(), Error> {
+        let core = self.core;
+        let known: HashSet<SegmentId> = self.known.iter().map(|one| one.id).collect();
+        let mut left = Vec::new();
+        for id in core.store.list_from(FIRST_SEGMENT).map_err(store_error)? {
+            // What it is nobody has noted: it may be the log's.
+            if self.horizon.allows(id, SegmentKind::Hot)
+                && !known.contains(&id)
+                && !core.engine.is_open(id)
+                && !core.engine.is_unrecorded(id)
+            {
+                // It may be gone: forgotten in this round.
+                left.extend(core.store.len(id).ok().map(|bytes| (id, bytes)));
+            }
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        // They should not be named. In doubt they stay: a row may have been lost.
+        let ids: HashSet<SegmentId> = left.iter().map(|(id, _)| *id).collect();
+        let mark = core.engine.mark(self.roots.iter().copied(), &|id| ids.contains(&id))?;
+        left.retain(|(id, _)| {
+            let named = mark.live(*id).is_some();
+            if named {
+                tracing::error!(segment = %id, "the catalog lacks a segment that is named");
+            }
+            !named
+        });
+        let mut condemned = Vec::new();
+        core.catalog.write_aside(|tx| -> Result<_, CatalogError> {
+            for &(id, bytes) in &left {
+                if segment::condemn_unrecorded(tx, id, place::FIRST, bytes)? {
+                    condemned.push(id);
+                }
+            }
+            Ok(())
+        })?;
+        core.engine.condemned(&condemned);
+        self.done.condemned += condemned.len() as u64;
+        Ok(())
+    }
+
+    fn compact(&mut self, ids: &[SegmentId], mark: &Mark) -> Result<(), Error> {
+        let core = self.core;
+        let victim =
+            |id: SegmentId| Victim { id, live: mark.live(id).cloned().unwrap_or_default() };
+        let carried: Vec<SegmentId> = self
+            .forwarded()
+            .filter(|(_, carrier)| ids.contains(carrier))
+            .map(|(old, _)| old)
+            .collect();
+        let job = Job {
+            victims: ids.iter().copied().map(victim).collect(),
+            carried: carried.iter().copied().map(victim).collect(),
+        };
+        let mut pace = Pace::new(core, self.hurry);
+        let moved = match core.engine.compact(&job, &mut |_| pace.step()) {
+            Err(engine::Error::Closed) if core.stopping() => return Ok(()),
+            moved => moved?,
+        };
+        let forwarded =
+            match core.catalog.write_aside(|tx| record_moved(tx, &moved, ids, &carried, self.mark))
+            {
+                Ok(forwarded) => forwarded,
+                Err(error) => {
+                    core.engine.not_forwarded(ids);
+                    return Err(error);
+                }
+            };
+        let (kept, gone): (Vec<_>, Vec<_>) = ids.iter().partition(|id| !forwarded.contains(id));
+        let targets: Vec<(SegmentId, SegmentId)> =
+            gone.iter().chain(&carried).map(|id| (*id, moved.carrier)).collect();
+        core.engine.forwarded(&targets);
+        core.engine.not_forwarded(&kept);
+        self.note_moved(&gone, &carried, moved.carrier);
+        self.done.compacted += gone.len() as u64;
+        self.done.read_bytes += moved.stats.read_bytes;
+        self.done.written_bytes += moved.stats.stored_bytes;
+        self.done.duplicate_bytes += moved.stats.duplicate_bytes;
+        Ok(())
+    }
+
+    fn note_moved(&mut self, gone: &[SegmentId], carried: &[SegmentId], to: SegmentId) {
+        for one in &mut self.known {
+            if gone.contains(&one.id) || carried.contains(&one.id) {
+                one.state = State::Forwarded { to };
+            }
+        }
+    }
+
+    /// Writes maps anew that keep much alive which they hide.
+    fn flatten(&mut self, mark: &Mark) -> Result<(), Error> {
+        let core = self.core;
+        let roots = core.catalog.read(state::roots)?;
+        for root in roots {
+            if self.is_over() {
+                return Ok(());
+            }
+            // A root that came since the mark is looked at by the next one.
+            if root.is_hole()
+                || self.roots.binary_search(&root).is_err()
+                || !core.engine.wants_flattening(mark, root)?
+            {
+                continue;
+            }
+            match core.flatten(root) {
+                Ok(maps) => self.done.flattened += maps,
+                Err(error) if error.kind() == ErrorKind::Fenced => {}
+                Err(error) if error.kind() == ErrorKind::NoSpace => {
+                    tracing::warn!(%error, "maps wait for room to be written anew");
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing more should be begun.
+    fn is_over(&mut self) -> bool {
+        let late = self.until.is_some_and(|until| self.core.env.clock().monotonic() >= until);
+        self.done.more |= late;
+        late || self.core.stopping()
+    }
+
+    /// Keeps condemned segments that somebody has read.
+    fn rescue(&mut self) -> Result<(), Error> {
+        let core = self.core;
+        let mut alarms = core.engine.alarms();
+        // One whose file is gone (its row was not removed for want of something) must not
+        // pass for a good one again: a bind would believe it.
+        alarms.retain(|id| core.store.len(*id).is_ok());
+        if alarms.is_empty() {
+            return Ok(());
+        }
+        core.catalog.write_aside(|tx| alarms.iter().try_for_each(|id| segment::rescue(tx, *id)))?;
+        core.engine.rescued(&alarms);
+        for one in self.known.iter_mut().filter(|one| alarms.contains(&one.id)) {
+            one.state = State::Sealed;
+        }
+        self.done.alarms += alarms.len() as u64;
+        Ok(())
+    }
+
+    /// Removes the files of what is leaving for longer than the grace time.
+    fn remove(&mut self, collector: &mut Collector, now: bool) -> Result<(), Error> {
+        let core = self.core;
+        let clock = core.env.clock().monotonic();
+        let configured = Duration::from_millis(core.config.collector_grace_ms);
+        let grace = match (now, self.hurry) {
+            (true, _) => Duration::ZERO,
+            (false, true) => configured.min(GRACE_SHORT),
+            (false, false) => configured,
+        };
+        let leaving: Vec<Known> = core.catalog.read(segment::list)?;
+        let leaving: Vec<Known> = leaving
+            .into_iter()
+            .filter(|one| match one.state {
+                State::Sealed => false,
+                State::Condemned => true,
+                State::Forwarded { .. } => one.stored_bytes > 0,
+            })
+            .collect();
+        let ids: HashSet<SegmentId> = leaving.iter().map(|one| one.id).collect();
+        collector.leaving.retain(|id, _| ids.contains(id));
+        let mut due = Vec::new();
+        self.done.waiting_bytes = 0;
+        for one in leaving {
+            let since = *collector.leaving.entry(one.id).or_insert(clock);
+            if clock.saturating_sub(since) >= grace {
+                due.push(one);
+            } else {
+                self.done.waiting_bytes += one.stored_bytes;
+            }
+        }
+        for batch in due.chunks(REMOVE_BATCH) {
+            self.remove_batch(batch)?;
+        }
+        Ok(())
+    }
+
+    /// First the files, then the rows: a crash between them leaves rows whose files are
+    /// removed again, which is no error.
+    fn remove_batch(&mut self, batch: &[Known]) -> Result<(), Error> {
+        let core = self.core;
+        let alarms: HashSet<SegmentId> = core.engine.alarms().into_iter().collect();
+        let stays = |id| alarms.contains(&id) || core.engine.holds(id);
+        let batch: Vec<&Known> = batch.iter().filter(|one| !stays(one.id)).collect();
+        for one in &batch {
+            core.store.remove(one.id).map_err(store_error)?;
+        }
+        core.catalog.write_aside(|tx| -> Result<_, CatalogError> {
+            for one in &batch {
+                match one.state {
+                    State::Forwarded { .. } => segment::emptied(tx, one.id)?,
+                    State::Condemned | State::Sealed => segment::remove(tx, one.id)?,
+                }
+            }
+            Ok(())
+        })?;
+        let (emptied, removed): (Vec<&Known>, Vec<&Known>) =
+            batch.iter().partition(|one| matches!(one.state, State::Forwarded { .. }));
+        let ids = |some: &[&Known]| some.iter().map(|one| one.id).collect::<Vec<_>>();
+        core.engine.emptied(&ids(&emptied));
+        core.engine.removed(&ids(&removed));
+        self.done.removed += batch.len() as u64;
+        self.done.freed_bytes += batch.iter().map(|one| one.stored_bytes).sum::<u64>();
+        Ok(())
+    }
+}
+
+/// Records a compaction; gives the victims that are forwarded now. One that a bind has
+/// named since the mark stays, since the table may lack what was named.
+fn record_moved(
+    tx: &Tx<'_>,
+    moved: &Compacted,
+    victims: &[SegmentId],
+    carried: &[SegmentId],
+    mark: u64,
+) -> Result<Vec<SegmentId>, Error> {
+    if let Some(id) = segment::leaving(tx, &moved.named)?.first() {
+        return Err(CatalogError::Condemned(*id).into());
+    }
+    record_segments(tx, &moved.sealed)?;
+    segment::named(tx, &moved.named)?;
+    let mut forwarded = Vec::new();
+    for id in victims {
+        if segment::forward(tx, *id, moved.carrier, mark)? {
+            forwarded.push(*id);
+        }
+    }
+    for id in carried {
+        segment::carry(tx, *id, moved.carrier)?;
+    }
+    Ok(forwarded)
+}
+
+const fn kind_of(kind: Kind) -> SegmentKind {
+    match kind {
+        Kind::Hot => SegmentKind::Hot,
+        Kind::Cold => SegmentKind::Cold,
+        Kind::Backup => SegmentKind::Backup,
+    }
+}
+
+/// Ranges of ids whose segments are marked together.
+fn passes(known: &[Known]) -> Vec<Range<SegmentId>> {
+    let mut out = Vec::new();
+    let (mut start, mut bytes) = (FIRST_SEGMENT, 0);
+    for one in known {
+        if bytes > 0 && bytes + one.raw_bytes > PASS_RAW_BYTES_MAX {
+            out.push(start..one.id);
+            (start, bytes) = (one.id, 0);
+        }
+        bytes += one.raw_bytes;
+    }
+    out.push(start..SegmentId::MAX);
+    out
+}
+
+fn store_error(error: archipelago_store::StoreError) -> Error {
+    Error::new(store_kind(&error), error.to_string()).with_source(error)
+}
+
+impl Core {
+    /// Writes the map of a root anew wherever it is named; gives how many maps that are.
+    fn flatten(&self, root: Location) -> Result<u64, Error> {
+        let mut maps = 0;
+        let volumes = self.catalog.read(|tx| volume::with_root(tx, root))?;
+        for &id in &volumes {
+            // Somebody who needs a volume alone compares its root before and after.
+            if let Some(handle) =
+                self.attachments.handle(id).filter(|_| !self.attachments.is_excluded(id))
+            {
+                self.engine.flatten(&handle, |done| self.catalog.write(|tx| record(tx, done)))?;
+                maps += 1;
+            }
+        }
+        let closed = |id: &VolumeId| {
+            self.attachments.handle(*id).is_none() && !self.attachments.is_excluded(*id)
+        };
+        if !volumes.iter().any(closed) && !self.catalog.read(|tx| state::is_fixed_root(tx, root))? {
+            return Ok(maps);
+        }
+        let flat = self.engine.flatten_root(root)?;
+        // Nobody opens a volume between the look and the transaction.
+        let _no_lease_meanwhile = self.attaching.lock();
+        let closed: Vec<VolumeId> = volumes.into_iter().filter(closed).collect();
+        let new = *flat.root.get();
+        self.catalog.write(|tx| -> Result<_, Error> {
+            let own: Vec<SegmentId> = flat.sealed.iter().map(|info| info.id).collect();
+            record_segments(tx, &flat.sealed)?;
+            segment::named(tx, &own)?;
+            state::replace_fixed_root(tx, root, new)?;
+            for id in closed {
+                volume::replace_root(tx, id, root, new)?;
+            }
+            Ok(())
+        })?;
+        Ok(maps + 1)
+    }
+}

@@ -1,0 +1,323 @@
+//! Facts about the collector: what is named stays to the byte, the rest goes.
+
+use super::*;
+use crate::testing::{Bench, MIB, noise, src, stream, vol};
+
+const THOROUGH: Collection = Collection { thorough: true, now: true, budget: None };
+
+/// Backups of the catalog aside.
+fn files(bench: &Bench) -> Vec<SegmentId> {
+    let mut all = bench.service.store.list_from(SegmentId::MIN).unwrap();
+    let backups = bench.service.core.catalog.read(crate::catalog::segment::backups).unwrap();
+    all.retain(|id| !backups.contains(id));
+    all
+}
+
+fn stored(bench: &Bench) -> u64 {
+    files(bench).iter().map(|id| bench.service.store.len(*id).unwrap()).sum()
+}
+
+fn collect(bench: &Bench) -> Collected {
+    bench.service.collect(THOROUGH).unwrap()
+}
+
+/// Overwrites pieces of a volume that no block or chunk border is asked about.
+fn scribble(bench: &Bench, volume: &str, seed: u64, content: &mut [u8]) {
+    let device = bench.device(volume);
+    let sectors = content.len() as u64 / 512;
+    for n in 0..200 {
+        let start = (seed.wrapping_mul(7919) + n * 104_729) % (sectors - 64);
+        let len = 1 + (seed + n * 31) % 63;
+        let bytes = noise(seed * 1000 + n, len as usize * 512);
+        let at = start as usize * 512;
+        device.write(&[crate::Write::Data { offset: at as u64, bytes: &bytes }]).unwrap();
+        content[at..at + bytes.len()].copy_from_slice(&bytes);
+    }
+    device.flush().unwrap();
+}
+
+#[test]
+fn removing_everything_gives_all_space_back() {
+    let bench = Bench::new();
+    bench.create("web", 64 * MIB);
+    bench.put("web", 0, &noise(1, 16 * MIB as usize));
+    bench.snapshot("web@one").unwrap();
+    bench.put("web", 4 * MIB, &noise(2, 8 * MIB as usize));
+    bench.import("image", &stream(&noise(3, 8 * MIB as usize))).unwrap();
+    bench.clone_as("clone", "image:image", None).unwrap();
+    assert!(stored(&bench) > 30 * MIB);
+    bench.service.volume_remove(&vol("web"), true).unwrap();
+    bench.service.volume_remove(&vol("clone"), false).unwrap();
+    bench.service.image_remove(&"image".parse().unwrap()).unwrap();
+    let done = collect(&bench);
+    assert_eq!(done.alarms, 0);
+    assert!(stored(&bench) < 64 << 10, "{} bytes stay: {done:?}", stored(&bench));
+}
+
+#[test]
+fn everything_reads_the_same_after_it_was_moved() {
+    let mut bench = Bench::new();
+    bench.create("web", 16 * MIB);
+    let mut content = noise(1, 16 * MIB as usize);
+    bench.put("web", 0, &content);
+    let mut kept: Vec<(String, Vec<u8>)> = Vec::new();
+    for round in 0..4u64 {
+        scribble(&bench, "web", round + 2, &mut content);
+        bench.snapshot(&format!("web@s{round}")).unwrap();
+        kept.push((format!("web@s{round}"), content.clone()));
+        bench.import(&format!("i{round}"), &stream(&content)).unwrap();
+        kept.push((format!("image:i{round}"), content.clone()));
+        bench.clone_as(&format!("c{round}"), &format!("snapshot:web@s{round}"), None).unwrap();
+        let mut cloned = content.clone();
+        scribble(&bench, &format!("c{round}"), round + 20, &mut cloned);
+        kept.push((format!("c{round}"), cloned));
+        if round == 2 {
+            bench.service.snapshot_remove(&"web@s0".parse().unwrap()).unwrap();
+            kept.retain(|(name, _)| name != "web@s0");
+        }
+        let done = collect(&bench);
+        assert!(done.compacted > 0 && done.alarms == 0, "{done:?}");
+        for (name, expected) in kept.iter().chain([&("web".to_owned(), content.clone())]) {
+            assert!(bench.get(name, 0, expected.len()) == *expected, "{name} in round {round}");
+        }
+        if round % 2 == 0 {
+            bench.reopen()
+        } else {
+            bench.crash()
+        }
+        for (name, expected) in kept.iter().chain([&("web".to_owned(), content.clone())]) {
+            assert!(bench.get(name, 0, expected.len()) == *expected, "{name} after {round}");
+        }
+    }
+}
+
+#[test]
+fn a_second_collection_finds_nothing_to_do() {
+    let bench = Bench::new();
+    bench.create("web", 16 * MIB);
+    let mut content = vec![0; 16 * MIB as usize];
+    for round in 0..5 {
+        scribble(&bench, "web", round, &mut content);
+        bench.snapshot(&format!("web@s{round}")).unwrap();
+    }
+    collect(&bench);
+    let before = stored(&bench);
+    let done = collect(&bench);
+    assert_eq!((done.condemned, done.compacted, done.flattened), (0, 0, 0), "{done:?}");
+    assert_eq!(stored(&bench), before);
+}
+
+#[test]
+fn a_child_that_overwrote_all_it_shared_keeps_nothing_of_its_parent() {
+    let bench = Bench::new();
+    bench.import("base", &stream(&noise(1, 16 * MIB as usize))).unwrap();
+    bench.clone_as("child", "image:base", None).unwrap();
+    let content = noise(2, 16 * MIB as usize);
+    bench.put("child", 0, &content);
+    bench.service.image_remove(&"base".parse().unwrap()).unwrap();
+    let done = collect(&bench);
+    assert!(done.flattened > 0, "{done:?}");
+    assert!(stored(&bench) < 18 * MIB, "{} bytes", stored(&bench));
+    assert!(bench.get("child", 0, content.len()) == content);
+}
+
+#[test]
+fn what_is_left_of_mostly_dead_segments_is_moved_together() {
+    let bench = Bench::new();
+    for n in 0..24 {
+        bench.create(&format!("v{n}"), 4 * MIB);
+        bench.put(&format!("v{n}"), 0, &noise(n, MIB as usize));
+    }
+    for n in (0..24).filter(|n| n % 4 != 0) {
+        bench.service.volume_remove(&vol(&format!("v{n}")), false).unwrap();
+    }
+    collect(&bench);
+    assert!(stored(&bench) < 6 * MIB * 14 / 10, "{} bytes for 6 MiB", stored(&bench));
+    for n in (0..24).step_by(4) {
+        assert!(bench.get(&format!("v{n}"), 0, MIB as usize) == noise(n, MIB as usize));
+    }
+}
+
+#[test]
+fn equal_blocks_of_volumes_are_stored_once_after_they_were_moved() {
+    let bench = Bench::new();
+    for n in 0..4 {
+        bench.create(&format!("v{n}"), 8 * MIB);
+        bench.put(&format!("v{n}"), n * 4096, &noise(7, 4 * MIB as usize));
+    }
+    let done = collect(&bench);
+    assert!(done.duplicate_bytes > 8 * MIB, "{done:?}");
+    assert!(stored(&bench) < 9 * MIB, "{} bytes for 16 MiB", stored(&bench));
+    for n in 0..4 {
+        assert!(bench.get(&format!("v{n}"), n * 4096, 4 << 20) == noise(7, 4 << 20));
+    }
+}
+
+#[test]
+fn a_device_that_is_open_on_a_removed_image_reads_on() {
+    let bench = Bench::new();
+    let content = noise(1, 8 * MIB as usize);
+    bench.import("image", &stream(&content)).unwrap();
+    let device = bench.device("image:image");
+    bench.service.image_remove(&"image".parse().unwrap()).unwrap();
+    assert_eq!(collect(&bench).removed, 0);
+    let mut out = vec![0; content.len()];
+    device.read(0, &mut out).unwrap();
+    assert!(out == content);
+    drop(device);
+    assert!(collect(&bench).removed > 0);
+}
+
+#[test]
+fn condemned_segments_stay_for_the_grace_time() {
+    let bench = Bench::new();
+    bench.import("image", &stream(&noise(1, 8 * MIB as usize))).unwrap();
+    bench.service.image_remove(&"image".parse().unwrap()).unwrap();
+    let waits = Collection { now: false, ..THOROUGH };
+    let done = bench.service.collect(waits).unwrap();
+    assert!(done.condemned > 0 && done.removed == 0 && done.waiting_bytes > 7 * MIB, "{done:?}");
+    assert!(collect(&bench).freed_bytes > 7 * MIB);
+}
+
+#[test]
+fn data_that_was_condemned_is_written_again_when_it_comes_again() {
+    let bench = Bench::new();
+    let content = noise(1, 8 * MIB as usize);
+    bench.import("one", &stream(&content)).unwrap();
+    bench.service.image_remove(&"one".parse().unwrap()).unwrap();
+    bench.service.collect(Collection { now: false, ..THOROUGH }).unwrap();
+    bench.import("two", &stream(&content)).unwrap();
+    assert!(collect(&bench).alarms == 0);
+    assert!(bench.get("image:two", 0, content.len()) == content);
+}
+
+#[test]
+fn a_read_of_a_condemned_segment_is_an_alarm_and_rescues_it() {
+    let bench = Bench::new();
+    let content = noise(1, 8 * MIB as usize);
+    bench.import("image", &stream(&content)).unwrap();
+    // As a defect would: condemned although it is named.
+    let id = files(&bench)[0];
+    bench.service.core.engine.condemned(&[id]);
+    bench.service.core.catalog.write(|tx| crate::catalog::segment::condemn(tx, id, 99)).unwrap();
+    assert!(bench.get("image:image", 0, content.len()) == content);
+    let done = bench.service.collect(Collection { thorough: false, ..THOROUGH }).unwrap();
+    assert_eq!((done.alarms, done.removed), (1, 0));
+    assert!(bench.get("image:image", 0, content.len()) == content);
+}
+
+#[test]
+fn what_a_crash_left_of_an_import_is_removed() {
+    let mut bench = Bench::new();
+    let mut cut = stream(&noise(1, 12 * MIB as usize));
+    cut.truncate(cut.len() - 100);
+    bench.import("image", &cut).unwrap_err();
+    bench.crash();
+    bench.create("web", MIB);
+    bench.put("web", 0, &noise(2, 4096));
+    collect(&bench);
+    assert!(stored(&bench) < 64 << 10, "{} bytes", stored(&bench));
+}
+
+#[test]
+fn an_incremental_receive_fits_a_volume_that_was_moved() {
+    let (from, to) = (Bench::new(), Bench::new());
+    from.create("web", 8 * MIB);
+    let mut content = vec![0; 8 * MIB as usize];
+    scribble(&from, "web", 1, &mut content);
+    from.snapshot("web@a").unwrap();
+    let mut full = Vec::new();
+    from.service.send(&"web@a".parse().unwrap(), None, &mut full).unwrap();
+    to.service.receive(&"web@a".parse().unwrap(), &mut &full[..]).unwrap();
+    scribble(&from, "web", 2, &mut content);
+    from.snapshot("web@b").unwrap();
+    collect(&from);
+    collect(&to);
+    let mut change = Vec::new();
+    let since = "a".parse().unwrap();
+    from.service.send(&"web@b".parse().unwrap(), Some(&since), &mut change).unwrap();
+    to.service.receive(&"web@b".parse().unwrap(), &mut &change[..]).unwrap();
+    assert!(to.export("volume:web") == from.export("volume:web"));
+    assert_eq!(from.service.diff(&src("snapshot:web@b"), &src("volume:web")).unwrap(), []);
+}
+
+#[test]
+fn a_damaged_map_frees_nothing() {
+    let bench = Bench::new();
+    bench.import("image", &stream(&noise(1, 8 * MIB as usize))).unwrap();
+    bench.create("web", MIB);
+    let dead = files(&bench).len();
+    bench
+        .service
+        .core
+        .catalog
+        .write(|tx| {
+            crate::catalog::state::replace_fixed_root(
+                tx,
+                crate::core::catalog_root(tx, &src("image:image")).unwrap().root,
+                archipelago_model::Location::from_raw(1 << 24 | 0xff_0000),
+            )
+        })
+        .unwrap();
+    let error = bench.service.collect(THOROUGH).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+    assert_eq!(files(&bench).len(), dead);
+}
+
+/// Guests, snapshots, clones, imports and removals beside a collector that never rests
+/// and keeps nothing.
+#[test]
+fn nothing_is_confused_while_everything_goes_on_at_once() {
+    let bench = Bench::new();
+    let service = &bench.service;
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let volumes = ["a", "b"];
+    volumes.iter().for_each(|name| drop(bench.create(name, 4 * MIB)));
+    let contents: Vec<Vec<u8>> = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                service.collect(THOROUGH).unwrap();
+            }
+        });
+        let guests: Vec<_> = (1u64..)
+            .zip(volumes)
+            .map(|(seed, name)| {
+                let bench = &bench;
+                scope.spawn(move || {
+                    let mut content = vec![0; 4 * MIB as usize];
+                    for round in 0..12 {
+                        scribble(bench, name, seed * 100 + round, &mut content);
+                        let (snap, clone) = (format!("{name}@{round}"), format!("{name}-{round}"));
+                        bench.snapshot(&snap).unwrap();
+                        bench.import(&clone, &stream(&content)).unwrap();
+                        bench.clone_as(&clone, &format!("snapshot:{snap}"), None).unwrap();
+                        let mut cloned = content.clone();
+                        scribble(bench, &clone, seed * 100 + round + 50, &mut cloned);
+                        assert!(bench.get(name, 0, content.len()) == content, "{name}");
+                        assert!(bench.get(&clone, 0, cloned.len()) == cloned, "{clone}");
+                        assert!(bench.get(&format!("image:{clone}"), 0, content.len()) == content);
+                        if round >= 2 {
+                            let old = round - 2;
+                            let service = &bench.service;
+                            service.volume_remove(&vol(&format!("{name}-{old}")), false).unwrap();
+                            service
+                                .image_remove(&format!("{name}-{old}").parse().unwrap())
+                                .unwrap();
+                            service
+                                .snapshot_remove(&format!("{name}@{old}").parse().unwrap())
+                                .unwrap();
+                        }
+                    }
+                    content
+                })
+            })
+            .collect();
+        let contents = guests.into_iter().map(|guest| guest.join()).collect::<Vec<_>>();
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        contents.into_iter().map(Result::unwrap).collect()
+    });
+    for (name, content) in volumes.iter().zip(&contents) {
+        assert!(bench.get(name, 0, content.len()) == *content, "{name} at the end");
+    }
+    assert_eq!(service.core.collected().alarms, 0);
+}

@@ -1,0 +1,312 @@
+//! A catalog made anew: names from the newest backup in the pool, segments from
+//! their footers. What guests wrote since the backup is in the log, and the next
+//! start replays it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use archipelago_engine::{self as engine, Footer, Salvage, SegmentInfo, SegmentKind};
+use archipelago_env::{Env, Mode};
+use archipelago_model::{SegmentId, VolumeId};
+use archipelago_store::{DirectoryStore, Store};
+
+use super::Service;
+use crate::catalog::{Catalog, Founding, dump, place, segment, state, volume};
+use crate::core::record_segments;
+use crate::error::{Error, ErrorKind, io_kind, store_kind};
+use crate::folder::Folder;
+
+/// Ids of segments that are passed over: those that were given last may have belonged to
+/// segments that are gone by now, and no id is ever given twice.
+const IDS_SKIPPED: u64 = 1 << 16;
+
+/// Terms that are passed over: a volume may have been attached so often since the backup.
+const EPOCHS_SKIPPED: u32 = 1 << 20;
+
+/// What a rebuild found and did.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Rebuilt {
+    /// When the backup was made that names come from, in ms since 1970.
+    pub made_ms: u64,
+    /// Newer backups that could not be read, and why.
+    pub passed_over: Vec<(SegmentId, String)>,
+    /// What has a name again.
+    pub volumes: u64,
+    /// Of these volumes, and of others.
+    pub snapshots: u64,
+    /// Images.
+    pub images: u64,
+    /// Files.
+    pub files: u64,
+    /// Segments whose footers were read.
+    pub segments: u64,
+    /// Segments without a whole footer: the end of the log, or damage.
+    pub unsealed: u64,
+    /// Volumes that the log has writes of and the backup does not know: made after
+    /// it, or removed before it.
+    pub unknown_volumes: u64,
+    /// Where the old catalog is now, if there was one.
+    pub set_aside: Option<PathBuf>,
+}
+
+/// What the pool holds.
+struct Found {
+    footers: BTreeMap<SegmentId, Footer>,
+    /// Segments whose footers cannot be read, by what their headers say.
+    unsealed: Vec<SegmentInfo>,
+    /// Volumes that have records in the log.
+    logged: BTreeSet<VolumeId>,
+    newest: SegmentId,
+}
+
+impl Service {
+    /// Makes the catalog of a store anew. An old one is set aside with `force`, and else
+    /// keeps this from being done.
+    ///
+    /// # Errors
+    /// `Invalid` when there is a catalog and not `force`; `Damaged` when no backup can be
+    /// read; `InUse`. Nothing was changed then.
+    pub fn rebuild(data: &Path, env: &Env, force: bool) -> Result<Rebuilt, Error> {
+        let folder = Folder::open_existing(env, data)?;
+        let old = folder.catalog_path();
+        let blank = Catalog::is_blank(&**env.disk(), &old);
+        if !force && !matches!(blank, Ok(true)) {
+            return Err(Error::invalid(format!(
+                "{} has a catalog; with --force it is set aside and made anew from its backup",
+                data.display()
+            )));
+        }
+        let store: Arc<dyn Store> =
+            Arc::new(DirectoryStore::open(env, &folder.pool()).map_err(store_error)?);
+        let salvage = Salvage::new(store, env.clone(), folder.store().uuid);
+        let found = scan(&salvage)?;
+        let mut report = Rebuilt {
+            segments: found.footers.len() as u64,
+            unsealed: found.unsealed.len() as u64,
+            ..Rebuilt::default()
+        };
+        let backup = choose(&salvage, &found, folder.store().uuid, &mut report)?;
+        let new = folder.new_catalog_path(env)?;
+        build(env, &folder, &new, &salvage, backup, &found, &mut report)?;
+        report.set_aside = folder.install_catalog(env, &new)?;
+        Ok(report)
+    }
+}
+
+fn scan(salvage: &Salvage) -> Result<Found, Error> {
+    let mut found = Found {
+        footers: BTreeMap::new(),
+        unsealed: Vec::new(),
+        logged: BTreeSet::new(),
+        newest: SegmentId::MIN,
+    };
+    let damage = |error| match error {
+        engine::Error::Damaged { .. } => Ok(()),
+        other => Err(Error::from(other)),
+    };
+    for id in salvage.ids()? {
+        found.newest = id;
+        match salvage.footer(id) {
+            Ok(footer) => drop(found.footers.insert(id, footer)),
+            Err(error) => {
+                damage(error)?;
+                // One without even a header is left to the next start.
+                salvage.header(id).map_or_else(damage, |info| {
+                    found.unsealed.push(info);
+                    Ok(())
+                })?;
+                continue;
+            }
+        }
+        salvage.epochs(id).map_or_else(damage, |epochs| {
+            found.logged.extend(epochs.into_keys());
+            Ok(())
+        })?;
+    }
+    Ok(found)
+}
+
+/// The newest backup that is whole.
+fn choose(
+    salvage: &Salvage,
+    found: &Found,
+    store: [u8; 16],
+    report: &mut Rebuilt,
+) -> Result<SegmentId, Error> {
+    let backups = found.footers.values().rev().filter(|f| f.info.kind == SegmentKind::Backup);
+    for footer in backups {
+        let id = footer.info.id;
+        let whole = salvage
+            .backup(id)
+            .map_err(|error| error.to_string())
+            .and_then(|mut bytes| dump::verify(&mut bytes).map_err(|error| error.to_string()));
+        match whole {
+            Ok(header) if header.store == store => {
+                report.made_ms = header.made_ms;
+                return Ok(id);
+            }
+            Ok(_) => report.passed_over.push((id, "it is of another store".to_owned())),
+            Err(why) => report.passed_over.push((id, why)),
+        }
+    }
+    Err(Error::new(
+        ErrorKind::Damaged,
+        format!(
+            "the pool has {} segments and no backup of the catalog that can be read; \
+             restore catalog.sqlite from a copy",
+            report.segments
+        ),
+    ))
+}
+
+/// Makes the new catalog beside the old one's place.
+fn build(
+    env: &Env,
+    folder: &Folder,
+    path: &Path,
+    salvage: &Salvage,
+    backup: SegmentId,
+    found: &Found,
+    report: &mut Rebuilt,
+) -> Result<(), Error> {
+    let founding = Founding {
+        uuid: folder.store().uuid,
+        place_url: "file:pool",
+        now_ms: env.clock().unix_ms(),
+    };
+    let catalog = Catalog::open(&**env.disk(), path, &founding)?;
+    let mut bytes = salvage.backup(backup)?;
+    let (counts, unknown) = catalog.write(|tx| -> Result<_, Error> {
+        dump::restore(tx, &mut bytes)?;
+        let floor = state::log_floor(tx)?.unwrap_or(SegmentId::MIN);
+        // From the floor on recovery looks at the log itself.
+        let sealed: Vec<SegmentInfo> = found
+            .footers
+            .values()
+            .map(|footer| footer.info)
+            // What cannot be read is recorded all the same: so nobody takes it for
+            // something that a crash left, and `check` tells of it.
+            .chain(found.unsealed.iter().copied())
+            .filter(|info| info.id < floor || info.kind != SegmentKind::Hot)
+            .collect();
+        record_segments(tx, &sealed)?;
+        for (old, carrier) in forwarded(found) {
+            segment::insert_forwarded(tx, old, place::FIRST, carrier)?;
+        }
+        volume::skip_epochs(tx, EPOCHS_SKIPPED)?;
+        let mut unknown = 0;
+        for &id in &found.logged {
+            unknown += u64::from(volume::get(tx, id)?.is_none());
+        }
+        let last = found.logged.last().map_or(0, |id| id.get());
+        state::raise_ids(tx, found.newest.get() + IDS_SKIPPED, last + 1)?;
+        Ok((state::counts(tx)?, unknown))
+    })?;
+    catalog.close();
+    report.volumes = counts.volumes;
+    report.snapshots = counts.snapshots;
+    report.images = counts.images;
+    report.files = counts.files;
+    report.unknown_volumes = unknown;
+    Ok(())
+}
+
+/// Segments whose files are gone, with the carriers that tell where their data is. A table
+/// of a compaction that was never recorded may name places that are gone: then an older
+/// table has it.
+fn forwarded(found: &Found) -> BTreeMap<SegmentId, SegmentId> {
+    let mut tables: HashMap<SegmentId, Vec<(SegmentId, BTreeSet<SegmentId>)>> = HashMap::new();
+    for (&carrier, footer) in found.footers.iter().rev() {
+        let mut targets: BTreeMap<SegmentId, BTreeSet<SegmentId>> = BTreeMap::new();
+        for entry in &footer.forwards {
+            if let (Some(old), Some(to)) = (entry.from.segment(), entry.to.segment()) {
+                targets.entry(old).or_default().insert(to);
+            }
+        }
+        for (old, to) in targets {
+            tables.entry(old).or_default().push((carrier, to));
+        }
+    }
+    let there = |id: &SegmentId| found.footers.contains_key(id);
+    let mut out = BTreeMap::new();
+    for (old, carriers) in &tables {
+        if there(old) {
+            continue;
+        }
+        let whole = carriers
+            .iter()
+            .find(|(_, to)| to.iter().all(|id| there(id) || tables.contains_key(id)))
+            .or(carriers.first());
+        out.extend(whole.map(|(carrier, _)| (*old, *carrier)));
+    }
+    out
+}
+
+fn store_error(error: archipelago_store::StoreError) -> Error {
+    Error::new(store_kind(&error), error.to_string()).with_source(error)
+}
+
+impl Folder {
+    /// Where a new catalog is made; what an interrupted rebuild left there is removed.
+    fn new_catalog_path(&self, env: &Env) -> Result<PathBuf, Error> {
+        let path = self.tmp().join("catalog.sqlite");
+        for name in with_logs(&path) {
+            match env.disk().remove_file(&name) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(failed("remove", &name, error));
+                }
+                _ => {}
+            }
+        }
+        // Made here, so that only its owner may read it.
+        env.disk().open(&path, Mode::CreateNew).map_err(|error| failed("make", &path, error))?;
+        Ok(path)
+    }
+
+    /// Puts a finished catalog in its place; the old one gets another name.
+    fn install_catalog(&self, env: &Env, new: &Path) -> Result<Option<PathBuf>, Error> {
+        let disk = env.disk();
+        let place = self.catalog_path();
+        let folder = place.parent().unwrap_or(Path::new("."));
+        let names: Vec<String> = match disk.list(folder) {
+            Ok(entries) => entries.into_iter().map(|entry| entry.name).collect(),
+            Err(error) => return Err(failed("read", folder, error)),
+        };
+        let aside = |n: u32| format!("catalog.sqlite.before-rebuild-{n}");
+        let free = (1..).map(aside).find(|name| !names.contains(name)).unwrap_or_default();
+        let mut set_aside = None;
+        for (old, suffix) in with_logs(&place).into_iter().zip(["", "-wal", "-shm"]) {
+            let to = folder.join(format!("{free}{suffix}"));
+            match disk.rename(&old, &to) {
+                Ok(()) if suffix.is_empty() => set_aside = Some(to),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(failed("rename", &old, error));
+                }
+                _ => {}
+            }
+        }
+        disk.rename(new, &place).map_err(|error| failed("rename", new, error))?;
+        for folder in [folder, &self.tmp()] {
+            disk.sync_dir(folder).map_err(|error| failed("write to", folder, error))?;
+        }
+        Ok(set_aside)
+    }
+}
+
+/// A database and what SQLite keeps beside it.
+fn with_logs(path: &Path) -> [PathBuf; 3] {
+    ["", "-wal", "-shm"].map(|suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    })
+}
+
+fn failed(what: &str, path: &Path, error: std::io::Error) -> Error {
+    Error::new(io_kind(&error), format!("cannot {what} {}: {error}", path.display()))
+        .with_source(error)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! Facts about a catalog that was lost.
+
+use std::fs;
+
+use super::*;
+use crate::ErrorKind;
+use crate::service::Collection;
+use crate::testing::{Bench, MIB, noise, open, stream, vol};
+
+fn lose(bench: &Bench) -> PathBuf {
+    let data = bench.dir.path().join("data");
+    for name in with_logs(&data.join("catalog.sqlite")) {
+        let _ = fs::remove_file(name);
+    }
+    data
+}
+
+/// Volumes, snapshots, clones, an image and a file; what each holds.
+fn busy() -> (Bench, Vec<(String, Vec<u8>)>) {
+    let bench = Bench::new();
+    let mut all = Vec::new();
+    bench.import("base", &stream(&noise(1, MIB as usize))).unwrap();
+    bench.put_file("some", &stream(&noise(2, 70_000))).unwrap();
+    for n in 0..5u64 {
+        let name = format!("v{n}");
+        bench.clone_as(&name, "image:base", Some(2 * MIB)).unwrap();
+        bench.put(&name, n * 4096, &noise(10 + n, 100 * 1024));
+        bench.snapshot(&format!("{name}@s")).unwrap();
+        bench.put(&name, 50 * 4096, &noise(20 + n, 64 * 1024));
+        all.push(name.clone());
+        all.push(format!("{name}@s"));
+    }
+    all.push("image:base".to_owned());
+    all.push("file:files/some".to_owned());
+    let contents = all
+        .into_iter()
+        .map(|name| {
+            let len = bench.device(&name).size() as usize;
+            let bytes = bench.get(&name, 0, len);
+            (name, bytes)
+        })
+        .collect();
+    (bench, contents)
+}
+
+fn assert_all(bench: &Bench, contents: &[(String, Vec<u8>)]) {
+    for (name, expected) in contents {
+        assert!(bench.get(name, 0, expected.len()) == *expected, "{name}");
+    }
+    assert_eq!(bench.service.check().unwrap(), []);
+}
+
+#[test]
+fn a_rebuilt_store_holds_what_the_lost_one_held_to_the_byte() {
+    let (mut bench, mut contents) = busy();
+    bench.service.core.back_up().unwrap();
+    // Behind the backup: only the log has it.
+    for (name, content) in contents.iter_mut().filter(|(name, _)| name.len() == 2) {
+        let bytes = noise(99, 12 * 1024);
+        bench.put(name, 7 * 4096, &bytes);
+        content[7 * 4096..7 * 4096 + bytes.len()].copy_from_slice(&bytes);
+    }
+    bench.service.abandon();
+    let data = lose(&bench);
+    assert_eq!(open(&data).map(drop).unwrap_err().kind(), ErrorKind::Damaged);
+    let done = Service::rebuild(&data, &Env::real(), false).unwrap();
+    assert_eq!((done.volumes, done.snapshots, done.images, done.files), (5, 5, 1, 1));
+    bench.service = open(&data).unwrap();
+    assert_all(&bench, &contents);
+    bench.service.collect(Collection { thorough: true, now: true, budget: None }).unwrap();
+    assert_all(&bench, &contents);
+}
+
+#[test]
+fn what_compaction_moved_is_found_by_the_tables_in_footers() {
+    let (mut bench, contents) = busy();
+    for _ in 0..2 {
+        bench.service.collect(Collection { thorough: true, now: true, budget: None }).unwrap();
+    }
+    bench.service.close().unwrap();
+    let data = lose(&bench);
+    Service::rebuild(&data, &Env::real(), false).unwrap();
+    bench.service = open(&data).unwrap();
+    assert_all(&bench, &contents);
+}
+
+#[test]
+fn when_the_newest_backup_rotted_the_one_before_is_used_and_said() {
+    let (mut bench, contents) = busy();
+    bench.service.core.back_up().unwrap();
+    bench.create("late", MIB);
+    bench.service.close().unwrap();
+    let data = lose(&bench);
+    let newest = bench.service.store.list_from(SegmentId::MIN).unwrap().pop().unwrap();
+    let path = data.join(format!("pool/segments/0000000/{newest}.seg"));
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[600] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let done = Service::rebuild(&data, &Env::real(), false).unwrap();
+    assert_eq!(done.passed_over.len(), 1);
+    bench.service = open(&data).unwrap();
+    assert_eq!(bench.service.volume(&vol("late")).unwrap_err().kind(), ErrorKind::NotFound);
+    for (name, expected) in &contents {
+        assert!(bench.get(name, 0, expected.len()) == *expected, "{name}");
+    }
+}
+
+#[test]
+fn a_catalog_that_is_there_is_set_aside_only_when_told_so() {
+    let (bench, _) = busy();
+    bench.service.close().unwrap();
+    let data = bench.dir.path().join("data");
+    let refused = Service::rebuild(&data, &Env::real(), false).unwrap_err();
+    assert!(refused.to_string().contains("--force"), "{refused}");
+    let done = Service::rebuild(&data, &Env::real(), true).unwrap();
+    assert!(done.set_aside.unwrap().exists());
+    open(&data).unwrap().close().unwrap();
+}
+
+#[test]
+fn without_a_backup_nothing_is_made() {
+    let bench = Bench::new();
+    bench.create("web", MIB);
+    bench.put("web", 0, &noise(1, 4096));
+    bench.service.abandon();
+    let data = lose(&bench);
+    let error = Service::rebuild(&data, &Env::real(), false).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+    assert!(!data.join("catalog.sqlite").exists());
+}
+
+#[test]
+fn a_backup_is_made_when_something_changed_and_only_then() {
+    let bench = Bench::new();
+    let backups = || bench.service.core.catalog.read(segment::backups).unwrap();
+    bench.create("web", MIB);
+    bench.service.core.back_up().unwrap();
+    let first = backups();
+    bench.service.core.back_up().unwrap();
+    assert_eq!(backups(), first);
+    for n in 0..4 {
+        bench.create(&format!("v{n}"), MIB);
+        bench.service.core.back_up().unwrap();
+    }
+    assert_eq!(backups().len(), 2, "older ones are gone");
+}
+
+#[test]
+fn what_was_written_under_a_later_lease_than_the_backup_knows_is_there() {
+    let mut bench = Bench::new();
+    bench.create("web", MIB);
+    bench.service.core.back_up().unwrap();
+    // The first lease begins behind the backup; all records are in the open segment.
+    bench.put("web", 4096, &noise(1, 8192));
+    bench.crash();
+    bench.put("web", 65536, &noise(2, 8192));
+    bench.service.abandon();
+    let data = lose(&bench);
+    Service::rebuild(&data, &Env::real(), false).unwrap();
+    bench.service = open(&data).unwrap();
+    assert!(bench.get("web", 4096, 8192) == noise(1, 8192));
+    assert!(bench.get("web", 65536, 8192) == noise(2, 8192));
+}
+
+#[test]
+fn a_segment_whose_footer_rotted_is_kept_and_told() {
+    let (mut bench, _) = busy();
+    bench.service.close().unwrap();
+    let data = lose(&bench);
+    let path = data.join("pool/segments/0000000/0000000001.seg");
+    let mut bytes = fs::read(&path).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    assert_eq!(Service::rebuild(&data, &Env::real(), false).unwrap().unsealed, 1);
+    bench.service = open(&data).unwrap();
+    let _ = bench.service.collect(Collection { thorough: true, now: true, budget: None });
+    assert!(path.exists(), "what cannot be read is not thrown away");
+    assert_ne!(bench.service.check().unwrap(), []);
+}

@@ -1,0 +1,314 @@
+//! The production service, from catalog to disk, in a simulated world, against a
+//! model of what must be there.
+//!
+//! One seed decides everything: what guests and operators do, when power fails and
+//! what it takes, which operations of the disk fail. [`run`] plays a number of
+//! steps. A step is one act of an *actor*: a guest, an operator's verb, the
+//! background, or fate (power, `kill -9`, failures of the disk, room, clocks).
+//!
+//! # What is checked
+//! * A read gives what was written last; after power loss, what the last flush
+//!   covered or something written since, sector by sector.
+//! * A verb that returned well is done, for ever; one that was refused changed
+//!   nothing, and was refused for the reason that the model knows; one that failed
+//!   is done or not, but never in part.
+//! * Snapshots, images and files are exact for ever.
+//! * Nothing that the collector frees is ever asked for.
+//! * Nothing fails without a cause: an error needs a failure that was planned.
+//! * The store opens, whatever happened, once the disk works.
+
+mod check;
+mod content;
+mod fate;
+mod guest;
+mod ingest;
+mod model;
+mod names;
+mod record;
+mod verbs;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use archipelago_env::{Disk, Env};
+use archipelago_pool::{Config, Device, Error, ErrorKind, Service};
+
+pub use record::{Tally, Violation};
+
+use crate::{Dice, SimHandle};
+use content::FIRST_OPERATION;
+use model::{Doubt, Model, Names};
+use record::Record;
+
+/// Where the store is.
+const DATA: &str = "/data";
+
+/// Steps of a run unless told otherwise: enough for a few restarts.
+pub const STEPS_DEFAULT: u64 = 120;
+
+/// The end of a check that found nothing wrong.
+type Checked<T = ()> = Result<T, Violation>;
+
+/// How a run went.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was done.
+    pub tally: Tally,
+    /// Of all operations and results: equal for equal runs.
+    pub digest: u64,
+    /// The promise that was broken, if one was.
+    pub violation: Option<Violation>,
+    /// The last operations, oldest first.
+    pub tail: Vec<String>,
+}
+
+/// What a run is to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Decides everything.
+    pub seed: u64,
+    /// How many acts.
+    pub steps: u64,
+}
+
+/// Plays a run.
+pub fn run(plan: Plan) -> Outcome {
+    play(plan, |_| ())
+}
+
+/// Plays a run on a disk that a layer makes lie: for checking that lies are found.
+pub fn run_with_layer(
+    plan: Plan,
+    layer: impl Fn(Arc<dyn Disk>) -> Arc<dyn Disk> + Send + 'static,
+) -> Outcome {
+    play(plan, |sim| sim.layer(layer))
+}
+
+fn play(plan: Plan, prepare: impl FnOnce(&SimHandle)) -> Outcome {
+    let mut world = World::new(plan.seed, prepare);
+    let played = catch_unwind(AssertUnwindSafe(|| world.play(plan.steps)));
+    let violation = match played {
+        Ok(checked) => checked.err(),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Some(Violation::new(format!("the program panicked: {}", text.unwrap_or("?"))))
+        }
+    };
+    if violation.is_some() {
+        // It may hang or panic again on the way out; the tail is what matters.
+        world.abandon();
+    }
+    Outcome {
+        digest: world.record.digest,
+        violation,
+        tail: world.record.tail(),
+        tally: std::mem::take(&mut world.record.tally),
+    }
+}
+
+/// Everything that a run has.
+struct World {
+    dice: Dice,
+    sim: SimHandle,
+    env: Env,
+    service: Option<Arc<Service>>,
+    model: Model,
+    doubts: Vec<Doubt>,
+    /// By the name of their volume.
+    devices: BTreeMap<String, Arc<Device>>,
+    /// Of an earlier life of the service.
+    stale: Option<Arc<Device>>,
+    operation: u64,
+    /// Something was planned that may explain an error, since the service was opened.
+    disturbed: bool,
+    /// Reads were planned to be wrong since then.
+    misread: bool,
+    /// The room of the disk is limited.
+    tight: bool,
+    /// Failures in a row that no refusal explains.
+    failures: u32,
+    record: Record,
+}
+
+/// What a verb is and may do.
+struct Act<'a> {
+    kind: &'static str,
+    subject: &'a str,
+    /// What it may change.
+    names: Names,
+    /// Why it must be refused, if it must.
+    refusal: Option<ErrorKind>,
+}
+
+impl World {
+    fn new(seed: u64, prepare: impl FnOnce(&SimHandle)) -> Self {
+        let (_, sim) = crate::env(seed);
+        prepare(&sim);
+        let env = sim.kill();
+        Self {
+            dice: Dice::new(seed ^ 0x005e_ed0f_fa7e),
+            sim,
+            env,
+            service: None,
+            model: Model::default(),
+            doubts: Vec::new(),
+            devices: BTreeMap::new(),
+            stale: None,
+            operation: FIRST_OPERATION,
+            disturbed: false,
+            misread: false,
+            tight: false,
+            failures: 0,
+            record: Record::default(),
+        }
+    }
+
+    fn play(&mut self, steps: u64) -> Checked {
+        self.open(false)?;
+        for _ in 0..steps {
+            self.step()?;
+        }
+        self.end()
+    }
+
+    fn step(&mut self) -> Checked {
+        if self.sim.is_off() {
+            return self.crash();
+        }
+        match self.dice.below(100) {
+            0..=29 => self.guest_write(),
+            30..=43 => self.guest_read(),
+            44..=52 => self.guest_flush(),
+            53..=55 => self.background(),
+            56..=57 => self.collect(),
+            58..=83 => self.operate(),
+            84..=85 => self.check_something(),
+            _ => self.fate(),
+        }
+    }
+
+    /// The acts of operators.
+    fn operate(&mut self) -> Checked {
+        match self.dice.below(26) {
+            0..=2 => self.create(),
+            3..=6 => self.snapshot(),
+            7..=10 => self.clone_something(),
+            11 => self.remove_volume(),
+            12 => self.remove_snapshot(),
+            13 => self.remove_image(),
+            14 => self.remove_file(),
+            15..=17 => self.resize(),
+            18..=19 => self.roll_back(),
+            20 => self.rename(),
+            21..=22 => self.import(),
+            23..=24 => self.put(),
+            _ => self.replicate(),
+        }
+    }
+
+    fn service(&self) -> Checked<Arc<Service>> {
+        self.service.clone().ok_or_else(|| Violation::new("the simulator lost its service"))
+    }
+
+    fn abandon(&mut self) {
+        self.env = self.sim.crash();
+        self.devices.clear();
+        self.stale = None;
+        let service = self.service.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(service)));
+    }
+
+    /// Does a verb and sees to it that the model follows.
+    fn verb<T>(
+        &mut self,
+        act: Act<'_>,
+        after: impl FnOnce(&mut Model),
+        call: impl FnOnce(&Service) -> Result<T, Error>,
+    ) -> Checked<Option<T>> {
+        let Act { kind, subject, names, refusal } = act;
+        let result = call(&*self.service()?);
+        self.note(kind, subject, result.as_ref().map(drop));
+        match (result, refusal) {
+            (Ok(_), Some(refusal)) => Err(Violation::new(format!(
+                "{kind} {subject} succeeded; it should have been refused as {refusal:?}"
+            ))),
+            (Ok(value), None) => {
+                self.failures = 0;
+                after(&mut self.model);
+                Ok(Some(value))
+            }
+            (Err(error), Some(refusal)) if error.kind() == refusal => Ok(None),
+            (Err(error), refusal) => {
+                self.explain(kind, subject, &error)?;
+                if refusal.is_none() {
+                    self.doubt(format!("{kind} {subject}"), names, after);
+                }
+                self.after_failure()?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn note(&mut self, kind: &'static str, subject: &str, result: Result<(), &Error>) {
+        let said = result.map_err(|error| format!("{:?}", error.kind()));
+        self.record.note(kind, subject, said.as_ref().map(|_| ()).map_err(String::as_str));
+    }
+
+    /// An error must have a cause.
+    fn explain(&self, kind: &str, subject: &str, error: &Error) -> Checked {
+        let explained = match error.kind() {
+            ErrorKind::NoSpace | ErrorKind::Internal | ErrorKind::ReadOnly => {
+                self.disturbed || self.tight
+            }
+            ErrorKind::Damaged => self.misread,
+            // Of a catalog whose connections met an error: busy.
+            ErrorKind::Unavailable => self.disturbed,
+            _ => false,
+        };
+        if explained {
+            return Ok(());
+        }
+        Err(Violation::new(format!(
+            "{kind} {subject} failed without a cause: {:?}: {error}",
+            error.kind()
+        )))
+    }
+
+    /// Sets aside what a failed verb touched, as it was and as it may be, until a
+    /// restart shows which.
+    fn doubt(&mut self, what: String, names: Names, after: impl FnOnce(&mut Model)) {
+        for name in &names.volumes {
+            self.devices.remove(name);
+        }
+        let before = self.model.take(&names);
+        let mut changed = before.clone();
+        after(&mut changed);
+        self.doubts.push(Doubt { what, names, before, after: changed });
+    }
+}
+
+fn config() -> Config {
+    Config {
+        chunk_cache_bytes: 256 << 10,
+        node_cache_bytes: 64 << 10,
+        slot_cache_bytes: 64 << 10,
+        hot_segment_bytes: 128 << 10,
+        cold_segment_bytes: 64 << 10,
+        log_checkpoint_bytes: 1 << 20,
+        checkpoint_interval_ms: 60_000,
+        // The collector and its thread are acts of the simulation.
+        collector_interval_ms: 0,
+        collector_grace_ms: 600_000,
+        backup_interval_ms: 10_000,
+    }
+}
+
+fn open_service(env: &Env) -> Result<Arc<Service>, Error> {
+    Service::open(Path::new(DATA), env.clone(), config())
+}
+
+#[cfg(test)]
+mod tests;
