@@ -125,11 +125,16 @@ impl Nodes {
             }
             (Node::Index(children), 1..) => {
                 let from = children.partition_point(|c| c.first <= range.start).saturating_sub(1);
-                for child in &children[from..] {
-                    if child.first >= range.end {
+                for (index, child) in children.iter().enumerate().skip(from) {
+                    if index > from && child.first >= range.end {
                         break;
                     }
-                    if self.visit_node(child.node, height - 1, range, found)?.is_break() {
+                    // A child speaks of its own sectors only. Whatever a damaged one says,
+                    // what is found ascends.
+                    let end = children.get(index + 1).map_or(range.end, |next| next.first);
+                    let start = if index == from { range.start } else { child.first };
+                    let own = start..end.min(range.end);
+                    if self.visit_node(child.node, height - 1, &own, found)?.is_break() {
                         return Ok(ControlFlow::Break(()));
                     }
                 }

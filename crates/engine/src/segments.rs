@@ -327,8 +327,8 @@ impl Segments {
         let tail_at = len - tail.len() as u64;
         let at = tail.len().saturating_sub(TRAILER_BYTES);
         let trailer = Trailer::decode(last(&tail)).map_err(bad)?;
-        let end = trailer.directory_offset.saturating_add(u64::from(trailer.directory_len));
-        if end + TRAILER_BYTES as u64 != len {
+        let behind = u64::from(trailer.directory_len) + TRAILER_BYTES as u64;
+        if trailer.directory_offset.checked_add(behind) != Some(len) {
             return Err(bad(FormatError::Field { what: "segment trailer", field: "directory" }));
         }
         let bytes = if trailer.directory_offset >= tail_at {
@@ -345,6 +345,11 @@ impl Segments {
         let directory = Directory::decode(&bytes).map_err(bad)?;
         if directory.header.id != id || directory.header.store != self.store_uuid {
             return Err(bad(FormatError::Field { what: "segment directory", field: "id" }));
+        }
+        // So every section lies in the file, and recovery, which goes by the length that
+        // the directory tells, writes and cuts nothing else.
+        if directory.file_bytes() != len {
+            return Err(bad(FormatError::Field { what: "segment directory", field: "length" }));
         }
         Ok(directory)
     }
@@ -426,3 +431,6 @@ impl Segments {
         matches!(error, Error::Store(StoreError::NotFound { .. }))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@
 use archipelago_model::Location;
 
 use crate::bytes::{Cursor, FormatError, crc32c, verify};
+use crate::is_inside_a_segment;
 
 /// Bytes of a page.
 pub const FORWARD_PAGE_BYTES: usize = 4096;
@@ -45,17 +46,13 @@ impl Forward {
     fn decode(c: &mut Cursor<'_>) -> Result<Self, FormatError> {
         let (from, to) = (Location::from_raw(c.u64()?), Location::from_raw(c.u64()?));
         let sectors = c.u32()?;
-        let fits = |at: Location| {
-            u64::from(at.position()) + u64::from(sectors) <= POSITIONS && !at.is_hole()
-        };
+        let fits = |at| is_inside_a_segment(at, sectors.into());
         if sectors == 0 || !fits(from) || !fits(to) {
             return Err(c.bad("entry"));
         }
         Ok(Self { from, to, sectors })
     }
 }
-
-const POSITIONS: u64 = Location::POSITION_END as u64;
 
 /// The front of a table: which page has which locations.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -18,9 +18,18 @@ pub mod segment;
 pub mod store_file;
 pub mod stream;
 
+use archipelago_model::Location;
 pub use bytes::{FormatError, crc32c};
 
 /// Sectors of 512 bytes that hold `bytes`.
 pub const fn sectors_of(bytes: u64) -> u64 {
     bytes.div_ceil(archipelago_model::SECTOR_BYTES)
+}
+
+/// Whether `sectors` from `at` on are positions of one segment: whoever goes on from a
+/// location that was decoded neither overflows nor gets into another segment.
+pub(crate) fn is_inside_a_segment(at: Location, sectors: u64) -> bool {
+    at.segment().is_some()
+        && u64::from(at.position()) + sectors <= u64::from(Location::POSITION_END)
+        && at.raw().checked_add(sectors).is_some()
 }

@@ -15,6 +15,7 @@
 use archipelago_model::{Extent, Location};
 
 use crate::bytes::{Cursor, FormatError};
+use crate::is_inside_a_segment;
 
 /// A node has at most this many entries: 8 KiB, a compromise between what a
 /// random look-up must read and how many nodes a big map has.
@@ -150,6 +151,9 @@ impl Node {
             if extent.start() < floor {
                 return Err(c.bad("order"));
             }
+            if !extent.is_hole() && !is_inside_a_segment(extent.location(), extent.len()) {
+                return Err(c.bad("location"));
+            }
             floor = extent.end();
             extents.push(extent);
         }
@@ -160,8 +164,8 @@ impl Node {
         let mut children: Vec<Child> = Vec::with_capacity(count);
         for _ in 0..count {
             let child = Child { first: c.u64()?, node: Location::from_raw(c.u64()?) };
-            if child.node.is_hole() || children.last().is_some_and(|last| last.first >= child.first)
-            {
+            let rising = children.last().is_none_or(|last| last.first < child.first);
+            if !rising || !is_inside_a_segment(child.node, 1) {
                 return Err(c.bad("child"));
             }
             children.push(child);
@@ -183,7 +187,11 @@ impl Node {
                 first: c.u64()?,
                 end: c.u64()?,
             };
-            if top.is_hole() || height > HEIGHT_MAX || run.first >= run.end {
+            // Each extent has a sector of its own, so that sums of these overflow nowhere.
+            let possible = run.first < run.end
+                && run.end <= Extent::START_END + Extent::SECTORS_MAX
+                && run.extents <= run.end - run.first;
+            if !possible || height > HEIGHT_MAX || !is_inside_a_segment(top, 1) {
                 return Err(c.bad("run"));
             }
             runs.push(run);

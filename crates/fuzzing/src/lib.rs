@@ -60,6 +60,8 @@ pub const TARGETS: &[Target] = &[
     pure("trailer", format::trailer),
     pure("footer_records", format::footer_records),
     pure("fingerprints", format::fingerprints),
+    pure("forwarding", format::forwarding),
+    pure("backup", format::backup),
     pure("map_node", format::map_node),
     pure("batch_header", format::batch_header),
     pure("store_file", format::store_file),
@@ -102,7 +104,7 @@ pub const TARGETS: &[Target] = &[
     Target {
         // A chunk has 16 MiB at most; its slot may say so.
         allocation_bytes_max: 17 << 20,
-        mutations: 1_500,
+        mutations: 15_000,
         ..pure("segment_recovery", engine::recovery)
     },
 ];

@@ -6,6 +6,7 @@
 
 use archipelago_format::batch::{Header as BatchHeader, Kind, PIECE_SECTORS};
 use archipelago_format::crc32c;
+use archipelago_format::forwarding::{FORWARD_PAGE_BYTES, ForwardIndex};
 use archipelago_format::segment::{
     Directory, HEADER_BYTES, SLOT_PAGE_BYTES, Section, SegmentHeader, SlotPage, TRAILER_BYTES,
     Trailer,
@@ -104,6 +105,31 @@ pub fn transfer_stream(bytes: &mut [u8]) {
     }
 }
 
+/// A page of a forwarding table begins with its checksum, which covers the rest.
+fn forward_page(bytes: &mut [u8]) {
+    if let Some(page) = bytes.get_mut(..FORWARD_PAGE_BYTES) {
+        let crc = crc32c(&page[4..]);
+        put(page, 0, crc);
+    }
+}
+
+/// The pages of a forwarding table, which lie behind its index.
+pub fn forwarding(bytes: &mut [u8]) {
+    let index_bytes = ForwardIndex::bytes_in(bytes.len() as u64) as usize;
+    if let Some(pages) = bytes.get_mut(index_bytes..) {
+        pages.chunks_mut(FORWARD_PAGE_BYTES).for_each(forward_page);
+    }
+}
+
+/// A dump of the catalog: its end, when it is the last of the bytes.
+pub fn backup(bytes: &mut [u8]) {
+    const END_BYTES: usize = 1 + 8 + 32;
+    if let Some(end) = bytes.len().checked_sub(END_BYTES) {
+        let digest = *blake3::hash(&bytes[..end]).as_bytes();
+        bytes[end + 9..].copy_from_slice(&digest);
+    }
+}
+
 /// A whole segment, open or sealed: its header, its batches with their pieces, and
 /// from the trailer backwards all of its footer.
 pub fn segment(bytes: &mut [u8]) {
@@ -163,6 +189,9 @@ fn footer(bytes: &mut [u8]) {
     trailer(&mut bytes[trailer_at..]);
 }
 
+/// The last of the sections behind that of the slots.
+const FORWARDING: usize = 3;
+
 fn sections(bytes: &mut [u8], directory_at: usize, directory: &Directory) {
     if let Some(range) = range(directory.slots.offset, directory.slots.len, directory_at) {
         for page in range.step_by(SLOT_PAGE_BYTES) {
@@ -172,7 +201,13 @@ fn sections(bytes: &mut [u8], directory_at: usize, directory: &Directory) {
     let rest: [Section; 4] =
         [directory.records, directory.fingerprints, directory.samples, directory.forwarding];
     for (index, section) in rest.iter().enumerate() {
-        if let Some(range) = range(section.offset, section.len, directory_at) {
+        if let Some(mut range) = range(section.offset, section.len, directory_at) {
+            if index == FORWARDING {
+                forwarding(&mut bytes[range.clone()]);
+                // The directory vouches for its index alone.
+                let index_bytes = ForwardIndex::bytes_in(section.len).min(section.len);
+                range.end = range.start + index_bytes as usize;
+            }
             let crc = crc32c(&bytes[range]);
             // Behind the header's copy, the end, the body's length, 8 bytes, and the
             // sections before, of 20 bytes each.
@@ -212,3 +247,6 @@ pub fn identity(bytes: &[u8]) -> (SegmentId, [u8; 16]) {
         Err(_) => (SegmentId::MIN, [1; 16]),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,9 @@
 
 mod segments;
 
+use archipelago_format::backup::{BackupHeader, BackupWriter, Value};
 use archipelago_format::batch::{Header as BatchHeader, Kind, Record};
+use archipelago_format::forwarding::{Forward, encode_forwarding};
 use archipelago_format::node::{Child, Node, Run};
 use archipelago_format::segment::{
     Codec, Directory, Fingerprint, FooterParts, SegmentHeader, SegmentKind, Slot, SlotPage,
@@ -57,6 +59,8 @@ pub fn all() -> Vec<Seed> {
     );
     add("footer_records", vec![records_section()]);
     add("fingerprints", vec![fingerprints_section()]);
+    add("forwarding", vec![forwarding(2), forwarding(300)]);
+    add("backup", vec![backup().expect("memory takes all")]);
     add("map_node", nodes().iter().map(Node::encode).collect());
     add("batch_header", vec![batch(&records()), batch(&records()[1..2])]);
     add("store_file", vec![StoreFile { uuid: [7; 16], dedup_key: [9; 32] }.encode().to_vec()]);
@@ -169,6 +173,21 @@ fn nodes() -> [Node; 3] {
         Node::Index(vec![Child { first: 0, node: at(1) }, Child { first: 4000, node: at(2) }]),
         Node::Root(vec![run(3, 0), run(4, 1)]),
     ]
+}
+
+fn forwarding(entries: u32) -> Vec<u8> {
+    let entry = |n| Forward { from: at(16 * n), to: at(8 * n + 1), sectors: 8 };
+    encode_forwarding(&(0..entries).map(entry).collect::<Vec<_>>()).0
+}
+
+fn backup() -> std::io::Result<Vec<u8>> {
+    let header = BackupHeader { schema: 2, store: [1; 16], made_ms: 1_700_000_000_000 };
+    let mut writer = BackupWriter::new(Vec::new(), &header)?;
+    writer.table("volume", &["id", "name", "parent"].map(str::to_owned))?;
+    writer.row(&[Value::Number(1), Value::Text("web".to_owned()), Value::Null])?;
+    writer.row(&[Value::Number(-1), Value::Text(String::new()), Value::Number(7)])?;
+    writer.table("empty", &["id".to_owned()])?;
+    writer.finish()
 }
 
 fn batch(records: &[Record]) -> Vec<u8> {

@@ -93,10 +93,10 @@ fn corpus(target: &Target) -> Vec<(String, Vec<u8>)> {
     let folder = tree().join("corpus").join(target.name);
     let mut files: Vec<_> = fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
-        .map(|entry| entry.unwrap().path())
+        .map(|entry| entry.expect("the folder is readable").path())
         .map(|path| {
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            (name, fs::read(path).unwrap())
+            let name = path.file_name().expect("it is a file").to_string_lossy().into_owned();
+            (name, fs::read(path).expect("it is readable"))
         })
         .collect();
     files.sort();
@@ -127,7 +127,7 @@ fn run(env: &Env, target: &Target, input: &[u8]) -> Result<(), String> {
 /// Keeps an input that failed, so that it can be run again and joins the corpus.
 fn keep(target: &Target, name: &str, input: &[u8]) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", target.name));
-    fs::write(&path, input).unwrap();
+    fs::write(&path, input).expect("cargo has made the folder");
     path
 }
 

@@ -23,7 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Crates for developers: they may use anything, and nothing above may use them.
-const FREE: &[&str] = &["sim", "protocols", "conformance", "xtask"];
+const FREE: &[&str] = &["sim", "protocols", "conformance", "fuzzing", "xtask"];
 
 /// Libraries that carry one concern, and the only crates that know of it.
 const ONLY: &[(&str, &[&str])] = &[

@@ -2,6 +2,7 @@
 
 mod bench;
 mod crash;
+mod fuzz;
 mod layers;
 mod packages;
 mod powercuts;
@@ -54,6 +55,15 @@ enum Command {
         #[arg(long)]
         release: bool,
     },
+    /// Runs the decoders of foreign bytes under libFuzzer; installs cargo-fuzz when it is missing.
+    Fuzz {
+        /// How long each target runs, in seconds.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+        /// Which targets; all of them when none is named.
+        #[arg(value_name = "TARGET")]
+        targets: Vec<String>,
+    },
     /// Cuts the power of a recorded disk under a verifying load, again and again. Needs root.
     PowerCuts(powercuts::Arguments),
 }
@@ -75,6 +85,7 @@ fn main() -> ExitCode {
         Command::CrashCampaign { rounds, seed, release } => {
             crash::run(&root(), rounds, seed, release)
         }
+        Command::Fuzz { seconds, targets } => fuzz::run(&root(), seconds, &targets),
         Command::PowerCuts(arguments) => powercuts::run(&root(), &arguments),
     };
     match outcome {

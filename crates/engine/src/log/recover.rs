@@ -68,7 +68,14 @@ pub(crate) fn recover(
 pub(crate) fn records(segments: &Segments, id: SegmentId) -> Result<Records, Error> {
     let directory = segments.directory(id)?;
     let section = segments.section(id, directory.records)?;
-    let records = decode_footer_records(&section).map_err(|e| Error::damaged_segment(id, &e))?;
+    let damaged = |e: FormatError| Error::damaged_segment(id, &e);
+    let records = decode_footer_records(&section).map_err(damaged)?;
+    let inside = |(position, record): &(u32, Record)| {
+        u64::from(*position) + record.positions() <= u64::from(directory.end)
+    };
+    if !records.iter().all(inside) {
+        return Err(damaged(FormatError::Field { what: "footer record", field: "position" }));
+    }
     Ok(records
         .into_iter()
         .filter_map(|(position, record)| Some((Location::new(id, position)?, record)))

@@ -55,6 +55,31 @@ fn a_run_of_many_nodes_gives_every_extent_back() {
     }
 }
 
+/// A hostile index: its second leaf speaks of sectors that are the first one's.
+#[test]
+fn what_is_found_ascends_whatever_the_nodes_say() {
+    let mut bench = Bench::new();
+    let mut leaf = |start| {
+        let node = Node::Leaf(vec![extent(start, 60, Some(start))]);
+        bench.append_node(&node.encode()).unwrap()
+    };
+    let children = vec![Child { first: 0, node: leaf(20) }, Child { first: 50, node: leaf(10) }];
+    let top = bench.append_node(&Node::Index(children).encode()).unwrap();
+    let run = Layer::Run(Run { top, height: 1, extents: 2, first: 0, end: 100 });
+    let places = flat(&bench, std::slice::from_ref(&run), 100);
+    assert_eq!(places[20], at(20));
+    assert_eq!(places[69], at(69), "of the second leaf, from where it may speak on");
+    assert!(places[70].is_hole());
+    let mut last = 0;
+    diff(&bench.nodes, &[], &[run], 0..100, &mut |change| {
+        assert!(last <= change.range.start && change.range.start < change.range.end);
+        last = change.range.end;
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    assert_eq!(last, 70);
+}
+
 #[test]
 fn a_look_up_of_one_block_reads_one_node_a_level() {
     let mut bench = Bench::new();

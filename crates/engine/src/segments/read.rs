@@ -167,7 +167,7 @@ impl Segments {
         while len < limit
             && let Some(next) = slots.find(last.end)
             && is_plain(&next)
-            && next.slot.offset == last.slot.offset + last.slot.stored
+            && Some(next.slot.offset) == last.slot.offset.checked_add(last.slot.stored)
             && len + next.raw_bytes() <= limit
         {
             len += next.raw_bytes();

@@ -66,3 +66,18 @@ fn entries_that_overlap_or_leave_their_segment_are_refused() {
         decode_forward_page(&section[index_bytes..], 0).unwrap_err();
     }
 }
+
+/// The location behind the last position of the last segment would be 2^64.
+#[test]
+fn an_entry_that_leaves_its_segment_is_refused() {
+    let decodes = |from, to| {
+        let (section, index_bytes) = encode_forwarding(&[Forward { from, to, sectors: 8 }]);
+        decode_forward_page(&section[index_bytes..], 0).is_ok()
+    };
+    let last = Location::new(SegmentId::MAX, Location::POSITION_END - 8).unwrap();
+    assert!(decodes(at(3, Location::POSITION_END - 8), at(9, 0)));
+    assert!(!decodes(last, at(9, 0)));
+    assert!(!decodes(at(3, 0), last));
+    assert!(!decodes(at(3, Location::POSITION_END - 7), at(9, 0)));
+    assert!(!decodes(at(3, 0), Location::from_raw(5)), "no segment");
+}

@@ -37,6 +37,42 @@ fn a_leaf_out_of_order_is_refused() {
 }
 
 #[test]
+fn locations_that_leave_their_segment_are_refused() {
+    let last = Location::new(SegmentId::MAX, Location::POSITION_END - 1).unwrap();
+    for (location, len) in [
+        (Location::from_raw(u64::MAX - 7), 16),
+        (at(Location::POSITION_END - 8), 9),
+        // The end of the last segment of all is 2^64.
+        (last, 1),
+        (Location::from_raw(5), 1),
+    ] {
+        let leaf = Node::Leaf(vec![Extent::new(0, len, location).unwrap()]);
+        assert!(Node::decode(&leaf.encode()).is_err(), "{location}");
+    }
+    for node in [last, Location::from_raw(5), Location::HOLE] {
+        let run = Run { top: node, height: 0, extents: 1, first: 0, end: 1 };
+        assert!(Node::decode(&Node::Root(vec![run]).encode()).is_err(), "{node}");
+        let child = Child { first: 0, node };
+        assert!(Node::decode(&Node::Index(vec![child]).encode()).is_err(), "{node}");
+    }
+    let whole = Extent::new(0, 8, at(Location::POSITION_END - 8)).unwrap();
+    assert!(Node::decode(&Node::Leaf(vec![whole]).encode()).is_ok());
+}
+
+/// Found by fuzzing: sums over the runs of a root overflowed.
+#[test]
+fn a_run_of_more_extents_than_sectors_is_refused() {
+    let decode = |extents, first, end| {
+        let run = Run { top: at(1), height: 0, extents, first, end };
+        Node::decode(&Node::Root(vec![run, run]).encode())
+    };
+    assert!(decode(u64::MAX, 0, 8).is_err());
+    assert!(decode(9, 0, 8).is_err());
+    assert!(decode(1, 0, u64::MAX).is_err());
+    assert!(decode(8, 0, 8).is_ok());
+}
+
+#[test]
 fn overlapping_extents_are_refused() {
     let leaf =
         Node::Leaf(vec![Extent::new(0, 9, at(1)).unwrap(), Extent::new(8, 8, at(10)).unwrap()]);

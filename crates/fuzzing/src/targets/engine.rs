@@ -114,6 +114,8 @@ fn open(bytes: &[u8]) {
     let dirty = engine.dirty_volumes();
     let _ = engine.checkpoint(&dirty, true, |_| Ok::<(), archipelago_engine::Error>(()));
     let _ = engine.close();
+    // A volume that is attached keeps its engine in memory for as long as the process.
+    dirty.iter().for_each(|volume| engine.detach(volume.id()));
 }
 
 /// Everything that a map is asked.

@@ -3,7 +3,11 @@
 //! Where a checksum stands before the decoder, the body runs twice: with the bytes
 //! as they came, and with the checksum mended, so that the rest is reached too.
 
+use archipelago_format::backup::{BackupReader, BackupWriter, Part};
 use archipelago_format::batch::Header as BatchHeader;
+use archipelago_format::forwarding::{
+    FORWARD_PAGE_BYTES, ForwardIndex, decode_forward_page, encode_forwarding,
+};
 use archipelago_format::node::Node;
 use archipelago_format::segment::{
     Directory, Fingerprint, HEADER_BYTES, SegmentHeader, SlotPage, Trailer, decode_footer_records,
@@ -118,6 +122,46 @@ pub fn map_node(bytes: &[u8]) {
             assert!(extents > 0 || runs.iter().all(|run| run.extents == 0));
         }
     }
+}
+
+/// The forwarding table of a compaction: its index, and its first pages.
+pub fn forwarding(bytes: &[u8]) {
+    twice(bytes, mend::forwarding, |bytes| {
+        let index_bytes = ForwardIndex::bytes_in(bytes.len() as u64) as usize;
+        let Some(index) = bytes.get(..index_bytes) else { return };
+        let Ok(index) = ForwardIndex::decode(index) else { return };
+        for (number, first) in (0..).zip(&index.firsts) {
+            assert_eq!(index.page_of(*first), Some(number));
+            let at = index.page_offset(number) as usize;
+            let Some(page) = bytes.get(at..at + FORWARD_PAGE_BYTES) else { return };
+            let Ok(entries) = decode_forward_page(page, number) else { continue };
+            for pair in entries.windows(2) {
+                assert!(pair[0].end() <= pair[1].from);
+            }
+            let (again, front) = encode_forwarding(&entries);
+            assert_eq!(decode_forward_page(&again[front..], 0), Ok(entries));
+        }
+    });
+}
+
+/// A dump of the catalog.
+pub fn backup(bytes: &[u8]) {
+    twice(bytes, mend::backup, |bytes| {
+        let Ok(mut reader) = BackupReader::new(bytes) else { return };
+        let mut writer = BackupWriter::new(Vec::new(), reader.header()).expect("memory takes all");
+        loop {
+            let written = match reader.next() {
+                Err(_) => return,
+                Ok(None) => break,
+                Ok(Some(Part::Table { name, columns })) => writer.table(&name, &columns),
+                Ok(Some(Part::Row(values))) => writer.row(&values),
+            };
+            written.expect("what was read may be written");
+        }
+        let again = writer.finish().expect("memory takes all");
+        // What follows the end is passed over.
+        assert_eq!(again, bytes[..again.len()]);
+    });
 }
 
 /// The header of a batch of the log. Its segment is taken from the bytes.

@@ -1,0 +1,5 @@
+//! `backup` of crates/fuzzing under libFuzzer.
+
+#![no_main]
+
+archipelago_fuzz::target!("backup");
