@@ -18,10 +18,12 @@
 //! * The store opens, whatever happened, once the disk works.
 
 mod check;
+mod collection;
 mod content;
 mod fate;
 mod guest;
 mod ingest;
+mod long;
 mod model;
 mod names;
 mod record;
@@ -35,6 +37,7 @@ use std::sync::Arc;
 use archipelago_env::{Disk, Env};
 use archipelago_pool::{Config, Device, Error, ErrorKind, Service};
 
+pub use long::long;
 pub use record::{Tally, Violation};
 
 use crate::{Dice, SimHandle};
@@ -62,6 +65,8 @@ pub struct Outcome {
     pub violation: Option<Violation>,
     /// The last operations, oldest first.
     pub tail: Vec<String>,
+    /// What else is to be told of it.
+    pub summary: String,
 }
 
 /// What a run is to do.
@@ -75,7 +80,7 @@ pub struct Plan {
 
 /// Plays a run.
 pub fn run(plan: Plan) -> Outcome {
-    play(plan, |_| ())
+    play(plan, |_| (), World::play)
 }
 
 /// Plays a run on a disk that a layer makes lie: for checking that lies are found.
@@ -83,12 +88,16 @@ pub fn run_with_layer(
     plan: Plan,
     layer: impl Fn(Arc<dyn Disk>) -> Arc<dyn Disk> + Send + 'static,
 ) -> Outcome {
-    play(plan, |sim| sim.layer(layer))
+    play(plan, |sim| sim.layer(layer), World::play)
 }
 
-fn play(plan: Plan, prepare: impl FnOnce(&SimHandle)) -> Outcome {
+fn play(
+    plan: Plan,
+    prepare: impl FnOnce(&SimHandle),
+    acts: impl FnOnce(&mut World, u64) -> Checked,
+) -> Outcome {
     let mut world = World::new(plan.seed, prepare);
-    let played = catch_unwind(AssertUnwindSafe(|| world.play(plan.steps)));
+    let played = catch_unwind(AssertUnwindSafe(|| acts(&mut world, plan.steps)));
     let violation = match played {
         Ok(checked) => checked.err(),
         Err(panic) => {
@@ -105,6 +114,7 @@ fn play(plan: Plan, prepare: impl FnOnce(&SimHandle)) -> Outcome {
         digest: world.record.digest,
         violation,
         tail: world.record.tail(),
+        summary: std::mem::take(&mut world.record.summary),
         tally: std::mem::take(&mut world.record.tally),
     }
 }
@@ -183,8 +193,9 @@ impl World {
             30..=43 => self.guest_read(),
             44..=52 => self.guest_flush(),
             53..=55 => self.background(),
-            56..=57 => self.collect(),
-            58..=83 => self.operate(),
+            56..=59 => self.collect_somehow(),
+            60 => self.check_store(),
+            61..=83 => self.operate(),
             84..=85 => self.check_something(),
             _ => self.fate(),
         }

@@ -5,6 +5,7 @@ mod crash;
 mod layers;
 mod packages;
 mod powercuts;
+mod sim;
 mod suite;
 mod tidy;
 
@@ -56,6 +57,8 @@ enum Command {
     },
     /// Cuts the power of a recorded disk under a verifying load, again and again. Needs root.
     PowerCuts(powercuts::Arguments),
+    /// Plays the production service in simulated worlds, in which everything fails on purpose.
+    Sim(sim::Arguments),
 }
 
 #[derive(Subcommand)]
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
             crash::run(&root(), rounds, seed, release)
         }
         Command::PowerCuts(arguments) => powercuts::run(&root(), &arguments),
+        Command::Sim(arguments) => sim::run(&root(), &arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
