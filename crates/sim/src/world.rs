@@ -51,6 +51,11 @@ const DATA: &str = "/data";
 /// Steps of a run unless told otherwise: enough for a few restarts.
 pub const STEPS_DEFAULT: u64 = 120;
 
+/// One of so many worlds has few volumes, large ones, so that maps hide much; ...
+const WIDE_ONE_IN: u64 = 12;
+/// ... by this factor: what makes a map worth flattening is an absolute number of bytes.
+const WIDE_SCALE: u64 = 8;
+
 /// The end of a check that found nothing wrong.
 type Checked<T = ()> = Result<T, Violation>;
 
@@ -132,6 +137,8 @@ struct World {
     /// Of an earlier life of the service.
     stale: Option<Arc<Device>>,
     operation: u64,
+    /// How large volumes are, and how large what is written, as a factor.
+    scale: u64,
     /// Something was planned that may explain an error, since the service was opened.
     disturbed: bool,
     /// Reads were planned to be wrong since then.
@@ -158,8 +165,11 @@ impl World {
         let (_, sim) = crate::env(seed);
         prepare(&sim);
         let env = sim.kill();
+        let mut dice = Dice::new(seed ^ 0x005e_ed0f_fa7e);
+        let scale = if dice.below(WIDE_ONE_IN) == 0 { WIDE_SCALE } else { 1 };
         Self {
-            dice: Dice::new(seed ^ 0x005e_ed0f_fa7e),
+            dice,
+            scale,
             sim,
             env,
             service: None,
