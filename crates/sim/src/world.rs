@@ -23,6 +23,7 @@ mod content;
 mod fate;
 mod guest;
 mod ingest;
+mod layers;
 mod long;
 mod model;
 mod names;
@@ -31,12 +32,12 @@ mod verbs;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 
-use archipelago_env::{Disk, Env};
+use archipelago_env::Env;
 use archipelago_pool::{Config, Device, Error, ErrorKind, Service};
 
+pub use layers::{DiskLayer, Layers, Present, StoreLayer};
 pub use long::long;
 pub use record::{Tally, Violation};
 
@@ -85,23 +86,16 @@ pub struct Plan {
 
 /// Plays a run.
 pub fn run(plan: Plan) -> Outcome {
-    play(plan, |_| (), World::play)
+    play(plan, Layers::default(), World::play)
 }
 
-/// Plays a run on a disk that a layer makes lie: for checking that lies are found.
-pub fn run_with_layer(
-    plan: Plan,
-    layer: impl Fn(Arc<dyn Disk>) -> Arc<dyn Disk> + Send + 'static,
-) -> Outcome {
-    play(plan, |sim| sim.layer(layer), World::play)
+/// Plays a run with layers that lie: for checking that lies are found.
+pub fn run_with_layers(plan: Plan, layers: Layers) -> Outcome {
+    play(plan, layers, World::play)
 }
 
-fn play(
-    plan: Plan,
-    prepare: impl FnOnce(&SimHandle),
-    acts: impl FnOnce(&mut World, u64) -> Checked,
-) -> Outcome {
-    let mut world = World::new(plan.seed, prepare);
+fn play(plan: Plan, layers: Layers, acts: impl FnOnce(&mut World, u64) -> Checked) -> Outcome {
+    let mut world = World::new(plan.seed, layers);
     let played = catch_unwind(AssertUnwindSafe(|| acts(&mut world, plan.steps)));
     let violation = match played {
         Ok(checked) => checked.err(),
@@ -148,6 +142,9 @@ struct World {
     /// Failures in a row that no refusal explains.
     failures: u32,
     record: Record,
+    present: Present,
+    store: Option<StoreLayer>,
+    cut_after: Option<&'static str>,
 }
 
 /// What a verb is and may do.
@@ -161,9 +158,11 @@ struct Act<'a> {
 }
 
 impl World {
-    fn new(seed: u64, prepare: impl FnOnce(&SimHandle)) -> Self {
+    fn new(seed: u64, layers: Layers) -> Self {
         let (_, sim) = crate::env(seed);
-        prepare(&sim);
+        if let Some(layer) = layers.disk {
+            sim.layer(layer);
+        }
         let env = sim.kill();
         let mut dice = Dice::new(seed ^ 0x005e_ed0f_fa7e);
         let scale = if dice.below(WIDE_ONE_IN) == 0 { WIDE_SCALE } else { 1 };
@@ -183,6 +182,9 @@ impl World {
             tight: false,
             failures: 0,
             record: Record::default(),
+            present: layers.present,
+            store: layers.store,
+            cut_after: layers.cut_after,
         }
     }
 
@@ -250,7 +252,7 @@ impl World {
         call: impl FnOnce(&Service) -> Result<T, Error>,
     ) -> Checked<Option<T>> {
         let Act { kind, subject, names, refusal } = act;
-        let result = call(&*self.service()?);
+        let result = self.present.during(kind, || Ok(call(&*self.service()?)))?;
         self.note(kind, subject, result.as_ref().map(drop));
         match (result, refusal) {
             (Ok(_), Some(refusal)) => Err(Violation::new(format!(
@@ -259,6 +261,7 @@ impl World {
             (Ok(value), None) => {
                 self.failures = 0;
                 after(&mut self.model);
+                self.cut_after(kind)?;
                 Ok(Some(value))
             }
             (Err(error), Some(refusal)) if error.kind() == refusal => Ok(None),
@@ -271,6 +274,11 @@ impl World {
                 Ok(None)
             }
         }
+    }
+
+    /// Where a layer lies during acts of this kind, power may fail before the truth comes.
+    fn cut_after(&mut self, kind: &str) -> Checked {
+        if self.cut_after == Some(kind) && self.dice.coin() { self.crash() } else { Ok(()) }
     }
 
     fn note(&mut self, kind: &'static str, subject: &str, result: Result<(), &Error>) {
@@ -325,10 +333,6 @@ fn config() -> Config {
         collector_grace_ms: 600_000,
         backup_interval_ms: 10_000,
     }
-}
-
-fn open_service(env: &Env) -> Result<Arc<Service>, Error> {
-    Service::open(Path::new(DATA), env.clone(), config())
 }
 
 #[cfg(test)]

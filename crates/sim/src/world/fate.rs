@@ -1,12 +1,13 @@
 //! Fate: power, `kill -9`, failures of the disk, room, clocks; and opening again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use archipelago_pool::{Collection, Error, ErrorKind};
+use archipelago_pool::{Collection, Error, ErrorKind, Service};
 
 use super::model::Names;
-use super::{Act, Checked, DATA, Violation, World, open_service};
+use super::{Act, Checked, DATA, Violation, World, config};
 use crate::{DiskOp, Failure, Fault, Misread, Wrong};
 
 /// Attempts at opening that something may happen to.
@@ -267,7 +268,7 @@ impl World {
     }
 
     pub(super) fn try_open(&mut self) -> Checked<bool> {
-        let opened = open_service(&self.env);
+        let opened = self.open_service();
         self.note("open", "", opened.as_ref().map(drop));
         match opened {
             Ok(service) => {
@@ -276,6 +277,15 @@ impl World {
             }
             Err(error) => self.refused_to_open(&error).map(|()| false),
         }
+    }
+
+    fn open_service(&self) -> Result<Arc<Service>, Error> {
+        Service::open_layered(Path::new(DATA), self.env.clone(), config(), |store| {
+            match &self.store {
+                Some(layer) => layer(store),
+                None => store,
+            }
+        })
     }
 
     fn refused_to_open(&self, error: &Error) -> Checked {

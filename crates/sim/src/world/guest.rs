@@ -159,7 +159,7 @@ impl World {
         else {
             return Ok(());
         };
-        let result = device.flush();
+        let result = self.present.during("flush", || device.flush());
         self.note("flush", &volume, result.as_ref().map(drop));
         match result {
             Ok(()) => {
@@ -169,7 +169,7 @@ impl World {
                     doubt.before.flush();
                     doubt.after.flush();
                 }
-                Ok(())
+                self.cut_after("flush")
             }
             Err(error) => {
                 self.explain("flush", &volume, &error)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use archipelago_pool::Collection;
 
 use super::names::Subject;
-use super::{Checked, Outcome, Plan, Violation, World};
+use super::{Checked, Layers, Outcome, Plan, Violation, World};
 
 /// How often the collector looks, on the simulated clock: its default.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -17,12 +17,12 @@ const CALM: u64 = 30;
 const ACTS_MAX: u64 = 12;
 /// So much more than at the beginning may be taken after the load, in bytes: what was
 /// condemned or moved last, and the log that rests.
-const MORE_MAX: u64 = 512 << 10;
+const MORE_MAX: u64 = 384 << 10;
 
 /// Plays a day: acts that mostly make and remove, a collection every simulated minute with
 /// normal urgency, no failures. Steps of the plan are not used.
 pub fn long(plan: Plan) -> Outcome {
-    super::play(plan, |_| (), |world, _| world.day())
+    super::play(plan, Layers::default(), |world, _| world.day())
 }
 
 impl World {
