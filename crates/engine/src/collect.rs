@@ -51,7 +51,7 @@ impl Engine {
     /// The files of these are gone; locations in them stay forwarded.
     pub fn emptied(&self, ids: &[SegmentId]) {
         let shared = self.shared();
-        ids.iter().for_each(|id| shared.segments.forget(*id));
+        shared.segments.gone(ids);
         shared.segments.avoid(ids, false);
         shared.ingest.forget(&ids.iter().copied().collect());
     }

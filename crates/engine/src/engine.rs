@@ -382,6 +382,14 @@ impl Engine {
     }
 }
 
+impl Drop for Engine {
+    /// Volumes know the engine, and it knows them: one of both has to let go, or files and
+    /// caches of a store that was closed without persisting stay for ever.
+    fn drop(&mut self) {
+        self.shared.volumes.write().clear();
+    }
+}
+
 impl State {
     /// A volume as its root says, with nothing above.
     pub(crate) fn of(runs: Arc<[Run]>, root: Location, lsn: Location) -> Self {

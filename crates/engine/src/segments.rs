@@ -287,6 +287,12 @@ impl Segments {
         self.sealed.lock().retain(|info| !infos.contains(info));
     }
 
+    /// Files of segments are gone: the catalog must not be told of them any more.
+    pub(crate) fn gone(&self, ids: &[SegmentId]) {
+        self.sealed.lock().retain(|info| !ids.contains(&info.id));
+        ids.iter().for_each(|id| self.forget(*id));
+    }
+
     /// Drops what is cached of a footer that recovery found to be torn.
     pub(crate) fn forget(&self, id: SegmentId) {
         if let Some((_, directory)) = self.directories.remove(&id) {

@@ -63,10 +63,12 @@ impl Folder {
         // Again, under the lock: another process may have made the store meanwhile.
         let entries = env.disk().list(root).map_err(|e| failed("read", root, e))?;
         let store = match inspect(env, root, &entries)? {
-            Some(store) => store,
+            Some(store) => {
+                settle_store(env, root).map_err(|e| failed("write to", root, e))?;
+                store
+            }
             None => found(env, root)?,
         };
-        env.disk().create_dir_all(&root.join(TMP)).map_err(|e| failed("write to", root, e))?;
         Ok(Self { root: root.to_owned(), store, _lock: lock })
     }
 
@@ -236,6 +238,16 @@ fn write_store(env: &Env, root: &Path, store: &StoreFile) -> io::Result<()> {
     file.write_all_at(0, &[IoSlice::new(&store.encode())])?;
     file.sync_data()?;
     disk.rename(&path, &root.join(STORE))?;
+    settle_store(env, root)
+}
+
+/// Makes the name of `STORE` durable, before anything else of the store is made: whoever
+/// renamed it may have failed right after, and what is there now may be gone after a
+/// power cut.
+fn settle_store(env: &Env, root: &Path) -> io::Result<()> {
+    let disk = env.disk();
+    let tmp = root.join(TMP);
+    disk.create_dir_all(&tmp)?;
     // Both: a name that moved is certain only when it is where it went, and no more
     // where it was.
     disk.sync_dir(&tmp)?;

@@ -18,10 +18,13 @@
 //! * The store opens, whatever happened, once the disk works.
 
 mod check;
+mod collection;
 mod content;
 mod fate;
 mod guest;
 mod ingest;
+mod layers;
+mod long;
 mod model;
 mod names;
 mod record;
@@ -29,12 +32,13 @@ mod verbs;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 
-use archipelago_env::{Disk, Env};
+use archipelago_env::Env;
 use archipelago_pool::{Config, Device, Error, ErrorKind, Service};
 
+pub use layers::{DiskLayer, Layers, Present, StoreLayer};
+pub use long::long;
 pub use record::{Tally, Violation};
 
 use crate::{Dice, SimHandle};
@@ -47,6 +51,11 @@ const DATA: &str = "/data";
 
 /// Steps of a run unless told otherwise: enough for a few restarts.
 pub const STEPS_DEFAULT: u64 = 120;
+
+/// One of so many worlds has few volumes, large ones, so that maps hide much; ...
+const WIDE_ONE_IN: u64 = 12;
+/// ... by this factor: what makes a map worth flattening is an absolute number of bytes.
+const WIDE_SCALE: u64 = 8;
 
 /// The end of a check that found nothing wrong.
 type Checked<T = ()> = Result<T, Violation>;
@@ -62,6 +71,8 @@ pub struct Outcome {
     pub violation: Option<Violation>,
     /// The last operations, oldest first.
     pub tail: Vec<String>,
+    /// What else is to be told of it.
+    pub summary: String,
 }
 
 /// What a run is to do.
@@ -75,20 +86,17 @@ pub struct Plan {
 
 /// Plays a run.
 pub fn run(plan: Plan) -> Outcome {
-    play(plan, |_| ())
+    play(plan, Layers::default(), World::play)
 }
 
-/// Plays a run on a disk that a layer makes lie: for checking that lies are found.
-pub fn run_with_layer(
-    plan: Plan,
-    layer: impl Fn(Arc<dyn Disk>) -> Arc<dyn Disk> + Send + 'static,
-) -> Outcome {
-    play(plan, |sim| sim.layer(layer))
+/// Plays a run with layers that lie: for checking that lies are found.
+pub fn run_with_layers(plan: Plan, layers: Layers) -> Outcome {
+    play(plan, layers, World::play)
 }
 
-fn play(plan: Plan, prepare: impl FnOnce(&SimHandle)) -> Outcome {
-    let mut world = World::new(plan.seed, prepare);
-    let played = catch_unwind(AssertUnwindSafe(|| world.play(plan.steps)));
+fn play(plan: Plan, layers: Layers, acts: impl FnOnce(&mut World, u64) -> Checked) -> Outcome {
+    let mut world = World::new(plan.seed, layers);
+    let played = catch_unwind(AssertUnwindSafe(|| acts(&mut world, plan.steps)));
     let violation = match played {
         Ok(checked) => checked.err(),
         Err(panic) => {
@@ -105,6 +113,7 @@ fn play(plan: Plan, prepare: impl FnOnce(&SimHandle)) -> Outcome {
         digest: world.record.digest,
         violation,
         tail: world.record.tail(),
+        summary: std::mem::take(&mut world.record.summary),
         tally: std::mem::take(&mut world.record.tally),
     }
 }
@@ -122,6 +131,8 @@ struct World {
     /// Of an earlier life of the service.
     stale: Option<Arc<Device>>,
     operation: u64,
+    /// How large volumes are, and how large what is written, as a factor.
+    scale: u64,
     /// Something was planned that may explain an error, since the service was opened.
     disturbed: bool,
     /// Reads were planned to be wrong since then.
@@ -131,6 +142,9 @@ struct World {
     /// Failures in a row that no refusal explains.
     failures: u32,
     record: Record,
+    present: Present,
+    store: Option<StoreLayer>,
+    cut_after: Option<&'static str>,
 }
 
 /// What a verb is and may do.
@@ -144,12 +158,17 @@ struct Act<'a> {
 }
 
 impl World {
-    fn new(seed: u64, prepare: impl FnOnce(&SimHandle)) -> Self {
+    fn new(seed: u64, layers: Layers) -> Self {
         let (_, sim) = crate::env(seed);
-        prepare(&sim);
+        if let Some(layer) = layers.disk {
+            sim.layer(layer);
+        }
         let env = sim.kill();
+        let mut dice = Dice::new(seed ^ 0x005e_ed0f_fa7e);
+        let scale = if dice.below(WIDE_ONE_IN) == 0 { WIDE_SCALE } else { 1 };
         Self {
-            dice: Dice::new(seed ^ 0x005e_ed0f_fa7e),
+            dice,
+            scale,
             sim,
             env,
             service: None,
@@ -163,6 +182,9 @@ impl World {
             tight: false,
             failures: 0,
             record: Record::default(),
+            present: layers.present,
+            store: layers.store,
+            cut_after: layers.cut_after,
         }
     }
 
@@ -183,8 +205,9 @@ impl World {
             30..=43 => self.guest_read(),
             44..=52 => self.guest_flush(),
             53..=55 => self.background(),
-            56..=57 => self.collect(),
-            58..=83 => self.operate(),
+            56..=59 => self.collect_somehow(),
+            60 => self.check_store(),
+            61..=83 => self.operate(),
             84..=85 => self.check_something(),
             _ => self.fate(),
         }
@@ -229,7 +252,7 @@ impl World {
         call: impl FnOnce(&Service) -> Result<T, Error>,
     ) -> Checked<Option<T>> {
         let Act { kind, subject, names, refusal } = act;
-        let result = call(&*self.service()?);
+        let result = self.present.during(kind, || Ok(call(&*self.service()?)))?;
         self.note(kind, subject, result.as_ref().map(drop));
         match (result, refusal) {
             (Ok(_), Some(refusal)) => Err(Violation::new(format!(
@@ -238,6 +261,7 @@ impl World {
             (Ok(value), None) => {
                 self.failures = 0;
                 after(&mut self.model);
+                self.cut_after(kind)?;
                 Ok(Some(value))
             }
             (Err(error), Some(refusal)) if error.kind() == refusal => Ok(None),
@@ -250,6 +274,11 @@ impl World {
                 Ok(None)
             }
         }
+    }
+
+    /// Where a layer lies during acts of this kind, power may fail before the truth comes.
+    fn cut_after(&mut self, kind: &str) -> Checked {
+        if self.cut_after == Some(kind) && self.dice.coin() { self.crash() } else { Ok(()) }
     }
 
     fn note(&mut self, kind: &'static str, subject: &str, result: Result<(), &Error>) {
@@ -304,10 +333,6 @@ fn config() -> Config {
         collector_grace_ms: 600_000,
         backup_interval_ms: 10_000,
     }
-}
-
-fn open_service(env: &Env) -> Result<Arc<Service>, Error> {
-    Service::open(Path::new(DATA), env.clone(), config())
 }
 
 #[cfg(test)]

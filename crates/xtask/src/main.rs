@@ -6,6 +6,7 @@ mod fuzz;
 mod layers;
 mod packages;
 mod powercuts;
+mod sim;
 mod suite;
 mod tidy;
 
@@ -66,6 +67,8 @@ enum Command {
     },
     /// Cuts the power of a recorded disk under a verifying load, again and again. Needs root.
     PowerCuts(powercuts::Arguments),
+    /// Plays the production service in simulated worlds, in which everything fails on purpose.
+    Sim(sim::Arguments),
 }
 
 #[derive(Subcommand)]
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         }
         Command::Fuzz { seconds, targets } => fuzz::run(&root(), seconds, &targets),
         Command::PowerCuts(arguments) => powercuts::run(&root(), &arguments),
+        Command::Sim(arguments) => sim::run(&root(), &arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

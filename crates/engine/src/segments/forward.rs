@@ -118,7 +118,7 @@ impl Segments {
             carriers.remove(id);
         }
         drop(carriers);
-        ids.iter().for_each(|id| self.forget(*id));
+        self.gone(ids);
         self.avoid(ids, false);
     }
 

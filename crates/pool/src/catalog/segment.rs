@@ -45,13 +45,15 @@ pub(crate) struct SegmentRow {
 const PRESENT_MARK: &str = "(SELECT mark FROM store_state WHERE id = 1)";
 
 /// Notes that a segment is sealed. Saying it again changes nothing: a crash may
-/// have come between the sealing and this.
+/// have come between the sealing and this. Of one that is leaving, the size says
+/// whether its file is there still, and stays.
 pub(crate) fn sealed(tx: &Tx<'_>, segment: &SegmentRow) -> Result<(), CatalogError> {
     tx.execute(
         &format!(
             "INSERT INTO segment (id, pool_id, kind, state, stored_bytes, raw_bytes, named_mark) \
              VALUES ($1, $2, $3, 'sealed', $4, $5, {PRESENT_MARK}) ON CONFLICT (id) DO UPDATE \
-             SET stored_bytes = excluded.stored_bytes, raw_bytes = excluded.raw_bytes"
+             SET stored_bytes = excluded.stored_bytes, raw_bytes = excluded.raw_bytes \
+             WHERE segment.state = 'sealed'"
         ),
         (
             from_number(segment.id.get()),

@@ -158,7 +158,10 @@ impl Service {
                     let what = format!("it is forwarded to segment {to}, which is not there");
                     found.add(FindingKind::Carrier, &name, what);
                 }
-                Some(_) if !core.engine.is_carrier(to).unwrap_or(true) => {
+                // Where nothing was named of what was moved, it went to a segment of nothing.
+                Some(carrier)
+                    if carrier.raw_bytes > 0 && !core.engine.is_carrier(to).unwrap_or(true) =>
+                {
                     let what = format!("segment {to}, to which it is forwarded, has no table");
                     found.add(FindingKind::Carrier, &name, what);
                 }

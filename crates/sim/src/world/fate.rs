@@ -1,12 +1,13 @@
 //! Fate: power, `kill -9`, failures of the disk, room, clocks; and opening again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use archipelago_pool::{Collection, Error, ErrorKind};
+use archipelago_pool::{Collection, Error, ErrorKind, Service};
 
 use super::model::Names;
-use super::{Act, Checked, DATA, Violation, World, open_service};
+use super::{Act, Checked, DATA, Violation, World, config};
 use crate::{DiskOp, Failure, Fault, Misread, Wrong};
 
 /// Attempts at opening that something may happen to.
@@ -15,6 +16,10 @@ const OPENINGS_MAX: u64 = 3;
 const FAILURES_MAX: u32 = 6;
 /// So much room is left when it becomes scarce, in bytes, at most.
 const ROOM_LEFT_MAX: u64 = 512 << 10;
+/// One of so many runs ends with everything removed.
+const EMPTIED_ONE_IN: u64 = 3;
+/// One of so many openings is followed by a collection at once.
+const COLLECTED_ONE_IN: u64 = 6;
 /// An hour, in ms.
 const HOUR_MS: u64 = 3_600_000;
 
@@ -68,7 +73,7 @@ impl World {
         }
     }
 
-    fn disturb(&mut self, kind: &'static str, fault: Fault) -> Checked {
+    pub(super) fn disturb(&mut self, kind: &'static str, fault: Fault) -> Checked {
         let what = format!("{:?} after {} times {}", fault.op, fault.after, fault.times);
         self.note(kind, &what, Ok(()));
         self.disturbed = true;
@@ -136,27 +141,6 @@ impl World {
         let all = self.dice.coin();
         let act = Act { kind: "background", subject: "", refusal: None, names: Names::default() };
         self.verb(act, |_| (), |service| service.step(all)).map(drop)
-    }
-
-    /// The collector, with compaction: nothing that it takes may be needed.
-    pub(super) fn collect(&mut self) -> Checked {
-        let wanted = Collection { thorough: self.dice.coin(), now: self.dice.coin(), budget: None };
-        let subject = format!(
-            "{}{}",
-            ["", "thorough "][usize::from(wanted.thorough)],
-            ["", "now"][usize::from(wanted.now)]
-        );
-        let act =
-            Act { kind: "collect", subject: &subject, refusal: None, names: Names::default() };
-        let done = self.verb(act, |_| (), |service| service.collect(wanted))?;
-        let Some(done) = done else { return Ok(()) };
-        for figure in [done.condemned, done.compacted, done.removed, done.flattened] {
-            self.record.mix_number(figure);
-        }
-        if done.alarms > 0 {
-            return Err(Violation::new(format!("{} condemned segments were read", done.alarms)));
-        }
-        Ok(())
     }
 
     /// The operator's answer to an error: going on, or restarting.
@@ -280,11 +264,11 @@ impl World {
             self.sim.set_room(self.sim.used() + self.dice.below(ROOM_LEFT_MAX));
         }
         self.disturbed = service_disturbed;
-        Ok(())
+        if self.dice.below(COLLECTED_ONE_IN) == 0 { self.collect_somehow() } else { Ok(()) }
     }
 
-    fn try_open(&mut self) -> Checked<bool> {
-        let opened = open_service(&self.env);
+    pub(super) fn try_open(&mut self) -> Checked<bool> {
+        let opened = self.open_service();
         self.note("open", "", opened.as_ref().map(drop));
         match opened {
             Ok(service) => {
@@ -293,6 +277,15 @@ impl World {
             }
             Err(error) => self.refused_to_open(&error).map(|()| false),
         }
+    }
+
+    fn open_service(&self) -> Result<Arc<Service>, Error> {
+        Service::open_layered(Path::new(DATA), self.env.clone(), config(), |store| {
+            match &self.store {
+                Some(layer) => layer(store),
+                None => store,
+            }
+        })
     }
 
     fn refused_to_open(&self, error: &Error) -> Checked {
@@ -310,6 +303,27 @@ impl World {
             self.change_room()?;
         }
         self.crash()?;
-        self.check_all_fixed()
+        self.check_all_fixed()?;
+        self.restart_in_peace()?;
+        let thorough = self.dice.coin();
+        self.collect(Collection { thorough, now: true, budget: None })?;
+        self.check_store()?;
+        self.check_all_fixed()?;
+        if self.dice.below(EMPTIED_ONE_IN) == 0 { self.empty() } else { Ok(()) }
+    }
+
+    /// A restart that nothing disturbs.
+    pub(super) fn restart_in_peace(&mut self) -> Checked {
+        self.note("kill", "", Ok(()));
+        let exact = !self.disturbed;
+        self.env = self.sim.kill();
+        self.lose_service();
+        self.disturbed = false;
+        self.misread = false;
+        self.failures = 0;
+        if !self.try_open()? {
+            return Err(Violation::new("the store does not open, and nothing disturbs it"));
+        }
+        self.check_after_restart(exact)
     }
 }

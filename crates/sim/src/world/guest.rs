@@ -86,7 +86,7 @@ impl World {
         let mut pieces = Vec::new();
         for part in 0..=self.dice.below(BATCH_MAX) {
             let mut start = self.dice.below(sectors);
-            let mut len = 1 + self.dice.below((sectors - start).min(WRITE_SECTORS_MAX));
+            let mut len = 1 + self.dice.below((sectors - start).min(WRITE_SECTORS_MAX * self.scale));
             // Guests mostly write whole blocks.
             if self.dice.coin() {
                 start -= start % 8;
@@ -159,7 +159,7 @@ impl World {
         else {
             return Ok(());
         };
-        let result = device.flush();
+        let result = self.present.during("flush", || device.flush());
         self.note("flush", &volume, result.as_ref().map(drop));
         match result {
             Ok(()) => {
@@ -169,7 +169,7 @@ impl World {
                     doubt.before.flush();
                     doubt.after.flush();
                 }
-                Ok(())
+                self.cut_after("flush")
             }
             Err(error) => {
                 self.explain("flush", &volume, &error)?;

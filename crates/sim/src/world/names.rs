@@ -7,6 +7,8 @@ use super::World;
 
 /// How many volumes there can be.
 const VOLUMES: u64 = 8;
+/// The same where volumes are large.
+const VOLUMES_WIDE: u64 = 2;
 /// How many snapshots of one volume.
 const SNAPSHOTS: u64 = 5;
 /// How many images.
@@ -20,7 +22,8 @@ pub(super) const CONTAINER: &str = "box";
 impl World {
     /// A name for a volume, taken or not, but not in doubt.
     pub(super) fn any_volume_name(&mut self) -> Option<String> {
-        let name = format!("v{}", self.dice.below(VOLUMES));
+        let count = if self.scale > 1 { VOLUMES_WIDE } else { VOLUMES };
+        let name = format!("v{}", self.dice.below(count));
         let doubtful = self.doubts.iter().any(|doubt| doubt.names.volumes.contains(&name));
         (!doubtful).then_some(name)
     }

@@ -53,6 +53,8 @@ impl Tally {
 pub(super) struct Record {
     pub tally: Tally,
     pub digest: u64,
+    /// For people.
+    pub summary: String,
     tail: VecDeque<String>,
 }
 
@@ -71,6 +73,13 @@ impl Record {
         }
         let colon = if said.is_empty() { "" } else { ": " };
         self.tail.push_back(format!("{kind} {subject}{colon}{said}"));
+    }
+
+    /// Counts what an operation did.
+    pub fn count(&mut self, kind: &'static str, times: u64) {
+        let entry = self.tally.operations.entry(kind).or_default();
+        entry.0 += times;
+        entry.1 += times;
     }
 
     /// Takes bytes into the digest (FNV-1a, eight at a time).

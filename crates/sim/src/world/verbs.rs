@@ -41,7 +41,7 @@ impl World {
         if names.is_empty() {
             return Ok(());
         }
-        let sectors = SECTORS / 2 + self.dice.below(SECTORS / 2);
+        let sectors = self.scale * (SECTORS / 2 + self.dice.below(SECTORS / 2));
         let cells = Cells::settled(vec![0; sectors as usize]);
         let act = Act {
             kind: "create",
@@ -268,7 +268,7 @@ impl World {
         if self.dice.coin() {
             self.devices.remove(&name);
         }
-        let sectors = SECTORS / 4 + self.dice.below(SECTORS);
+        let sectors = self.scale * (SECTORS / 4 + self.dice.below(SECTORS));
         let now = self.model.volumes.get(&name).map(|known| known.cells.len() as u64);
         let refusal = match now {
             None => Some(ErrorKind::NotFound),
