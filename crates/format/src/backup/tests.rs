@@ -10,7 +10,7 @@ fn parts() -> Vec<Part> {
     let columns = vec!["id".to_owned(), "name".to_owned()];
     vec![
         Part::Table { name: "volume".to_owned(), columns },
-        Part::Row(vec![Value::Number(-5), Value::Text("wéb".to_owned())]),
+        Part::Row(vec![Value::Number(-5), Value::Text("w\u{e9}b".to_owned())]),
         Part::Row(vec![Value::Number(i64::MAX), Value::Null]),
         Part::Table { name: "empty".to_owned(), columns: Vec::new() },
     ]
