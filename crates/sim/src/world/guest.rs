@@ -86,7 +86,8 @@ impl World {
         let mut pieces = Vec::new();
         for part in 0..=self.dice.below(BATCH_MAX) {
             let mut start = self.dice.below(sectors);
-            let mut len = 1 + self.dice.below((sectors - start).min(WRITE_SECTORS_MAX * self.scale));
+            let mut len =
+                1 + self.dice.below((sectors - start).min(WRITE_SECTORS_MAX * self.scale));
             // Guests mostly write whole blocks.
             if self.dice.coin() {
                 start -= start % 8;
