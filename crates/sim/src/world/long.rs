@@ -65,7 +65,7 @@ impl World {
             "the pool had {} KiB before, {} on average and {} at most in a day of {written} acts, \
              {} after it, {} after a thorough collection",
             begin >> 10,
-            sum / INTERVALS >> 10,
+            (sum / INTERVALS) >> 10,
             peak >> 10,
             end >> 10,
             thorough >> 10
