@@ -150,3 +150,21 @@ fn a_crash_drops_the_threads_that_have_not_run() {
     handle.crash();
     assert_eq!(handle.run_threads(), 0);
 }
+
+#[test]
+fn a_seal_after_one_that_failed_is_durable() {
+    for seed in 0..20 {
+        let (env, handle) = env(seed);
+        let writer = store(&env).unwrap().create(id(1), 4096).unwrap();
+        writer.write_at(0, &[IoSlice::new(&[7; 3000])]).unwrap();
+        writer.sync().unwrap();
+        let env = handle.kill();
+        let writer = store(&env).unwrap().reopen(id(1)).unwrap();
+        handle.inject(Fault::once(DiskOp::SyncData, Failure::Io));
+        assert!(writer.seal(512).is_err());
+        let env = handle.kill();
+        store(&env).unwrap().reopen(id(1)).unwrap().seal(512).unwrap();
+        let env = handle.crash();
+        assert_eq!(store(&env).unwrap().len(id(1)).unwrap(), 512, "seed {seed}");
+    }
+}

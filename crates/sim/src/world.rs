@@ -17,6 +17,7 @@
 //! * Nothing fails without a cause: an error needs a failure that was planned.
 //! * The store opens, whatever happened, once the disk works.
 
+mod between;
 mod check;
 mod collection;
 mod content;
@@ -145,6 +146,7 @@ struct World {
     present: Present,
     store: Option<StoreLayer>,
     cut_after: Option<&'static str>,
+    due: between::Due,
 }
 
 /// What a verb is and may do.
@@ -155,6 +157,15 @@ struct Act<'a> {
     names: Names,
     /// Why it must be refused, if it must.
     refusal: Option<ErrorKind>,
+}
+
+/// What came of a verb.
+enum Concluded<T> {
+    Done(T),
+    /// As it had to be.
+    Refused,
+    /// For a reason that was planned.
+    Failed,
 }
 
 impl World {
@@ -185,6 +196,7 @@ impl World {
             present: layers.present,
             store: layers.store,
             cut_after: layers.cut_after,
+            due: between::Due::default(),
         }
     }
 
@@ -251,27 +263,43 @@ impl World {
         after: impl FnOnce(&mut Model),
         call: impl FnOnce(&Service) -> Result<T, Error>,
     ) -> Checked<Option<T>> {
-        let Act { kind, subject, names, refusal } = act;
+        let kind = act.kind;
         let result = self.present.during(kind, || Ok(call(&*self.service()?)))?;
+        match self.conclude(act, after, result)? {
+            Concluded::Done(value) => {
+                self.failures = 0;
+                self.cut_after(kind)?;
+                Ok(Some(value))
+            }
+            Concluded::Refused => Ok(None),
+            Concluded::Failed => self.after_failure().map(|()| None),
+        }
+    }
+
+    /// Compares what came of a verb with what had to, and sees to it that the model follows.
+    fn conclude<T>(
+        &mut self,
+        act: Act<'_>,
+        after: impl FnOnce(&mut Model),
+        result: Result<T, Error>,
+    ) -> Checked<Concluded<T>> {
+        let Act { kind, subject, names, refusal } = act;
         self.note(kind, subject, result.as_ref().map(drop));
         match (result, refusal) {
             (Ok(_), Some(refusal)) => Err(Violation::new(format!(
                 "{kind} {subject} succeeded; it should have been refused as {refusal:?}"
             ))),
             (Ok(value), None) => {
-                self.failures = 0;
                 after(&mut self.model);
-                self.cut_after(kind)?;
-                Ok(Some(value))
+                Ok(Concluded::Done(value))
             }
-            (Err(error), Some(refusal)) if error.kind() == refusal => Ok(None),
+            (Err(error), Some(refusal)) if error.kind() == refusal => Ok(Concluded::Refused),
             (Err(error), refusal) => {
                 self.explain(kind, subject, &error)?;
                 if refusal.is_none() {
                     self.doubt(format!("{kind} {subject}"), names, after);
                 }
-                self.after_failure()?;
-                Ok(None)
+                Ok(Concluded::Failed)
             }
         }
     }

@@ -128,7 +128,7 @@ impl Store for DirectoryStore {
         // Whoever created it may have been killed before its name was synced.
         let shard = self.ensure_shard(id)?;
         self.env.disk().sync_dir(&shard).map_err(failed)?;
-        Ok(Arc::new(DirectoryWriter::new(id, file)))
+        Ok(Arc::new(DirectoryWriter { reopened: true, ..DirectoryWriter::new(id, file) }))
     }
 
     fn read_at(&self, id: SegmentId, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
@@ -211,11 +211,13 @@ struct DirectoryWriter {
     /// Held from a sync to the note that it failed: the kernel tells each lost
     /// write to one caller only.
     syncing: Mutex<()>,
+    /// Somebody may have sealed it before, in vain.
+    reopened: bool,
 }
 
 impl DirectoryWriter {
     fn new(id: SegmentId, file: Arc<dyn File>) -> Self {
-        Self { id, file, state: AtomicU8::new(OPEN), syncing: Mutex::new(()) }
+        Self { id, file, state: AtomicU8::new(OPEN), syncing: Mutex::new(()), reopened: false }
     }
 
     fn check_open(&self, op: &'static str) -> Result<(), StoreError> {
@@ -224,6 +226,16 @@ impl DirectoryWriter {
             SEALED => Err(StoreError::unwritable(self.id, op, "it is sealed")),
             _ => Err(StoreError::unwritable(self.id, op, "an earlier sync of it failed")),
         }
+    }
+
+    /// Where an earlier sync failed, the cut that it should have covered is seen and may be
+    /// lost all the same, and what was behind it comes back. The same cut again would be
+    /// no change, which no sync makes durable.
+    fn cut(&self, len: u64) -> std::io::Result<()> {
+        if self.reopened && self.file.len()? == len {
+            self.file.set_len(len + 1)?;
+        }
+        self.file.set_len(len)
     }
 
     /// The kernel reports a lost write once only: a later sync that succeeds
@@ -251,8 +263,7 @@ impl SegmentWriter for DirectoryWriter {
     fn seal(&self, len: u64) -> Result<(), StoreError> {
         let _one_at_a_time = self.syncing.lock();
         self.check_open("seal")?;
-        self.file
-            .set_len(len)
+        self.cut(len)
             .and_then(|()| self.file.sync_data())
             .map_err(|error| self.fail("seal", error))?;
         self.state.store(SEALED, Ordering::Release);

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use archipelago_env::Mode;
-use archipelago_pool::{Collection, Severity};
+use archipelago_pool::{Collected, Collection, Error, Severity};
 
 use super::model::Names;
 use super::names::{CONTAINER, Subject, parse};
-use super::{Act, Checked, DATA, Violation, World};
+use super::{Act, Checked, Concluded, DATA, Violation, World};
 use crate::{DiskOp, Failure, Fault};
 
 /// What an empty store may keep in its pool, in bytes: backups of its catalog.
@@ -45,11 +45,32 @@ impl World {
             _ => {}
         }
         let (thorough, now) = (self.dice.coin(), self.dice.coin());
-        self.collect(Collection { thorough, now, budget: None })
+        let wanted = Collection { thorough, now, budget: None };
+        // Thorough ones begin with checkpoints, and those of large volumes flatten: they look
+        // while they hold what others wait for.
+        let alone = thorough || self.scale > 1 || self.dice.below(3) == 0;
+        if alone {
+            return self.collect(wanted);
+        }
+        self.collect_interrupted(wanted)?;
+        if self.dice.below(4) == 0 { self.check_store() } else { Ok(()) }
     }
 
     /// A collection: nothing that it takes may be needed.
     pub(super) fn collect(&mut self, wanted: Collection) -> Checked {
+        let collected = self.call_collect(wanted);
+        self.see_collected(wanted, collected)
+    }
+
+    pub(super) fn call_collect(&self, wanted: Collection) -> Checked<Result<Collected, Error>> {
+        self.present.during("collect", || Ok(self.service()?.collect(wanted)))
+    }
+
+    pub(super) fn see_collected(
+        &mut self,
+        wanted: Collection,
+        collected: Checked<Result<Collected, Error>>,
+    ) -> Checked {
         let subject = format!(
             "{}{}",
             ["", "thorough "][usize::from(wanted.thorough)],
@@ -57,8 +78,12 @@ impl World {
         );
         let act =
             Act { kind: "collect", subject: &subject, refusal: None, names: Names::default() };
-        let done = self.verb(act, |_| (), |service| service.collect(wanted))?;
-        let Some(done) = done else { return Ok(()) };
+        let done = match self.conclude(act, |_| (), collected?)? {
+            Concluded::Done(done) => done,
+            Concluded::Refused => return Ok(()),
+            Concluded::Failed => return self.after_failure(),
+        };
+        self.failures = 0;
         for figure in [done.condemned, done.compacted, done.removed, done.flattened] {
             self.record.mix_number(figure);
         }
@@ -66,6 +91,7 @@ impl World {
         self.record.count("compacted", done.compacted);
         self.record.count("flattened", done.flattened);
         self.record.count("removed segment", done.removed);
+        self.cut_after("collect")?;
         if done.alarms > 0 {
             return Err(Violation::new(format!("{} condemned segments were read", done.alarms)));
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use archipelago_pool::{Collection, Error, ErrorKind, Service};
 
+use super::between::Interrupted;
 use super::model::Names;
 use super::{Act, Checked, DATA, Violation, World, config};
 use crate::{DiskOp, Failure, Fault, Misread, Wrong};
@@ -281,10 +282,11 @@ impl World {
 
     fn open_service(&self) -> Result<Arc<Service>, Error> {
         Service::open_layered(Path::new(DATA), self.env.clone(), config(), |store| {
-            match &self.store {
+            let below = match &self.store {
                 Some(layer) => layer(store),
                 None => store,
-            }
+            };
+            Arc::new(Interrupted { below, due: self.due.clone() })
         })
     }
 

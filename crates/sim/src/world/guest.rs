@@ -16,9 +16,9 @@ const READ_SECTORS_MAX: u64 = 100;
 const BATCH_MAX: u64 = 4;
 
 /// One write of a batch.
-struct Piece {
-    start: usize,
-    stamps: Vec<Stamp>,
+pub(super) struct Piece {
+    pub start: usize,
+    pub stamps: Vec<Stamp>,
     zeros: bool,
 }
 
@@ -81,7 +81,7 @@ impl World {
         }
     }
 
-    fn pieces(&mut self, sectors: u64) -> Vec<Piece> {
+    pub(super) fn pieces(&mut self, sectors: u64) -> Vec<Piece> {
         self.operation += 1;
         let mut pieces = Vec::new();
         for part in 0..=self.dice.below(BATCH_MAX) {
@@ -165,17 +165,22 @@ impl World {
         match result {
             Ok(()) => {
                 self.failures = 0;
-                self.model.flush();
-                for doubt in &mut self.doubts {
-                    doubt.before.flush();
-                    doubt.after.flush();
-                }
+                self.flushed();
                 self.cut_after("flush")
             }
             Err(error) => {
                 self.explain("flush", &volume, &error)?;
                 self.after_failure()
             }
+        }
+    }
+
+    /// All that was answered is durable, whatever it belongs to.
+    pub(super) fn flushed(&mut self) {
+        self.model.flush();
+        for doubt in &mut self.doubts {
+            doubt.before.flush();
+            doubt.after.flush();
         }
     }
 

@@ -14,7 +14,7 @@ const BLOCKS_MAX: u64 = 75;
 
 impl World {
     /// Content and the stream that brings it.
-    fn incoming(&mut self, odd: bool) -> Checked<(Fixed, Vec<u8>)> {
+    pub(super) fn incoming(&mut self, odd: bool) -> Checked<(Fixed, Vec<u8>)> {
         self.operation += 1;
         let blocks = 1 + self.dice.below(BLOCKS_MAX);
         let mut content: Vec<Stamp> = compose(&mut self.dice, self.operation, blocks);

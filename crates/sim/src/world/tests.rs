@@ -1,5 +1,7 @@
 //! The store in many worlds.
 
+mod lies;
+
 use super::*;
 
 /// Runs of the normal suite.

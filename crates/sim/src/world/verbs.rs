@@ -354,7 +354,7 @@ impl World {
 }
 
 /// Makes volumes of this content.
-fn insert(names: &[String], cells: Cells) -> impl FnOnce(&mut Model) {
+pub(super) fn insert(names: &[String], cells: Cells) -> impl FnOnce(&mut Model) {
     move |model| {
         for name in names {
             let volume = Volume { cells: cells.clone(), snapshots: Default::default() };
