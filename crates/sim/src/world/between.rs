@@ -92,10 +92,13 @@ impl Store for Interrupted {
 /// What came of an act; `None` when its turn did not come.
 type Came = Arc<Mutex<Option<Result<(), Error>>>>;
 
+/// Compares what came of an act with what had to.
+type Verdict = Box<dyn FnOnce(&mut World, Result<(), Error>) -> Checked>;
+
 /// An act that waits for its turn.
 struct Waiting {
     came: Came,
-    then: Box<dyn FnOnce(&mut World, Result<(), Error>) -> Checked>,
+    then: Verdict,
 }
 
 impl World {
