@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use archipelago_model::SegmentId;
-use archipelago_pool::{Collection, Error, Service, Write};
+use archipelago_pool::{Collection, Error, ErrorKind, Service, Write};
 use archipelago_store::{SegmentWriter, Space, Store, StoreError};
 use parking_lot::Mutex;
 
@@ -114,7 +114,7 @@ impl World {
             }
             let kind = kinds.remove(self.dice.below(kinds.len() as u64) as usize);
             let planned = match kind {
-                0 => self.plan_write(&service)?,
+                0 => self.plan_write()?,
                 1 => self.plan_flush()?,
                 2 => self.plan_put(&service)?,
                 _ => self.plan_clone_or_removal(&service)?,
@@ -147,15 +147,10 @@ impl World {
         Waiting { came, then: Box::new(then) }
     }
 
-    fn plan_write(&mut self, service: &Arc<Service>) -> Checked<Option<Waiting>> {
+    fn plan_write(&mut self) -> Checked<Option<Waiting>> {
         let Some(volume) = self.some_volume() else { return Ok(None) };
-        if !self.devices.contains_key(&volume) && self.dice.coin() {
-            return Ok(None);
-        }
-        let Some(device) = self.device(&volume)? else { return Ok(None) };
-        if !self.is_life_of(service) {
-            return Ok(None);
-        }
+        // Only where one is open: to open one might end this life of the service.
+        let Some(device) = self.devices.get(&volume).cloned() else { return Ok(None) };
         let mut pieces = self.pieces(device.size() / SECTOR as u64);
         pieces.truncate(1);
         let Some(piece) = pieces.pop() else { return Ok(None) };
@@ -164,7 +159,11 @@ impl World {
         let deed = move || device.write(&[Write::Data { offset, bytes: &bytes }]);
         Ok(Some(self.plan(deed, move |world, result| {
             world.note("write between", &volume, result.as_ref().map(drop));
-            if let Some(known) = world.model.volumes.get_mut(&volume) {
+            // Of one that an act before has put in doubt, both ways that it may be have it.
+            let doubts = world.doubts.iter_mut();
+            let doubtful = doubts.flat_map(|doubt| [&mut doubt.before, &mut doubt.after]);
+            for model in doubtful.chain([&mut world.model]) {
+                let Some(known) = model.volumes.get_mut(&volume) else { continue };
                 for (at, stamp) in (piece.start..).zip(&piece.stamps) {
                     known.cells.write(at, *stamp, result.is_ok());
                 }
@@ -198,7 +197,7 @@ impl World {
             Some(service) => service
                 .file_put(&parse(CONTAINER)?, &parse(&object)?, None, &mut &raw[..])
                 .map(drop),
-            None => Ok(()),
+            None => Err(gone()),
         };
         Ok(Some(self.plan(deed, move |world, result| {
             let act = Act {
@@ -223,7 +222,7 @@ impl World {
             let path = (volume.clone(), snapshot.clone());
             let deed = move || match service.upgrade() {
                 Some(service) => service.snapshot_remove(&snapshot_path(&path.0, &path.1)?),
-                None => Ok(()),
+                None => Err(gone()),
             };
             return Ok(Some(self.plan(deed, move |world, result| {
                 let subject = format!("{volume}@{snapshot}");
@@ -248,7 +247,7 @@ impl World {
                     archipelago_pool::Origin::Clone { source: subject.source()?, size: None };
                 service.volume_create(&[parse(&new)?], &origin).map(drop)
             }
-            None => Ok(()),
+            None => Err(gone()),
         };
         Ok(Some(self.plan(deed, move |world, result| {
             let names = Names::volumes([&name]);
@@ -258,9 +257,8 @@ impl World {
             world.conclude(act, after, result).map(drop)
         })))
     }
+}
 
-    /// Whether the service is the one that this was planned for.
-    fn is_life_of(&self, service: &Arc<Service>) -> bool {
-        self.service.as_ref().is_some_and(|present| Arc::ptr_eq(present, service))
-    }
+fn gone() -> Error {
+    Error::new(ErrorKind::Invalid, "an act was planned for a life of the service that is over")
 }
