@@ -20,7 +20,7 @@ use archipelago_model::{Epoch, Location, SegmentId, VolumeId, VolumeSize};
 use crate::engine::{Engine, Shared};
 use crate::error::{Durable, Error};
 use crate::log::{Log, node_part};
-use crate::map::{self, Layer, NodeSink, RunBuilder};
+use crate::map::{self, Layer, Names, NodeSink, RunBuilder};
 use crate::overlay::Overlay;
 use crate::segments::SegmentInfo;
 use crate::volume::Volume;
@@ -111,7 +111,8 @@ impl Engine {
     }
 
     /// A checkpoint that makes one run of all runs of a volume, with nothing in it that
-    /// is hidden and everything named where it is now.
+    /// is hidden and everything named where it is now. For the thread of the collector
+    /// only: no mark may begin meanwhile.
     ///
     /// # Errors
     /// Those of [`Self::checkpoint`].
@@ -271,7 +272,9 @@ fn merge(shared: &Shared, volume: &Volume, merging: Merging) -> Result<Option<Me
     // Another checkpoint may put other runs in their place meanwhile.
     let _still_read = shared.pins.root(root);
     let mut sink = LogSink(&shared.log);
-    let new = match map::merge(&shared.nodes, &runs[..due], due == runs.len(), &mut sink) {
+    let names = if merging == Merging::All { Names::Resolved } else { Names::Kept };
+    let bottom = due == runs.len();
+    let new = match map::merge(&shared.nodes, &runs[..due], bottom, names, &mut sink) {
         // A damaged node must not keep this volume, and others, from being persisted.
         Err(error @ Error::Damaged { .. }) => {
             tracing::error!(volume = %volume.id(), %error, "runs of a map cannot be merged");
@@ -297,7 +300,7 @@ fn persist(shared: &Shared, volume: &Volume, merged: Option<Merged>) -> Result<P
     }
     if runs.len() > RUNS_BEFORE_FORCED_MERGE {
         let due = runs.len() - RUNS_BEFORE_FORCED_MERGE / 2;
-        match map::merge(&shared.nodes, &runs[..due], false, &mut sink) {
+        match map::merge(&shared.nodes, &runs[..due], false, Names::Kept, &mut sink) {
             Err(Error::Damaged { .. }) if runs.len() < RUNS_MAX => {}
             merged => {
                 shared.runs_merged.fetch_add(due as u64, Ordering::Relaxed);

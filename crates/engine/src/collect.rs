@@ -8,7 +8,7 @@ use archipelago_model::{Extent, Location, SECTOR_BYTES, SegmentId};
 use crate::engine::Engine;
 use crate::error::{Durable, Error};
 use crate::ingest::{self, ColdWriter, Compression, IngestError, IngestStats, Ingested, Piece};
-use crate::map::{self, Layer, NodeSink};
+use crate::map::{self, Layer, Names, NodeSink};
 
 /// Bytes that are read and written again at once.
 const PIECE_BYTES: u64 = 1 << 20;
@@ -66,7 +66,8 @@ impl Engine {
     }
 
     /// One run of all runs of a root, with nothing in it that is hidden and everything
-    /// named where it is now. To be bound in the place of the root.
+    /// named where it is now. To be bound in the place of the root, by the thread of the
+    /// collector and before it begins another round.
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::Store`], [`Error::NoSpace`].
@@ -75,7 +76,7 @@ impl Engine {
         let _still_read = shared.pins.root(root);
         let runs = shared.nodes.root(root)?;
         let mut cold = ColdWriter::new(&shared.ingest, 0, Compression::default());
-        let root = match map::merge(&shared.nodes, &runs, true, &mut cold)? {
+        let root = match map::merge(&shared.nodes, &runs, true, Names::Resolved, &mut cold)? {
             None => Location::HOLE,
             Some(run) => cold.append_node(&Node::Root(vec![run]).encode())?,
         };
@@ -157,7 +158,8 @@ impl Engine {
         let stack = shared.nodes.root(*rewritten.root.get())?;
         let newer = stack.len() - below.len().min(stack.len());
         let mut cold = ColdWriter::new(&shared.ingest, 0, Compression::default());
-        let merged = map::merge(&shared.nodes, &stack[..newer], below.is_empty(), &mut cold)?;
+        let bottom = below.is_empty();
+        let merged = map::merge(&shared.nodes, &stack[..newer], bottom, Names::Kept, &mut cold)?;
         let mut runs: Vec<Run> = merged.into_iter().collect();
         runs.extend_from_slice(&stack[newer..]);
         let root = cold.append_node(&Node::Root(runs).encode())?;

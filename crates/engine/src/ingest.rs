@@ -39,7 +39,7 @@ use self::lists::{LIST_BYTES_MAX, Lists};
 pub(crate) use self::place::{Naming, Placed, Placing};
 use self::prints::Prints;
 use crate::error::{Durable, Error};
-use crate::map::{self, NodeSink, Nodes, RunBuilder};
+use crate::map::{self, Names, NodeSink, Nodes, RunBuilder};
 use crate::pins::{Fresh, Pins};
 use crate::segments::{SegmentInfo, Segments};
 
@@ -349,7 +349,8 @@ fn write_root(
     let (newer, older) = below.split_at(due);
     let mut runs = vec![run];
     if !newer.is_empty() {
-        runs.extend(map::merge(&context.nodes, newer, older.is_empty(), cold)?);
+        let bottom = older.is_empty();
+        runs.extend(map::merge(&context.nodes, newer, bottom, Names::Kept, cold)?);
     }
     runs.extend_from_slice(older);
     cold.append_node(&Node::Root(runs).encode())

@@ -25,7 +25,7 @@ use crate::segments::Segments;
 
 pub(crate) use builder::{NodeSink, RunBuilder};
 pub(crate) use diff::diff;
-pub(crate) use merge::{due, merge};
+pub(crate) use merge::{Names, due, merge};
 
 #[derive(Clone)]
 struct NodeWeight;

@@ -63,6 +63,8 @@ pub enum Bug {
     BackupAfterRemoval,
     /// An id without file and row is given again.
     IdsReused,
+    /// A merge names the new places of what was moved, and collections go on beside it.
+    MergeResolves,
 }
 
 impl Bug {
@@ -88,6 +90,7 @@ impl Bug {
         Self::RowBeforeFile,
         Self::BackupAfterRemoval,
         Self::IdsReused,
+        Self::MergeResolves,
     ];
 }
 

@@ -35,12 +35,24 @@ fn worth_it(runs: &[Run]) -> bool {
     largest <= sum - largest
 }
 
+/// How a merge names what a compaction has moved.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// As the runs do: what marks see of the old map protects the new one until it is bound.
+    Kept,
+    /// Where it is now, so that forwarding tables fall out of use. Only for the thread of
+    /// the collector: no round may begin before the map is bound, since nothing but this
+    /// map names the new places, and a second compaction would move on without them.
+    Resolved,
+}
+
 /// Writes one run that says what `runs` (newest first) say together. When
 /// `bottom`, nothing lies below them and holes need not be said.
 pub(crate) fn merge<S: NodeSink>(
     nodes: &Nodes,
     runs: &[Run],
     bottom: bool,
+    names: Names,
     sink: &mut S,
 ) -> Result<Option<Run>, Error> {
     let layers: Vec<Layer> = runs.iter().copied().map(Layer::Run).collect();
@@ -51,9 +63,10 @@ pub(crate) fn merge<S: NodeSink>(
         if bottom && extent.is_hole() {
             return Ok(());
         }
-        // What a compaction moved is named where it is now, so that forwarding tables
-        // fall out of use.
-        nodes.segments.resolve(extent, &mut |part| builder.push(part))
+        match names {
+            Names::Kept => builder.push(extent),
+            Names::Resolved => nodes.segments.resolve(extent, &mut |part| builder.push(part)),
+        }
     })?;
     builder.finish()
 }

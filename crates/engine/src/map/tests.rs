@@ -168,7 +168,7 @@ proptest! {
         prop_assert_eq!(flat(&bench, &layers, 200), model.clone());
 
         let nodes = bench.nodes.clone();
-        let merged = merge(&nodes, &runs, true, &mut bench).unwrap();
+        let merged = merge(&nodes, &runs, true, Names::Kept, &mut bench).unwrap();
         let mut layers = vec![Layer::Extents(top.clone())];
         layers.extend(merged.map(Layer::Run));
         prop_assert_eq!(flat(&bench, &layers, 200), model);

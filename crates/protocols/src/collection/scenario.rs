@@ -36,7 +36,7 @@ impl Config {
         }
     }
 
-    /// Compaction of a log, whose merges name the new places.
+    /// Compaction of a log, beside merges of its maps.
     pub const fn merges(hosts: usize) -> Self {
         Self { ids: 2 * hosts + 2, names: 0, logs: true, compaction: true, ..Self::idle(hosts) }
     }

@@ -50,8 +50,14 @@ fn carriers_are_compacted_and_forwarded_ids_forgotten_under_readers() {
 }
 
 #[test]
-fn a_compacted_log_is_merged_to_its_new_places() {
+fn the_maps_of_a_compacted_log_are_merged_without_loss() {
     holds(Config { ids: 3, ..Config::merges(1) });
+}
+
+/// A second compaction moves on, and carries no table for what only the merge names.
+#[test]
+fn a_merge_has_to_keep_the_names_that_the_mark_saw() {
+    breaks(Config { ids: 5, marks: 3, ..Config::merges(1) }.with(Bug::MergeResolves), NAMES);
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Config {
             Action::Write { host } => write(state, host),
             Action::Roll { host } => self.roll(state, host),
             Action::Freeze { host } => freeze(&mut state.hosts[host]),
-            Action::WriteNode { host } => write_node(state, host),
+            Action::WriteNode { host } => self.write_node(state, host),
             Action::CommitCheckpoint { host } => self.commit_checkpoint(state, host),
             Action::MoveFloor { host } => {
                 self.record_log(state, host);
@@ -214,6 +214,28 @@ impl Config {
             }
         }
     }
+
+    /// The new map: the newest block, or without one what the head names, as it names it.
+    fn write_node(&self, state: &mut State, host: usize) -> Option<()> {
+        let at = &state.hosts[host];
+        let frozen = at.checkpoint.as_ref()?.frozen.clone();
+        let mut reached = super::state::Reached::default();
+        let below = if frozen.is_empty() {
+            let head = state.resolve(at.head?, &mut reached)?;
+            let Item::Node(below) = state.item(head)?.clone() else { return None };
+            if self.has(Bug::MergeResolves) {
+                let resolve = |at: &Location| state.resolve(*at, &mut reached);
+                below.iter().map(resolve).collect::<Option<Vec<_>>>()?
+            } else {
+                below
+            }
+        } else {
+            frozen
+        };
+        let node = append(state, host, Item::Node(below))?;
+        state.hosts[host].checkpoint.as_mut()?.node = Some(node);
+        Some(())
+    }
 }
 
 /// Chunks that an index may know: it learns of footers and of nothing else.
@@ -274,23 +296,6 @@ fn append(state: &mut State, host: usize, item: Item) -> Option<Location> {
 fn freeze(host: &mut Host) -> Option<()> {
     let frozen = std::mem::take(&mut host.overlay);
     host.checkpoint = Some(Checkpoint { began: host.log, frozen, node: None });
-    Some(())
-}
-
-/// The new map: the newest block, or without one what the head names, at its new places.
-fn write_node(state: &mut State, host: usize) -> Option<()> {
-    let at = &state.hosts[host];
-    let frozen = at.checkpoint.as_ref()?.frozen.clone();
-    let mut reached = super::state::Reached::default();
-    let below = if frozen.is_empty() {
-        let head = state.resolve(at.head?, &mut reached)?;
-        let Item::Node(below) = state.item(head)?.clone() else { return None };
-        below.iter().map(|at| state.resolve(*at, &mut reached)).collect::<Option<Vec<_>>>()?
-    } else {
-        frozen
-    };
-    let node = append(state, host, Item::Node(below))?;
-    state.hosts[host].checkpoint.as_mut()?.node = Some(node);
     Some(())
 }
 
