@@ -134,6 +134,7 @@ struct World {
     operation: u64,
     /// How large volumes are, and how large what is written, as a factor.
     scale: u64,
+    caches: bool,
     /// Something was planned that may explain an error, since the service was opened.
     disturbed: bool,
     /// Reads were planned to be wrong since then.
@@ -178,6 +179,7 @@ impl World {
         let mut dice = Dice::new(seed ^ 0x005e_ed0f_fa7e);
         let scale = if dice.below(WIDE_ONE_IN) == 0 { WIDE_SCALE } else { 1 };
         Self {
+            caches: dice.coin(),
             dice,
             scale,
             sim,
@@ -347,11 +349,13 @@ impl World {
     }
 }
 
-fn config() -> Config {
+/// Without caches everything that is looked at is read from the pool.
+fn config(caches: bool) -> Config {
+    let cache = |bytes| if caches { bytes } else { 1 };
     Config {
-        chunk_cache_bytes: 256 << 10,
-        node_cache_bytes: 64 << 10,
-        slot_cache_bytes: 64 << 10,
+        chunk_cache_bytes: cache(256 << 10),
+        node_cache_bytes: cache(64 << 10),
+        slot_cache_bytes: cache(64 << 10),
         hot_segment_bytes: 128 << 10,
         cold_segment_bytes: 64 << 10,
         log_checkpoint_bytes: 1 << 20,

@@ -281,7 +281,7 @@ impl World {
     }
 
     fn open_service(&self) -> Result<Arc<Service>, Error> {
-        Service::open_layered(Path::new(DATA), self.env.clone(), config(), |store| {
+        Service::open_layered(Path::new(DATA), self.env.clone(), config(self.caches), |store| {
             let below = match &self.store {
                 Some(layer) => layer(store),
                 None => store,
