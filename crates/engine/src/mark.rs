@@ -90,6 +90,8 @@ pub struct Mark {
     runs: HashMap<Location, RunFacts>,
     /// Runs that some map shows whole: at the top of its stack.
     tops: HashSet<Location>,
+    /// Runs of several maps.
+    shared: HashSet<Location>,
 }
 
 impl Mark {
@@ -104,13 +106,16 @@ impl Mark {
     }
 
     /// Whether a map of these runs (newest first) keeps much alive that it hides, or
-    /// much of it lies under old names: then one run should take their place.
+    /// much that only it names lies under old names: then one run should take their place.
+    /// Runs that are shared stay so: a thousand clones are not worth a thousand maps.
     pub(crate) fn worth_flattening(&self, runs: &[Run]) -> bool {
         let facts = |run: &Run| self.runs.get(&run.top).copied().unwrap_or_default();
         let (mut mapped, mut forwarded) = (0, 0);
         for run in runs {
             mapped += facts(run).mapped;
-            forwarded += facts(run).forwarded;
+            if !self.shared.contains(&run.top) {
+                forwarded += facts(run).forwarded;
+            }
         }
         if forwarded >= HIDDEN_SECTORS_MIN && forwarded * HIDDEN_PARTS >= mapped {
             return true;
@@ -217,6 +222,8 @@ impl Marker<'_> {
                 let mut facts = RunFacts::default();
                 self.subtree(run.top, run.height, &mut facts)?;
                 self.mark.runs.insert(run.top, facts);
+            } else {
+                self.mark.shared.insert(run.top);
             }
         }
         Ok(())

@@ -360,3 +360,27 @@ fn a_merge_that_two_rounds_overtake_loses_nothing() {
     bench.device("v").read(0, &mut out).unwrap();
     assert!(out == content);
 }
+
+#[test]
+fn clones_go_on_sharing_the_map_of_what_was_compacted() {
+    let bench = Bench::new();
+    bench.create("gold", 16 * MIB);
+    let device = bench.device("gold");
+    for n in 0..1024_u64 {
+        // Every second block, so that no extents join.
+        let bytes = noise(n + 1, 4096);
+        device.write(&[crate::Write::Data { offset: n * 8192, bytes: &bytes }]).unwrap();
+    }
+    device.flush().unwrap();
+    drop(device);
+    bench.snapshot("gold@s").unwrap();
+    for n in 0..20 {
+        let name = format!("c{n}");
+        bench.clone_as(&name, "snapshot:gold@s", None).unwrap();
+        bench.put(&name, 4096, &noise(n + 10_000, 4096));
+    }
+    bench.service.core.persist_all().unwrap();
+    let done = collect(&bench);
+    assert!(done.compacted > 0);
+    assert_eq!(done.flattened, 0);
+}
