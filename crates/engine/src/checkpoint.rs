@@ -22,7 +22,7 @@ use crate::error::{Durable, Error};
 use crate::log::{Log, node_part};
 use crate::map::{self, Layer, Names, NodeSink, RunBuilder};
 use crate::overlay::Overlay;
-use crate::segments::SegmentInfo;
+use crate::segments::{SegmentInfo, Segments};
 use crate::volume::Volume;
 
 /// Above so many runs even a snapshot merges: a bound for look-ups, far below
@@ -48,14 +48,24 @@ pub struct Cut {
 }
 
 /// What a checkpoint wants recorded, in one transaction.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone)]
 pub struct Checkpoint {
     /// In the order of the volumes' ids.
     pub cuts: Vec<Cut>,
     /// Once the cuts are recorded, recovery needs no segment before this.
     pub log_floor: SegmentId,
-    /// Segments sealed since the last checkpoint.
-    pub sealed: Vec<SegmentInfo>,
+    /// Sealed when this was made, and not recorded.
+    sealed: Vec<SegmentInfo>,
+    segments: Arc<Segments>,
+}
+
+impl Checkpoint {
+    /// Segments sealed since the last checkpoint. To be asked in the transaction: another
+    /// checkpoint may have recorded one since, and the collector removed it.
+    pub fn sealed(&self) -> Vec<SegmentInfo> {
+        let unrecorded = self.segments.unrecorded();
+        self.sealed.iter().filter(|info| unrecorded.contains(info)).copied().collect()
+    }
 }
 
 /// Appends nodes to the log.
@@ -162,7 +172,8 @@ impl Engine {
         // First the floor: what is sealed after it was open, and so is not below it.
         let log_floor = log_floor(shared, &volumes, lsn);
         let sealed = shared.segments.unrecorded();
-        let checkpoint = Checkpoint { cuts: cuts.collect(), log_floor, sealed };
+        let segments = Arc::clone(&shared.segments);
+        let checkpoint = Checkpoint { cuts: cuts.collect(), log_floor, sealed, segments };
         commit(&checkpoint)?;
         shared.segments.recorded(&checkpoint.sealed);
         if let Some(void) = void {

@@ -37,7 +37,12 @@ impl Engine {
 
     /// Whether a segment is sealed and waits for the next checkpoint to record it.
     pub fn is_unrecorded(&self, id: SegmentId) -> bool {
-        self.shared().segments.unrecorded().iter().any(|info| info.id == id)
+        self.shared().segments.is_unrecorded(id)
+    }
+
+    /// Whether recovery kept a segment whose records it could not read.
+    pub fn is_doubtful(&self, id: SegmentId) -> bool {
+        self.shared().segments.is_kept(id)
     }
 
     /// These are gone: condemned ones with their files, forwarded ones because nobody

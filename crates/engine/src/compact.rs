@@ -20,7 +20,7 @@ use archipelago_model::{BLOCK_BYTES, Extent, Location, SECTOR_BYTES, SegmentId};
 use self::plan::{Stretch, stretches};
 use crate::engine::{Engine, Shared};
 use crate::error::Error;
-use crate::ingest::{ColdWriter, Compression, Naming, Placed, Placing};
+use crate::ingest::{ColdWriter, Naming, Placed, Placing};
 use crate::map::NodeSink;
 use crate::mark::Live;
 use crate::pins::Fresh;
@@ -123,7 +123,7 @@ fn run(
     let context = &shared.ingest;
     let expected = job.victims.iter().map(|v| v.live.sectors.len() * SECTOR_BYTES).sum();
     let mut stats = CompactStats { read_bytes: expected, ..Default::default() };
-    let mut cold = ColdWriter::new(context, expected, Compression::default());
+    let mut cold = ColdWriter::for_compaction(context, expected);
     let mut table = Vec::new();
     for victim in &job.victims {
         move_nodes(shared, victim, &mut cold, &mut table)?;

@@ -8,7 +8,7 @@
 mod forward;
 mod read;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -145,6 +145,8 @@ pub(crate) struct Segments {
     pages: Cache<(SegmentId, u32), Arc<SlotPage>, PageWeight>,
     chunks: Cache<Location, Arc<[u8]>, ChunkWeight>,
     sealed: Mutex<Vec<SegmentInfo>>,
+    /// What recovery found in doubt and kept.
+    doubtful: Mutex<HashSet<SegmentId>>,
     leaving: forward::Leaving,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -174,6 +176,7 @@ impl Segments {
             pages: Cache::with_weighter(items(slot, 4096), slot / 4 * 3, PageWeight),
             chunks: Cache::with_weighter(items(chunk, 65536), chunk, ChunkWeight),
             sealed: Mutex::default(),
+            doubtful: Mutex::default(),
             leaving: forward::Leaving::new(slot / 2),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
@@ -254,6 +257,16 @@ impl Segments {
         self.open.read().contains_key(&id)
     }
 
+    /// A segment that may hold what was flushed, though it cannot be read: it is for people
+    /// to look at, and nobody removes it.
+    pub(crate) fn keep(&self, id: SegmentId) {
+        self.doubtful.lock().insert(id);
+    }
+
+    pub(crate) fn is_kept(&self, id: SegmentId) -> bool {
+        self.doubtful.lock().contains(&id)
+    }
+
     /// A segment that never held anything is no longer open.
     pub(crate) fn closed(&self, id: SegmentId) {
         self.open.write().remove(&id);
@@ -280,6 +293,11 @@ impl Segments {
     /// Sealed segments that the catalog is not known to have.
     pub(crate) fn unrecorded(&self) -> Vec<SegmentInfo> {
         self.sealed.lock().clone()
+    }
+
+    /// Whether a segment is sealed and the catalog may not know of it yet.
+    pub(crate) fn is_unrecorded(&self, id: SegmentId) -> bool {
+        self.sealed.lock().iter().any(|info| info.id == id)
     }
 
     /// The catalog has these now.

@@ -19,6 +19,10 @@ use crate::map::{self, Layer, StatusRange};
 use crate::overlay::Overlay;
 use crate::segments::Segments;
 
+/// A look at a map that changes under it is begun again so often: each time all that it named
+/// was moved or removed meanwhile, which takes the collector minutes.
+const LOOKS_AGAIN_MAX: u32 = 3;
+
 /// A change that a guest asks for. Offsets and lengths are whole sectors, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub enum Write<'a> {
@@ -146,18 +150,27 @@ impl Volume {
         self.with_layers(&range, |layers| map::read(&self.shared.nodes, layers, range.start, out))
     }
 
-    /// Looks something up in the layers. They are held by nobody meanwhile: should all
-    /// that they name be flattened, collected and removed before the look is over, it is
-    /// done again with those that took their place.
+    /// Looks something up in the layers. They are held by nobody meanwhile: should what they
+    /// name be hidden or flattened, and then moved without it or removed before the look is
+    /// over, it is done again with those that took their place.
     fn with_layers<T>(
         &self,
         range: &SectorRange,
         mut look: impl FnMut(&[Layer]) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let layers = self.layers(range);
-        match look(&layers) {
-            Err(error) if Segments::is_missing(&error) => look(&self.layers(range)),
-            done => done,
+        let mut again = LOOKS_AGAIN_MAX;
+        loop {
+            let root = self.root();
+            let layers = self.layers(range);
+            match look(&layers) {
+                Err(Error::Damaged { .. } | Error::Store(_))
+                    if again > 0 && root != self.root() =>
+                {
+                    again -= 1;
+                }
+                Err(error) if again > 0 && Segments::is_missing(&error) => again = 0,
+                done => return done,
+            }
         }
     }
 

@@ -19,6 +19,9 @@ use crate::error::{Error, ErrorKind};
 use crate::resource::Volume;
 use crate::service::{Collected, Collector, Config};
 
+/// No backup was made since the store was opened.
+pub(crate) const NEVER_BACKED_UP: u64 = u64::MAX;
+
 /// Shared by everything that an open store consists of.
 pub(crate) struct Core {
     pub env: Env,
@@ -29,7 +32,7 @@ pub(crate) struct Core {
     pub config: Config,
     /// Whose catalog it is.
     pub store_uuid: [u8; 16],
-    /// How many changes of the catalog the newest backup has.
+    /// How many changes of the catalog the newest backup has, or [`NEVER_BACKED_UP`].
     pub backed_up: AtomicU64,
     /// Backups are made one at a time.
     pub backing_up: Mutex<()>,
@@ -235,7 +238,7 @@ pub(crate) fn record(tx: &Tx<'_>, done: &Checkpoint) -> Result<(), Error> {
         )?;
     }
     state::raise_log_floor(tx, done.log_floor)?;
-    record_segments(tx, &done.sealed)
+    record_segments(tx, &done.sealed())
 }
 
 /// Notes sealed segments.

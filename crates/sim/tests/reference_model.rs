@@ -62,7 +62,7 @@ struct Catalog {
 impl Catalog {
     fn record(&mut self, checkpoint: &Checkpoint) {
         self.log_floor = Some(checkpoint.log_floor);
-        self.sealed.extend(checkpoint.sealed.iter().map(|info| (info.id, info.raw_bytes)));
+        self.sealed.extend(checkpoint.sealed().iter().map(|info| (info.id, info.raw_bytes)));
     }
 }
 

@@ -49,6 +49,8 @@ const _: () = assert!(SEGMENT_BYTES_MAX + (BUFFER_BYTES as u64) < 1 << 32);
 /// import done again finds its data there.
 pub(crate) struct ColdWriter<'a> {
     encoder: Encoder,
+    /// Shares from no segment that the catalog may not have.
+    recorded_only: bool,
     /// A node, filled up to whole sectors.
     padded: Vec<u8>,
     appender: Appender<'a>,
@@ -87,9 +89,17 @@ impl<'a> ColdWriter<'a> {
         let (open, sealed, fresh) = (None, Vec::new(), context.pins.fresh());
         Self {
             encoder: Encoder::new(compression),
+            recorded_only: false,
             padded: Vec::new(),
             appender: Appender { context, kind, segment_bytes, expected, open, sealed, fresh },
         }
+    }
+
+    /// For a compaction: nobody would write again what the rest of an import, which may end
+    /// in nothing, takes with it.
+    pub(crate) fn for_compaction(context: &'a Context, expected: u64) -> Self {
+        let writer = Self::new(context, expected, Compression::default());
+        Self { recorded_only: true, ..writer }
     }
 
     /// For a dump of the catalog: one segment, however long it gets.
@@ -145,7 +155,8 @@ impl<'a> ColdWriter<'a> {
     /// leaving by now was not held in time.
     pub(crate) fn hold(&mut self, id: SegmentId) -> bool {
         self.appender.fresh.add(id);
-        !self.appender.context.segments.is_leaving(id)
+        let segments = &self.appender.context.segments;
+        !(segments.is_leaving(id) || self.recorded_only && segments.is_unrecorded(id))
     }
 
     /// Seals what is open, with a forwarding table if there is one. All that was

@@ -165,6 +165,7 @@ fn recover_unsealed(
         // What looks like a batch is kept: it may be a flushed one that is damaged.
         if window.holds_a_batch_of(id)? {
             tracing::warn!(segment = %id, "a segment whose first batch is not whole is kept");
+            segments.keep(id);
         } else {
             segments.store().remove(id)?;
         }

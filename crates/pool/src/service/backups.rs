@@ -9,7 +9,7 @@ use archipelago_model::SegmentId;
 
 use super::Config;
 use crate::catalog::{Tx, dump, segment};
-use crate::core::{Core, record_segments};
+use crate::core::{Core, NEVER_BACKED_UP, record_segments};
 use crate::error::{Error, ErrorKind, store_kind};
 
 /// So many are kept: the newest, and one before, should the newest rot.
@@ -68,6 +68,17 @@ impl Core {
         }
         self.backed_up.store(dump.changes, Ordering::Release);
         Ok(())
+    }
+
+    /// Stores a dump unless a newer one is stored, whose place it would take: a rebuild goes
+    /// by the ids of segments.
+    pub(super) fn store_backup_unless_older(&self, dump: &Dump) -> Result<(), Error> {
+        let _one_at_a_time = self.backing_up.lock();
+        let stored = self.backed_up.load(Ordering::Acquire);
+        if stored != NEVER_BACKED_UP && stored >= dump.changes {
+            return Ok(());
+        }
+        self.store_backup(dump)
     }
 
     /// Stores a dump unless the newest has everything.

@@ -6,7 +6,7 @@
 mod pace;
 mod round;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,6 +107,9 @@ pub(crate) struct Collector {
     /// When a segment was first seen to be leaving, on the monotonic clock, which
     /// nobody sets: a jump of the other one shortens no grace time.
     leaving: HashMap<SegmentId, Duration>,
+    /// Segments that could not be moved, for they are damaged: they would keep others of
+    /// their job from it each time.
+    damaged: HashSet<SegmentId>,
 }
 
 /// Batches of the log, bytes ingested, names.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use archipelago_engine::Counters;
+use archipelago_engine::{Counters, Pin};
 use archipelago_model::{Location, Source};
 
 use super::Collected;
@@ -26,12 +26,16 @@ impl Service {
         if let Err(error) = core.persist_all() {
             tracing::debug!(%error, "the newest writes are not accounted for");
         }
+        let resolving = core.resolving.read_recursive();
         let (named, pool, known, stored) = core.catalog.read(|tx| -> Result<_, Error> {
             let known: HashSet<u64> = segment::ids(tx)?.into_iter().collect();
             let pool = place::name(tx, place::FIRST)?;
             Ok((everything(tx)?, pool, known, segment::stored_bytes(tx)?))
         })?;
         let roots: Vec<Location> = named.iter().map(|(_, map)| map.root).collect();
+        // What is removed meanwhile must stay readable until it is accounted for.
+        let _held: Vec<Pin> = roots.iter().map(|root| core.engine.pin(*root)).collect();
+        drop(resolving);
         let accounts = core.engine.account(&roots)?;
         let resources =
             named.into_iter().zip(&accounts.per_root).map(|((source, map), account)| {

@@ -8,7 +8,7 @@ use archipelago_engine::{
     self as engine, Candidate, Compacted, Horizon, Job, Mark, SegmentInfo, SegmentKind, Urgency,
     Victim, choose,
 };
-use archipelago_model::{Location, SegmentId, VolumeId};
+use archipelago_model::{Location, SECTOR_BYTES, SegmentId, VolumeId};
 
 use super::super::backups::Dump;
 use super::pace::Pace;
@@ -42,6 +42,8 @@ pub(super) struct Round<'a> {
     /// The catalog as the mark began with it: everything that a collection leaves
     /// alone can be rebuilt from it.
     dump: Result<Dump, Error>,
+    /// Segments that could not be moved.
+    damaged: HashSet<SegmentId>,
     done: Collected,
 }
 
@@ -73,7 +75,8 @@ impl<'a> Round<'a> {
         roots.sort_unstable();
         roots.dedup();
         let done = Collected { rounds: 1, ..Collected::default() };
-        Ok(Self { core, urgency, hurry, until, mark, horizon, roots, known, dump, done })
+        let damaged = HashSet::new();
+        Ok(Self { core, urgency, hurry, until, mark, horizon, roots, known, dump, damaged, done })
     }
 
     pub(super) const fn figures(&self) -> Collected {
@@ -81,6 +84,13 @@ impl<'a> Round<'a> {
     }
 
     pub(super) fn run(&mut self, collector: &mut Collector, now: bool) -> Result<(), Error> {
+        self.damaged.clone_from(&collector.damaged);
+        let done = self.steps(collector, now);
+        collector.damaged.clone_from(&self.damaged);
+        done
+    }
+
+    fn steps(&mut self, collector: &mut Collector, now: bool) -> Result<(), Error> {
         self.back_up()?;
         self.rescue()?;
         // First what needs no work: compaction may take its time beside busy guests.
@@ -102,10 +112,7 @@ impl<'a> Round<'a> {
     /// something matters more when there is no room even for that.
     fn back_up(&self) -> Result<(), Error> {
         let stored = match &self.dump {
-            Ok(dump) => {
-                let _one_at_a_time = self.core.backing_up.lock();
-                self.core.store_backup(dump)
-            }
+            Ok(dump) => self.core.store_backup_unless_older(dump),
             Err(error) => Err(Error::new(error.kind(), error.to_string())),
         };
         match stored {
@@ -150,9 +157,14 @@ impl<'a> Round<'a> {
         let segment_bytes = self.core.config.cold_segment_bytes;
         let choice = choose(&candidates, segment_bytes, self.urgency);
         self.condemn(&choice.dead)?;
-        for ids in choice.jobs {
+        for mut ids in choice.jobs {
             if self.is_over() {
                 return Ok(());
+            }
+            ids.retain(|id| !self.damaged.contains(id));
+            let ids = self.what_fits(ids, mark);
+            if ids.is_empty() {
+                continue;
             }
             match self.compact(&ids, mark) {
                 // What is full now has room after the removals.
@@ -163,10 +175,36 @@ impl<'a> Round<'a> {
                 Err(error) if error.kind() == ErrorKind::Damaged => {
                     tracing::error!(%error, "segments that are damaged are not compacted");
                 }
+                // What it shared from leaves: the next round shares from something else.
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    tracing::info!(%error, "a compaction was in vain");
+                }
                 other => other?,
             }
         }
         Ok(())
+    }
+
+    /// As many of a job's victims as can be moved and leave guests the room for another
+    /// segment of the log, or three quarters of what little there is.
+    fn what_fits(&self, mut ids: Vec<SegmentId>, mark: &Mark) -> Vec<SegmentId> {
+        let Ok(space) = self.core.store.space() else { return ids };
+        let reserve = self.core.config.hot_segment_bytes;
+        let mut room = space.free.saturating_sub(reserve).max(space.free / 4);
+        let needs = |id: SegmentId| {
+            let Ok(at) = self.known.binary_search_by_key(&id, |one| one.id) else { return 0 };
+            let (one, live) = (&self.known[at], mark.live(id).map_or(0, |live| live.sectors.len()));
+            let raw = u128::from(one.raw_bytes.max(1));
+            let stored = u128::from(one.stored_bytes) * u128::from(live * SECTOR_BYTES) / raw;
+            stored as u64
+        };
+        ids.retain(|id| {
+            let bytes = needs(*id);
+            let fits = bytes <= room;
+            room -= if fits { bytes } else { 0 };
+            fits
+        });
+        ids
     }
 
     fn candidates(&self, pass: &Range<SegmentId>, mark: &Mark) -> Vec<Candidate> {
@@ -239,6 +277,7 @@ impl<'a> Round<'a> {
                 && !known.contains(&id)
                 && !core.engine.is_open(id)
                 && !core.engine.is_unrecorded(id)
+                && !core.engine.is_doubtful(id)
             {
                 // It may be gone: forgotten in this round.
                 left.extend(core.store.len(id).ok().map(|bytes| (id, bytes)));
@@ -287,7 +326,14 @@ impl<'a> Round<'a> {
         let mut pace = Pace::new(core, self.hurry);
         let moved = match core.engine.compact(&job, &mut |_| pace.step()) {
             Err(engine::Error::Closed) if core.stopping() => return Ok(()),
-            moved => moved?,
+            Err(error) => {
+                if let engine::Error::Damaged { segment, .. } = &error {
+                    // The others of the job are moved without it, next time.
+                    self.damaged.insert(*segment);
+                }
+                return Err(error.into());
+            }
+            Ok(moved) => moved,
         };
         let forwarded =
             match core.catalog.write_aside(|tx| record_moved(tx, &moved, ids, &carried, self.mark))

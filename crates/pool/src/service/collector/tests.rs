@@ -17,6 +17,11 @@ fn stored(bench: &Bench) -> u64 {
     files(bench).iter().map(|id| bench.service.store.len(*id).unwrap()).sum()
 }
 
+fn segment_path(bench: &Bench, id: SegmentId) -> std::path::PathBuf {
+    let root = bench.dir.path().join("data/pool/segments");
+    root.join(format!("{:07x}/{id}.seg", id.get() >> 12))
+}
+
 fn collect(bench: &Bench) -> Collected {
     bench.service.collect(THOROUGH).unwrap()
 }
@@ -383,4 +388,66 @@ fn clones_go_on_sharing_the_map_of_what_was_compacted() {
     let done = collect(&bench);
     assert!(done.compacted > 0);
     assert_eq!(done.flattened, 0);
+}
+
+#[test]
+fn a_collection_that_began_before_a_roll_back_leaves_its_backup_the_newest() {
+    let bench = Bench::new();
+    let core = &bench.service.core;
+    bench.create("v", MIB);
+    bench.put("v", 0, &noise(1, 4096));
+    bench.snapshot("v@s").unwrap();
+    bench.put("v", 0, &noise(2, 4096));
+    core.persist_all().unwrap();
+    let mut round = Round::begin(core, Urgency::High, false, None).unwrap();
+    bench.service.snapshot_rollback(&"v@s".parse().unwrap()).unwrap();
+    let newest = |core: &Core| core.catalog.read(crate::catalog::segment::backups).unwrap()[0];
+    let after_roll_back = newest(core);
+    round.run(&mut Collector::default(), true).unwrap();
+    assert_eq!(newest(core), after_roll_back);
+}
+
+#[test]
+fn what_was_removed_is_not_recorded_by_a_checkpoint_that_began_before() {
+    let bench = Bench::new();
+    let core = &bench.service.core;
+    bench.create("v", MIB);
+    bench.put("v", 0, &noise(1, 64 << 10));
+    core.persist_all().unwrap();
+    core.engine.rest_log().unwrap();
+    core.engine
+        .checkpoint(&[], false, |late| {
+            core.checkpoint(&[], false, |_, _| Ok(())).unwrap();
+            bench.service.volume_remove(&vol("v"), false).unwrap();
+            let done = collect(&bench);
+            assert!(done.removed > 0, "{done:?}");
+            core.catalog.write(|tx| crate::core::record(tx, late))
+        })
+        .unwrap();
+    assert_eq!(bench.service.check().unwrap(), []);
+}
+
+#[test]
+fn a_damaged_segment_does_not_keep_others_from_being_compacted() {
+    let bench = Bench::new();
+    bench.create("v", 16 * MIB);
+    let content = noise(1, 8 * MIB as usize);
+    bench.put("v", 0, &content);
+    bench.service.core.persist_all().unwrap();
+    bench.service.core.engine.rest_log().unwrap();
+    bench.service.core.checkpoint(&[], false, |_, _| Ok(())).unwrap();
+    let hot = files(&bench);
+    let victim = hot[hot.len() / 2];
+    assert!(hot.len() > 2, "one segment is no choice");
+    let path = segment_path(&bench, victim);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    collect(&bench);
+    collect(&bench);
+    let left: Vec<SegmentId> = files(&bench).into_iter().filter(|id| hot.contains(id)).collect();
+    assert_eq!(left, [victim]);
+    let settled = collect(&bench);
+    assert_eq!((settled.compacted, settled.written_bytes, settled.condemned), (0, 0, 0));
 }
