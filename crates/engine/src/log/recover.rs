@@ -7,6 +7,7 @@
 //! | no valid header, a batch | the header, synced before the first batch, is damaged | an error |
 //! | cold, no footer | an ingest that did not end | removed, unless the catalog has it: then it is damaged, and kept |
 //! | hot, no footer | open when the program stopped | scanned, synced, sealed |
+//! | the same, first batch not whole | torn, or a flushed one that is damaged | kept and noted: the collector leaves it alone until a later start |
 //!
 //! A scan follows the chain of batches. Each batch says how far the file was
 //! known to be durable when it was written. The chain may end for two reasons:

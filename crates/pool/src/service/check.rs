@@ -128,6 +128,11 @@ impl Service {
             self.check_row(row, there.contains(&row.id), &known, found)?;
         }
         for id in files {
+            if core.engine.is_doubtful(id) {
+                let what = "its first batch is not whole".to_owned();
+                found.add(FindingKind::Torn, &format!("segment:{id}"), what);
+                continue;
+            }
             let settled =
                 horizon.allows(id, SegmentKind::Hot) && horizon.allows(id, SegmentKind::Cold);
             if !settled || known.contains_key(&id) || core.engine.is_open(id) {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use archipelago_env::Mode;
-use archipelago_pool::{Collected, Collection, Error, Severity};
+use archipelago_pool::{Collected, Collection, Error, FindingKind, Severity};
 
 use super::model::Names;
 use super::names::{CONTAINER, Subject, parse};
@@ -142,10 +142,19 @@ impl World {
             self.remove_for_good(subject)?;
         }
         self.collect(Collection { thorough: true, now: true, budget: None })?;
-        let left = self.pool_bytes()?;
+        // What recovery could not read of the log stays until the next start.
+        let torn = self.service()?.check().map_err(|error| Violation::new(error.to_string()))?;
+        let torn: Vec<String> = torn
+            .iter()
+            .filter(|finding| finding.kind == FindingKind::Torn)
+            .filter_map(|finding| finding.resource.strip_prefix("segment:"))
+            .map(|id| format!("{id:0>10}.seg"))
+            .collect();
+        let mut files = self.pool_files()?;
+        files.retain(|(path, _)| !torn.iter().any(|name| path.ends_with(name)));
+        let left: u64 = files.iter().map(|(_, len)| len).sum();
         self.record.mix_number(left);
         if left > EMPTY_MAX {
-            let files = self.pool_files()?;
             return Err(Violation::new(format!(
                 "{left} bytes are left in the pool of an empty store: {files:?}"
             )));

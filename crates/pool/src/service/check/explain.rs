@@ -51,6 +51,8 @@ pub enum FindingKind {
     Carrier,
     /// A file without a row.
     Orphan,
+    /// A segment of the log that recovery could not read, and kept.
+    Torn,
     /// A root that cannot be read, or is none.
     Root,
     /// A map node that cannot be read.
@@ -97,6 +99,7 @@ impl FindingKind {
             Self::Footer => "segment-footer",
             Self::Carrier => "carrier",
             Self::Orphan => "orphan",
+            Self::Torn => "torn",
             Self::Root => "root",
             Self::Node => "node",
             Self::NamesMissing => "names-missing",
@@ -112,7 +115,7 @@ impl FindingKind {
     pub const fn severity(self) -> Severity {
         match self {
             Self::Orphan => Severity::Leak,
-            Self::Index | Self::BeyondSize => Severity::Note,
+            Self::Torn | Self::Index | Self::BeyondSize => Severity::Note,
             _ => Severity::Damage,
         }
     }
@@ -132,6 +135,9 @@ impl FindingKind {
             Self::Footer => "nothing in the segment can be found",
             Self::Carrier => "what was moved out of the segment cannot be found any more",
             Self::Orphan => "it takes space and nothing names it; a crash may have left it",
+            Self::Torn => {
+                "a crash cut off the first write to it, which nobody had flushed; or what was flushed is damaged"
+            }
             Self::Root => "the resource cannot be opened",
             Self::Node => "a part of the resource cannot be read",
             Self::NamesMissing => "these bytes of the resource are gone",
@@ -158,6 +164,9 @@ impl FindingKind {
                 "put the file of the segment back from a copy; `archipelago scrub` tells what it touches"
             }
             Self::Orphan => "nothing: `archipelago gc` removes it",
+            Self::Torn => {
+                "if flushed writes are missing, copy the file away; the first collection after the next start removes it"
+            }
             Self::Root | Self::Node => {
                 "restore the resource from a copy, or from a snapshot that is not named here"
             }
