@@ -9,6 +9,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use archipelago_format::node::{Node, Run};
@@ -28,6 +29,9 @@ const HIDDEN_PARTS: u64 = 4;
 
 /// Below so many sectors (1 MiB) hidden bytes are not worth a new map.
 const HIDDEN_SECTORS_MIN: u64 = 2048;
+
+/// A mark lets guests pass after so many nodes, at most a few milliseconds.
+const STEP_NODES: u64 = 64;
 
 /// What may still be named by those who are at it, when a mark begins.
 #[derive(Clone, Debug)]
@@ -167,19 +171,23 @@ impl Engine {
         roots
     }
 
-    /// Marks what `roots` reach in those segments that `wanted` tells.
+    /// Marks what `roots` reach in those segments that `wanted` tells. Calls `step` between
+    /// handfuls of nodes, which may wait, or break off.
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::Store`] when a node cannot be read: then nobody
-    /// knows what it names, and nothing may be freed.
+    /// knows what it names, and nothing may be freed. [`Error::Closed`] when broken off.
     pub fn mark(
         &self,
         roots: impl IntoIterator<Item = Location>,
         wanted: &dyn Fn(SegmentId) -> bool,
+        step: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Mark, Error> {
         let mut marker = Marker {
             shared: self.shared(),
             wanted,
+            step,
+            nodes: 0,
             visited: HashSet::new(),
             mark: Mark::default(),
         };
@@ -201,6 +209,8 @@ impl Engine {
 struct Marker<'a> {
     shared: &'a Arc<Shared>,
     wanted: &'a dyn Fn(SegmentId) -> bool,
+    step: &'a mut dyn FnMut() -> ControlFlow<()>,
+    nodes: u64,
     visited: HashSet<Location>,
     mark: Mark,
 }
@@ -241,6 +251,10 @@ impl Marker<'_> {
     }
 
     fn node(&mut self, at: Location) -> Result<Arc<Node>, Error> {
+        self.nodes += 1;
+        if self.nodes.is_multiple_of(STEP_NODES) && (self.step)().is_break() {
+            return Err(Error::Closed);
+        }
         let node = self.shared.nodes.load_passing(at)?;
         let sectors = sectors_of(node.bytes() as u64);
         self.name(at, sectors, true)?;

@@ -239,6 +239,16 @@ impl Volume {
         let range = self.check(offset, len)?;
         let from: Vec<Layer> =
             self.shared.nodes.root(root)?.iter().copied().map(Layer::Run).collect();
+        self.with_layers(&range, |to| self.changes(&from, to, &range, max))
+    }
+
+    fn changes(
+        &self,
+        from: &[Layer],
+        to: &[Layer],
+        range: &SectorRange,
+        max: usize,
+    ) -> Result<Vec<ChangedRange>, Error> {
         let mut out: Vec<ChangedRange> = Vec::new();
         let mut at = range.start;
         let mut put = |until: u64, changed: bool, at: &mut u64| {
@@ -254,8 +264,7 @@ impl Volume {
             ControlFlow::Continue(())
         };
         let mut full = false;
-        let to = self.layers(&range);
-        map::diff(&self.shared.nodes, &from, &to, range.clone(), &mut |change| {
+        map::diff(&self.shared.nodes, from, to, range.clone(), &mut |change| {
             let flow = match put(change.range.start, false, &mut at) {
                 ControlFlow::Continue(()) => put(change.range.end, true, &mut at),
                 stop => stop,

@@ -115,11 +115,6 @@ impl Attachments {
         }
     }
 
-    /// Whether something goes on that needs the volume alone.
-    pub fn is_excluded(&self, volume: VolumeId) -> bool {
-        self.entries.lock().get(&volume).is_some_and(|entry| entry.exclusive)
-    }
-
     /// How many devices are open on a volume.
     pub fn devices(&self, volume: VolumeId) -> u32 {
         self.entries.lock().get(&volume).map_or(0, |entry| entry.devices)

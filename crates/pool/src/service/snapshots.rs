@@ -114,7 +114,7 @@ impl Service {
             .map_err(|error| error.on(format_args!("volume '{}'", path.volume)))?;
         // No writer is left, so that every record of the volume is before this.
         let lsn = core.engine.log_position();
-        let _no_lease_meanwhile = core.attaching.lock();
+        let no_lease_meanwhile = core.attaching.lock();
         let row = core.catalog.write(|tx| {
             let to = snapshot_row(tx, path)?;
             let row = volume_row(tx, &path.volume)?;
@@ -122,6 +122,7 @@ impl Service {
             Ok::<_, Error>(volume::get(tx, row.id)?.unwrap_or(row))
         })?;
         core.drop_handle(id);
+        drop(no_lease_meanwhile);
         // A rebuild from an older one would replay on the map that was given up.
         core.back_up_if_possible();
         Ok(core.shown(row))

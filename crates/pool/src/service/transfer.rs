@@ -332,18 +332,18 @@ impl Service {
         let size_bytes = new.size.bytes().max(incoming.base.size);
         let ingested = core.ingest(incoming).map_err(|error| new.on_target(error))?;
         let lsn = core.engine.log_position();
-        let _no_lease_meanwhile = core.attaching.lock();
+        let no_lease_meanwhile = core.attaching.lock();
         let row = core.bind(ingested, size_bytes, |tx, root| {
+            // The root may be another one by now, of the same content: a flat one.
             let now = volume::get(tx, id)?;
             let now = now
-                .filter(|now| {
-                    now.root == before.root && now.epoch == before.epoch && now.size == before.size
-                })
+                .filter(|now| now.epoch == before.epoch && now.size == before.size)
                 .ok_or(CatalogError::Fenced { volume: id, epoch: before.epoch })?;
             replace_head(tx, &now, Fixed { root, size: new.size.bytes() }, new.size, lsn)?;
             new.insert(core, tx, id, root)
         })?;
         core.drop_handle(id);
+        drop(no_lease_meanwhile);
         // As after a rollback.
         core.back_up_if_possible();
         Ok(row)

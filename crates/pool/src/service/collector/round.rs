@@ -97,7 +97,7 @@ impl<'a> Round<'a> {
         self.remove(collector, now)?;
         let passes = passes(&self.known);
         for (number, pass) in passes.into_iter().enumerate() {
-            let mark = self.mark_pass(&pass)?;
+            let Some(mark) = self.mark_pass(&pass)? else { return Ok(()) };
             self.collect_pass(&pass, &mark)?;
             if number == 0 {
                 self.flatten(&mark)?;
@@ -124,13 +124,13 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn mark_pass(&self, pass: &Range<SegmentId>) -> Result<Mark, Error> {
+    /// `None` when the program stops.
+    fn mark_pass(&self, pass: &Range<SegmentId>) -> Result<Option<Mark>, Error> {
         let to: HashMap<SegmentId, SegmentId> = self.forwarded().collect();
         let wanted = |id: SegmentId| {
             pass.contains(&id) || to.get(&id).is_some_and(|carrier| pass.contains(carrier))
         };
-        self.core.engine.mark(self.roots.iter().copied(), &wanted).map_err(|error| {
-            let error = Error::from(error);
+        self.mark(&wanted).map_err(|error| {
             let kind = error.kind();
             Error::new(
                 kind,
@@ -141,6 +141,14 @@ impl<'a> Round<'a> {
             )
             .with_source(error)
         })
+    }
+
+    fn mark(&self, wanted: &dyn Fn(SegmentId) -> bool) -> Result<Option<Mark>, Error> {
+        let mut pace = Pace::new(self.core, self.hurry);
+        match self.core.engine.mark(self.roots.iter().copied(), wanted, &mut || pace.step()) {
+            Err(engine::Error::Closed) if self.core.stopping() => Ok(None),
+            marked => Ok(Some(marked?)),
+        }
     }
 
     /// Old segments and their carriers.
@@ -288,7 +296,7 @@ impl<'a> Round<'a> {
         }
         // They should not be named. In doubt they stay: a row may have been lost.
         let ids: HashSet<SegmentId> = left.iter().map(|(id, _)| *id).collect();
-        let mark = core.engine.mark(self.roots.iter().copied(), &|id| ids.contains(&id))?;
+        let Some(mark) = self.mark(&|id| ids.contains(&id))? else { return Ok(()) };
         left.retain(|(id, _)| {
             let named = mark.live(*id).is_some();
             if named {
@@ -545,17 +553,12 @@ impl Core {
         let mut maps = 0;
         let volumes = self.catalog.read(|tx| volume::with_root(tx, root))?;
         for &id in &volumes {
-            // Somebody who needs a volume alone compares its root before and after.
-            if let Some(handle) =
-                self.attachments.handle(id).filter(|_| !self.attachments.is_excluded(id))
-            {
+            if let Some(handle) = self.attachments.handle(id) {
                 self.engine.flatten(&handle, |done| self.catalog.write(|tx| record(tx, done)))?;
                 maps += 1;
             }
         }
-        let closed = |id: &VolumeId| {
-            self.attachments.handle(*id).is_none() && !self.attachments.is_excluded(*id)
-        };
+        let closed = |id: &VolumeId| self.attachments.handle(*id).is_none();
         if !volumes.iter().any(closed) && !self.catalog.read(|tx| state::is_fixed_root(tx, root))? {
             return Ok(maps);
         }

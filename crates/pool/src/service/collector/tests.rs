@@ -247,6 +247,48 @@ fn an_incremental_receive_fits_a_volume_that_was_moved() {
     assert_eq!(from.service.diff(&src("snapshot:web@b"), &src("volume:web")).unwrap(), []);
 }
 
+/// Collects when its end is near.
+struct Disturbed<'a> {
+    bytes: &'a [u8],
+    bench: &'a Bench,
+    flattened: u64,
+}
+
+impl std::io::Read for Disturbed<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let n = out.len().min(4096);
+        let n = std::io::Read::read(&mut self.bytes, &mut out[..n])?;
+        if self.bytes.len() < 4096 {
+            self.flattened += collect(self.bench).flattened;
+        }
+        Ok(n)
+    }
+}
+
+#[test]
+fn an_incremental_receive_bears_that_the_map_is_flattened_meanwhile() {
+    let (from, to) = (Bench::new(), Bench::new());
+    from.create("web", 8 * MIB);
+    for (snapshot, seed, len) in [("a", 1, 8), ("b", 2, 4), ("c", 3, 1)] {
+        from.put("web", 0, &noise(seed, len * MIB as usize));
+        from.snapshot(&format!("web@{snapshot}")).unwrap();
+    }
+    let send = |snapshot: &str, since: Option<&str>| {
+        let since = since.map(|name| name.parse().unwrap());
+        let mut out = Vec::new();
+        from.service.send(&snapshot.parse().unwrap(), since.as_ref(), &mut out).unwrap();
+        out
+    };
+    to.service.receive(&"web@a".parse().unwrap(), &mut &send("web@a", None)[..]).unwrap();
+    to.service.receive(&"web@b".parse().unwrap(), &mut &send("web@b", Some("a"))[..]).unwrap();
+    to.service.snapshot_remove(&"web@a".parse().unwrap()).unwrap();
+    let last = send("web@c", Some("b"));
+    let mut stream = Disturbed { bytes: &last, bench: &to, flattened: 0 };
+    to.service.receive(&"web@c".parse().unwrap(), &mut stream).unwrap();
+    assert!(stream.flattened > 0);
+    assert!(to.export("volume:web") == from.export("volume:web"));
+}
+
 #[test]
 fn a_damaged_map_frees_nothing() {
     let bench = Bench::new();
