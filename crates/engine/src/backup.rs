@@ -115,7 +115,19 @@ impl Salvage {
         let header =
             SegmentHeader::decode(&bytes[..got]).map_err(|e| Error::damaged_segment(id, &e))?;
         let stored_bytes = store.len(id)?;
-        Ok(SegmentInfo { id, kind: header.kind, stored_bytes, raw_bytes: 0 })
+        // Another part of the footer may be damaged.
+        let raw_bytes =
+            self.segments.directory(id).map_or(0, |found| u64::from(found.end) * SECTOR_BYTES);
+        Ok(SegmentInfo { id, kind: header.kind, stored_bytes, raw_bytes })
+    }
+
+    /// Whether a segment without a whole footer is what a crash left of the log's end, with
+    /// nothing in it that could be read.
+    ///
+    /// # Errors
+    /// As [`Self::footer`].
+    pub fn is_torn(&self, id: SegmentId) -> Result<bool, Error> {
+        log::is_torn(&self.segments, id)
     }
 
     /// The highest term of each volume that has records in a segment of the log.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use archipelago_env::Env;
 use archipelago_format::stream::{Header, Writer};
-use archipelago_model::{Source, VolumeName, VolumeSize};
+use archipelago_model::{SegmentId, Source, VolumeName, VolumeSize};
 use tempfile::TempDir;
 
 use crate::{Config, Device, Error, NewImage, Origin, Service, Volume, Write};
@@ -55,6 +55,27 @@ impl Bench {
     pub fn reopen(&mut self) {
         self.service.close().unwrap();
         self.service = open(&self.dir.path().join("data")).unwrap();
+    }
+
+    /// Crashes amid the first batch of a segment of the log, and opens again.
+    pub fn tear(&mut self) -> SegmentId {
+        // What is opened anew has a log that begins with its next write.
+        self.create("torn", MIB);
+        self.reopen();
+        let pool = self.dir.path().join("data/pool/segments/0000000");
+        let list = || std::fs::read_dir(&pool).unwrap().map(|entry| entry.unwrap().path());
+        let before: Vec<_> = list().collect();
+        self.put("torn", 0, &noise(1, 65536));
+        self.service.abandon();
+        // One behind it may have been made in advance.
+        let path = list().filter(|path| !before.contains(path)).min().unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let last = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+        bytes[last] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        self.service = open(&self.dir.path().join("data")).unwrap();
+        let id = path.file_stem().unwrap().to_str().unwrap();
+        SegmentId::new(u64::from_str_radix(id, 16).unwrap()).unwrap()
     }
 
     pub fn create(&self, name: &str, bytes: u64) -> Volume {

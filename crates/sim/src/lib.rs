@@ -231,6 +231,11 @@ impl SimHandle {
     pub fn run_threads(&self) -> usize {
         self.threads.run()
     }
+
+    /// Runs the threads of this name that wait, each to its end; returns how many.
+    pub fn run_thread(&self, name: &str) -> usize {
+        self.threads.run_named(name)
+    }
 }
 
 #[cfg(test)]

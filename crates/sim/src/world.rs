@@ -29,6 +29,7 @@ mod long;
 mod model;
 mod names;
 mod record;
+mod trust;
 mod verbs;
 
 use std::collections::BTreeMap;
@@ -141,6 +142,8 @@ struct World {
     misread: bool,
     /// The room of the disk is limited.
     tight: bool,
+    /// Every operation of the disk takes long.
+    slow: bool,
     /// Failures in a row that no refusal explains.
     failures: u32,
     record: Record,
@@ -193,6 +196,7 @@ impl World {
             disturbed: false,
             misread: false,
             tight: false,
+            slow: false,
             failures: 0,
             record: Record::default(),
             present: layers.present,
@@ -215,7 +219,8 @@ impl World {
             return self.crash();
         }
         match self.dice.below(100) {
-            0..=29 => self.guest_write(),
+            0..=28 => self.guest_write(),
+            29 => self.scrub(),
             30..=43 => self.guest_read(),
             44..=52 => self.guest_flush(),
             53..=55 => self.background(),

@@ -126,6 +126,18 @@ fn footer(segments: &Segments, id: SegmentId, recorded: bool) -> Result<Recovere
     Ok(recovered)
 }
 
+/// Whether a segment of the log without a footer holds nothing: not one whole batch, and
+/// none that proves another one to be damaged.
+///
+/// # Errors
+/// [`Error::Damaged`] for one without a header, or with a batch of which that is proven.
+pub(crate) fn is_torn(segments: &Segments, id: SegmentId) -> Result<bool, Error> {
+    let mut window = Window::new(segments, id)?;
+    let front = window.take(0, HEADER_BYTES)?.unwrap_or_default();
+    let header = SegmentHeader::decode(front).map_err(|e| Error::damaged_segment(id, &e))?;
+    Ok(header.kind == SegmentKind::Hot && scan(&mut window, header)?.position == 0)
+}
+
 fn recover_unsealed(
     segments: &Segments,
     id: SegmentId,
@@ -400,7 +412,12 @@ impl<'a> Window<'a> {
                 at += n;
                 left -= n;
             }
-            at = at.next_multiple_of(SECTOR_BYTES);
+            // A write that failed may have left all but this over what another one left.
+            let padding = at.next_multiple_of(SECTOR_BYTES) - at;
+            match self.take(at, padding as usize)? {
+                Some(bytes) if bytes.iter().all(|byte| *byte == 0) => at += padding,
+                _ => return Ok(false),
+            }
         }
         Ok(true)
     }

@@ -111,11 +111,13 @@ fn scan(salvage: &Salvage) -> Result<Found, Error> {
             Ok(footer) => drop(found.footers.insert(id, footer)),
             Err(error) => {
                 damage(error)?;
-                // One without even a header is left to the next start.
-                salvage.header(id).map_or_else(damage, |info| {
-                    found.unsealed.push(info);
-                    Ok(())
-                })?;
+                // One without even a header is left to the next start, and what a crash
+                // left to the collector.
+                match salvage.header(id) {
+                    Ok(_) if salvage.is_torn(id).is_ok_and(|torn| torn) => {}
+                    Ok(info) => found.unsealed.push(info),
+                    Err(error) => damage(error)?,
+                }
                 continue;
             }
         }

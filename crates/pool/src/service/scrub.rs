@@ -298,11 +298,13 @@ impl Job<'_> {
             }
             Err(error) => return Err(error.into()),
         };
-        if known.is_none() && scrubbed.kind.is_none() {
-            // An import writes it now, or a crash left it: nobody names it.
-            return Ok(Some(None));
-        }
-        Ok(Some(Some(scrubbed)))
+        // An import writes it now, or a crash left it: nobody names it. So it is when a
+        // collection has found it.
+        let named = match known {
+            Some(known) => known.state != State::Condemned,
+            None => core.engine.is_unrecorded(id) || self.known(id)?.is_some(),
+        };
+        Ok(Some(Some(scrubbed).filter(|_| named)))
     }
 
     /// A file that is not there is damage, unless it was just removed.

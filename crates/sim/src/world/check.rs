@@ -188,6 +188,26 @@ impl World {
         }
     }
 
+    /// What is wrong with a resource, read as it is, without leaving a trace.
+    pub(super) fn compare_quietly(
+        &self,
+        service: &Service,
+        subject: &Subject,
+    ) -> Result<Option<String>, Error> {
+        let bytes = content_of(service, subject)?;
+        let checked = match subject {
+            Subject::Volume(name) => match self.model.volumes.get(name) {
+                Some(known) => check_cells(name, &mut known.cells.clone(), &bytes, true),
+                None => Ok(()),
+            },
+            _ => match self.fixed_of(subject) {
+                Some(fixed) => check_exact(&subject.export(), fixed, &bytes),
+                None => Ok(()),
+            },
+        };
+        Ok(checked.err().map(|violation| violation.what))
+    }
+
     /// Exports a volume, which persists it first, and compares.
     fn export(&mut self, name: &str) -> Checked {
         let Some(known) = self.model.volumes.get(name) else {

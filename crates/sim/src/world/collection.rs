@@ -142,14 +142,8 @@ impl World {
             self.remove_for_good(subject)?;
         }
         self.collect(Collection { thorough: true, now: true, budget: None })?;
-        // What recovery could not read of the log stays until the next start.
-        let torn = self.service()?.check().map_err(|error| Violation::new(error.to_string()))?;
-        let torn: Vec<String> = torn
-            .iter()
-            .filter(|finding| finding.kind == FindingKind::Torn)
-            .filter_map(|finding| finding.resource.strip_prefix("segment:"))
-            .map(|id| format!("{id:0>10}.seg"))
-            .collect();
+        // What recovery could not read of the log stays until a later start.
+        let torn = self.files_found(&[FindingKind::Torn])?;
         let mut files = self.pool_files()?;
         files.retain(|(path, _)| !torn.iter().any(|name| path.ends_with(name)));
         let left: u64 = files.iter().map(|(_, len)| len).sum();

@@ -17,8 +17,8 @@ const OPENINGS_MAX: u64 = 3;
 const FAILURES_MAX: u32 = 6;
 /// So much room is left when it becomes scarce, in bytes, at most.
 const ROOM_LEFT_MAX: u64 = 512 << 10;
-/// One of so many runs ends with everything removed.
-const EMPTIED_ONE_IN: u64 = 3;
+/// Runs end in so many ways.
+const ENDS: u64 = 4;
 /// One of so many openings is followed by a collection at once.
 const COLLECTED_ONE_IN: u64 = 6;
 /// An hour, in ms.
@@ -40,7 +40,7 @@ const FAILING: [DiskOp; 10] = [
 
 impl World {
     pub(super) fn fate(&mut self) -> Checked {
-        match self.dice.below(14) {
+        match self.dice.below(16) {
             0 => self.crash(),
             1 | 2 => self.kill(),
             3 => self.close(),
@@ -70,6 +70,8 @@ impl World {
                 Ok(())
             }
             12 => self.use_stale(),
+            13 => self.intrude(),
+            14 => self.change_pace(),
             _ => self.detach(),
         }
     }
@@ -274,13 +276,16 @@ impl World {
         match opened {
             Ok(service) => {
                 self.service = Some(service);
+                if self.dice.coin() {
+                    self.sim.run_thread("dedup-index");
+                }
                 Ok(true)
             }
             Err(error) => self.refused_to_open(&error).map(|()| false),
         }
     }
 
-    fn open_service(&self) -> Result<Arc<Service>, Error> {
+    pub(super) fn open_service(&self) -> Result<Arc<Service>, Error> {
         Service::open_layered(Path::new(DATA), self.env.clone(), config(self.caches), |store| {
             let below = match &self.store {
                 Some(layer) => layer(store),
@@ -301,6 +306,9 @@ impl World {
     /// The last restart, undisturbed, and a look at everything.
     pub(super) fn end(&mut self) -> Checked {
         self.sim.heal();
+        if self.slow {
+            self.change_pace()?;
+        }
         if self.tight {
             self.change_room()?;
         }
@@ -311,7 +319,15 @@ impl World {
         self.collect(Collection { thorough, now: true, budget: None })?;
         self.check_store()?;
         self.check_all_fixed()?;
-        if self.dice.below(EMPTIED_ONE_IN) == 0 { self.empty() } else { Ok(()) }
+        match self.dice.below(ENDS) {
+            0 => self.empty(),
+            1 => {
+                self.restart_in_peace()?;
+                self.rot()
+            }
+            2 => self.lose_catalog(),
+            _ => Ok(()),
+        }
     }
 
     /// A restart that nothing disturbs.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::FindingKind;
-use crate::testing::{Bench, MIB, noise, open, src, stream, vol};
+use crate::testing::{Bench, MIB, noise, src, stream, vol};
 
 const THOROUGH: Collection = Collection { thorough: true, now: true, budget: None };
 
@@ -498,19 +498,7 @@ fn a_damaged_segment_does_not_keep_others_from_being_compacted() {
 #[test]
 fn a_torn_first_batch_is_kept_for_people_to_see_until_a_later_start() {
     let mut bench = Bench::new();
-    bench.create("vm", MIB);
-    bench.service.core.engine.rest_log().unwrap();
-    bench.put("vm", 0, &noise(1, 65536));
-    // The one behind it was made in advance.
-    let torn = files(&bench)[0];
-    bench.service.abandon();
-    // The last sector of the only batch did not reach the disk.
-    let path = segment_path(&bench, torn);
-    let mut bytes = std::fs::read(&path).unwrap();
-    let last = bytes.iter().rposition(|byte| *byte != 0).unwrap();
-    bytes[last] ^= 1;
-    std::fs::write(&path, bytes).unwrap();
-    bench.service = open(&bench.dir.path().join("data")).unwrap();
+    let torn = bench.tear();
     let named = |bench: &Bench| {
         let findings = bench.service.check().unwrap();
         findings

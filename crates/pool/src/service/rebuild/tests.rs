@@ -178,3 +178,25 @@ fn a_segment_whose_footer_rotted_is_kept_and_told() {
     assert!(path.exists(), "what cannot be read is not thrown away");
     assert_ne!(bench.service.check().unwrap(), []);
 }
+
+#[test]
+fn what_a_crash_tore_is_not_taken_for_a_damaged_segment() {
+    let (mut bench, contents) = busy();
+    let torn = bench.tear();
+    // The log's floor passes it.
+    bench.reopen();
+    bench.service.core.back_up().unwrap();
+    bench.service.close().unwrap();
+    let data = lose(&bench);
+    Service::rebuild(&data, &archipelago_env::Env::real(), false).unwrap();
+    bench.service = open(&data).unwrap();
+    for (name, expected) in &contents {
+        assert!(bench.get(name, 0, expected.len()) == *expected, "{name}");
+    }
+    let found = bench.service.check().unwrap();
+    let named = found.iter().filter(|finding| finding.resource.ends_with(&torn.to_string()));
+    assert!(named.clone().all(|one| one.kind == crate::FindingKind::Orphan), "{found:?}");
+    let wanted = Collection { thorough: true, now: true, budget: None };
+    bench.service.collect(wanted).unwrap();
+    assert!(bench.service.store.len(torn).is_err());
+}

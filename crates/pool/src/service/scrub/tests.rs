@@ -196,6 +196,18 @@ fn damage_that_no_reader_needs_touches_nothing_and_is_a_problem_all_the_same() {
 }
 
 #[test]
+fn what_a_crash_tore_is_no_damage() {
+    let mut bench = world();
+    bench.tear();
+    assert_eq!(scrub(&bench).damages, 0);
+    // Recovery does not look at it any more, and the collector has found it.
+    bench.reopen();
+    let wanted = crate::service::Collection { thorough: true, now: false, budget: None };
+    assert!(bench.service.collect(wanted).unwrap().condemned > 0);
+    assert_eq!(scrub(&bench).damages, 0);
+}
+
+#[test]
 fn what_a_live_volume_has_in_its_overlay_is_named_too() {
     let bench = world();
     bench.put("web", 0, &noise(77, 4096));
