@@ -6,6 +6,7 @@
 mod explain;
 
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use archipelago_engine::{Error as EngineError, SegmentKind};
@@ -50,6 +51,7 @@ impl Service {
         self.check_counters(&mut found)?;
         let known = self.check_segments(&mut found)?;
         self.check_maps(&known, &mut found)?;
+        self.pass_over_unnamed(&mut found, &known)?;
         self.check_index(&known, &mut found)?;
         Ok(found.findings)
     }
@@ -86,10 +88,11 @@ impl Service {
 
     fn check_counters(&self, found: &mut Found) -> Result<(), Error> {
         let core = &self.core;
-        let oldest = core.engine.oldest_unpersisted();
         let (counters, leases) = core
             .catalog
             .read(|tx| Ok::<_, Error>((check::counters(tx)?, check::leases_ahead(tx)?)))?;
+        // Later than the floor: both only rise.
+        let oldest = core.engine.oldest_unpersisted();
         let newest_file = core.store.list_from(FIRST_SEGMENT).map_err(store_error)?.pop();
         let newest = counters.newest_segment.max(newest_file.map_or(0, SegmentId::get));
         // Read anew: ids may have been given since.
@@ -180,7 +183,7 @@ impl Service {
             // It may have been collected since the rows were read.
             let now = core.catalog.read(|tx| segment::find(tx, row.id))?;
             if now.is_some_and(|now| now.state == State::Sealed) {
-                found.add(FindingKind::Missing, &name, "its file is not there".to_owned());
+                found.segment(FindingKind::Missing, row.id, "its file is not there".to_owned());
             }
             return Ok(());
         }
@@ -195,18 +198,55 @@ impl Service {
                         "{} bytes by the catalog, {} by its footer, {len} in the pool",
                         row.stored_bytes, info.stored_bytes
                     );
-                    found.add(FindingKind::Size, &name, what);
+                    found.segment(FindingKind::Size, row.id, what);
                 }
                 if row.stored_bytes > 0 && row.raw_bytes != info.raw_bytes {
                     let what = format!(
                         "{} raw bytes by the catalog, {} by its footer",
                         row.raw_bytes, info.raw_bytes
                     );
-                    found.add(FindingKind::Size, &name, what);
+                    found.segment(FindingKind::Size, row.id, what);
                 }
             }
             Err(EngineError::Store(StoreError::NotFound { .. })) => {}
-            Err(error) => found.add(FindingKind::Footer, &name, error.to_string()),
+            Err(error) => found.segment(FindingKind::Footer, row.id, error.to_string()),
+        }
+        Ok(())
+    }
+
+    /// What is wrong with segments that nobody names does no harm: after a rebuild, these
+    /// are the leftovers of crashes. In doubt it is told as it is.
+    fn pass_over_unnamed(
+        &self,
+        found: &mut Found,
+        known: &HashMap<SegmentId, Known>,
+    ) -> Result<(), Error> {
+        let core = &self.core;
+        let suspects: HashSet<SegmentId> = found.segments.values().copied().collect();
+        if suspects.is_empty() {
+            return Ok(());
+        }
+        let mut horizon = core.engine.horizon();
+        // From the floor on overlays may name what no map does.
+        let floor = core.catalog.read(state::log_floor)?;
+        horizon.log = horizon.log.min(floor.unwrap_or(FIRST_SEGMENT));
+        let settled = |id: SegmentId| {
+            let kinds = [SegmentKind::Hot, SegmentKind::Cold];
+            known.contains_key(&id) && kinds.iter().all(|kind| horizon.allows(id, *kind))
+        };
+        let resolving = core.resolving.read_recursive();
+        let mut roots = core.catalog.read(state::roots)?;
+        roots.extend(core.engine.held_roots());
+        let _held: Vec<_> = roots.iter().map(|root| core.engine.pin(*root)).collect();
+        drop(resolving);
+        let wanted = |id: SegmentId| suspects.contains(&id);
+        let Ok(mark) = core.engine.mark(roots, &wanted, &mut || ControlFlow::Continue(())) else {
+            return Ok(());
+        };
+        for (at, id) in &found.segments {
+            if settled(*id) && mark.live(*id).is_none() {
+                found.findings[*at].kind = FindingKind::Unnamed;
+            }
         }
         Ok(())
     }
@@ -269,11 +309,18 @@ impl Service {
 #[derive(Default)]
 struct Found {
     findings: Vec<Finding>,
+    /// Those that are of segments, by their places among the findings.
+    segments: HashMap<usize, SegmentId>,
 }
 
 impl Found {
     fn add(&mut self, kind: FindingKind, resource: &str, what: String) {
         self.findings.push(Finding { kind, resource: resource.to_owned(), what });
+    }
+
+    fn segment(&mut self, kind: FindingKind, id: SegmentId, what: String) {
+        self.segments.insert(self.findings.len(), id);
+        self.add(kind, &format!("segment:{id}"), what);
     }
 }
 

@@ -60,7 +60,8 @@ impl World {
         if !state.catalog.is_empty() && !self.disturbed {
             return Err(Violation::new(format!("the catalog is damaged: {:?}", state.catalog)));
         }
-        if anew && !self.disturbed && !damages.damages.is_empty() {
+        let finished = anew && state.finished_ms.is_some() && !state.stopped;
+        if finished && !self.disturbed && !damages.damages.is_empty() {
             return Err(Violation::new(format!("damage where there is none: {damages:?}")));
         }
         self.check_touches(&damages)

@@ -51,6 +51,8 @@ pub enum FindingKind {
     Carrier,
     /// A file without a row.
     Orphan,
+    /// Something is wrong with a segment that nobody names.
+    Unnamed,
     /// A segment of the log that recovery could not read, and kept.
     Torn,
     /// A root that cannot be read, or is none.
@@ -99,6 +101,7 @@ impl FindingKind {
             Self::Footer => "segment-footer",
             Self::Carrier => "carrier",
             Self::Orphan => "orphan",
+            Self::Unnamed => "segment-unnamed",
             Self::Torn => "torn",
             Self::Root => "root",
             Self::Node => "node",
@@ -114,7 +117,7 @@ impl FindingKind {
     /// How bad it is.
     pub const fn severity(self) -> Severity {
         match self {
-            Self::Orphan => Severity::Leak,
+            Self::Orphan | Self::Unnamed => Severity::Leak,
             Self::Torn | Self::Index | Self::BeyondSize => Severity::Note,
             _ => Severity::Damage,
         }
@@ -135,6 +138,7 @@ impl FindingKind {
             Self::Footer => "nothing in the segment can be found",
             Self::Carrier => "what was moved out of the segment cannot be found any more",
             Self::Orphan => "it takes space and nothing names it; a crash may have left it",
+            Self::Unnamed => "it takes space; what is wrong with it touches nothing",
             Self::Torn => {
                 "a crash cut off the first write to it, which nobody had flushed; or what was flushed is damaged"
             }
@@ -163,7 +167,7 @@ impl FindingKind {
             Self::Missing | Self::Size | Self::Footer | Self::Carrier => {
                 "put the file of the segment back from a copy; `archipelago scrub` tells what it touches"
             }
-            Self::Orphan => "nothing: `archipelago gc` removes it",
+            Self::Orphan | Self::Unnamed => "nothing: `archipelago gc` removes it",
             Self::Torn => {
                 "if flushed writes are missing, copy the file away; the first collection after the next start removes it"
             }

@@ -254,6 +254,16 @@ fn each_planted_inconsistency_is_found_and_named() {
 }
 
 #[test]
+fn what_is_wrong_with_a_segment_that_nobody_names_is_no_damage() {
+    let planted = world();
+    cut(&planted.file(planted.dead), 4096);
+    let findings = planted.check();
+    let kinds: Vec<FindingKind> = findings.iter().map(|finding| finding.kind).collect();
+    assert_eq!(kinds, [FindingKind::Unnamed], "{findings:#?}");
+    assert_eq!(kinds[0].severity(), crate::Severity::Leak);
+}
+
+#[test]
 fn a_damaged_node_is_found_with_every_resource_that_needs_it() {
     let planted = world();
     // A leaf as the log has it: raw, at the front of a sector.
