@@ -81,6 +81,8 @@ struct OpenSegment {
     /// A batch in the middle could not be written: a scan would stop there, so
     /// only a footer makes what follows durable.
     gap: AtomicBool,
+    /// Behind the last batch may be one whole whose writer was told that it failed.
+    litter: AtomicBool,
 }
 
 /// A segment and how far it is filled.
@@ -262,6 +264,8 @@ impl Log {
             records_before: filled.records.len(),
         };
         let payload_at = (filled.file_end + header) * SECTOR_BYTES as u32;
+        // This one lies where that began.
+        filled.segment.litter.store(false, Ordering::Release);
         filled.segment.slots.extend(slots_of(records, crcs, filled.position, payload_at));
         for record in records {
             encode_footer_record(&mut filled.records, filled.position, record);
@@ -316,6 +320,7 @@ impl Log {
             capacity: self.segment_bytes,
             synced: AtomicU32::new(0),
             gap: AtomicBool::new(false),
+            litter: AtomicBool::new(false),
         }))
     }
 
@@ -333,6 +338,7 @@ impl Log {
         let end = place.location.position() + positions_of(records) as u32;
         if filled.position == end {
             filled.file_end = place.file_sector;
+            filled.segment.litter.store(true, Ordering::Release);
             filled.records.truncate(place.records_before);
             filled.segment.slots.truncate(place.slots_before);
             filled.segment.slots.extend([nothing_at(place.location.position())]);

@@ -4,10 +4,11 @@
 //! and wakes the others. Those who come meanwhile wait for the next round, since
 //! the one under way may have begun before their writes.
 
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use archipelago_model::Location;
+use archipelago_model::{Location, SECTOR_BYTES};
 use archipelago_store::StoreError;
 
 use super::{Log, OpenSegment};
@@ -33,7 +34,8 @@ impl Log {
     /// When a sync fails, what is durable is not known any more (the system may
     /// have dropped the pages): this and every later call fails, and so does
     /// every later append. [`Error::NoSpace`] when a segment that needs its footer
-    /// to be durable has no room for it; then later calls may succeed.
+    /// to be durable has no room for it, [`Error::Store`] when what a failed write left
+    /// cannot be swept; then later calls may succeed.
     pub(crate) fn sync(&self) -> Result<(), Error> {
         self.figures.flushes.fetch_add(1, Ordering::Relaxed);
         let wanted = self.position();
@@ -89,7 +91,8 @@ impl Log {
             for filled in tail.full.iter().chain(&tail.current) {
                 let segment = &filled.segment;
                 gaps |= segment.gap.load(Ordering::Acquire);
-                if segment.synced.load(Ordering::Acquire) < filled.file_end {
+                let swept = self.sweep(segment, filled.file_end)?;
+                if swept || segment.synced.load(Ordering::Acquire) < filled.file_end {
                     dirty.push((Arc::clone(segment), filled.file_end));
                 }
             }
@@ -103,6 +106,20 @@ impl Log {
             self.seal_full()?;
         }
         Ok(durable)
+    }
+
+    /// What a write that failed left behind the last batch must not come back once this sync
+    /// has returned: readers have seen since that it was not done. Whether there may have
+    /// been something. Nobody may be given a place meanwhile.
+    fn sweep(&self, segment: &OpenSegment, file_end: u32) -> Result<bool, Error> {
+        if !segment.litter.load(Ordering::Acquire) {
+            return Ok(false);
+        }
+        let zeros = [0; SECTOR_BYTES as usize];
+        let at = u64::from(file_end) * SECTOR_BYTES;
+        segment.writer.write_at(at, &[IoSlice::new(&zeros)])?;
+        segment.litter.store(false, Ordering::Release);
+        Ok(true)
     }
 
     fn sync_segment(&self, segment: &OpenSegment, file_end: u32) -> Result<(), Error> {

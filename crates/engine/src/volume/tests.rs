@@ -175,6 +175,30 @@ fn after_a_failed_sync_nothing_more_is_acknowledged() {
 }
 
 #[test]
+fn a_failed_write_that_was_seen_not_to_be_done_does_not_come_back() {
+    let rig = Rig::new();
+    let engine = rig.open();
+    let volume = rig.attach(&engine, 1, MIB);
+    put(&volume, 0, &[1; 4096]);
+    volume.flush().unwrap();
+    for write in [
+        Write::Zero { offset: 0, len: 4096, keep: false },
+        Write::Data { offset: 0, bytes: &[2; 4096] },
+    ] {
+        rig.faults.inject(Fault::once(Op::Write, Effect::FailAfter(Failure::NoSpace)));
+        assert!(matches!(volume.write(&[write]), Err(Error::NoSpace(_))));
+        assert_eq!(read(&volume, 0, 4096), [1; 4096]);
+        // One that cannot promise that says so.
+        rig.faults.inject(Fault::once(Op::Write, Effect::Fail(Failure::NoSpace)));
+        volume.flush().unwrap_err();
+        volume.flush().unwrap();
+    }
+    drop((volume, engine));
+    let volume = rig.attach(&rig.open(), 1, MIB);
+    assert_eq!(read(&volume, 0, 4096), [1; 4096]);
+}
+
+#[test]
 fn a_flipped_bit_is_an_error_and_never_a_byte() {
     let rig = Rig::new();
     let engine = rig.open();
