@@ -98,7 +98,8 @@ impl Salvage {
         let info = SegmentInfo {
             id,
             kind: directory.header.kind,
-            stored_bytes: self.segments.store().len(id)?,
+            // The file may be longer: a crash may undo that its seal cut it.
+            stored_bytes: directory.file_bytes(),
             raw_bytes: u64::from(directory.end) * SECTOR_BYTES,
         };
         Ok(Footer { info, forwards: self.segments.forwards(id)? })
