@@ -67,8 +67,9 @@ pub fn campaign(rounds: u32, seed: u64, mut told: impl FnMut(&str)) -> Result<()
 
 /// A data folder, the daemon on it, and what it may hold.
 struct Store {
-    folder: TempDir,
+    /// Before its folder: dropped while it runs, it would make files in what is removed.
     daemon: Daemon,
+    folder: TempDir,
     ledger: Ledger,
 }
 

@@ -17,6 +17,8 @@ const KEPT: usize = 2;
 /// A dump is made in memory and has at most so many bytes: some million names. A
 /// larger catalog has no backups, and `status` says so.
 const DUMP_BYTES_MAX: usize = 256 << 20;
+/// A dump of at most so many bytes is stored twice when a collection removes something.
+const DOUBLED_BYTES_MAX: usize = 32 << 20;
 /// Backups pause for so many times what one took, so that a large catalog is not
 /// dumped all the time.
 const PAUSE_TIMES: u32 = 20;
@@ -27,6 +29,13 @@ const POLL: Duration = Duration::from_millis(200);
 pub(crate) struct Dump {
     bytes: Vec<u8>,
     changes: u64,
+}
+
+impl Dump {
+    /// The number of changes that it has.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
+    }
 }
 
 impl Core {
@@ -76,6 +85,26 @@ impl Core {
         let _one_at_a_time = self.backing_up.lock();
         let stored = self.backed_up.load(Ordering::Acquire);
         if stored != NEVER_BACKED_UP && stored >= dump.changes {
+            return Ok(());
+        }
+        self.store_backup(dump)
+    }
+
+    /// Stores a dump once more, in the place of the older one, unless both are as new.
+    ///
+    /// # Errors
+    /// `NoSpace`: it is not worth it for a large one.
+    pub(super) fn store_backup_again(&self, dump: &Dump) -> Result<(), Error> {
+        if dump.bytes.len() > DOUBLED_BYTES_MAX {
+            return Err(Error::new(
+                ErrorKind::NoSpace,
+                format!("a dump of more than {DOUBLED_BYTES_MAX} bytes is not stored twice"),
+            ));
+        }
+        let _one_at_a_time = self.backing_up.lock();
+        let stored = self.backed_up.load(Ordering::Acquire);
+        // A newer one was stored meanwhile: this one is the older of the two by now.
+        if stored != NEVER_BACKED_UP && stored > dump.changes {
             return Ok(());
         }
         self.store_backup(dump)

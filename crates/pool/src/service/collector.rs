@@ -75,6 +75,8 @@ pub struct Collected {
     pub waiting_bytes: u64,
     /// Condemned segments that were read all the same, and so kept: a defect.
     pub alarms: u64,
+    /// Something could not be done for want of room.
+    pub waits_for_room: bool,
     /// The budget ended before the work did: ask again.
     pub more: bool,
 }
@@ -92,6 +94,7 @@ impl Collected {
         self.freed_bytes += other.freed_bytes;
         self.waiting_bytes = other.waiting_bytes;
         self.alarms += other.alarms;
+        self.waits_for_room = other.waits_for_room;
         self.more = other.more;
     }
 
@@ -110,6 +113,12 @@ pub(crate) struct Collector {
     /// Segments that could not be moved, for they are damaged: they would keep others of
     /// their job from it each time.
     damaged: HashSet<SegmentId>,
+    /// Condemned segments that a mark since has not found to be named.
+    confirmed: HashSet<SegmentId>,
+    /// The last round flattened maps and moved nothing for it.
+    waited: bool,
+    /// Both backups have at least this state of the catalog.
+    doubled: Option<u64>,
 }
 
 /// Batches of the log, bytes ingested, names.
@@ -202,7 +211,8 @@ impl Core {
             let wanted = Collection { budget: Some(BUDGET), ..Collection::default() };
             settled = match self.collect(wanted) {
                 Ok(done) => {
-                    self.collecting_problem(None);
+                    let full = done.waits_for_room && !done.did_something();
+                    self.collecting_problem(full.then(no_room).as_ref());
                     worked = done.did_something();
                     tell(&done);
                     let nothing_left = !done.did_something() && done.waiting_bytes == 0;
@@ -241,6 +251,12 @@ impl Core {
             None => *problem = None,
         }
     }
+}
+
+fn no_room() -> Error {
+    let message = "maps and segments wait for room to be written anew; remove whole volumes, \
+                   images or files, or give the disk more room";
+    Error::new(ErrorKind::NoSpace, message.to_owned())
 }
 
 /// Starts the background, unless the configuration says never.

@@ -184,7 +184,7 @@ impl World {
         let failed = |error: Error| Violation::new(format!("the stop before a rebuild: {error}"));
         self.devices.clear();
         self.stale = None;
-        self.service()?.close().map_err(failed)?;
+        self.present.during("last stop", || self.service()?.close().map_err(failed))?;
         self.model.flush();
         self.env = if self.dice.coin() { self.sim.crash() } else { self.sim.kill() };
         self.service = None;

@@ -44,6 +44,10 @@ pub(super) struct Round<'a> {
     dump: Result<Dump, Error>,
     /// Segments that could not be moved.
     damaged: HashSet<SegmentId>,
+    /// Whether live parts are moved in this round.
+    compacts: bool,
+    /// The log was given its footers, for the room that it had reserved.
+    rested: bool,
     done: Collected,
 }
 
@@ -75,8 +79,21 @@ impl<'a> Round<'a> {
         roots.sort_unstable();
         roots.dedup();
         let done = Collected { rounds: 1, ..Collected::default() };
-        let damaged = HashSet::new();
-        Ok(Self { core, urgency, hurry, until, mark, horizon, roots, known, dump, damaged, done })
+        Ok(Self {
+            core,
+            urgency,
+            hurry,
+            until,
+            mark,
+            horizon,
+            roots,
+            known,
+            dump,
+            damaged: HashSet::new(),
+            compacts: true,
+            rested: false,
+            done,
+        })
     }
 
     pub(super) const fn figures(&self) -> Collected {
@@ -98,12 +115,17 @@ impl<'a> Round<'a> {
         let passes = passes(&self.known);
         for (number, pass) in passes.into_iter().enumerate() {
             let Some(mark) = self.mark_pass(&pass)? else { return Ok(()) };
-            self.collect_pass(&pass, &mark)?;
+            self.confirm(collector, &pass, &mark)?;
             if number == 0 {
                 self.flatten(&mark)?;
+                // What flat maps hide no longer need not be moved: the next round sees that.
+                let flattened = self.done.flattened > 0;
+                self.compacts = !flattened || std::mem::take(&mut collector.waited);
+                collector.waited |= !self.compacts;
             }
+            self.collect_pass(collector, &pass, &mark)?;
         }
-        self.condemn_unrecorded()?;
+        self.condemn_unrecorded(collector)?;
         self.rescue()?;
         self.remove(collector, now)
     }
@@ -121,6 +143,19 @@ impl<'a> Round<'a> {
                 Ok(())
             }
             stored => stored,
+        }
+    }
+
+    /// Should the newest dump rot, the one before must do: so both have to know what is
+    /// removed now to be gone.
+    fn back_up_again(&self, collector: &mut Collector) {
+        let Ok(dump) = &self.dump else { return };
+        if collector.doubled == Some(dump.changes()) {
+            return;
+        }
+        match self.core.store_backup_again(dump) {
+            Ok(()) => collector.doubled = Some(dump.changes()),
+            Err(error) => tracing::warn!(%error, "one backup knows what is removed, not two"),
         }
     }
 
@@ -159,14 +194,38 @@ impl<'a> Round<'a> {
         })
     }
 
-    fn collect_pass(&mut self, pass: &Range<SegmentId>, mark: &Mark) -> Result<(), Error> {
+    /// A condemned segment is removed only when a mark since has not found its name. One
+    /// whose name was found stays: somebody did not ask whether it leaves, a defect.
+    fn confirm(
+        &mut self,
+        collector: &mut Collector,
+        pass: &Range<SegmentId>,
+        mark: &Mark,
+    ) -> Result<(), Error> {
+        let condemned = self.known.iter().filter(|one| one.state == State::Condemned);
+        let of_pass = condemned.map(|one| one.id).filter(|id| pass.contains(id));
+        let (named, unnamed): (Vec<_>, Vec<_>) = of_pass.partition(|id| mark.live(*id).is_some());
+        collector.confirmed.extend(unnamed);
+        for id in &named {
+            tracing::error!(segment = %id, "a condemned segment is named; it is kept");
+        }
+        self.rescue_all(&named)
+    }
+
+    fn collect_pass(
+        &mut self,
+        collector: &mut Collector,
+        pass: &Range<SegmentId>,
+        mark: &Mark,
+    ) -> Result<(), Error> {
         self.forget(pass, mark)?;
         let candidates = self.candidates(pass, mark);
         let segment_bytes = self.core.config.cold_segment_bytes;
         let choice = choose(&candidates, segment_bytes, self.urgency);
         self.condemn(&choice.dead)?;
+        collector.confirmed.extend(&choice.dead);
         for mut ids in choice.jobs {
-            if self.is_over() {
+            if self.is_over() || !self.compacts {
                 return Ok(());
             }
             ids.retain(|id| !self.damaged.contains(id));
@@ -178,6 +237,7 @@ impl<'a> Round<'a> {
                 // What is full now has room after the removals.
                 Err(error) if error.kind() == ErrorKind::NoSpace => {
                     tracing::warn!(%error, "compaction waits for room");
+                    self.done.waits_for_room = true;
                     return Ok(());
                 }
                 Err(error) if error.kind() == ErrorKind::Damaged => {
@@ -275,7 +335,7 @@ impl<'a> Round<'a> {
     }
 
     /// What a crash left in the pool: sealed or not, nobody can name it.
-    fn condemn_unrecorded(&mut self) -> Result<(), Error> {
+    fn condemn_unrecorded(&mut self, collector: &mut Collector) -> Result<(), Error> {
         let core = self.core;
         let known: HashSet<SegmentId> = self.known.iter().map(|one| one.id).collect();
         let mut left = Vec::new();
@@ -314,6 +374,7 @@ impl<'a> Round<'a> {
             Ok(())
         })?;
         core.engine.condemned(&condemned);
+        collector.confirmed.extend(&condemned);
         self.done.condemned += condemned.len() as u64;
         Ok(())
     }
@@ -388,17 +449,30 @@ impl<'a> Round<'a> {
             {
                 continue;
             }
-            match core.flatten(root) {
+            match self.flatten_root(root) {
                 Ok(maps) => self.done.flattened += maps,
                 Err(error) if error.kind() == ErrorKind::Fenced => {}
                 Err(error) if error.kind() == ErrorKind::NoSpace => {
                     tracing::warn!(%error, "maps wait for room to be written anew");
+                    self.done.waits_for_room = true;
                     return Ok(());
                 }
                 Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    /// On a full disk what the log has reserved is room, too.
+    fn flatten_root(&mut self, root: Location) -> Result<u64, Error> {
+        match self.core.flatten(root) {
+            Err(error) if error.kind() == ErrorKind::NoSpace && !self.rested => {
+                self.rested = true;
+                self.core.engine.rest_log()?;
+                self.core.flatten(root)
+            }
+            done => done,
+        }
     }
 
     /// Whether nothing more should be begun.
@@ -415,15 +489,20 @@ impl<'a> Round<'a> {
         // One whose file is gone (its row was not removed for want of something) must not
         // pass for a good one again: a bind would believe it.
         alarms.retain(|id| core.store.len(*id).is_ok());
-        if alarms.is_empty() {
+        self.rescue_all(&alarms)
+    }
+
+    fn rescue_all(&mut self, ids: &[SegmentId]) -> Result<(), Error> {
+        let core = self.core;
+        if ids.is_empty() {
             return Ok(());
         }
-        core.catalog.write_aside(|tx| alarms.iter().try_for_each(|id| segment::rescue(tx, *id)))?;
-        core.engine.rescued(&alarms);
-        for one in self.known.iter_mut().filter(|one| alarms.contains(&one.id)) {
+        core.catalog.write_aside(|tx| ids.iter().try_for_each(|id| segment::rescue(tx, *id)))?;
+        core.engine.rescued(ids);
+        for one in self.known.iter_mut().filter(|one| ids.contains(&one.id)) {
             one.state = State::Sealed;
         }
-        self.done.alarms += alarms.len() as u64;
+        self.done.alarms += ids.len() as u64;
         Ok(())
     }
 
@@ -448,15 +527,20 @@ impl<'a> Round<'a> {
             .collect();
         let ids: HashSet<SegmentId> = leaving.iter().map(|one| one.id).collect();
         collector.leaving.retain(|id, _| ids.contains(id));
+        collector.confirmed.retain(|id| ids.contains(id));
         let mut due = Vec::new();
         self.done.waiting_bytes = 0;
         for one in leaving {
             let since = *collector.leaving.entry(one.id).or_insert(clock);
-            if clock.saturating_sub(since) >= grace {
+            let unnamed = one.state != State::Condemned || collector.confirmed.contains(&one.id);
+            if unnamed && clock.saturating_sub(since) >= grace {
                 due.push(one);
             } else {
                 self.done.waiting_bytes += one.stored_bytes;
             }
+        }
+        if !due.is_empty() {
+            self.back_up_again(collector);
         }
         for batch in due.chunks(REMOVE_BATCH) {
             self.remove_batch(batch)?;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::FindingKind;
+use crate::catalog::segment;
 use crate::testing::{Bench, MIB, noise, src, stream, vol};
 
 const THOROUGH: Collection = Collection { thorough: true, now: true, budget: None };
@@ -210,6 +211,37 @@ fn a_read_of_a_condemned_segment_is_an_alarm_and_rescues_it() {
     let done = bench.service.collect(Collection { thorough: false, ..THOROUGH }).unwrap();
     assert_eq!((done.alarms, done.removed), (1, 0));
     assert!(bench.get("image:image", 0, content.len()) == content);
+}
+
+#[test]
+fn a_condemned_segment_that_a_mark_finds_named_is_kept() {
+    let mut bench = Bench::new();
+    bench.import("base", &stream(&noise(1, MIB as usize))).unwrap();
+    let content = bench.export("image:base");
+    let id = files(&bench)[0];
+    let planted = bench.service.core.catalog.write(|tx| segment::condemn(tx, id, u64::MAX));
+    assert!(planted.unwrap());
+    bench.reopen();
+    let done = collect(&bench);
+    assert!(done.alarms > 0, "{done:?}");
+    assert!(bench.export("image:base") == content);
+    bench.reopen();
+    assert!(bench.export("image:base") == content);
+}
+
+#[test]
+fn what_only_hidden_runs_name_is_not_moved() {
+    let bench = Bench::new();
+    bench.create("web", 4 * MIB);
+    for n in 0..4 {
+        bench.put("web", 0, &noise(n, 4 << 20));
+        bench.snapshot(&format!("web@{n}")).unwrap();
+    }
+    for n in 0..3 {
+        bench.service.snapshot_remove(&format!("web@{n}").parse().unwrap()).unwrap();
+    }
+    let done = collect(&bench);
+    assert!(done.read_bytes <= 5 * MIB, "{done:?}");
 }
 
 #[test]

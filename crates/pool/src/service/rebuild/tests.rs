@@ -106,6 +106,29 @@ fn when_the_newest_backup_rotted_the_one_before_is_used_and_said() {
 }
 
 #[test]
+fn the_backup_before_knows_what_a_collection_removed() {
+    let mut bench = Bench::new();
+    bench.create("web", 4 * MIB);
+    bench.put("web", 0, &noise(1, 256 << 10));
+    bench.service.core.back_up().unwrap();
+    let content = noise(2, 2 << 20);
+    bench.put("web", MIB, &content);
+    for _ in 0..2 {
+        bench.service.collect(Collection { thorough: true, now: true, budget: None }).unwrap();
+    }
+    let newest = bench.service.core.catalog.read(segment::backups).unwrap()[0];
+    bench.service.abandon();
+    let data = lose(&bench);
+    let path = data.join(format!("pool/segments/0000000/{newest}.seg"));
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[600] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    assert_eq!(Service::rebuild(&data, &Env::real(), false).unwrap().passed_over.len(), 1);
+    bench.service = open(&data).unwrap();
+    assert!(bench.get("web", MIB, content.len()) == content);
+}
+
+#[test]
 fn a_catalog_that_is_there_is_set_aside_only_when_told_so() {
     let (bench, _) = busy();
     bench.service.close().unwrap();

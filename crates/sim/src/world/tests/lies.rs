@@ -1,6 +1,7 @@
 //! Planted bugs: with each of these layers in place, a promise is broken, and the
 //! checker must say so.
 
+use std::collections::HashMap;
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use archipelago_env::{Disk, Entry, File, Lock, Mode, Space};
 use archipelago_model::SegmentId;
 use archipelago_store::{SegmentWriter, Store, StoreError};
+use parking_lot::Mutex;
 
 use super::*;
 
@@ -34,6 +36,10 @@ enum Kept {
     Data(&'static str),
     /// `sync_dir` of folders whose path has this in it.
     Names(&'static str),
+    /// That a sync of data has failed.
+    Failures,
+    /// That somebody has the lock.
+    Locks,
 }
 
 /// A disk that says it has synced.
@@ -47,9 +53,16 @@ struct LazyDisk {
 
 struct LazyFile {
     below: Arc<dyn File>,
+    /// Syncs, and tells of failures only.
+    tries: bool,
     present: Present,
     during: Option<&'static str>,
 }
+
+/// Of nothing.
+struct NoLock;
+
+impl Lock for NoLock {}
 
 fn is_during(during: Option<&'static str>, present: &Present) -> bool {
     during.is_none_or(|act| act == present.act())
@@ -59,11 +72,13 @@ impl Disk for LazyDisk {
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn File>> {
         let below = self.below.open(path, mode)?;
         match self.kept {
-            Kept::Data(part) if path.to_string_lossy().contains(part) => {
+            Kept::Data(part) if !path.to_string_lossy().contains(part) => Ok(below),
+            Kept::Names(_) | Kept::Locks => Ok(below),
+            Kept::Data(_) | Kept::Failures => {
                 let (present, during) = (self.present.clone(), self.during);
-                Ok(Arc::new(LazyFile { below, present, during }))
+                let tries = self.kept == Kept::Failures;
+                Ok(Arc::new(LazyFile { below, tries, present, during }))
             }
-            _ => Ok(below),
         }
     }
 
@@ -96,7 +111,10 @@ impl Disk for LazyDisk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        self.below.lock(path)
+        match self.below.lock(path) {
+            Err(_) if self.kept == Kept::Locks => Ok(Box::new(NoLock)),
+            lock => lock,
+        }
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {
@@ -114,7 +132,11 @@ impl File for LazyFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        if is_during(self.during, &self.present) { Ok(()) } else { self.below.sync_data() }
+        match is_during(self.during, &self.present) {
+            true if self.tries => self.below.sync_data().or(Ok(())),
+            true => Ok(()),
+            false => self.below.sync_data(),
+        }
     }
 
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
@@ -150,6 +172,7 @@ enum Wrong {
     RemovesNothing,
     DoesNotSync,
     HidesTheNewest,
+    RemembersWhatRots,
 }
 
 /// A store that does something wrong, every so many times.
@@ -157,6 +180,8 @@ struct WrongStore {
     below: Arc<dyn Store>,
     wrong: Wrong,
     turn: Arc<AtomicU64>,
+    /// What was read first, by segment, offset and length.
+    memory: Mutex<HashMap<(SegmentId, u64, usize), Vec<u8>>>,
 }
 
 struct WrongWriter {
@@ -199,6 +224,15 @@ impl Store for WrongStore {
                 let other = all.into_iter().find(|one| *one != id).unwrap_or(id);
                 self.below.read_at(id, offset, buf)?;
                 self.below.read_at(other, offset, buf)
+            }
+            Wrong::RemembersWhatRots => {
+                let read = self.below.read_at(id, offset, buf)?;
+                let mut memory = self.memory.lock();
+                let first = memory.entry((id, offset, buf.len())).or_insert(buf[..read].to_vec());
+                if first.len() == read {
+                    buf[..read].copy_from_slice(first);
+                }
+                Ok(read)
             }
             _ => self.below.read_at(id, offset, buf),
         }
@@ -255,7 +289,8 @@ impl SegmentWriter for WrongWriter {
 fn wrong_store(wrong: Wrong) -> Layers {
     let turn = Arc::new(AtomicU64::new(0));
     let store = Box::new(move |below| {
-        Arc::new(WrongStore { below, wrong, turn: Arc::clone(&turn) }) as Arc<dyn Store>
+        let (turn, memory) = (Arc::clone(&turn), Mutex::default());
+        Arc::new(WrongStore { below, wrong, turn, memory }) as Arc<dyn Store>
     });
     Layers { store: Some(store), ..Layers::default() }
 }
@@ -267,6 +302,8 @@ fn a_disk_that_does_not_sync_is_found() {
         ("data of the catalog", Kept::Data("catalog.sqlite")),
         ("names of segments", Kept::Names("/pool/")),
         ("names at the root", Kept::Names("/data")),
+        ("failures of syncs", Kept::Failures),
+        ("locks", Kept::Locks),
     ] {
         found(lie, || lazy(kept, None));
     }
@@ -282,6 +319,7 @@ fn a_store_that_does_something_wrong_is_found() {
         ("removes nothing", Wrong::RemovesNothing),
         ("does not sync", Wrong::DoesNotSync),
         ("hides the newest segment", Wrong::HidesTheNewest),
+        ("remembers what rots", Wrong::RemembersWhatRots),
     ] {
         found(lie, || wrong_store(wrong));
     }
@@ -309,6 +347,7 @@ fn an_act_that_is_not_durable_when_it_returns_is_found() {
         found(act, || lazy(Kept::Data("catalog.sqlite"), Some(act)));
     }
     found("flush", || lazy(Kept::Data("/pool/"), Some("flush")));
+    found("a stop before the catalog is lost", || lazy(Kept::Data("/pool/"), Some("last stop")));
     for act in ["import", "put", "snapshot", "collect"] {
         found(act, || lazy(Kept::Data("/pool/"), Some(act)));
     }
