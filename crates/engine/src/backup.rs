@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use archipelago_env::Env;
+use archipelago_format::batch::Kind;
 use archipelago_format::forwarding::Forward;
 use archipelago_format::segment::{HEADER_BYTES, SegmentHeader, SegmentKind};
 use archipelago_model::{Epoch, Location, SECTOR_BYTES, SegmentId, VolumeId};
@@ -141,6 +142,9 @@ impl Salvage {
             return Ok(epochs);
         }
         for (_, record) in log::records(&self.segments, id)? {
+            if matches!(record.kind, Kind::Node(_)) {
+                continue;
+            }
             let highest = epochs.entry(record.volume).or_insert(record.epoch);
             *highest = record.epoch.max(*highest);
         }

@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind, io_kind};
 
 const LOCK: &str = "LOCK";
 const PID: &str = "LOCK.pid";
-const STORE: &str = "STORE";
+pub(crate) const STORE: &str = "STORE";
 const CATALOG: &str = "catalog.sqlite";
 const POOL: &str = "pool";
 const TMP: &str = "tmp";

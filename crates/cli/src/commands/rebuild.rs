@@ -40,6 +40,11 @@ fn view(done: &api::Rebuilt) -> String {
         lines.push(("set aside", plain(path)));
     }
     lines.push(("lost", "names made after the backup".to_owned()));
+    if !done.passed_over.is_empty() {
+        let what = "an older backup was used: what was written after it may be missing, too; \
+                    compare what you can with copies";
+        lines.push(("beware", what.to_owned()));
+    }
     lines.push(("next", "archipelago serve, then archipelago check and scrub".to_owned()));
     facts(lines)
 }

@@ -54,7 +54,7 @@ pub fn check(context: &Context, options: &Check) -> Result {
         None => context.client.post_empty(path::CHECK)?,
     };
     context.output.show(&found, check_view)?;
-    if found.findings.is_empty() {
+    if found.findings.iter().all(|finding| finding.severity != "damage") {
         Ok(())
     } else {
         Err(Failure::new(Kind::Store, "the store is not consistent"))

@@ -107,11 +107,12 @@ pub(crate) fn sizes_from(tx: &Tx<'_>, floor: SegmentId) -> Result<HashMap<u64, u
     Ok(rows.into_iter().collect())
 }
 
-/// The newest segment that is known to hold something.
+/// The newest segment that is known to hold what somebody reads: no backup.
 pub(crate) fn newest(tx: &Tx<'_>) -> Result<Option<SegmentId>, CatalogError> {
     let id = tx.first(
         TABLE,
-        "SELECT id FROM segment WHERE raw_bytes > 0 AND state = 'sealed' ORDER BY id DESC LIMIT 1",
+        "SELECT id FROM segment WHERE raw_bytes > 0 AND state = 'sealed' AND kind <> 'backup' \
+         ORDER BY id DESC LIMIT 1",
         [],
         |row| row.number::<u64>(),
     )?;

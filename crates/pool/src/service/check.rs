@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use archipelago_engine::{Error as EngineError, SegmentKind};
-use archipelago_env::Env;
+use archipelago_env::{Env, Mode};
 use archipelago_model::SegmentId;
 use archipelago_store::StoreError;
 
@@ -67,6 +67,16 @@ impl Service {
         if let Err(error) = env.disk().list(data) {
             let message = format!("cannot read {}: {error}", data.display());
             return Err(Error::invalid(message).with_source(error));
+        }
+        if let Err(error) = env.disk().open(&data.join(folder::STORE), Mode::Read)
+            && error.kind() == std::io::ErrorKind::NotFound
+        {
+            let message = format!(
+                "{} is no store: it has no {}; name the data folder of `archipelago serve`",
+                data.display(),
+                folder::STORE
+            );
+            return Err(Error::invalid(message));
         }
         let config = Config { collector_interval_ms: 0, ..Config::default() };
         match Self::open(data, env, config) {
@@ -145,7 +155,7 @@ impl Service {
             let there = core.store.len(id).is_ok() && !core.engine.is_unrecorded(id);
             if there && core.catalog.read(|tx| segment::find(tx, id))?.is_none() {
                 let what = "a file that the catalog does not know".to_owned();
-                found.add(FindingKind::Orphan, &format!("segment:{id}"), what);
+                found.segment(FindingKind::Orphan, id, what);
             }
         }
         Ok(known)
@@ -244,8 +254,15 @@ impl Service {
             return Ok(());
         };
         for (at, id) in &found.segments {
-            if settled(*id) && mark.live(*id).is_none() {
-                found.findings[*at].kind = FindingKind::Unnamed;
+            let finding = &mut found.findings[*at];
+            match (finding.kind, mark.live(*id).is_some()) {
+                (FindingKind::Orphan, true) => {
+                    finding.kind = FindingKind::Catalog;
+                    finding.what.push_str(", and that maps name");
+                }
+                (FindingKind::Orphan, false) | (_, true) => {}
+                (_, false) if settled(*id) => finding.kind = FindingKind::Unnamed,
+                (_, false) => {}
             }
         }
         Ok(())

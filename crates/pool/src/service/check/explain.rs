@@ -157,7 +157,8 @@ impl FindingKind {
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::Opening | Self::Catalog | Self::NextSegment | Self::NextId => {
-                "stop the server, keep a copy of the folder, and put the catalog back from a backup"
+                "stop the server, keep a copy of the folder; if the catalog is damaged, make it anew: \
+                 `archipelago rebuild --force --data DIR`"
             }
             Self::StoreFile => "put STORE back from a copy before the server is stopped",
             Self::LogFloor => {
@@ -178,7 +179,7 @@ impl FindingKind {
                 "restore this range of the resource from a copy, then remove the damaged one"
             }
             Self::NamesCondemned => {
-                "stop collecting (collector_interval 0), keep a copy of the folder, report this defect"
+                "stop collecting ([collector] interval_ms = 0), keep a copy of the folder, report this defect"
             }
             Self::BeyondSize => "nothing, unless it is grown: then write zeros there",
             Self::Index => "nothing: it is gone with the next start",

@@ -14,7 +14,7 @@ use super::super::backups::Dump;
 use super::pace::Pace;
 use super::{Collected, Collector};
 use crate::catalog::segment::{Kind, Known, State};
-use crate::catalog::{CatalogError, Tx, place, segment, state, volume};
+use crate::catalog::{CatalogError, Tx, place, scrub, segment, state, volume};
 use crate::core::{Core, FIRST_SEGMENT, record, record_segments};
 use crate::error::{Error, ErrorKind, store_kind};
 
@@ -171,7 +171,7 @@ impl<'a> Round<'a> {
                 kind,
                 format!(
                     "a map cannot be read, and what it names must not be freed: {error}; \
-                     `archipelago scrub` tells whose it is"
+                     `archipelago check` tells whose it is"
                 ),
             )
             .with_source(error)
@@ -565,7 +565,8 @@ impl<'a> Round<'a> {
                     State::Condemned | State::Sealed => segment::remove(tx, one.id)?,
                 }
             }
-            Ok(())
+            // What was wrong with them is gone with them.
+            scrub::forget_gone(tx)
         })?;
         let (emptied, removed): (Vec<&Known>, Vec<&Known>) =
             batch.iter().partition(|one| matches!(one.state, State::Forwarded { .. }));

@@ -5,7 +5,8 @@ use std::fs;
 use super::*;
 use crate::ErrorKind;
 use crate::service::Collection;
-use crate::testing::{Bench, MIB, noise, open, stream, vol};
+use crate::testing::{Bench, MIB, config, noise, open, stream, vol};
+use archipelago_store::layer::{Effect, Failure, Fault, Faulty, Op};
 
 fn lose(bench: &Bench) -> PathBuf {
     let data = bench.dir.path().join("data");
@@ -113,12 +114,21 @@ fn the_backup_before_knows_what_a_collection_removed() {
     bench.service.core.back_up().unwrap();
     let content = noise(2, 2 << 20);
     bench.put("web", MIB, &content);
-    for _ in 0..2 {
-        bench.service.collect(Collection { thorough: true, now: true, budget: None }).unwrap();
-    }
+    bench.service.abandon();
+    let data = bench.dir.path().join("data");
+    let faults = std::cell::OnceCell::new();
+    let service = Service::open_layered(&data, Env::real(), config(), |store| {
+        Arc::new(faults.get_or_init(|| Faulty::new(store)).clone())
+    });
+    bench.service = service.unwrap();
+    // Of what the first round moved one file is removed, and then the program is gone.
+    let removed = Fault::once(Op::Remove, Effect::FailAfter(Failure::Io));
+    faults.get().unwrap().inject(removed.after(1));
+    let wanted = Collection { thorough: true, now: true, budget: None };
+    bench.service.collect(wanted).unwrap_err();
     let newest = bench.service.core.catalog.read(segment::backups).unwrap()[0];
     bench.service.abandon();
-    let data = lose(&bench);
+    lose(&bench);
     let path = data.join(format!("pool/segments/0000000/{newest}.seg"));
     let mut bytes = fs::read(&path).unwrap();
     bytes[600] ^= 1;
