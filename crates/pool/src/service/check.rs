@@ -8,6 +8,7 @@ mod explain;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
 use archipelago_engine::{Error as EngineError, SegmentKind};
 use archipelago_env::{Env, Mode};
@@ -23,6 +24,11 @@ use crate::error::{Error, store_kind};
 use crate::folder;
 
 pub use explain::{Finding, FindingKind, Severity};
+
+/// A log floor that looks too high is looked at so many times ...
+const FLOOR_LOOKS: u32 = 100;
+/// ... in these intervals: a checkpoint installs what it committed in far less.
+const FLOOR_LOOK_EVERY: Duration = Duration::from_millis(10);
 
 impl Service {
     /// Compares all parts of the store with each other. Reads all maps and footers, and
@@ -101,8 +107,6 @@ impl Service {
         let (counters, leases) = core
             .catalog
             .read(|tx| Ok::<_, Error>((check::counters(tx)?, check::leases_ahead(tx)?)))?;
-        // Later than the floor: both only rise.
-        let oldest = core.engine.oldest_unpersisted();
         let newest_file = core.store.list_from(FIRST_SEGMENT).map_err(store_error)?.pop();
         let newest = counters.newest_segment.max(newest_file.map_or(0, SegmentId::get));
         // Read anew: ids may have been given since.
@@ -119,8 +123,8 @@ impl Service {
             let what = format!("{:x}, where {:x} is next", counters.log_floor, now.next_segment);
             found.add(FindingKind::LogFloor, "store_state", what);
         }
-        if let Some(oldest) = oldest.filter(|oldest| oldest.get() < counters.log_floor) {
-            let what = format!("{:x}, while segment {oldest} is still needed", counters.log_floor);
+        if let Some((floor, oldest)) = self.late_floor()? {
+            let what = format!("{floor:x}, while segment {oldest} is still needed");
             found.add(FindingKind::LogFloor, "store_state", what);
         }
         for (volume, lease, epoch) in leases {
@@ -159,6 +163,21 @@ impl Service {
             }
         }
         Ok(known)
+    }
+
+    /// A floor above what recovery would need, and that. Between the commit of a checkpoint
+    /// and the time that memory knows of it, it only looks so: then it is looked at again.
+    fn late_floor(&self) -> Result<Option<(u64, SegmentId)>, Error> {
+        let core = &self.core;
+        for looks_left in (0..FLOOR_LOOKS).rev() {
+            let floor = core.catalog.read(check::counters)?.log_floor;
+            let late = core.engine.oldest_unpersisted().filter(|oldest| oldest.get() < floor);
+            match late {
+                Some(_) if looks_left > 0 => core.env.clock().sleep(FLOOR_LOOK_EVERY),
+                late => return Ok(late.map(|oldest| (floor, oldest))),
+            }
+        }
+        Ok(None)
     }
 
     fn check_row(
