@@ -41,6 +41,8 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 /// A segment is at least this large, whatever is configured, to hold a batch of
 /// map nodes and a footer.
 const SEGMENT_BYTES_MIN: u64 = 128 << 10;
+/// On a disk that is nearly full segments for data are not smaller than this part.
+const SMALL_PARTS: u64 = 8;
 /// A batch holds at most this many records.
 pub(crate) const BATCH_RECORDS_MAX: usize = 512;
 /// Full segments that wait for their footers. Beyond it writers seal them
@@ -250,7 +252,8 @@ impl Log {
             return Err(Error::Closed);
         }
         if !tail.current.as_ref().is_some_and(|filled| need.fits(filled)) {
-            self.rotate(&mut tail)?;
+            let nodes_only = records.iter().all(|record| matches!(record.kind, Kind::Node(_)));
+            self.rotate(&mut tail, nodes_only)?;
         }
         let filled = tail.current.as_mut().ok_or(Error::Closed)?;
         let location = Location::new(filled.segment.header.id, filled.position)
@@ -277,10 +280,10 @@ impl Log {
     }
 
     /// The current segment becomes full; the spare, or a new one, becomes current.
-    fn rotate(&self, tail: &mut Tail) -> Result<(), Error> {
+    fn rotate(&self, tail: &mut Tail, nodes_only: bool) -> Result<(), Error> {
         let next = match tail.spare.take() {
             Some(spare) => spare,
-            None => self.new_segment(false)?,
+            None => self.new_or_small_segment(nodes_only)?,
         };
         if Location::start_of(next.header.id) < self.position() {
             // Locations are the order of the log: it must never go back.
@@ -299,11 +302,30 @@ impl Log {
         Ok(())
     }
 
-    fn new_segment(&self, zeroed: bool) -> Result<Arc<OpenSegment>, Error> {
-        let (header, writer) = self.segments.create(SegmentKind::Hot, self.segment_bytes)?;
+    /// On a disk that is nearly full a smaller one does. Maps may have the last of the room,
+    /// which data may not: maps that are written anew are what gives room back.
+    fn new_or_small_segment(&self, nodes_only: bool) -> Result<Arc<OpenSegment>, Error> {
+        match self.new_segment(self.segment_bytes, false) {
+            Err(Error::NoSpace(why)) => {
+                let least = if nodes_only { 0 } else { self.segment_bytes / SMALL_PARTS };
+                let least = least.max(SEGMENT_BYTES_MIN);
+                // Less than all: the file itself takes some, too.
+                let room = self.segments.store().space()?.free / 8 * 7;
+                let capacity = self.segment_bytes.min(1 << room.max(1).ilog2());
+                if capacity < least || capacity == self.segment_bytes {
+                    return Err(Error::NoSpace(why));
+                }
+                self.new_segment(capacity, false)
+            }
+            made => made,
+        }
+    }
+
+    fn new_segment(&self, capacity: u64, zeroed: bool) -> Result<Arc<OpenSegment>, Error> {
+        let (header, writer) = self.segments.create(SegmentKind::Hot, capacity)?;
         // Synced before the first batch, so that recovery can tell a segment without
         // a header (never used) from one whose header is damaged.
-        let zeros = if zeroed { write_zeros(&*writer, self.segment_bytes) } else { Ok(()) };
+        let zeros = if zeroed { write_zeros(&*writer, capacity) } else { Ok(()) };
         let written = zeros
             .and_then(|()| writer.write_at(0, &[IoSlice::new(&header.encode())]))
             .and_then(|()| writer.sync());
@@ -317,7 +339,7 @@ impl Log {
             header,
             writer,
             slots: Arc::default(),
-            capacity: self.segment_bytes,
+            capacity,
             synced: AtomicU32::new(0),
             gap: AtomicBool::new(false),
             litter: AtomicBool::new(false),
@@ -362,7 +384,7 @@ impl Log {
         }
         let syncs = self.figures.syncs.load(Ordering::Relaxed);
         let since = syncs - self.syncs_at_spare.swap(syncs, Ordering::Relaxed);
-        let spare = self.new_segment(since >= SYNCS_WORTH_ZEROING)?;
+        let spare = self.new_segment(self.segment_bytes, since >= SYNCS_WORTH_ZEROING)?;
         let mut tail = self.tail.lock();
         // A writer may have been faster and have gone on to a later segment.
         let follows = tail.current.as_ref().is_some_and(|c| c.segment.header.id < spare.header.id);

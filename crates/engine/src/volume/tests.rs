@@ -1,3 +1,4 @@
+use archipelago_store::MemoryStore;
 use archipelago_store::layer::{Effect, Failure, Fault, Op};
 
 use super::*;
@@ -172,6 +173,25 @@ fn after_a_failed_sync_nothing_more_is_acknowledged() {
     let after = volume.write(&[Write::Data { offset: 0, bytes: &[2; 4096] }]);
     assert!(matches!(after, Err(Error::LogFailed(_))));
     assert_eq!(read(&volume, 0, 4096), [1; 4096]);
+}
+
+#[test]
+fn on_a_full_disk_maps_have_the_last_of_the_room() {
+    let rig = Rig::over(Arc::new(MemoryStore::with_room(1792 << 10)));
+    let engine = rig.open();
+    let volume = rig.attach(&engine, 1, 64 * MIB);
+    let mut offset = 0;
+    let full = loop {
+        match volume.write(&[Write::Data { offset, bytes: &[7; 65536] }]) {
+            Ok(()) => offset += 65536,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, Error::NoSpace(_)), "{full}");
+    // One segment in full and a smaller one, of the 1.75 MiB.
+    assert!(offset > MIB, "{offset}");
+    rig.checkpoint(&engine, &[Arc::clone(&volume)]).unwrap();
+    assert_eq!(read(&volume, offset - 512, 512), [7; 512]);
 }
 
 #[test]
