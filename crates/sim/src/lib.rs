@@ -231,6 +231,11 @@ impl SimHandle {
     pub fn run_threads(&self) -> usize {
         self.threads.run()
     }
+
+    /// The same for those of one name.
+    pub fn run_threads_named(&self, name: &str) -> usize {
+        self.threads.run_named(name)
+    }
 }
 
 #[cfg(test)]

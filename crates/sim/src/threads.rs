@@ -56,6 +56,13 @@ impl SimThreads {
         }
     }
 
+    /// Runs those of this name that wait, in the order of spawning; returns how many.
+    pub fn run_named(&self, name: &str) -> usize {
+        let batch: Vec<Arc<Task>> =
+            self.waiting.lock().iter().filter(|task| task.name == name).cloned().collect();
+        batch.iter().filter(|task| task.run()).count()
+    }
+
     /// Power fails: those that wait are dropped.
     pub(crate) fn forget(&self) {
         let batch = std::mem::take(&mut *self.waiting.lock());

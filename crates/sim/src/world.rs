@@ -14,6 +14,8 @@
 //!   is done or not, but never in part.
 //! * Snapshots, images and files are exact for ever.
 //! * Nothing that the collector frees is ever asked for.
+//! * A scrub finds damage where bytes changed, names what cannot be read because of it,
+//!   and finds nothing where nothing changed.
 //! * Nothing fails without a cause: an error needs a failure that was planned.
 //! * The store opens, whatever happened, once the disk works.
 
@@ -29,6 +31,7 @@ mod long;
 mod model;
 mod names;
 mod record;
+mod scrub;
 mod verbs;
 
 use std::collections::BTreeMap;
@@ -139,6 +142,8 @@ struct World {
     disturbed: bool,
     /// Reads were planned to be wrong since then.
     misread: bool,
+    /// A scrub may have noted damage that only a failure of the disk feigned.
+    feigned: bool,
     /// The room of the disk is limited.
     tight: bool,
     /// Failures in a row that no refusal explains.
@@ -192,6 +197,7 @@ impl World {
             operation: FIRST_OPERATION,
             disturbed: false,
             misread: false,
+            feigned: false,
             tight: false,
             failures: 0,
             record: Record::default(),
@@ -221,7 +227,8 @@ impl World {
             53..=55 => self.background(),
             56..=59 => self.collect_somehow(),
             60 => self.check_store(),
-            61..=83 => self.operate(),
+            61 => self.scrub_somehow(),
+            62..=83 => self.operate(),
             84..=85 => self.check_something(),
             _ => self.fate(),
         }

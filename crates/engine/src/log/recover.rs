@@ -22,7 +22,7 @@ use archipelago_format::FormatError;
 use archipelago_format::batch::{Header, Kind, PIECE_SECTORS, Record};
 use archipelago_format::crc32c;
 use archipelago_format::segment::{
-    FooterParts, HEADER_BYTES, SegmentHeader, SegmentKind, Slot, decode_footer_records,
+    Codec, FooterParts, HEADER_BYTES, SegmentHeader, SegmentKind, Slot, decode_footer_records,
     encode_footer, encode_footer_record,
 };
 use archipelago_model::{Location, SECTOR_BYTES, SegmentId};
@@ -110,7 +110,7 @@ fn footer(segments: &Segments, id: SegmentId, recorded: bool) -> Result<Recovere
     }
     let trailer_end = directory.file_bytes();
     let writer = segments.store().reopen(id)?;
-    let again = rewrite(segments, id, directory.body_bytes..trailer_end, &*writer)
+    let again = rewrite(segments, id, &[], directory.body_bytes..trailer_end, &*writer)
         .and_then(|()| Ok(writer.seal(trailer_end)?));
     match again {
         Ok(()) => segments.report(&directory, trailer_end),
@@ -263,7 +263,7 @@ fn seal(segments: &Segments, scan: &Scan) -> Result<bool, Error> {
     segments.opened(id, open.into());
     let writer = segments.store().reopen(id)?;
     let unsynced = if scan.synced <= HEADER_BYTES as u64 { 0 } else { scan.synced };
-    let rewritten = rewrite(segments, id, unsynced..scan.file_end, &*writer);
+    let rewritten = rewrite(segments, id, &scan.slots, unsynced..scan.file_end, &*writer);
     writer.sync()?;
     let len = scan.file_end + footer.len() as u64;
     let sealed = rewritten.and_then(|()| {
@@ -286,9 +286,14 @@ fn seal(segments: &Segments, scan: &Scan) -> Result<bool, Error> {
 /// Writes again, byte for byte, what no sync is known to have covered. If a sync
 /// failed before the stop, the system may believe those pages to be clean, and
 /// would not write them however often it is asked to sync.
+///
+/// Except for what follows one of these pieces in its last sector, which no checksum covers: where
+/// a write failed half-way over the rest of another one, that is no zeros, though the
+/// piece is whole; and a scrub takes what is no zeros there for damage.
 fn rewrite(
     segments: &Segments,
     id: SegmentId,
+    slots: &[Slot],
     range: Range<u64>,
     writer: &dyn SegmentWriter,
 ) -> Result<(), Error> {
@@ -297,10 +302,23 @@ fn rewrite(
     while at < range.end {
         let n = (range.end - at).min(WINDOW_BYTES as u64) as usize;
         let got = segments.store().read_at(id, at, &mut bytes[..n])?;
+        blank_padding(&mut bytes[..got], at, slots);
         writer.write_at(at, &[IoSlice::new(&bytes[..got])])?;
         at += got.max(1) as u64;
     }
     Ok(())
+}
+
+/// Makes zeros of what follows pieces in their last sectors, in the bytes from `at` on.
+fn blank_padding(bytes: &mut [u8], at: u64, slots: &[Slot]) {
+    let end = at + bytes.len() as u64;
+    for slot in slots.iter().filter(|slot| slot.codec != Codec::Zero) {
+        let stored = u64::from(slot.offset) + u64::from(slot.stored);
+        let padding = stored.max(at)..stored.next_multiple_of(SECTOR_BYTES).min(end);
+        if padding.start < padding.end {
+            bytes[(padding.start - at) as usize..(padding.end - at) as usize].fill(0);
+        }
+    }
 }
 
 /// A segment read front to back through a window.

@@ -298,8 +298,10 @@ impl Job<'_> {
             }
             Err(error) => return Err(error.into()),
         };
-        if known.is_none() && scrubbed.kind.is_none() {
-            // An import writes it now, or a crash left it: nobody names it.
+        let named = known.is_some_and(|known| known.state != State::Condemned);
+        if !named && scrubbed.kind.is_none() {
+            // An import writes it now, or a crash left it, and perhaps a collection has
+            // condemned it since: nobody names it.
             return Ok(Some(None));
         }
         Ok(Some(Some(scrubbed)))

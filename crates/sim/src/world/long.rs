@@ -80,7 +80,7 @@ impl World {
     }
 
     /// Everything with a name, snapshots first.
-    fn subjects(&self) -> Vec<Subject> {
+    pub(super) fn subjects(&self) -> Vec<Subject> {
         let snapshots = self.model.volumes.iter().flat_map(|(name, volume)| {
             let path = |snapshot: &String| Subject::Snapshot(name.clone(), snapshot.clone());
             volume.snapshots.keys().map(path).collect::<Vec<_>>()
