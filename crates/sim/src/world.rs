@@ -17,6 +17,7 @@
 //! * A scrub finds damage where bytes changed, names what cannot be read because of it,
 //!   and finds nothing where nothing changed.
 //! * Nothing fails without a cause: an error needs a failure that was planned.
+//! * Two hosts never have the store at once, however long one is paused.
 //! * The store opens, whatever happened, once the disk works.
 
 mod between;

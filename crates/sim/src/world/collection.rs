@@ -42,6 +42,7 @@ impl World {
                 let after = self.dice.below(FAIL_AFTER_MAX);
                 self.disturb("fault", Fault::once(op, failure).after(after))?;
             }
+            2 => self.slow_down()?,
             _ => {}
         }
         let (thorough, now) = (self.dice.coin(), self.dice.coin());

@@ -52,6 +52,7 @@ impl World {
                 let after = self.dice.below(AFTER_MAX);
                 self.disturb("fault", Fault::once(DiskOp::Read, Failure::Io).after(after))?;
             }
+            2 => self.slow_down()?,
             _ => {}
         }
         let end = match self.dice.below(8) {
