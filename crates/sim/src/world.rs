@@ -17,6 +17,8 @@
 //! * A scrub finds damage where bytes changed, names what cannot be read because of it,
 //!   and finds nothing where nothing changed.
 //! * Nothing fails without a cause: an error needs a failure that was planned.
+//! * A catalog that is lost is made anew with everything that its newest backup had, and
+//!   what was flushed since.
 //! * Two hosts never have the store at once, however long one is paused.
 //! * The store opens, whatever happened, once the disk works.
 
@@ -29,6 +31,7 @@ mod guest;
 mod ingest;
 mod layers;
 mod long;
+mod lost;
 mod model;
 mod names;
 mod record;
@@ -145,6 +148,8 @@ struct World {
     misread: bool,
     /// A scrub may have noted damage that only a failure of the disk feigned.
     feigned: bool,
+    /// Files of segments that crashes had left when the catalog was lost.
+    remnants: Vec<String>,
     /// The room of the disk is limited.
     tight: bool,
     /// Failures in a row that no refusal explains.
@@ -199,6 +204,7 @@ impl World {
             disturbed: false,
             misread: false,
             feigned: false,
+            remnants: Vec::new(),
             tight: false,
             failures: 0,
             record: Record::default(),

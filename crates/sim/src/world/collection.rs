@@ -119,7 +119,12 @@ impl World {
         let damage = findings
             .into_iter()
             .flatten()
-            .find(|finding| finding.kind.severity() == Severity::Damage);
+            .filter(|finding| finding.kind.severity() == Severity::Damage)
+            .find(|finding| {
+                let segment = finding.resource.strip_prefix("segment:");
+                let remnant = segment.is_some_and(|id| self.remnants.iter().any(|one| one == id));
+                !(remnant && finding.kind == FindingKind::Footer)
+            });
         match damage {
             Some(found) => Err(Violation::new(format!(
                 "check finds {} of {}: {}",
@@ -145,11 +150,13 @@ impl World {
         self.collect(Collection { thorough: true, now: true, budget: None })?;
         // What recovery could not read of the log stays until the next start.
         let torn = self.service()?.check().map_err(|error| Violation::new(error.to_string()))?;
+        let remnants = self.remnants.iter().map(|id| format!("{id}.seg"));
         let torn: Vec<String> = torn
             .iter()
             .filter(|finding| finding.kind == FindingKind::Torn)
             .filter_map(|finding| finding.resource.strip_prefix("segment:"))
             .map(|id| format!("{id:0>10}.seg"))
+            .chain(remnants)
             .collect();
         let mut files = self.pool_files()?;
         files.retain(|(path, _)| !torn.iter().any(|name| path.ends_with(name)));

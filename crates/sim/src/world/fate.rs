@@ -19,6 +19,8 @@ const FAILURES_MAX: u32 = 6;
 const ROOM_LEFT_MAX: u64 = 512 << 10;
 /// One of so many runs ends with everything removed.
 const EMPTIED_ONE_IN: u64 = 3;
+/// One of so many runs loses its catalog at the end.
+const LOST_ONE_IN: u64 = 3;
 /// One of so many openings is followed by a collection at once.
 const COLLECTED_ONE_IN: u64 = 6;
 /// So many operations are slow in a row, at most.
@@ -226,7 +228,7 @@ impl World {
     }
 
     /// The process is dead already: whatever destructors try, fails.
-    fn lose_service(&mut self) {
+    pub(super) fn lose_service(&mut self) {
         self.devices.clear();
         self.service = None;
     }
@@ -324,7 +326,7 @@ impl World {
         }
     }
 
-    fn open_service(&self) -> Result<Arc<Service>, Error> {
+    pub(super) fn open_service(&self) -> Result<Arc<Service>, Error> {
         Service::open_layered(Path::new(DATA), self.env.clone(), config(self.caches), |store| {
             let below = match &self.store {
                 Some(layer) => layer(store),
@@ -355,6 +357,9 @@ impl World {
         self.collect(Collection { thorough, now: true, budget: None })?;
         self.check_store()?;
         self.check_all_fixed()?;
+        if self.dice.below(LOST_ONE_IN) == 0 {
+            self.lose_catalog()?;
+        }
         if self.dice.below(EMPTIED_ONE_IN) == 0 { self.empty() } else { Ok(()) }
     }
 

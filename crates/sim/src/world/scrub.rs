@@ -328,7 +328,7 @@ impl World {
     }
 
     /// Files of segments that are sealed, and their lengths.
-    fn sealed_files(&self) -> Checked<Vec<(PathBuf, u64)>> {
+    pub(super) fn sealed_files(&self) -> Checked<Vec<(PathBuf, u64)>> {
         let mut files = self.pool_files()?;
         let disk = self.env.disk();
         files.retain(|(path, len)| {

@@ -255,15 +255,16 @@ fn behind_the_pieces_that_recovery_takes_there_are_zeros() {
     bench.put("web", 0, &noise(1, 4096));
     bench.snapshot("web@s").unwrap();
     bench.service.abandon();
-    let (_, path, _) = files(&bench).pop().unwrap();
-    let mut bytes = std::fs::read(&path).unwrap();
     let mut dirty = 0;
-    for sector in bytes.chunks_mut(512).filter(|sector| sector.starts_with(b"MN")) {
-        sector[511] = 0xee;
-        dirty += 1;
+    for (_, path, _) in files(&bench) {
+        let mut bytes = std::fs::read(&path).unwrap();
+        for sector in bytes.chunks_mut(512).filter(|sector| sector.starts_with(b"MN")) {
+            sector[511] = 0xee;
+            dirty += 1;
+        }
+        std::fs::write(&path, bytes).unwrap();
     }
     assert!(dirty > 0);
-    std::fs::write(&path, bytes).unwrap();
     bench.service = crate::testing::open(&bench.dir.path().join("data")).unwrap();
     assert_eq!(scrub(&bench).damages, 0);
 }
