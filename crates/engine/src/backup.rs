@@ -98,7 +98,8 @@ impl Salvage {
         let info = SegmentInfo {
             id,
             kind: directory.header.kind,
-            stored_bytes: self.segments.store().len(id)?,
+            // Not the length of the file: zeros follow where a cut was lost.
+            stored_bytes: directory.file_bytes(),
             raw_bytes: u64::from(directory.end) * SECTOR_BYTES,
         };
         Ok(Footer { info, forwards: self.segments.forwards(id)? })

@@ -19,6 +19,8 @@ const FAILURES_MAX: u32 = 6;
 const ROOM_LEFT_MAX: u64 = 512 << 10;
 /// One of so many runs ends with everything removed.
 const EMPTIED_ONE_IN: u64 = 3;
+/// One of so many runs has bits that rot at the end.
+const ROTTEN_ONE_IN: u64 = 4;
 /// One of so many runs loses its catalog at the end.
 const LOST_ONE_IN: u64 = 3;
 /// One of so many openings is followed by a collection at once.
@@ -235,7 +237,7 @@ impl World {
 
     /// A clean stop, and then power loss or not: nothing may be lost.
     fn close(&mut self) -> Checked {
-        let result = self.service()?.close();
+        let result = self.present.during("close", || Ok(self.service()?.close()))?;
         self.note("close", "", result.as_ref().map(drop));
         match result {
             Ok(()) => {
@@ -315,7 +317,7 @@ impl World {
     }
 
     pub(super) fn try_open(&mut self) -> Checked<bool> {
-        let opened = self.open_service();
+        let opened = self.present.during("open", || self.open_service());
         self.note("open", "", opened.as_ref().map(drop));
         match opened {
             Ok(service) => {
@@ -357,6 +359,10 @@ impl World {
         self.collect(Collection { thorough, now: true, budget: None })?;
         self.check_store()?;
         self.check_all_fixed()?;
+        if self.dice.below(ROTTEN_ONE_IN) == 0 {
+            self.rot()?;
+            self.rot()?;
+        }
         if self.dice.below(LOST_ONE_IN) == 0 {
             self.lose_catalog()?;
         }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use archipelago_pool::{Collection, ErrorKind, Service};
+use archipelago_pool::{Collection, Error, ErrorKind, Rebuilt, Service};
 
 use super::model::{Doubt, Model, Names};
 use super::{Checked, DATA, Violation, World};
@@ -45,6 +45,11 @@ impl World {
             }
         }
         exact &= !self.rebuild()?;
+        // It is durable.
+        if self.dice.coin() {
+            self.env = self.sim.crash();
+            exact = false;
+        }
         if !self.try_open()? {
             return Err(Violation::new("the store does not open after a rebuild"));
         }
@@ -59,7 +64,7 @@ impl World {
 
     /// A clean stop: the newest backup has everything.
     fn close_for_good(&mut self) -> Checked {
-        let result = self.service()?.close();
+        let result = self.present.during("close", || Ok(self.service()?.close()))?;
         self.note("close", "", result.as_ref().map(drop));
         result.map_err(|error| Violation::new(format!("an undisturbed close: {error}")))?;
         self.model.flush();
@@ -147,13 +152,18 @@ impl World {
         disk.sync_dir(Path::new(DATA))
     }
 
+    fn call_rebuild(&self) -> Result<Rebuilt, Error> {
+        let rebuild = || Service::rebuild(Path::new(DATA), &self.env, false);
+        self.present.during("rebuild", rebuild)
+    }
+
     /// One that power cuts off leaves the loss, or the new catalog; whether one was.
     fn rebuild(&mut self) -> Checked<bool> {
         if self.dice.below(CUT_ONE_IN) == 0 {
             let after = self.dice.below(CUT_AFTER_MAX);
             self.disturb("power off", Fault::power_off_after(after))?;
         }
-        let rebuilt = Service::rebuild(Path::new(DATA), &self.env, false);
+        let rebuilt = self.call_rebuild();
         self.note("rebuild", "", rebuilt.as_ref().map(drop));
         let again = match rebuilt {
             Ok(done) => {
@@ -177,7 +187,7 @@ impl World {
         if !again {
             return Ok(cut);
         }
-        let rebuilt = Service::rebuild(Path::new(DATA), &self.env, false);
+        let rebuilt = self.call_rebuild();
         self.note("rebuild", "", rebuilt.as_ref().map(drop));
         match rebuilt {
             Ok(_) => Ok(cut),

@@ -200,7 +200,7 @@ impl World {
 
     /// A bit of a sealed segment flips and stays so: a scrub must find it, and name
     /// everything that cannot be read. Then it flips back.
-    fn rot(&mut self) -> Checked {
+    pub(super) fn rot(&mut self) -> Checked {
         if !self.run_scrub_that_waits()? {
             return Ok(());
         }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use archipelago_env::{Disk, Entry, File, Lock, Mode, Space};
 use archipelago_model::SegmentId;
 use archipelago_store::{SegmentWriter, Store, StoreError};
+use parking_lot::Mutex;
 
 use super::*;
 
@@ -34,7 +35,16 @@ enum Kept {
     Data(&'static str),
     /// `sync_dir` of folders whose path has this in it.
     Names(&'static str),
+    /// Who has locked what: everybody may.
+    Locks,
+    /// The newest name in folders whose path has this in it.
+    Newest(&'static str),
 }
+
+/// A lock that keeps nobody out.
+struct NoLock;
+
+impl Lock for NoLock {}
 
 /// A disk that says it has synced.
 struct LazyDisk {
@@ -92,11 +102,22 @@ impl Disk for LazyDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        self.below.list(dir)
+        let mut entries = self.below.list(dir)?;
+        if let Kept::Newest(part) = self.kept
+            && dir.to_string_lossy().contains(part)
+            && is_during(self.during, &self.present)
+        {
+            entries.sort_by(|a, b| a.name.cmp(&b.name));
+            entries.pop();
+        }
+        Ok(entries)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        self.below.lock(path)
+        match self.kept {
+            Kept::Locks => Ok(Box::new(NoLock)),
+            _ => self.below.lock(path),
+        }
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {
@@ -150,19 +171,34 @@ enum Wrong {
     RemovesNothing,
     DoesNotSync,
     HidesTheNewest,
+    HidesAWriteThatFailed,
+    HidesASyncThatFailed,
+    /// Whenever there is no room, it says that it has written.
+    HidesThatItIsFull,
+    /// What was sealed is read, whatever rotted since.
+    RemembersWhatWasSealed,
 }
+
+/// Segments as they were sealed.
+type Memory = Arc<Mutex<BTreeMap<SegmentId, Vec<u8>>>>;
 
 /// A store that does something wrong, every so many times.
 struct WrongStore {
     below: Arc<dyn Store>,
     wrong: Wrong,
     turn: Arc<AtomicU64>,
+    during: Option<&'static str>,
+    present: Present,
+    memory: Memory,
 }
 
 struct WrongWriter {
     below: Arc<dyn SegmentWriter>,
+    id: SegmentId,
+    store: Arc<dyn Store>,
     wrong: Wrong,
     turn: Arc<AtomicU64>,
+    memory: Memory,
 }
 
 /// How often the turn comes.
@@ -173,23 +209,38 @@ fn is_turn(turn: &AtomicU64) -> bool {
 }
 
 impl WrongStore {
-    fn writer(&self, below: Arc<dyn SegmentWriter>) -> Arc<dyn SegmentWriter> {
-        Arc::new(WrongWriter { below, wrong: self.wrong, turn: Arc::clone(&self.turn) })
+    fn writer(&self, id: SegmentId, below: Arc<dyn SegmentWriter>) -> Arc<dyn SegmentWriter> {
+        Arc::new(WrongWriter {
+            below,
+            id,
+            store: Arc::clone(&self.below),
+            wrong: self.wrong,
+            turn: Arc::clone(&self.turn),
+            memory: Arc::clone(&self.memory),
+        })
     }
 }
 
 impl Store for WrongStore {
     fn create(&self, id: SegmentId, capacity: u64) -> Result<Arc<dyn SegmentWriter>, StoreError> {
-        Ok(self.writer(self.below.create(id, capacity)?))
+        Ok(self.writer(id, self.below.create(id, capacity)?))
     }
 
     fn reopen(&self, id: SegmentId) -> Result<Arc<dyn SegmentWriter>, StoreError> {
-        Ok(self.writer(self.below.reopen(id)?))
+        Ok(self.writer(id, self.below.reopen(id)?))
     }
 
     fn read_at(&self, id: SegmentId, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
         match self.wrong {
-            Wrong::ReadsZeros if is_turn(&self.turn) => {
+            Wrong::RemembersWhatWasSealed if is_during(self.during, &self.present) => {
+                let memory = self.memory.lock();
+                let known = memory.get(&id).and_then(|bytes| bytes.get(offset as usize..));
+                let Some(known) = known else { return self.below.read_at(id, offset, buf) };
+                let len = known.len().min(buf.len());
+                buf[..len].copy_from_slice(&known[..len]);
+                Ok(len)
+            }
+            Wrong::ReadsZeros if is_during(self.during, &self.present) && is_turn(&self.turn) => {
                 let read = self.below.read_at(id, offset, buf)?;
                 buf[..read].fill(0);
                 Ok(read)
@@ -240,24 +291,44 @@ impl SegmentWriter for WrongWriter {
         if self.wrong == Wrong::DropsAWrite && is_turn(&self.turn) {
             return Ok(());
         }
-        self.below.write_at(offset, parts)
+        match self.below.write_at(offset, parts) {
+            Err(StoreError::NoSpace { .. }) if self.wrong == Wrong::HidesThatItIsFull => Ok(()),
+            Err(_) if self.wrong == Wrong::HidesAWriteThatFailed => Ok(()),
+            other => other,
+        }
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        if self.wrong == Wrong::DoesNotSync { Ok(()) } else { self.below.sync() }
+        match self.wrong {
+            Wrong::DoesNotSync => Ok(()),
+            Wrong::HidesASyncThatFailed => self.below.sync().or(Ok(())),
+            _ => self.below.sync(),
+        }
     }
 
     fn seal(&self, len: u64) -> Result<(), StoreError> {
-        self.below.seal(len)
+        self.below.seal(len)?;
+        if self.wrong == Wrong::RemembersWhatWasSealed {
+            let mut bytes = vec![0; len as usize];
+            let read = self.store.read_at(self.id, 0, &mut bytes)?;
+            bytes.truncate(read);
+            self.memory.lock().insert(self.id, bytes);
+        }
+        Ok(())
     }
 }
 
-fn wrong_store(wrong: Wrong) -> Layers {
-    let turn = Arc::new(AtomicU64::new(0));
+/// A store that does something wrong during acts of a kind, or always.
+fn wrong_store(wrong: Wrong, during: Option<&'static str>) -> Layers {
+    let (turn, memory) = (Arc::new(AtomicU64::new(0)), Memory::default());
+    let present = Present::default();
+    let told = present.clone();
     let store = Box::new(move |below| {
-        Arc::new(WrongStore { below, wrong, turn: Arc::clone(&turn) }) as Arc<dyn Store>
+        let (turn, memory) = (Arc::clone(&turn), Arc::clone(&memory));
+        let present = told.clone();
+        Arc::new(WrongStore { below, wrong, turn, during, present, memory }) as Arc<dyn Store>
     });
-    Layers { store: Some(store), ..Layers::default() }
+    Layers { store: Some(store), present, ..Layers::default() }
 }
 
 #[test]
@@ -267,6 +338,7 @@ fn a_disk_that_does_not_sync_is_found() {
         ("data of the catalog", Kept::Data("catalog.sqlite")),
         ("names of segments", Kept::Names("/pool/")),
         ("names at the root", Kept::Names("/data")),
+        ("who the store is", Kept::Data("STORE")),
     ] {
         found(lie, || lazy(kept, None));
     }
@@ -282,8 +354,11 @@ fn a_store_that_does_something_wrong_is_found() {
         ("removes nothing", Wrong::RemovesNothing),
         ("does not sync", Wrong::DoesNotSync),
         ("hides the newest segment", Wrong::HidesTheNewest),
+        ("hides a write that failed", Wrong::HidesAWriteThatFailed),
+        ("hides a sync that failed", Wrong::HidesASyncThatFailed),
+        ("hides that it is full", Wrong::HidesThatItIsFull),
     ] {
-        found(lie, || wrong_store(wrong));
+        found(lie, || wrong_store(wrong, None));
     }
 }
 
@@ -309,7 +384,33 @@ fn an_act_that_is_not_durable_when_it_returns_is_found() {
         found(act, || lazy(Kept::Data("catalog.sqlite"), Some(act)));
     }
     found("flush", || lazy(Kept::Data("/pool/"), Some("flush")));
-    for act in ["import", "put", "snapshot", "collect"] {
+    for act in ["import", "put", "snapshot", "collect", "background", "close", "open"] {
         found(act, || lazy(Kept::Data("/pool/"), Some(act)));
     }
+    found("collect", || lazy(Kept::Data("catalog.sqlite"), Some("collect")));
+}
+
+#[test]
+fn locks_that_keep_nobody_out_are_found() {
+    found("locks", || lazy(Kept::Locks, None));
+}
+
+#[test]
+fn a_rebuild_that_misses_something_is_found() {
+    for (lie, kept) in [
+        ("data of the new catalog", Kept::Data("catalog.sqlite")),
+        ("its name", Kept::Names("/data")),
+        ("the newest backup", Kept::Newest("/pool/segments/")),
+    ] {
+        found(lie, || lazy(kept, Some("rebuild")));
+    }
+}
+
+/// Both ways: damage that is not there, and damage that is not seen.
+#[test]
+fn a_scrub_that_is_shown_something_else_is_found() {
+    found("zeros for a scrub", || wrong_store(Wrong::ReadsZeros, Some("scrub")));
+    let remembers = || wrong_store(Wrong::RemembersWhatWasSealed, Some("scrub"));
+    found("what was sealed, for a scrub", remembers);
+    found("zeros for a check", || wrong_store(Wrong::ReadsZeros, Some("check")));
 }
