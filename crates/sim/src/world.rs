@@ -45,7 +45,7 @@ use std::sync::Arc;
 use archipelago_env::Env;
 use archipelago_pool::{Config, Device, Error, ErrorKind, Service};
 
-pub use layers::{DiskLayer, Layers, Present, StoreLayer};
+pub use layers::{DiskLayer, Layers, Meddler, Present, StoreLayer};
 pub use long::long;
 pub use record::{Tally, Violation};
 
@@ -157,6 +157,7 @@ struct World {
     record: Record,
     present: Present,
     store: Option<StoreLayer>,
+    meddler: Option<Meddler>,
     cut_after: Option<&'static str>,
     due: between::Due,
 }
@@ -210,6 +211,7 @@ impl World {
             record: Record::default(),
             present: layers.present,
             store: layers.store,
+            meddler: layers.meddler,
             cut_after: layers.cut_after,
             due: between::Due::default(),
         }
@@ -284,7 +286,7 @@ impl World {
         match self.conclude(act, after, result)? {
             Concluded::Done(value) => {
                 self.failures = 0;
-                self.cut_after(kind)?;
+                self.lie_after(kind)?;
                 Ok(Some(value))
             }
             Concluded::Refused => Ok(None),
@@ -320,8 +322,12 @@ impl World {
         }
     }
 
-    /// Where a layer lies during acts of this kind, power may fail before the truth comes.
-    fn cut_after(&mut self, kind: &str) -> Checked {
+    /// Where a layer lies during acts of this kind, power may fail before the truth comes;
+    /// where it lies after them, it does so now.
+    fn lie_after(&mut self, kind: &'static str) -> Checked {
+        if let (Some(meddle), Some(service)) = (&self.meddler, &self.service) {
+            meddle(kind, service);
+        }
         if self.cut_after == Some(kind) && self.dice.coin() { self.crash() } else { Ok(()) }
     }
 

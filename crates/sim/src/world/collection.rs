@@ -92,7 +92,7 @@ impl World {
         self.record.count("compacted", done.compacted);
         self.record.count("flattened", done.flattened);
         self.record.count("removed segment", done.removed);
-        self.cut_after("collect")?;
+        self.lie_after("collect")?;
         if done.alarms > 0 {
             return Err(Violation::new(format!("{} condemned segments were read", done.alarms)));
         }

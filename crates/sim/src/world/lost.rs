@@ -9,7 +9,7 @@ use super::model::{Doubt, Model, Names};
 use super::{Checked, DATA, Violation, World};
 use crate::Fault;
 
-/// Acts between the newest backup that is known of and the loss, at most.
+/// Acts before the newest backup that is known of, and between it and the loss, at most.
 const ACTS_MAX: u64 = 12;
 /// Changes of the disk that a rebuild makes at most before power fails in it.
 const CUT_AFTER_MAX: u64 = 120;
@@ -22,6 +22,9 @@ impl World {
     /// Nothing is planned, and nothing in doubt: the catalog goes. What the backup had
     /// must be there again, and what was flushed since.
     pub(super) fn lose_catalog(&mut self) -> Checked {
+        for _ in 0..self.dice.below(ACTS_MAX) {
+            if self.dice.coin() { self.operate()? } else { self.guest_write()? }
+        }
         self.close_for_good()?;
         self.note_remnants()?;
         let mut exact = true;

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use archipelago_env::{Disk, Entry, File, Lock, Mode, Space};
-use archipelago_model::SegmentId;
+use archipelago_model::{SegmentId, SnapshotPath, VolumeName, VolumeSize};
+use archipelago_pool::{Origin, Write};
 use archipelago_store::{SegmentWriter, Store, StoreError};
 use parking_lot::Mutex;
 
 use super::*;
+use crate::world::names::parse;
 
 /// A lie must show in so many worlds at most.
 const SEEDS: u64 = 150;
@@ -413,4 +415,103 @@ fn a_scrub_that_is_shown_something_else_is_found() {
     let remembers = || wrong_store(Wrong::RemembersWhatWasSealed, Some("scrub"));
     found("what was sealed, for a scrub", remembers);
     found("zeros for a check", || wrong_store(Wrong::ReadsZeros, Some("check")));
+}
+
+/// What is done behind the model's back.
+type Deed = fn(&Service) -> Result<(), Error>;
+
+/// A service that does something more after acts of a kind. What fails of it is no lie.
+fn meddling(kind: &'static str, deed: Deed) -> Layers {
+    let meddler = Box::new(move |act: &'static str, service: &Service| {
+        if act == kind {
+            let _ = deed(service);
+        }
+    });
+    Layers { meddler: Some(meddler), ..Layers::default() }
+}
+
+fn last_volume(service: &Service) -> Result<VolumeName, Error> {
+    let last = service.volumes()?.pop().map(|volume| volume.name);
+    last.ok_or_else(|| Error::new(ErrorKind::NotFound, "no volume"))
+}
+
+fn last_snapshot(service: &Service) -> Result<SnapshotPath, Error> {
+    let last = service.snapshots(None)?.pop().map(|snapshot| snapshot.path);
+    last.ok_or_else(|| Error::new(ErrorKind::NotFound, "no snapshot"))
+}
+
+fn scribble(service: &Service) -> Result<(), Error> {
+    let device = service.open_device(last_volume(service)?.as_str())?;
+    device.write(&[Write::Data { offset: 0, bytes: &[0xdd; 512] }])
+}
+
+fn take_last_volume(service: &Service) -> Result<(), Error> {
+    service.volume_remove(&last_volume(service)?, true)
+}
+
+fn bring_volume_back(service: &Service) -> Result<(), Error> {
+    let there = service.volumes()?;
+    let mut names = (0..8).map(|n| format!("v{n}"));
+    let gone = names.find(|name| there.iter().all(|one| one.name.to_string() != *name));
+    let name = parse(&gone.unwrap_or_default())?;
+    let size = VolumeSize::from_bytes(1 << 16)
+        .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+    service.volume_create(&[name], &Origin::Empty(size)).map(drop)
+}
+
+fn change_snapshot(service: &Service) -> Result<(), Error> {
+    let path = last_snapshot(service)?;
+    service.snapshot_remove(&path)?;
+    service.snapshot_create(&[path]).map(drop)
+}
+
+fn take_last_image(service: &Service) -> Result<(), Error> {
+    match service.images()?.pop() {
+        Some(image) => service.image_remove(&image.name),
+        None => Ok(()),
+    }
+}
+
+fn take_last_file(service: &Service) -> Result<(), Error> {
+    match service.files(None)?.pop() {
+        Some(file) => service.file_remove(&file.container, &file.object),
+        None => Ok(()),
+    }
+}
+
+/// What no disk can imitate: a command that is done in part, that does too much, or that
+/// changes what it has no business with.
+#[test]
+fn a_service_that_does_too_much_or_too_little_is_found() {
+    for (lie, kind, deed) in [
+        ("one of several volumes is not made", "create", take_last_volume as Deed),
+        ("one of several clones is not made", "clone", take_last_volume),
+        ("one of several snapshots is not made", "snapshot", |service| {
+            service.snapshot_remove(&last_snapshot(service)?)
+        }),
+        ("a snapshot is of another moment", "snapshot", change_snapshot_later),
+        ("a snapshot changes", "background", change_snapshot),
+        ("a clone writes to another volume", "clone", scribble),
+        ("a roll-back leaves a sector", "roll back", scribble),
+        ("a resize spoils a sector", "resize", scribble),
+        ("a rename leaves the old name", "rename", bring_volume_back),
+        ("a removal is undone", "remove", bring_volume_back),
+        ("a removal takes another one, too", "remove snapshot", take_last_volume),
+        ("an import has no name", "import", take_last_image),
+        ("a put has no name", "put", take_last_file),
+        ("a collection takes an image", "collect", take_last_image),
+        ("a receive spoils a sector", "receive", scribble),
+    ] {
+        found(lie, || meddling(kind, deed));
+    }
+}
+
+fn change_snapshot_later(service: &Service) -> Result<(), Error> {
+    let path = last_snapshot(service)?;
+    let device = service.open_device(path.volume.as_str())?;
+    let mut sector = [0; 512];
+    device.read(0, &mut sector)?;
+    device.write(&[Write::Data { offset: 0, bytes: &[0xdd; 512] }])?;
+    change_snapshot(service)?;
+    device.write(&[Write::Data { offset: 0, bytes: &sector }])
 }
