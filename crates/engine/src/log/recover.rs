@@ -7,7 +7,7 @@
 //! | no valid header, a batch | the header, synced before the first batch, is damaged | an error |
 //! | cold, no footer | an ingest that did not end | removed, unless the catalog has it: then it is damaged, and kept |
 //! | hot, no footer | open when the program stopped | scanned, synced, sealed |
-//! | the same, first batch not whole | torn, or a flushed one that is damaged | kept and noted: the collector leaves it alone until a later start |
+//! | the same, first batch not whole | torn, or a flushed one that is damaged | made durable as it is, kept and noted: the collector leaves it alone until a later start |
 //!
 //! A scan follows the chain of batches. Each batch says how far the file was
 //! known to be durable when it was written. The chain may end for two reasons:
@@ -166,6 +166,7 @@ fn recover_unsealed(
         // What looks like a batch is kept: it may be a flushed one that is damaged.
         if window.holds_a_batch_of(id)? {
             tracing::warn!(segment = %id, "a segment whose first batch is not whole is kept");
+            fix(segments, id, window.len)?;
             segments.keep(id);
         } else {
             segments.store().remove(id)?;
@@ -238,6 +239,21 @@ fn scan(window: &mut Window<'_>, header: SegmentHeader) -> Result<Scan, Error> {
         scan.file_end = end;
     }
     Ok(scan)
+}
+
+/// Makes durable what a segment is read as. Of several writes that failed in the same
+/// place the last may lie over a whole one, in the system's cache only: power that
+/// fails later would bring that one back, after it was read as not there.
+fn fix(segments: &Segments, id: SegmentId, len: u64) -> Result<(), Error> {
+    let writer = segments.store().reopen(id)?;
+    let fixed = rewrite(segments, id, &[], 0..len, &*writer).and_then(|()| Ok(writer.sync()?));
+    match fixed {
+        Err(error @ Error::NoSpace(_)) => {
+            tracing::warn!(segment = %id, %error, "what is kept of a segment may change");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// Makes durable what the scan found (it may only be in the system's cache after
