@@ -1,5 +1,7 @@
 //! What recovery has passed over stays so, whatever a later power cut keeps.
 
+#![allow(clippy::unwrap_used, reason = "helpers of a test")]
+
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 
