@@ -17,7 +17,7 @@ use std::time::Duration;
 use archipelago_env::{Disk, Entry, File, Lock, Mode, Space};
 use parking_lot::Mutex;
 
-pub use fault::{DiskOp, Effect, Failure, Fault, Misread, Wrong};
+pub use fault::{DiskOp, Effect, Failure, Fault, Misread, Slow, Wrong};
 
 use crate::{Dice, SimClock};
 use content::Content;
@@ -42,13 +42,16 @@ struct State {
     locked: Vec<Ino>,
     faults: Vec<Fault>,
     misreads: Vec<Misread>,
-    /// How long each operation takes, and on which clock.
-    pace: Option<(Arc<SimClock>, Duration)>,
+    slow: Vec<Slow>,
+    /// How long each operation takes.
+    pace: Option<Duration>,
+    /// Which passes meanwhile.
+    clock: Arc<SimClock>,
     changes: u64,
 }
 
 impl Platters {
-    pub(crate) fn new(seed: u64, room: u64) -> Self {
+    pub(crate) fn new(seed: u64, room: u64, clock: Arc<SimClock>) -> Self {
         let state = State {
             dice: Dice::new(seed),
             boot: 0,
@@ -60,7 +63,9 @@ impl Platters {
             locked: Vec::new(),
             faults: Vec::new(),
             misreads: Vec::new(),
+            slow: Vec::new(),
             pace: None,
+            clock,
             changes: 0,
         };
         Self { state: Arc::new(Mutex::new(state)) }
@@ -79,6 +84,7 @@ impl Platters {
         state.locked.clear();
         state.faults.clear();
         state.misreads.clear();
+        state.slow.clear();
         state.tree.crash(&mut state.dice);
         let kept = state.tree.files();
         state.files.retain(|ino, _| kept.contains(ino));
@@ -95,6 +101,7 @@ impl Platters {
         state.locked.clear();
         state.faults.clear();
         state.misreads.clear();
+        state.slow.clear();
         state.files.values_mut().for_each(|file| file.handles = 0);
         state.sweep();
     }
@@ -111,10 +118,15 @@ impl Platters {
         let mut state = self.state.lock();
         state.faults.clear();
         state.misreads.clear();
+        state.slow.clear();
     }
 
-    pub(crate) fn set_pace(&self, clock: Arc<SimClock>, each: Duration) {
-        self.state.lock().pace = Some((clock, each));
+    pub(crate) fn slow(&self, slow: Slow) {
+        self.state.lock().slow.push(slow);
+    }
+
+    pub(crate) fn set_pace(&self, each: Duration) {
+        self.state.lock().pace = Some(each);
     }
 
     pub(crate) fn used(&self) -> u64 {
@@ -232,8 +244,9 @@ fn run<T>(
     if op.changes() {
         state.changes += 1;
     }
-    if let Some((clock, each)) = &state.pace {
-        clock.advance(*each);
+    let delay = fault::delay(&mut state.slow, &mut state.dice);
+    for time in state.pace.into_iter().chain(delay) {
+        state.clock.advance(time);
     }
     match fault::due(&mut state.faults, op) {
         None => deed(state),

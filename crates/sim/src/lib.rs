@@ -31,6 +31,7 @@
 //!   bytes back. Where the room is exceeded, `StorageFull`.
 //! * **Rot.** [`SimHandle::flip`] changes bytes at rest, silently;
 //!   [`SimHandle::misread`] makes reads wrong, and leaves what is kept as it is.
+//! * **Time.** Operations take none, or as long as [`SimHandle::slow`] says.
 //!
 //! What the disk never does: lose synced bytes, tear a sector, write to another
 //! file or place, or reorder across a sync that succeeded. Disks that do are made of
@@ -63,7 +64,7 @@ use archipelago_env::{Disk, Env};
 use parking_lot::Mutex;
 
 pub use clock::SimClock;
-pub use disk::{DiskOp, Effect, Failure, Fault, Misread, Wrong};
+pub use disk::{DiskOp, Effect, Failure, Fault, Misread, Slow, Wrong};
 pub use random::{Dice, SimRandom};
 pub use threads::SimThreads;
 
@@ -80,11 +81,12 @@ pub const ROOM_DEFAULT: u64 = 1 << 40;
 /// that one more random identity does not change what a crash keeps.
 pub fn env(seed: u64) -> (Env, SimHandle) {
     let mut dice = Dice::new(seed);
+    let clock = Arc::new(SimClock::new(dice.below(1 << 32)));
     let handle = SimHandle {
-        clock: Arc::new(SimClock::new(dice.below(1 << 32))),
+        clock: Arc::clone(&clock),
         random: Arc::new(SimRandom::new(dice.next())),
         threads: Arc::new(SimThreads::new()),
-        platters: Arc::new(Platters::new(dice.next(), ROOM_DEFAULT)),
+        platters: Arc::new(Platters::new(dice.next(), ROOM_DEFAULT, clock)),
         present: Arc::default(),
     };
     (handle.current(), handle)
@@ -151,20 +153,34 @@ impl SimHandle {
         )
     }
 
+    /// The world as another host sees it, which has the same disk at the same time.
+    pub fn other_host(&self) -> Env {
+        Env::new(
+            Arc::clone(&self.clock) as Arc<_>,
+            Arc::clone(&self.random) as Arc<_>,
+            self.new_disk(&self.present.lock()),
+            Arc::clone(&self.threads) as Arc<_>,
+        )
+    }
+
     fn disk(&self) -> Arc<dyn Disk> {
         let mut present = self.present.lock();
         if let Some(disk) = &present.disk {
             return Arc::clone(disk);
         }
+        let disk = self.new_disk(&present);
+        present.disk = Some(Arc::clone(&disk));
+        disk
+    }
+
+    fn new_disk(&self, present: &Present) -> Arc<dyn Disk> {
         let plain: Arc<dyn Disk> = Arc::new(self.platters.boot());
         let layered = match &present.layer {
             Some(layer) => layer(plain),
             None => plain,
         };
         let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
-        let disk: Arc<dyn Disk> = Arc::new(SqliteDisk::new(layered, clock, random));
-        present.disk = Some(Arc::clone(&disk));
-        disk
+        Arc::new(SqliteDisk::new(layered, clock, random))
     }
 
     /// Plans a failure of the disk.
@@ -177,9 +193,14 @@ impl SimHandle {
         self.platters.misread(misread);
     }
 
+    /// Plans operations that take long.
+    pub fn slow(&self, slow: Slow) {
+        self.platters.slow(slow);
+    }
+
     /// From now on each operation of the disk takes so long.
     pub fn set_pace(&self, each: Duration) {
-        self.platters.set_pace(Arc::clone(&self.clock), each);
+        self.platters.set_pace(each);
     }
 
     /// Sets the time of day forward or back, as an operator does; intervals go on.
@@ -232,8 +253,8 @@ impl SimHandle {
         self.threads.run()
     }
 
-    /// Runs the threads of this name that wait, each to its end; returns how many.
-    pub fn run_thread(&self, name: &str) -> usize {
+    /// The same for those of one name.
+    pub fn run_threads_named(&self, name: &str) -> usize {
         self.threads.run_named(name)
     }
 }

@@ -56,7 +56,7 @@ impl SimThreads {
         }
     }
 
-    /// Runs those of this name that wait now; returns how many.
+    /// Runs those of this name that wait, in the order of spawning; returns how many.
     pub fn run_named(&self, name: &str) -> usize {
         let batch: Vec<Arc<Task>> =
             self.waiting.lock().iter().filter(|task| task.name == name).cloned().collect();

@@ -14,7 +14,12 @@
 //!   is done or not, but never in part.
 //! * Snapshots, images and files are exact for ever.
 //! * Nothing that the collector frees is ever asked for.
+//! * A scrub finds damage where bytes changed, names what cannot be read because of it,
+//!   and finds nothing where nothing changed.
 //! * Nothing fails without a cause: an error needs a failure that was planned.
+//! * A catalog that is lost is made anew with everything that its newest backup had, and
+//!   what was flushed since.
+//! * Two hosts never have the store at once, however long one is paused.
 //! * The store opens, whatever happened, once the disk works.
 
 mod between;
@@ -26,10 +31,11 @@ mod guest;
 mod ingest;
 mod layers;
 mod long;
+mod lost;
 mod model;
 mod names;
 mod record;
-mod trust;
+mod scrub;
 mod verbs;
 
 use std::collections::BTreeMap;
@@ -39,7 +45,7 @@ use std::sync::Arc;
 use archipelago_env::Env;
 use archipelago_pool::{Config, Device, Error, ErrorKind, Service};
 
-pub use layers::{DiskLayer, Layers, Present, StoreLayer};
+pub use layers::{DiskLayer, Layers, Meddler, Present, StoreLayer};
 pub use long::long;
 pub use record::{Tally, Violation};
 
@@ -140,15 +146,18 @@ struct World {
     disturbed: bool,
     /// Reads were planned to be wrong since then.
     misread: bool,
+    /// A scrub may have noted damage that only a failure of the disk feigned.
+    feigned: bool,
+    /// Files of segments that crashes had left when the catalog was lost.
+    remnants: Vec<String>,
     /// The room of the disk is limited.
     tight: bool,
-    /// Every operation of the disk takes long.
-    slow: bool,
     /// Failures in a row that no refusal explains.
     failures: u32,
     record: Record,
     present: Present,
     store: Option<StoreLayer>,
+    meddler: Option<Meddler>,
     cut_after: Option<&'static str>,
     due: between::Due,
 }
@@ -195,12 +204,14 @@ impl World {
             operation: FIRST_OPERATION,
             disturbed: false,
             misread: false,
+            feigned: false,
+            remnants: Vec::new(),
             tight: false,
-            slow: false,
             failures: 0,
             record: Record::default(),
             present: layers.present,
             store: layers.store,
+            meddler: layers.meddler,
             cut_after: layers.cut_after,
             due: between::Due::default(),
         }
@@ -219,14 +230,14 @@ impl World {
             return self.crash();
         }
         match self.dice.below(100) {
-            0..=28 => self.guest_write(),
-            29 => self.scrub(),
+            0..=29 => self.guest_write(),
             30..=43 => self.guest_read(),
             44..=52 => self.guest_flush(),
             53..=55 => self.background(),
             56..=59 => self.collect_somehow(),
             60 => self.check_store(),
-            61..=83 => self.operate(),
+            61 => self.scrub_somehow(),
+            62..=83 => self.operate(),
             84..=85 => self.check_something(),
             _ => self.fate(),
         }
@@ -275,7 +286,7 @@ impl World {
         match self.conclude(act, after, result)? {
             Concluded::Done(value) => {
                 self.failures = 0;
-                self.cut_after(kind)?;
+                self.lie_after(kind)?;
                 Ok(Some(value))
             }
             Concluded::Refused => Ok(None),
@@ -311,8 +322,12 @@ impl World {
         }
     }
 
-    /// Where a layer lies during acts of this kind, power may fail before the truth comes.
-    fn cut_after(&mut self, kind: &str) -> Checked {
+    /// Where a layer lies during acts of this kind, power may fail before the truth comes;
+    /// where it lies after them, it does so now.
+    fn lie_after(&mut self, kind: &'static str) -> Checked {
+        if let (Some(meddle), Some(service)) = (&self.meddler, &self.service) {
+            meddle(kind, service);
+        }
         if self.cut_after == Some(kind) && self.dice.coin() { self.crash() } else { Ok(()) }
     }
 

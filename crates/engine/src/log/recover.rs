@@ -7,7 +7,7 @@
 //! | no valid header, a batch | the header, synced before the first batch, is damaged | an error |
 //! | cold, no footer | an ingest that did not end | removed, unless the catalog has it: then it is damaged, and kept |
 //! | hot, no footer | open when the program stopped | scanned, synced, sealed |
-//! | the same, first batch not whole | torn, or a flushed one that is damaged | kept and noted: the collector leaves it alone until a later start |
+//! | the same, first batch not whole | torn, or a flushed one that is damaged | made durable as it is, kept and noted: the collector leaves it alone until a later start |
 //!
 //! A scan follows the chain of batches. Each batch says how far the file was
 //! known to be durable when it was written. The chain may end for two reasons:
@@ -22,7 +22,7 @@ use archipelago_format::FormatError;
 use archipelago_format::batch::{Header, Kind, PIECE_SECTORS, Record};
 use archipelago_format::crc32c;
 use archipelago_format::segment::{
-    FooterParts, HEADER_BYTES, SegmentHeader, SegmentKind, Slot, decode_footer_records,
+    Codec, FooterParts, HEADER_BYTES, SegmentHeader, SegmentKind, Slot, decode_footer_records,
     encode_footer, encode_footer_record,
 };
 use archipelago_model::{Location, SECTOR_BYTES, SegmentId};
@@ -110,7 +110,7 @@ fn footer(segments: &Segments, id: SegmentId, recorded: bool) -> Result<Recovere
     }
     let trailer_end = directory.file_bytes();
     let writer = segments.store().reopen(id)?;
-    let again = rewrite(segments, id, directory.body_bytes..trailer_end, &*writer)
+    let again = rewrite(segments, id, &[], directory.body_bytes..trailer_end, &*writer)
         .and_then(|()| Ok(writer.seal(trailer_end)?));
     match again {
         Ok(()) => segments.report(&directory, trailer_end),
@@ -178,6 +178,7 @@ fn recover_unsealed(
         // What looks like a batch is kept: it may be a flushed one that is damaged.
         if window.holds_a_batch_of(id)? {
             tracing::warn!(segment = %id, "a segment whose first batch is not whole is kept");
+            fix(segments, id, window.len)?;
             segments.keep(id);
         } else {
             segments.store().remove(id)?;
@@ -252,6 +253,21 @@ fn scan(window: &mut Window<'_>, header: SegmentHeader) -> Result<Scan, Error> {
     Ok(scan)
 }
 
+/// Makes durable what a segment is read as. Of several writes that failed in the same
+/// place the last may lie over a whole one, in the system's cache only: power that
+/// fails later would bring that one back, after it was read as not there.
+fn fix(segments: &Segments, id: SegmentId, len: u64) -> Result<(), Error> {
+    let writer = segments.store().reopen(id)?;
+    let fixed = rewrite(segments, id, &[], 0..len, &*writer).and_then(|()| Ok(writer.sync()?));
+    match fixed {
+        Err(error @ Error::NoSpace(_)) => {
+            tracing::warn!(segment = %id, %error, "what is kept of a segment may change");
+            Ok(())
+        }
+        other => other,
+    }
+}
+
 /// Makes durable what the scan found (it may only be in the system's cache after
 /// a kill) and gives the segment its footer. Whether it could: without room the
 /// segment stays open; its slots are known all the same.
@@ -275,7 +291,7 @@ fn seal(segments: &Segments, scan: &Scan) -> Result<bool, Error> {
     segments.opened(id, open.into());
     let writer = segments.store().reopen(id)?;
     let unsynced = if scan.synced <= HEADER_BYTES as u64 { 0 } else { scan.synced };
-    let rewritten = rewrite(segments, id, unsynced..scan.file_end, &*writer);
+    let rewritten = rewrite(segments, id, &scan.slots, unsynced..scan.file_end, &*writer);
     writer.sync()?;
     let len = scan.file_end + footer.len() as u64;
     let sealed = rewritten.and_then(|()| {
@@ -298,9 +314,14 @@ fn seal(segments: &Segments, scan: &Scan) -> Result<bool, Error> {
 /// Writes again, byte for byte, what no sync is known to have covered. If a sync
 /// failed before the stop, the system may believe those pages to be clean, and
 /// would not write them however often it is asked to sync.
+///
+/// Except for what follows one of these pieces in its last sector, which no checksum covers: where
+/// a write failed half-way over the rest of another one, that is no zeros, though the
+/// piece is whole; and a scrub takes what is no zeros there for damage.
 fn rewrite(
     segments: &Segments,
     id: SegmentId,
+    slots: &[Slot],
     range: Range<u64>,
     writer: &dyn SegmentWriter,
 ) -> Result<(), Error> {
@@ -309,10 +330,23 @@ fn rewrite(
     while at < range.end {
         let n = (range.end - at).min(WINDOW_BYTES as u64) as usize;
         let got = segments.store().read_at(id, at, &mut bytes[..n])?;
+        blank_padding(&mut bytes[..got], at, slots);
         writer.write_at(at, &[IoSlice::new(&bytes[..got])])?;
         at += got.max(1) as u64;
     }
     Ok(())
+}
+
+/// Makes zeros of what follows pieces in their last sectors, in the bytes from `at` on.
+fn blank_padding(bytes: &mut [u8], at: u64, slots: &[Slot]) {
+    let end = at + bytes.len() as u64;
+    for slot in slots.iter().filter(|slot| slot.codec != Codec::Zero) {
+        let stored = u64::from(slot.offset) + u64::from(slot.stored);
+        let padding = stored.max(at)..stored.next_multiple_of(SECTOR_BYTES).min(end);
+        if padding.start < padding.end {
+            bytes[(padding.start - at) as usize..(padding.end - at) as usize].fill(0);
+        }
+    }
 }
 
 /// A segment read front to back through a window.
@@ -412,12 +446,7 @@ impl<'a> Window<'a> {
                 at += n;
                 left -= n;
             }
-            // A write that failed may have left all but this over what another one left.
-            let padding = at.next_multiple_of(SECTOR_BYTES) - at;
-            match self.take(at, padding as usize)? {
-                Some(bytes) if bytes.iter().all(|byte| *byte == 0) => at += padding,
-                _ => return Ok(false),
-            }
+            at = at.next_multiple_of(SECTOR_BYTES);
         }
         Ok(true)
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::Dice;
 
@@ -148,6 +149,29 @@ pub(super) fn due(faults: &mut [Fault], op: DiskOp) -> Option<Effect> {
         return Some(fault.effect);
     }
     None
+}
+
+/// A disk that takes its time: operations of every kind, which succeed all the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Slow {
+    /// Operations that are quick first.
+    pub after: u64,
+    /// Operations that are slow then.
+    pub times: u64,
+    /// How long one takes at most; chance decides.
+    pub longest: Duration,
+}
+
+/// How long the next operation takes.
+pub(super) fn delay(slow: &mut [Slow], dice: &mut Dice) -> Option<Duration> {
+    let due = slow.iter_mut().find(|one| one.times > 0)?;
+    if due.after > 0 {
+        due.after -= 1;
+        return None;
+    }
+    due.times -= 1;
+    let ms = u64::try_from(due.longest.as_millis()).unwrap_or(u64::MAX);
+    Some(Duration::from_millis(dice.below(ms.saturating_add(1))))
 }
 
 /// Reads that give wrong bytes and say nothing, while what is kept is right: a bit

@@ -320,6 +320,35 @@ fn a_lock_is_held_until_it_is_dropped_or_power_fails() {
 }
 
 #[test]
+fn slow_operations_take_their_time_and_succeed() {
+    let (env, handle) = world(0);
+    let now = || env.clock().unix_ms();
+    handle.slow(crate::Slow { after: 1, times: 3, longest: Duration::from_secs(30) });
+    let begin = now();
+    create(&env, "/d/f");
+    for _ in 0..10 {
+        env.disk().space(Path::new("/d")).unwrap();
+    }
+    let taken = now() - begin;
+    assert!((1..=90_000).contains(&taken), "{taken}");
+    env.disk().space(Path::new("/d")).unwrap();
+    assert_eq!(now() - begin, taken);
+}
+
+#[test]
+fn two_hosts_share_a_disk_and_its_locks() {
+    let (env, handle) = world(0);
+    let path = Path::new("/d/LOCK");
+    let other = handle.other_host();
+    create(&env, "/d/f");
+    assert!(other.disk().open(Path::new("/d/f"), Mode::Read).is_ok());
+    let held = env.disk().lock(path).unwrap();
+    assert_eq!(kind(other.disk().lock(path)), io::ErrorKind::WouldBlock);
+    drop(held);
+    assert!(other.disk().lock(path).is_ok());
+}
+
+#[test]
 fn errors_are_those_of_a_real_filesystem() {
     let (env, _) = world(0);
     let disk = env.disk();

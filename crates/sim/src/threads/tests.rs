@@ -22,6 +22,18 @@ fn spawning_runs_nothing() {
 }
 
 #[test]
+fn those_of_a_name_run_and_the_others_go_on_waiting() {
+    let threads = SimThreads::new();
+    let ((one, first), (other, second)) = (counted(), counted());
+    threads.spawn("one", first).unwrap();
+    threads.spawn("other", second).unwrap();
+    assert_eq!(threads.run_named("one"), 1);
+    assert_eq!((one.load(Ordering::Relaxed), other.load(Ordering::Relaxed)), (1, 0));
+    assert_eq!(threads.run_named("one"), 0);
+    assert_eq!(threads.run(), 1);
+}
+
+#[test]
 fn joining_runs_the_body_once() {
     let threads = SimThreads::new();
     let (count, body) = counted();

@@ -1,5 +1,5 @@
-//! Acts in the middle of a collection: what guests and operators do between two of its
-//! looks at the pool. One thread plays all, so they are run by the store that it looks at.
+//! Acts in the middle of a collection or a scrub: what guests and operators do between
+//! two of its looks at the pool. One thread plays all, so they are run by the store that it looks at.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ const GAP_MAX: u64 = 10;
 const DEEDS_MAX: u64 = 4;
 
 /// Done by the store.
-type Deed = Box<dyn FnOnce() + Send>;
+pub(super) type Deed = Box<dyn FnOnce() + Send>;
 
 /// Acts that are due, and after how many looks since the one before.
 #[derive(Clone, Default)]
@@ -29,6 +29,16 @@ pub(super) struct Due {
 }
 
 impl Due {
+    /// Plans something to be done after so many looks.
+    pub(super) fn plan(&self, gap: u64, deed: Deed) {
+        self.queue.lock().push_back((gap, deed));
+    }
+
+    /// Forgets what has not been done.
+    pub(super) fn clear(&self) {
+        self.queue.lock().clear();
+    }
+
     /// A look at the pool, while no lock is held that an act may want.
     fn look(&self) {
         let deed = {
@@ -96,7 +106,7 @@ type Came = Arc<Mutex<Option<Result<(), Error>>>>;
 type Verdict = Box<dyn FnOnce(&mut World, Result<(), Error>) -> Checked>;
 
 /// An act that waits for its turn.
-struct Waiting {
+pub(super) struct Waiting {
     came: Came,
     then: Verdict,
 }
@@ -105,6 +115,16 @@ impl World {
     /// A collection, with acts in the middle of it.
     pub(super) fn collect_interrupted(&mut self, wanted: Collection) -> Checked {
         let service = self.service()?;
+        let waiting = self.plan_acts(&service)?;
+        // Nobody but the queue may keep a dead service open.
+        drop(service);
+        let collected = self.call_collect(wanted);
+        self.judge_acts(waiting)?;
+        self.see_collected(wanted, collected)
+    }
+
+    /// Acts of guests and operators, each in its turn.
+    pub(super) fn plan_acts(&mut self, service: &Arc<Service>) -> Checked<Vec<Waiting>> {
         let mut waiting = Vec::new();
         // Each of its own kind, so that none changes what another one was planned with.
         let mut kinds = vec![0, 1, 2, 3];
@@ -116,22 +136,24 @@ impl World {
             let planned = match kind {
                 0 => self.plan_write()?,
                 1 => self.plan_flush()?,
-                2 => self.plan_put(&service)?,
-                _ => self.plan_clone_or_removal(&service)?,
+                2 => self.plan_put(service)?,
+                _ => self.plan_clone_or_removal(service)?,
             };
             waiting.extend(planned);
         }
-        // Nobody but the queue may keep a dead service open.
-        drop(service);
-        let collected = self.call_collect(wanted);
-        self.due.queue.lock().clear();
+        Ok(waiting)
+    }
+
+    /// Compares what came of those whose turn came with what had to.
+    pub(super) fn judge_acts(&mut self, waiting: Vec<Waiting>) -> Checked {
+        self.due.clear();
         for one in waiting {
             let came = one.came.lock().take();
             if let Some(came) = came {
                 (one.then)(self, came)?;
             }
         }
-        self.see_collected(wanted, collected)
+        Ok(())
     }
 
     fn plan(
@@ -143,7 +165,7 @@ impl World {
         let told = Arc::clone(&came);
         let gap = self.dice.below(GAP_MAX);
         let deed: Deed = Box::new(move || *told.lock() = Some(deed()));
-        self.due.queue.lock().push_back((gap, deed));
+        self.due.plan(gap, deed);
         Waiting { came, then: Box::new(then) }
     }
 

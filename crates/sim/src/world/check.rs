@@ -108,7 +108,7 @@ impl World {
     }
 
     /// Does something that must succeed unless a failure explains it.
-    fn look<T>(
+    pub(super) fn look<T>(
         &mut self,
         what: &str,
         mut call: impl FnMut() -> Result<T, Error>,
@@ -188,26 +188,6 @@ impl World {
         }
     }
 
-    /// What is wrong with a resource, read as it is, without leaving a trace.
-    pub(super) fn compare_quietly(
-        &self,
-        service: &Service,
-        subject: &Subject,
-    ) -> Result<Option<String>, Error> {
-        let bytes = content_of(service, subject)?;
-        let checked = match subject {
-            Subject::Volume(name) => match self.model.volumes.get(name) {
-                Some(known) => check_cells(name, &mut known.cells.clone(), &bytes, true),
-                None => Ok(()),
-            },
-            _ => match self.fixed_of(subject) {
-                Some(fixed) => check_exact(&subject.export(), fixed, &bytes),
-                None => Ok(()),
-            },
-        };
-        Ok(checked.err().map(|violation| violation.what))
-    }
-
     /// Exports a volume, which persists it first, and compares.
     fn export(&mut self, name: &str) -> Checked {
         let Some(known) = self.model.volumes.get(name) else {
@@ -254,14 +234,14 @@ impl World {
 }
 
 /// All bytes of something, in whole sectors.
-fn content_of(service: &Service, subject: &Subject) -> Result<Vec<u8>, Error> {
+pub(super) fn content_of(service: &Service, subject: &Subject) -> Result<Vec<u8>, Error> {
     let device = service.open_device(&subject.export())?;
     let mut bytes = vec![0xee; device.size() as usize];
     device.read(0, &mut bytes)?;
     Ok(bytes)
 }
 
-fn check_cells(name: &str, cells: &mut Cells, bytes: &[u8], exact: bool) -> Checked {
+pub(super) fn check_cells(name: &str, cells: &mut Cells, bytes: &[u8], exact: bool) -> Checked {
     cells.restarted(bytes, exact).map_err(|(sector, allowed)| {
         let at = sector * SECTOR;
         let got = super::content::stamp_of(&bytes[at..at + SECTOR]);

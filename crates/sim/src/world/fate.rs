@@ -9,7 +9,7 @@ use archipelago_pool::{Collection, Error, ErrorKind, Service};
 use super::between::Interrupted;
 use super::model::Names;
 use super::{Act, Checked, DATA, Violation, World, config};
-use crate::{DiskOp, Failure, Fault, Misread, Wrong};
+use crate::{DiskOp, Failure, Fault, Misread, Slow, Wrong};
 
 /// Attempts at opening that something may happen to.
 const OPENINGS_MAX: u64 = 3;
@@ -17,10 +17,21 @@ const OPENINGS_MAX: u64 = 3;
 const FAILURES_MAX: u32 = 6;
 /// So much room is left when it becomes scarce, in bytes, at most.
 const ROOM_LEFT_MAX: u64 = 512 << 10;
-/// Runs end in so many ways.
-const ENDS: u64 = 4;
+/// One of so many runs ends with everything removed.
+const EMPTIED_ONE_IN: u64 = 3;
+/// One of so many runs has bits that rot at the end.
+const ROTTEN_ONE_IN: u64 = 4;
+/// One of so many runs loses its catalog at the end.
+const LOST_ONE_IN: u64 = 3;
 /// One of so many openings is followed by a collection at once.
 const COLLECTED_ONE_IN: u64 = 6;
+/// So many operations are slow in a row, at most.
+const SLOW_MAX: u64 = 100;
+/// A slow one takes so long, at most.
+const SLOW_LONGEST: Duration = Duration::from_secs(30);
+/// The first host is paused for so long before a second one comes, at most: longer than
+/// any lease.
+const PAUSE_MAX_MS: u64 = 48 * HOUR_MS;
 /// An hour, in ms.
 const HOUR_MS: u64 = 3_600_000;
 
@@ -40,7 +51,7 @@ const FAILING: [DiskOp; 10] = [
 
 impl World {
     pub(super) fn fate(&mut self) -> Checked {
-        match self.dice.below(16) {
+        match self.dice.below(17) {
             0 => self.crash(),
             1 | 2 => self.kill(),
             3 => self.close(),
@@ -70,8 +81,8 @@ impl World {
                 Ok(())
             }
             12 => self.use_stale(),
-            13 => self.intrude(),
-            14 => self.change_pace(),
+            13 | 14 => self.slow_down(),
+            15 => self.second_host(),
             _ => self.detach(),
         }
     }
@@ -81,6 +92,15 @@ impl World {
         self.note(kind, &what, Ok(()));
         self.disturbed = true;
         self.sim.inject(fault);
+        Ok(())
+    }
+
+    /// Operations of the disk take long: what comes at intervals, grace times and whatever
+    /// else the clock decides comes in the middle of acts. Nothing may fail for that.
+    pub(super) fn slow_down(&mut self) -> Checked {
+        let (after, times) = (self.dice.below(SLOW_MAX), 1 + self.dice.below(SLOW_MAX));
+        self.note("slow disk", &format!("{times} after {after}"), Ok(()));
+        self.sim.slow(Slow { after, times, longest: SLOW_LONGEST });
         Ok(())
     }
 
@@ -122,6 +142,31 @@ impl World {
             self.devices.remove(&name);
         }
         Ok(())
+    }
+
+    /// Another host that has the same disk can neither open the store nor make its catalog
+    /// anew, however long the first one was paused; and it leaves everything as it is.
+    fn second_host(&mut self) -> Checked {
+        let ms = self.dice.below(2) * self.dice.below(PAUSE_MAX_MS);
+        self.sim.advance(Duration::from_millis(ms));
+        let (other, data) = (self.sim.other_host(), Path::new(DATA));
+        let before = (self.sim.changes(), self.sim.is_off());
+        let tried = if self.dice.coin() {
+            Service::open(data, other, config(self.caches)).map(drop)
+        } else {
+            Service::rebuild(data, &other, true).map(drop)
+        };
+        self.note("second host", "", tried.as_ref().map(drop));
+        let changes = self.sim.changes() - before.0;
+        if changes > 0 {
+            return Err(Violation::new(format!("a second host made {changes} changes")));
+        }
+        match tried {
+            Ok(()) => Err(Violation::new("a second host had the store, which is open")),
+            Err(error) if error.kind() == ErrorKind::InUse => Ok(()),
+            Err(_) if before.1 => Ok(()),
+            Err(error) => self.explain("second host", "", &error),
+        }
     }
 
     /// Whoever holds a device of an earlier life can do nothing with it.
@@ -185,14 +230,14 @@ impl World {
     }
 
     /// The process is dead already: whatever destructors try, fails.
-    fn lose_service(&mut self) {
+    pub(super) fn lose_service(&mut self) {
         self.devices.clear();
         self.service = None;
     }
 
     /// A clean stop, and then power loss or not: nothing may be lost.
     fn close(&mut self) -> Checked {
-        let result = self.service()?.close();
+        let result = self.present.during("close", || Ok(self.service()?.close()))?;
         self.note("close", "", result.as_ref().map(drop));
         match result {
             Ok(()) => {
@@ -232,6 +277,7 @@ impl World {
                     let after = self.dice.below(10);
                     self.disturb("fault", Fault::once(op, Failure::Io).after(after))?;
                 }
+                3 => self.slow_down()?,
                 _ => {}
             }
             match self.try_open()? {
@@ -271,13 +317,14 @@ impl World {
     }
 
     pub(super) fn try_open(&mut self) -> Checked<bool> {
-        let opened = self.open_service();
+        let opened = self.present.during("open", || self.open_service());
         self.note("open", "", opened.as_ref().map(drop));
         match opened {
             Ok(service) => {
                 self.service = Some(service);
+                // Else an import finds nothing of what earlier lives stored.
                 if self.dice.coin() {
-                    self.sim.run_thread("dedup-index");
+                    self.sim.run_threads_named("dedup-index");
                 }
                 Ok(true)
             }
@@ -306,9 +353,6 @@ impl World {
     /// The last restart, undisturbed, and a look at everything.
     pub(super) fn end(&mut self) -> Checked {
         self.sim.heal();
-        if self.slow {
-            self.change_pace()?;
-        }
         if self.tight {
             self.change_room()?;
         }
@@ -319,15 +363,14 @@ impl World {
         self.collect(Collection { thorough, now: true, budget: None })?;
         self.check_store()?;
         self.check_all_fixed()?;
-        match self.dice.below(ENDS) {
-            0 => self.empty(),
-            1 => {
-                self.restart_in_peace()?;
-                self.rot()
-            }
-            2 => self.lose_catalog(),
-            _ => Ok(()),
+        if self.dice.below(ROTTEN_ONE_IN) == 0 {
+            self.rot()?;
+            self.rot()?;
         }
+        if self.dice.below(LOST_ONE_IN) == 0 {
+            self.lose_catalog()?;
+        }
+        if self.dice.below(EMPTIED_ONE_IN) == 0 { self.empty() } else { Ok(()) }
     }
 
     /// A restart that nothing disturbs.

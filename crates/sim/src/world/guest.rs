@@ -166,7 +166,7 @@ impl World {
             Ok(()) => {
                 self.failures = 0;
                 self.flushed();
-                self.cut_after("flush")
+                self.lie_after("flush")
             }
             Err(error) => {
                 self.explain("flush", &volume, &error)?;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use archipelago_env::Disk;
+use archipelago_pool::Service;
 use archipelago_store::Store;
 use parking_lot::Mutex;
 
@@ -13,6 +14,9 @@ pub type DiskLayer = Box<dyn Fn(Arc<dyn Disk>) -> Arc<dyn Disk> + Send>;
 /// Puts a store that lies round one that does not.
 pub type StoreLayer = Box<dyn Fn(Arc<dyn Store>) -> Arc<dyn Store>>;
 
+/// Does something behind the model's back after an act of this kind.
+pub type Meddler = Box<dyn Fn(&'static str, &Service)>;
+
 /// What lies in a run, if anything.
 #[derive(Default)]
 pub struct Layers {
@@ -20,6 +24,8 @@ pub struct Layers {
     pub disk: Option<DiskLayer>,
     /// Below the engine.
     pub store: Option<StoreLayer>,
+    /// Above everything: in the place of a service that does too much or too little.
+    pub meddler: Option<Meddler>,
     /// Which act is under way: to lie during some only.
     pub present: Present,
     /// After acts of this kind power fails, every second time.

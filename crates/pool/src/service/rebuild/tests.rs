@@ -85,6 +85,20 @@ fn what_compaction_moved_is_found_by_the_tables_in_footers() {
     assert_all(&bench, &contents);
 }
 
+/// A crash amid sealing may leave the length that was reserved.
+#[test]
+fn zeros_behind_a_footer_are_no_part_of_a_segment() {
+    let (mut bench, contents) = busy();
+    bench.service.close().unwrap();
+    let data = lose(&bench);
+    let path = data.join("pool/segments/0000000/0000000001.seg");
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(file.metadata().unwrap().len() + 8192).unwrap();
+    Service::rebuild(&data, &Env::real(), false).unwrap();
+    bench.service = open(&data).unwrap();
+    assert_all(&bench, &contents);
+}
+
 #[test]
 fn when_the_newest_backup_rotted_the_one_before_is_used_and_said() {
     let (mut bench, contents) = busy();

@@ -246,6 +246,42 @@ fn a_file_that_is_gone_is_found() {
 }
 
 #[test]
+fn what_a_crash_left_is_no_damage_also_once_it_is_condemned() {
+    let bench = world();
+    let id = SegmentId::new(1 << 30).unwrap();
+    let torn = bench.service.store.create(id, 8192).unwrap();
+    torn.write_at(0, &[std::io::IoSlice::new(&noise(1, 4096))]).unwrap();
+    assert_eq!(scrub(&bench).damages, 0);
+    let catalog = &bench.service.core.catalog;
+    let place = crate::catalog::place::FIRST;
+    catalog.write(|tx| segment::condemn_unrecorded(tx, id, place, 8192)).unwrap();
+    assert_eq!(scrub(&bench).damages, 0);
+}
+
+/// A write that failed half-way over another one may leave a node that is whole, and
+/// behind it the rest of the other.
+#[test]
+fn behind_the_pieces_that_recovery_takes_there_are_zeros() {
+    let mut bench = Bench::new();
+    bench.create("web", MIB);
+    bench.put("web", 0, &noise(1, 4096));
+    bench.snapshot("web@s").unwrap();
+    bench.service.abandon();
+    let mut dirty = 0;
+    for (_, path, _) in files(&bench) {
+        let mut bytes = std::fs::read(&path).unwrap();
+        for sector in bytes.chunks_mut(512).filter(|sector| sector.starts_with(b"MN")) {
+            sector[511] = 0xee;
+            dirty += 1;
+        }
+        std::fs::write(&path, bytes).unwrap();
+    }
+    assert!(dirty > 0);
+    bench.service = crate::testing::open(&bench.dir.path().join("data")).unwrap();
+    assert_eq!(scrub(&bench).damages, 0);
+}
+
+#[test]
 fn a_damaged_store_file_is_found() {
     let bench = world();
     flip(&bench.dir.path().join("data/STORE"), 40, 1);

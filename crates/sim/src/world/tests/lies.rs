@@ -1,18 +1,19 @@
 //! Planted bugs: with each of these layers in place, a promise is broken, and the
 //! checker must say so.
 
-use std::collections::HashMap;
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use archipelago_env::{Disk, Entry, File, Lock, Mode, Space};
-use archipelago_model::SegmentId;
+use archipelago_model::{SegmentId, SnapshotPath, VolumeName, VolumeSize};
+use archipelago_pool::{Origin, Write};
 use archipelago_store::{SegmentWriter, Store, StoreError};
 use parking_lot::Mutex;
 
 use super::*;
+use crate::world::names::parse;
 
 /// A lie must show in so many worlds at most.
 const SEEDS: u64 = 150;
@@ -36,11 +37,16 @@ enum Kept {
     Data(&'static str),
     /// `sync_dir` of folders whose path has this in it.
     Names(&'static str),
-    /// That a sync of data has failed.
-    Failures,
-    /// That somebody has the lock.
+    /// Who has locked what: everybody may.
     Locks,
+    /// The newest name in folders whose path has this in it.
+    Newest(&'static str),
 }
+
+/// A lock that keeps nobody out.
+struct NoLock;
+
+impl Lock for NoLock {}
 
 /// A disk that says it has synced.
 struct LazyDisk {
@@ -53,16 +59,9 @@ struct LazyDisk {
 
 struct LazyFile {
     below: Arc<dyn File>,
-    /// Syncs, and tells of failures only.
-    tries: bool,
     present: Present,
     during: Option<&'static str>,
 }
-
-/// Of nothing.
-struct NoLock;
-
-impl Lock for NoLock {}
 
 fn is_during(during: Option<&'static str>, present: &Present) -> bool {
     during.is_none_or(|act| act == present.act())
@@ -72,13 +71,11 @@ impl Disk for LazyDisk {
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn File>> {
         let below = self.below.open(path, mode)?;
         match self.kept {
-            Kept::Data(part) if !path.to_string_lossy().contains(part) => Ok(below),
-            Kept::Names(_) | Kept::Locks => Ok(below),
-            Kept::Data(_) | Kept::Failures => {
+            Kept::Data(part) if path.to_string_lossy().contains(part) => {
                 let (present, during) = (self.present.clone(), self.during);
-                let tries = self.kept == Kept::Failures;
-                Ok(Arc::new(LazyFile { below, tries, present, during }))
+                Ok(Arc::new(LazyFile { below, present, during }))
             }
+            _ => Ok(below),
         }
     }
 
@@ -107,13 +104,21 @@ impl Disk for LazyDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        self.below.list(dir)
+        let mut entries = self.below.list(dir)?;
+        if let Kept::Newest(part) = self.kept
+            && dir.to_string_lossy().contains(part)
+            && is_during(self.during, &self.present)
+        {
+            entries.sort_by(|a, b| a.name.cmp(&b.name));
+            entries.pop();
+        }
+        Ok(entries)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        match self.below.lock(path) {
-            Err(_) if self.kept == Kept::Locks => Ok(Box::new(NoLock)),
-            lock => lock,
+        match self.kept {
+            Kept::Locks => Ok(Box::new(NoLock)),
+            _ => self.below.lock(path),
         }
     }
 
@@ -132,11 +137,7 @@ impl File for LazyFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        match is_during(self.during, &self.present) {
-            true if self.tries => self.below.sync_data().or(Ok(())),
-            true => Ok(()),
-            false => self.below.sync_data(),
-        }
+        if is_during(self.during, &self.present) { Ok(()) } else { self.below.sync_data() }
     }
 
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
@@ -172,22 +173,34 @@ enum Wrong {
     RemovesNothing,
     DoesNotSync,
     HidesTheNewest,
-    RemembersWhatRots,
+    HidesAWriteThatFailed,
+    HidesASyncThatFailed,
+    /// Whenever there is no room, it says that it has written.
+    HidesThatItIsFull,
+    /// What was sealed is read, whatever rotted since.
+    RemembersWhatWasSealed,
 }
+
+/// Segments as they were sealed.
+type Memory = Arc<Mutex<BTreeMap<SegmentId, Vec<u8>>>>;
 
 /// A store that does something wrong, every so many times.
 struct WrongStore {
     below: Arc<dyn Store>,
     wrong: Wrong,
     turn: Arc<AtomicU64>,
-    /// What was read first, by segment, offset and length.
-    memory: Mutex<HashMap<(SegmentId, u64, usize), Vec<u8>>>,
+    during: Option<&'static str>,
+    present: Present,
+    memory: Memory,
 }
 
 struct WrongWriter {
     below: Arc<dyn SegmentWriter>,
+    id: SegmentId,
+    store: Arc<dyn Store>,
     wrong: Wrong,
     turn: Arc<AtomicU64>,
+    memory: Memory,
 }
 
 /// How often the turn comes.
@@ -198,23 +211,38 @@ fn is_turn(turn: &AtomicU64) -> bool {
 }
 
 impl WrongStore {
-    fn writer(&self, below: Arc<dyn SegmentWriter>) -> Arc<dyn SegmentWriter> {
-        Arc::new(WrongWriter { below, wrong: self.wrong, turn: Arc::clone(&self.turn) })
+    fn writer(&self, id: SegmentId, below: Arc<dyn SegmentWriter>) -> Arc<dyn SegmentWriter> {
+        Arc::new(WrongWriter {
+            below,
+            id,
+            store: Arc::clone(&self.below),
+            wrong: self.wrong,
+            turn: Arc::clone(&self.turn),
+            memory: Arc::clone(&self.memory),
+        })
     }
 }
 
 impl Store for WrongStore {
     fn create(&self, id: SegmentId, capacity: u64) -> Result<Arc<dyn SegmentWriter>, StoreError> {
-        Ok(self.writer(self.below.create(id, capacity)?))
+        Ok(self.writer(id, self.below.create(id, capacity)?))
     }
 
     fn reopen(&self, id: SegmentId) -> Result<Arc<dyn SegmentWriter>, StoreError> {
-        Ok(self.writer(self.below.reopen(id)?))
+        Ok(self.writer(id, self.below.reopen(id)?))
     }
 
     fn read_at(&self, id: SegmentId, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
         match self.wrong {
-            Wrong::ReadsZeros if is_turn(&self.turn) => {
+            Wrong::RemembersWhatWasSealed if is_during(self.during, &self.present) => {
+                let memory = self.memory.lock();
+                let known = memory.get(&id).and_then(|bytes| bytes.get(offset as usize..));
+                let Some(known) = known else { return self.below.read_at(id, offset, buf) };
+                let len = known.len().min(buf.len());
+                buf[..len].copy_from_slice(&known[..len]);
+                Ok(len)
+            }
+            Wrong::ReadsZeros if is_during(self.during, &self.present) && is_turn(&self.turn) => {
                 let read = self.below.read_at(id, offset, buf)?;
                 buf[..read].fill(0);
                 Ok(read)
@@ -224,15 +252,6 @@ impl Store for WrongStore {
                 let other = all.into_iter().find(|one| *one != id).unwrap_or(id);
                 self.below.read_at(id, offset, buf)?;
                 self.below.read_at(other, offset, buf)
-            }
-            Wrong::RemembersWhatRots => {
-                let read = self.below.read_at(id, offset, buf)?;
-                let mut memory = self.memory.lock();
-                let first = memory.entry((id, offset, buf.len())).or_insert(buf[..read].to_vec());
-                if first.len() == read {
-                    buf[..read].copy_from_slice(first);
-                }
-                Ok(read)
             }
             _ => self.below.read_at(id, offset, buf),
         }
@@ -274,25 +293,44 @@ impl SegmentWriter for WrongWriter {
         if self.wrong == Wrong::DropsAWrite && is_turn(&self.turn) {
             return Ok(());
         }
-        self.below.write_at(offset, parts)
+        match self.below.write_at(offset, parts) {
+            Err(StoreError::NoSpace { .. }) if self.wrong == Wrong::HidesThatItIsFull => Ok(()),
+            Err(_) if self.wrong == Wrong::HidesAWriteThatFailed => Ok(()),
+            other => other,
+        }
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        if self.wrong == Wrong::DoesNotSync { Ok(()) } else { self.below.sync() }
+        match self.wrong {
+            Wrong::DoesNotSync => Ok(()),
+            Wrong::HidesASyncThatFailed => self.below.sync().or(Ok(())),
+            _ => self.below.sync(),
+        }
     }
 
     fn seal(&self, len: u64) -> Result<(), StoreError> {
-        self.below.seal(len)
+        self.below.seal(len)?;
+        if self.wrong == Wrong::RemembersWhatWasSealed {
+            let mut bytes = vec![0; len as usize];
+            let read = self.store.read_at(self.id, 0, &mut bytes)?;
+            bytes.truncate(read);
+            self.memory.lock().insert(self.id, bytes);
+        }
+        Ok(())
     }
 }
 
-fn wrong_store(wrong: Wrong) -> Layers {
-    let turn = Arc::new(AtomicU64::new(0));
+/// A store that does something wrong during acts of a kind, or always.
+fn wrong_store(wrong: Wrong, during: Option<&'static str>) -> Layers {
+    let (turn, memory) = (Arc::new(AtomicU64::new(0)), Memory::default());
+    let present = Present::default();
+    let told = present.clone();
     let store = Box::new(move |below| {
-        let (turn, memory) = (Arc::clone(&turn), Mutex::default());
-        Arc::new(WrongStore { below, wrong, turn, memory }) as Arc<dyn Store>
+        let (turn, memory) = (Arc::clone(&turn), Arc::clone(&memory));
+        let present = told.clone();
+        Arc::new(WrongStore { below, wrong, turn, during, present, memory }) as Arc<dyn Store>
     });
-    Layers { store: Some(store), ..Layers::default() }
+    Layers { store: Some(store), present, ..Layers::default() }
 }
 
 #[test]
@@ -302,8 +340,7 @@ fn a_disk_that_does_not_sync_is_found() {
         ("data of the catalog", Kept::Data("catalog.sqlite")),
         ("names of segments", Kept::Names("/pool/")),
         ("names at the root", Kept::Names("/data")),
-        ("failures of syncs", Kept::Failures),
-        ("locks", Kept::Locks),
+        ("who the store is", Kept::Data("STORE")),
     ] {
         found(lie, || lazy(kept, None));
     }
@@ -319,9 +356,11 @@ fn a_store_that_does_something_wrong_is_found() {
         ("removes nothing", Wrong::RemovesNothing),
         ("does not sync", Wrong::DoesNotSync),
         ("hides the newest segment", Wrong::HidesTheNewest),
-        ("remembers what rots", Wrong::RemembersWhatRots),
+        ("hides a write that failed", Wrong::HidesAWriteThatFailed),
+        ("hides a sync that failed", Wrong::HidesASyncThatFailed),
+        ("hides that it is full", Wrong::HidesThatItIsFull),
     ] {
-        found(lie, || wrong_store(wrong));
+        found(lie, || wrong_store(wrong, None));
     }
 }
 
@@ -347,8 +386,132 @@ fn an_act_that_is_not_durable_when_it_returns_is_found() {
         found(act, || lazy(Kept::Data("catalog.sqlite"), Some(act)));
     }
     found("flush", || lazy(Kept::Data("/pool/"), Some("flush")));
-    found("a stop before the catalog is lost", || lazy(Kept::Data("/pool/"), Some("last stop")));
-    for act in ["import", "put", "snapshot", "collect"] {
+    for act in ["import", "put", "snapshot", "collect", "background", "close", "open"] {
         found(act, || lazy(Kept::Data("/pool/"), Some(act)));
     }
+    found("collect", || lazy(Kept::Data("catalog.sqlite"), Some("collect")));
+}
+
+#[test]
+fn locks_that_keep_nobody_out_are_found() {
+    found("locks", || lazy(Kept::Locks, None));
+}
+
+#[test]
+fn a_rebuild_that_misses_something_is_found() {
+    for (lie, kept) in [
+        ("data of the new catalog", Kept::Data("catalog.sqlite")),
+        ("its name", Kept::Names("/data")),
+        ("the newest backup", Kept::Newest("/pool/segments/")),
+    ] {
+        found(lie, || lazy(kept, Some("rebuild")));
+    }
+}
+
+/// Both ways: damage that is not there, and damage that is not seen.
+#[test]
+fn a_scrub_that_is_shown_something_else_is_found() {
+    found("zeros for a scrub", || wrong_store(Wrong::ReadsZeros, Some("scrub")));
+    let remembers = || wrong_store(Wrong::RemembersWhatWasSealed, Some("scrub"));
+    found("what was sealed, for a scrub", remembers);
+    found("zeros for a check", || wrong_store(Wrong::ReadsZeros, Some("check")));
+}
+
+/// What is done behind the model's back.
+type Deed = fn(&Service) -> Result<(), Error>;
+
+/// A service that does something more after acts of a kind. What fails of it is no lie.
+fn meddling(kind: &'static str, deed: Deed) -> Layers {
+    let meddler = Box::new(move |act: &'static str, service: &Service| {
+        if act == kind {
+            let _ = deed(service);
+        }
+    });
+    Layers { meddler: Some(meddler), ..Layers::default() }
+}
+
+fn last_volume(service: &Service) -> Result<VolumeName, Error> {
+    let last = service.volumes()?.pop().map(|volume| volume.name);
+    last.ok_or_else(|| Error::new(ErrorKind::NotFound, "no volume"))
+}
+
+fn last_snapshot(service: &Service) -> Result<SnapshotPath, Error> {
+    let last = service.snapshots(None)?.pop().map(|snapshot| snapshot.path);
+    last.ok_or_else(|| Error::new(ErrorKind::NotFound, "no snapshot"))
+}
+
+fn scribble(service: &Service) -> Result<(), Error> {
+    let device = service.open_device(last_volume(service)?.as_str())?;
+    device.write(&[Write::Data { offset: 0, bytes: &[0xdd; 512] }])
+}
+
+fn take_last_volume(service: &Service) -> Result<(), Error> {
+    service.volume_remove(&last_volume(service)?, true)
+}
+
+fn bring_volume_back(service: &Service) -> Result<(), Error> {
+    let there = service.volumes()?;
+    let mut names = (0..8).map(|n| format!("v{n}"));
+    let gone = names.find(|name| there.iter().all(|one| one.name.to_string() != *name));
+    let name = parse(&gone.unwrap_or_default())?;
+    let size = VolumeSize::from_bytes(1 << 16)
+        .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+    service.volume_create(&[name], &Origin::Empty(size)).map(drop)
+}
+
+fn change_snapshot(service: &Service) -> Result<(), Error> {
+    let path = last_snapshot(service)?;
+    service.snapshot_remove(&path)?;
+    service.snapshot_create(&[path]).map(drop)
+}
+
+fn take_last_image(service: &Service) -> Result<(), Error> {
+    match service.images()?.pop() {
+        Some(image) => service.image_remove(&image.name),
+        None => Ok(()),
+    }
+}
+
+fn take_last_file(service: &Service) -> Result<(), Error> {
+    match service.files(None)?.pop() {
+        Some(file) => service.file_remove(&file.container, &file.object),
+        None => Ok(()),
+    }
+}
+
+/// What no disk can imitate: a command that is done in part, that does too much, or that
+/// changes what it has no business with.
+#[test]
+fn a_service_that_does_too_much_or_too_little_is_found() {
+    for (lie, kind, deed) in [
+        ("one of several volumes is not made", "create", take_last_volume as Deed),
+        ("one of several clones is not made", "clone", take_last_volume),
+        ("one of several snapshots is not made", "snapshot", |service| {
+            service.snapshot_remove(&last_snapshot(service)?)
+        }),
+        ("a snapshot is of another moment", "snapshot", change_snapshot_later),
+        ("a snapshot changes", "background", change_snapshot),
+        ("a clone writes to another volume", "clone", scribble),
+        ("a roll-back leaves a sector", "roll back", scribble),
+        ("a resize spoils a sector", "resize", scribble),
+        ("a rename leaves the old name", "rename", bring_volume_back),
+        ("a removal is undone", "remove", bring_volume_back),
+        ("a removal takes another one, too", "remove snapshot", take_last_volume),
+        ("an import has no name", "import", take_last_image),
+        ("a put has no name", "put", take_last_file),
+        ("a collection takes an image", "collect", take_last_image),
+        ("a receive spoils a sector", "receive", scribble),
+    ] {
+        found(lie, || meddling(kind, deed));
+    }
+}
+
+fn change_snapshot_later(service: &Service) -> Result<(), Error> {
+    let path = last_snapshot(service)?;
+    let device = service.open_device(path.volume.as_str())?;
+    let mut sector = [0; 512];
+    device.read(0, &mut sector)?;
+    device.write(&[Write::Data { offset: 0, bytes: &[0xdd; 512] }])?;
+    change_snapshot(service)?;
+    device.write(&[Write::Data { offset: 0, bytes: &sector }])
 }
