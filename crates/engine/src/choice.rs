@@ -67,7 +67,7 @@ impl Candidate {
             SegmentKind::Cold | SegmentKind::Backup => self.info.raw_bytes,
         };
         let live = self.live_bytes().min(whole);
-        ((whole - live) * 100).checked_div(whole).unwrap_or(100)
+        ((whole - live) * 100).checked_div(whole).unwrap_or(0)
     }
 
     /// Free space gained, and how long it will last, by what it costs to read and

@@ -161,9 +161,12 @@ impl Engine {
     ) -> Result<Ingested, IngestError> {
         let shared = self.shared();
         let stack = shared.nodes.root(*rewritten.root.get())?;
-        let newer = stack.len() - below.len().min(stack.len());
+        // Of the runs below some may have been merged with what is newer.
+        let same = |(a, b): &(&Run, &Run)| a == b;
+        let kept = stack.iter().rev().zip(below.iter().rev()).take_while(same).count();
+        let newer = stack.len() - kept;
         let mut cold = ColdWriter::new(&shared.ingest, 0, Compression::default());
-        let bottom = below.is_empty();
+        let bottom = kept == 0;
         let merged = map::merge(&shared.nodes, &stack[..newer], bottom, Names::Kept, &mut cold)?;
         let mut runs: Vec<Run> = merged.into_iter().collect();
         runs.extend_from_slice(&stack[newer..]);

@@ -109,6 +109,16 @@ impl Engine {
         self.shared().segments.forward(moved);
     }
 
+    /// The catalog has these now, by a transaction that was no checkpoint's.
+    pub fn recorded(&self, sealed: &[SegmentInfo]) {
+        self.shared().segments.recorded(sealed);
+    }
+
+    /// Whether the catalog may lack a segment that is sealed.
+    pub fn has_unrecorded(&self) -> bool {
+        !self.shared().segments.unrecorded().is_empty()
+    }
+
     /// A compaction was not recorded for these: they may be shared from again.
     pub fn not_forwarded(&self, ids: &[SegmentId]) {
         self.shared().segments.avoid(ids, false);

@@ -221,7 +221,10 @@ impl Appender<'_> {
             none => {
                 let body = self.expected.min(self.segment_bytes);
                 let capacity = body + body / 32 + FOOTER_ROOM;
-                let open = Open::create(&self.context.segments, self.kind, capacity)?;
+                // A mark that begins between giving the id and holding it leaves it alone.
+                let segments = &self.context.segments;
+                let _coming = self.context.pins.under_way(|| Some(segments.next_id()));
+                let open = Open::create(segments, self.kind, capacity)?;
                 self.fresh.add(open.header.id);
                 Ok(none.insert(open))
             }

@@ -292,7 +292,8 @@ pub(crate) fn insert_forwarded(
 ) -> Result<(), CatalogError> {
     tx.execute(
         "INSERT INTO segment (id, pool_id, kind, state, stored_bytes, raw_bytes, forwarded_to, \
-         named_mark) VALUES ($1, $2, 'cold', 'forwarded', 0, 0, $3, 0)",
+         named_mark) VALUES ($1, $2, 'cold', 'forwarded', 0, 0, $3, 0) \
+         ON CONFLICT (id) DO UPDATE SET state = 'forwarded', forwarded_to = excluded.forwarded_to",
         (from_number(id.get()), from_number(place), from_number(carrier.get())),
     )?;
     Ok(())

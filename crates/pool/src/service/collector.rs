@@ -154,9 +154,14 @@ impl Core {
         let mut all = Collected::default();
         if wanted.thorough {
             // Also what is in the log, as far as maps have it.
-            self.persist_all()?;
-            self.engine.rest_log()?;
-            self.checkpoint(&[], false, |_, _| Ok(()))?;
+            self.as_room_allows(|| {
+                self.persist_all()?;
+                self.engine.rest_log()?;
+                self.checkpoint(&[], false, |_, _| Ok(()))
+            })?;
+        }
+        if !wanted.thorough && self.engine.has_unrecorded() {
+            self.as_room_allows(|| self.checkpoint(&[], false, |_, _| Ok(())))?;
         }
         let urgency = if wanted.thorough { Urgency::High } else { Urgency::Normal };
         let hurry = self.space_is_low();
@@ -174,11 +179,24 @@ impl Core {
             }
             if wanted.thorough {
                 // Flattened maps and tables lie in segments of the log.
-                self.engine.rest_log()?;
-                self.checkpoint(&[], false, |_, _| Ok(()))?;
+                self.as_room_allows(|| {
+                    self.engine.rest_log()?;
+                    self.checkpoint(&[], false, |_, _| Ok(()))
+                })?;
             }
         }
         Ok(all)
+    }
+
+    /// To free something matters more where there is no room to prepare it.
+    fn as_room_allows(&self, prepare: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+        match prepare() {
+            Err(error) if error.kind() == ErrorKind::NoSpace => {
+                tracing::warn!(%error, "collecting without the newest writes");
+                Ok(())
+            }
+            done => done,
+        }
     }
 
     /// What was done since the store was opened.
@@ -273,5 +291,7 @@ pub(super) fn start(core: &Arc<Core>, config: &Config) -> Result<Option<Box<dyn 
     })
 }
 
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod tests;

@@ -139,6 +139,9 @@ impl Core {
                 body(tx, *ingested.root.get())
             });
             if leaving.is_empty() {
+                if bound.is_ok() {
+                    self.engine.recorded(&ingested.sealed);
+                }
                 return bound;
             }
             tracing::info!(segments = leaving.len(), "shared data is leaving: it is written again");

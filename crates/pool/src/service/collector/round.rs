@@ -375,9 +375,21 @@ impl<'a> Round<'a> {
         let moved = match core.engine.compact(&job, &mut |_| pace.step()) {
             Err(engine::Error::Closed) if core.stopping() => return Ok(()),
             Err(error) => {
-                if let engine::Error::Damaged { segment, .. } = &error {
+                let bad = match &error {
+                    engine::Error::Damaged { segment, .. } => Some(*segment),
+                    engine::Error::Store(archipelago_store::StoreError::Io {
+                        segment: Some(segment),
+                        ..
+                    }) if ids.contains(segment) => Some(*segment),
+                    _ => None,
+                };
+                if let Some(bad) = bad {
                     // The others of the job are moved without it, next time.
-                    self.damaged.insert(*segment);
+                    self.damaged.insert(bad);
+                    let error = Error::from(error);
+                    return Err(
+                        Error::new(ErrorKind::Damaged, error.to_string()).with_source(error)
+                    );
                 }
                 return Err(error.into());
             }
@@ -392,6 +404,7 @@ impl<'a> Round<'a> {
                     return Err(error);
                 }
             };
+        core.engine.recorded(&moved.sealed);
         let (kept, gone): (Vec<_>, Vec<_>) = ids.iter().partition(|id| !forwarded.contains(id));
         let targets: Vec<(SegmentId, SegmentId)> =
             gone.iter().chain(&carried).map(|id| (*id, moved.carrier)).collect();

@@ -5,8 +5,7 @@ use std::fs;
 use super::*;
 use crate::ErrorKind;
 use crate::service::Collection;
-use crate::testing::{Bench, MIB, config, noise, open, stream, vol};
-use archipelago_store::layer::{Effect, Failure, Fault, Faulty, Op};
+use crate::testing::{Bench, MIB, noise, open, stream, vol};
 
 fn lose(bench: &Bench) -> PathBuf {
     let data = bench.dir.path().join("data");
@@ -118,38 +117,6 @@ fn when_the_newest_backup_rotted_the_one_before_is_used_and_said() {
     for (name, expected) in &contents {
         assert!(bench.get(name, 0, expected.len()) == *expected, "{name}");
     }
-}
-
-#[test]
-fn the_backup_before_knows_what_a_collection_removed() {
-    let mut bench = Bench::new();
-    bench.create("web", 4 * MIB);
-    bench.put("web", 0, &noise(1, 256 << 10));
-    bench.service.core.back_up().unwrap();
-    let content = noise(2, 2 << 20);
-    bench.put("web", MIB, &content);
-    bench.service.abandon();
-    let data = bench.dir.path().join("data");
-    let faults = std::cell::OnceCell::new();
-    let service = Service::open_layered(&data, Env::real(), config(), |store| {
-        Arc::new(faults.get_or_init(|| Faulty::new(store)).clone())
-    });
-    bench.service = service.unwrap();
-    // Of what the first round moved one file is removed, and then the program is gone.
-    let removed = Fault::once(Op::Remove, Effect::FailAfter(Failure::Io));
-    faults.get().unwrap().inject(removed.after(1));
-    let wanted = Collection { thorough: true, now: true, budget: None };
-    bench.service.collect(wanted).unwrap_err();
-    let newest = bench.service.core.catalog.read(segment::backups).unwrap()[0];
-    bench.service.abandon();
-    lose(&bench);
-    let path = data.join(format!("pool/segments/0000000/{newest}.seg"));
-    let mut bytes = fs::read(&path).unwrap();
-    bytes[600] ^= 1;
-    fs::write(&path, bytes).unwrap();
-    assert_eq!(Service::rebuild(&data, &Env::real(), false).unwrap().passed_over.len(), 1);
-    bench.service = open(&data).unwrap();
-    assert!(bench.get("web", MIB, content.len()) == content);
 }
 
 #[test]

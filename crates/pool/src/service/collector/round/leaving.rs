@@ -8,7 +8,7 @@ use archipelago_engine::Mark;
 use archipelago_model::SegmentId;
 
 use super::super::Collector;
-use super::{Round, store_error};
+use super::Round;
 use crate::catalog::segment::{Known, State};
 use crate::catalog::{CatalogError, scrub, segment};
 use crate::error::Error;
@@ -109,10 +109,15 @@ impl Round<'_> {
         let core = self.core;
         let alarms: HashSet<SegmentId> = core.engine.alarms().into_iter().collect();
         let stays = |id| alarms.contains(&id) || core.engine.holds(id);
-        let batch: Vec<&Known> = batch.iter().filter(|one| !stays(one.id)).collect();
-        for one in &batch {
-            core.store.remove(one.id).map_err(store_error)?;
-        }
+        let mut batch: Vec<&Known> = batch.iter().filter(|one| !stays(one.id)).collect();
+        // One that cannot be removed must not keep the others.
+        batch.retain(|one| match core.store.remove(one.id) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(segment = %one.id, %error, "a file cannot be removed; later again");
+                false
+            }
+        });
         core.catalog.write_aside(|tx| -> Result<_, CatalogError> {
             for one in &batch {
                 match one.state {
