@@ -10,26 +10,23 @@ use archipelago_store::Store;
 use archipelago_store::layer::{Effect, Failure, Fault, Faulty, Op};
 
 use super::round::Round;
+use super::tests::{files, segment_path, stored};
 use super::{Collection, Collector, Service};
 use crate::testing::{Bench, MIB, config, noise, open, src, stream};
 
 const THOROUGH: Collection = Collection { thorough: true, now: true, budget: None };
 const QUICK: Collection = Collection { thorough: false, now: true, budget: None };
 
-fn files(bench: &Bench) -> Vec<SegmentId> {
-    let mut all = bench.service.store.list_from(SegmentId::MIN).unwrap();
-    let backups = bench.service.core.catalog.read(crate::catalog::segment::backups).unwrap();
-    all.retain(|id| !backups.contains(id));
-    all
-}
-
-fn stored(bench: &Bench) -> u64 {
-    files(bench).iter().map(|id| bench.service.store.len(*id).unwrap()).sum()
-}
-
-fn segment_path(bench: &Bench, id: SegmentId) -> std::path::PathBuf {
-    let root = bench.dir.path().join("data/pool/segments");
-    root.join(format!("{:07x}/{id}.seg", id.get() >> 12))
+/// A store over a pool that fails when told to.
+fn faulty_bench() -> (Bench, Faulty) {
+    let dir = tempfile::TempDir::new().unwrap();
+    let mut faulty = None;
+    let service = Service::open_layered(&dir.path().join("data"), Env::real(), config(), |store| {
+        let layer = Faulty::new(store);
+        faulty = Some(layer.clone());
+        Arc::new(layer) as Arc<dyn Store>
+    });
+    (Bench { dir, service: service.unwrap() }, faulty.unwrap())
 }
 
 #[test]
@@ -136,16 +133,7 @@ fn what_a_failed_import_left_is_freed_though_nobody_writes() {
 
 #[test]
 fn a_sector_that_cannot_be_read_does_not_keep_others_from_being_moved() {
-    let dir = tempfile::TempDir::new().unwrap();
-    let mut faulty = None;
-    let service = Service::open_layered(&dir.path().join("data"), Env::real(), config(), |store| {
-        let layer = Faulty::new(store);
-        faulty = Some(layer.clone());
-        Arc::new(layer) as Arc<dyn Store>
-    })
-    .unwrap();
-    let faulty = faulty.unwrap();
-    let bench = Bench { dir, service };
+    let (bench, faulty) = faulty_bench();
     bench.create("v", 32 * MIB);
     bench.put("v", 0, &noise(1, 16 * MIB as usize));
     bench.service.core.persist_all().unwrap();
@@ -170,16 +158,7 @@ fn a_sector_that_cannot_be_read_does_not_keep_others_from_being_moved() {
 
 #[test]
 fn a_file_that_cannot_be_removed_does_not_keep_the_others() {
-    let dir = tempfile::TempDir::new().unwrap();
-    let mut faulty = None;
-    let service = Service::open_layered(&dir.path().join("data"), Env::real(), config(), |store| {
-        let layer = Faulty::new(store);
-        faulty = Some(layer.clone());
-        Arc::new(layer) as Arc<dyn Store>
-    })
-    .unwrap();
-    let faulty = faulty.unwrap();
-    let bench = Bench { dir, service };
+    let (bench, faulty) = faulty_bench();
     for n in 0..4u64 {
         bench.import(&format!("i{n}"), &stream(&noise(n + 1, 3 * MIB as usize))).unwrap();
     }
@@ -246,16 +225,7 @@ fn a_carrier_of_nothing_but_its_table_settles() {
 
 #[test]
 fn where_nothing_can_be_made_dead_segments_go_all_the_same() {
-    let dir = tempfile::TempDir::new().unwrap();
-    let mut faulty = None;
-    let service = Service::open_layered(&dir.path().join("data"), Env::real(), config(), |store| {
-        let layer = Faulty::new(store);
-        faulty = Some(layer.clone());
-        Arc::new(layer) as Arc<dyn Store>
-    })
-    .unwrap();
-    let faulty = faulty.unwrap();
-    let bench = Bench { dir, service };
+    let (bench, faulty) = faulty_bench();
     bench.import("image", &stream(&noise(1, 8 * MIB as usize))).unwrap();
     bench.create("v", MIB);
     bench.put("v", 0, &noise(2, 4096));

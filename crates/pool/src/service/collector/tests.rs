@@ -8,18 +8,18 @@ use crate::testing::{Bench, MIB, noise, src, stream, vol};
 const THOROUGH: Collection = Collection { thorough: true, now: true, budget: None };
 
 /// Backups of the catalog aside.
-fn files(bench: &Bench) -> Vec<SegmentId> {
+pub(super) fn files(bench: &Bench) -> Vec<SegmentId> {
     let mut all = bench.service.store.list_from(SegmentId::MIN).unwrap();
     let backups = bench.service.core.catalog.read(crate::catalog::segment::backups).unwrap();
     all.retain(|id| !backups.contains(id));
     all
 }
 
-fn stored(bench: &Bench) -> u64 {
+pub(super) fn stored(bench: &Bench) -> u64 {
     files(bench).iter().map(|id| bench.service.store.len(*id).unwrap()).sum()
 }
 
-fn segment_path(bench: &Bench, id: SegmentId) -> std::path::PathBuf {
+pub(super) fn segment_path(bench: &Bench, id: SegmentId) -> std::path::PathBuf {
     let root = bench.dir.path().join("data/pool/segments");
     root.join(format!("{:07x}/{id}.seg", id.get() >> 12))
 }
