@@ -101,11 +101,12 @@ pub(crate) fn found(
     Ok(())
 }
 
-/// Forgets the damage of segments that are gone.
+/// Forgets the damage of segments that are gone, and of those that nobody names any more.
 pub(crate) fn forget_gone(tx: &Tx<'_>) -> Result<(), CatalogError> {
     tx.execute(
         "DELETE FROM damage WHERE segment_id <> $1 \
-         AND segment_id NOT IN (SELECT id FROM segment WHERE stored_bytes > 0)",
+         AND segment_id NOT IN \
+         (SELECT id FROM segment WHERE stored_bytes > 0 AND state <> 'condemned')",
         [from_number(STORE_FILE)],
     )?;
     Ok(())

@@ -196,6 +196,19 @@ fn damage_that_no_reader_needs_touches_nothing_and_is_a_problem_all_the_same() {
 }
 
 #[test]
+fn damage_of_what_nobody_names_any_more_is_forgotten() {
+    let bench = Bench::new();
+    bench.import("one", &stream(&noise(1, MIB as usize))).unwrap();
+    let (_, path, len) = files(&bench)[0].clone();
+    flip(&path, len - 1, 1);
+    assert_eq!(scrub(&bench).damages, 1);
+    bench.service.image_remove(&"one".parse().unwrap()).unwrap();
+    let wanted = crate::service::Collection { thorough: true, now: false, budget: None };
+    assert_eq!(bench.service.collect(wanted).unwrap().condemned, 1);
+    assert_eq!(scrub(&bench).damages, 0);
+}
+
+#[test]
 fn what_a_crash_tore_is_no_damage() {
     let mut bench = world();
     bench.tear();
