@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind, store_kind};
 /// Segments that are marked together hold so many raw bytes at most, whose bitmaps
 /// take 64 MiB at the worst (a bit a sector); there are more passes for more.
 const PASS_RAW_BYTES_MAX: u64 = 256 << 30;
-/// An open volume gets a flat map of its own. More of them that show one map keep what they
+/// A volume that was opened since the start gets a flat map of its own. More of them that show one map keep what they
 /// share, for as long as they show it: a thousand clones are not worth a thousand maps.
 const OPEN_COPIES_MAX: usize = 4;
 
@@ -60,15 +60,18 @@ impl<'a> Round<'a> {
         until: Option<Duration>,
     ) -> Result<Self, Error> {
         let mut horizon = core.engine.begin_mark();
-        let (mark, mut roots, floor, known, changes) = core.catalog.write_aside(|tx| {
+        let state = core.catalog.write_aside(|tx| {
             let (mark, changes) = (state::begin_mark(tx)?, core.catalog.changes());
             let (roots, floor) = (state::roots(tx)?, state::log_floor(tx)?);
             Ok::<_, Error>((mark, roots, floor, segment::list(tx)?, changes))
-        })?;
-        horizon.log = horizon.log.min(floor.unwrap_or(FIRST_SEGMENT));
+        });
         // Whoever read a root of an older state of the catalog holds it by now.
         drop(core.resolving.write());
-        roots.extend(core.engine.held_roots());
+        // Ends what began with the mark, also when there will be none.
+        let held = core.engine.held_roots();
+        let (mark, mut roots, floor, known, changes) = state?;
+        horizon.log = horizon.log.min(floor.unwrap_or(FIRST_SEGMENT));
+        roots.extend(held);
         roots.sort_unstable();
         roots.dedup();
         let done = Collected { rounds: 1, ..Collected::default() };
@@ -371,8 +374,13 @@ impl<'a> Round<'a> {
                     _ => None,
                 };
                 if let Some(bad) = bad {
-                    // The others of the job are moved without it, next time.
-                    self.damaged.insert(bad);
+                    // The others of the job are moved without it, next time; none of them is
+                    // when it is not one of them.
+                    if ids.contains(&bad) {
+                        self.damaged.insert(bad);
+                    } else {
+                        self.damaged.extend(ids);
+                    }
                     let error = Error::from(error);
                     return Err(
                         Error::new(ErrorKind::Damaged, error.to_string()).with_source(error)
