@@ -11,7 +11,7 @@ pub mod size;
 pub mod source;
 
 pub use extent::{Extent, Location, SectorRange};
-pub use id::{Epoch, FileId, ImageId, SegmentId, SnapshotId, VolumeId};
+pub use id::{AccountId, Epoch, FileId, ImageId, SegmentId, SnapshotId, VolumeId};
 pub use name::{ContainerName, ImageName, NameError, ObjectName, SnapshotName, VolumeName};
 pub use size::{BLOCK_BYTES, SECTOR_BYTES, VOLUME_BYTES_MAX, VolumeSize};
 pub use source::{SnapshotPath, Source, SourceError};

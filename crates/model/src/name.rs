@@ -22,6 +22,12 @@ pub enum NameError {
         /// The longest allowed, in bytes.
         max: usize,
     },
+    /// A container's name is nearly free.
+    #[error(
+        "'{0}' is not a container name: use 1 to 256 bytes of UTF-8 without '/' and control \
+         characters"
+    )]
+    Container(String),
     /// An object's name is free, within limits.
     #[error("'{0}' is not an object name: use 1 to 1024 bytes of UTF-8 without NUL")]
     Object(String),
@@ -29,6 +35,8 @@ pub enum NameError {
 
 /// Names that stand in URLs, export names and SOURCE: 128 bytes at most.
 const LABEL_BYTES_MAX: usize = 128;
+/// As Swift has it; buckets are shorter.
+const CONTAINER_BYTES_MAX: usize = 256;
 const OBJECT_BYTES_MAX: usize = 1024;
 
 fn shown(name: &str) -> String {
@@ -45,6 +53,14 @@ fn check_label(kind: &'static str, name: &str) -> Result<(), NameError> {
     } else {
         Err(NameError::Label { kind, name: shown(name), max: LABEL_BYTES_MAX })
     }
+}
+
+fn check_container(_: &'static str, name: &str) -> Result<(), NameError> {
+    let ok = (1..=CONTAINER_BYTES_MAX).contains(&name.len())
+        && !name.contains(|c: char| c == '/' || c.is_control())
+        && name != "."
+        && name != "..";
+    if ok { Ok(()) } else { Err(NameError::Container(shown(name))) }
 }
 
 fn check_object(_: &'static str, name: &str) -> Result<(), NameError> {
@@ -99,7 +115,7 @@ name!(
 );
 name!(
     /// A container's name.
-    ContainerName, "container", check_label
+    ContainerName, "container", check_container
 );
 name!(
     /// An object's name within its container; slashes are part of it.

@@ -10,6 +10,7 @@
 //! be read is an error, so that nothing is ever made in place of what is there.
 
 pub(crate) mod check;
+pub(crate) mod container;
 pub(crate) mod dump;
 pub(crate) mod error;
 pub(crate) mod file;
@@ -22,6 +23,7 @@ pub(crate) mod scrub;
 pub(crate) mod segment;
 pub(crate) mod snapshot;
 pub(crate) mod state;
+pub(crate) mod upload;
 mod verify;
 pub(crate) mod volume;
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use archipelago_engine::{self as engine, Checkpoint, Engine, SegmentIds, SegmentInfo};
 use archipelago_env::Env;
-use archipelago_model::{Location, SegmentId, Source, VolumeId, VolumeSize};
+use archipelago_model::{AccountId, Location, SegmentId, Source, VolumeId, VolumeSize};
 use archipelago_store::Store;
 use parking_lot::{Mutex, RwLock};
 
@@ -17,7 +17,7 @@ use crate::catalog::volume::{HeadMove, VolumeRow};
 use crate::catalog::{Catalog, Tx, file, image, lease, place, segment, snapshot, state, volume};
 use crate::error::{Error, ErrorKind};
 use crate::resource::Volume;
-use crate::service::{Collected, Collector, Config, Stored};
+use crate::service::{Backups, Collected, Collector, Config};
 
 /// Shared by everything that an open store consists of.
 pub(crate) struct Core {
@@ -30,7 +30,7 @@ pub(crate) struct Core {
     /// Whose catalog it is.
     pub store_uuid: [u8; 16],
     /// What the backups have; they are made one at a time.
-    pub backups: Mutex<Stored>,
+    pub backups: Mutex<Backups>,
     pub attachments: Arc<Attachments>,
     /// Who we are in the table of leases.
     pub owner: String,
@@ -273,7 +273,7 @@ pub(crate) fn catalog_root(tx: &Tx<'_>, source: &Source) -> Result<Fixed, Error>
             Fixed { root: row.root, size: row.image.size.bytes() }
         }
         Source::File(container, object) => {
-            let row = file::find(tx, container, object)?
+            let row = file::find(tx, OPERATOR, container, object)?
                 .ok_or_else(|| Error::not_found(shown(source), "file ls"))?;
             Fixed { root: row.root, size: row.file.size }
         }
@@ -346,6 +346,9 @@ impl SegmentIds for CatalogIds {
         Ok(given)
     }
 }
+
+/// Whose the files of the command line are.
+pub(crate) const OPERATOR: AccountId = AccountId::new(0);
 
 /// A floor for what the pool itself lists.
 pub(crate) const FIRST_SEGMENT: SegmentId = SegmentId::MIN;

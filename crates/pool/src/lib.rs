@@ -11,6 +11,7 @@ mod core;
 mod device;
 mod error;
 mod folder;
+mod object;
 mod outgoing;
 mod resource;
 mod service;
@@ -19,11 +20,13 @@ mod testing;
 
 pub use device::{ChangedRange, Device, StatusRange, Write};
 pub use error::{Error, ErrorKind};
+pub use object::{Container, Listing, Meta, Object, Page, Part, Upload, Versioning, Which};
 pub use resource::{
     DiffRange, File, Image, Metric, MetricKind, NewImage, Origin, PoolUsage, ResourceUsage,
     Snapshot, Status, Usage, Volume,
 };
 pub use service::{
-    Collected, Collection, Config, Damage, Damages, Finding, FindingKind, NAMES_MAX, Rebuilt,
-    SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service, Severity, Touch,
+    Check, Collected, Collection, Config, Content, CopySource, Damage, Damages, Finding,
+    FindingKind, FinishPart, FinishUpload, NAMES_MAX, PARTS_MAX, Rebuilt, Removed, SNAPSHOTS_MAX,
+    ScrubOptions, ScrubState, Service, Severity, Stored, Touch, UploadAt,
 };

@@ -7,6 +7,7 @@ mod collector;
 mod devices;
 mod files;
 mod images;
+mod objects;
 mod open;
 mod rebuild;
 mod reports;
@@ -28,10 +29,13 @@ use crate::core::Core;
 use crate::error::Error;
 use crate::folder::Folder;
 
-pub(crate) use backups::Stored;
+pub(crate) use backups::Backups;
 pub use check::{Finding, FindingKind, Severity};
 pub(crate) use collector::Collector;
 pub use collector::{Collected, Collection};
+pub use objects::{
+    Check, Content, CopySource, FinishPart, FinishUpload, PARTS_MAX, Removed, Stored, UploadAt,
+};
 pub use rebuild::Rebuilt;
 pub use scrub::{Damage, Damages, ScrubOptions, ScrubState, Touch};
 

@@ -31,3 +31,13 @@ fn object_names_are_free_utf8() {
     assert!("".parse::<ObjectName>().is_err());
     assert!("a\0b".parse::<ObjectName>().is_err());
 }
+
+#[test]
+fn container_names_are_utf8_that_can_stand_in_a_url() {
+    for good in ["images", "with space", "\u{fc}.", "a:b", &"x".repeat(256)] {
+        assert!(good.parse::<ContainerName>().is_ok(), "{good:?}");
+    }
+    for bad in ["", ".", "..", "a/b", "a\0", "a\nb", &"x".repeat(257)] {
+        assert!(bad.parse::<ContainerName>().is_err(), "{bad:?}");
+    }
+}

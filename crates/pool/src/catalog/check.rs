@@ -19,7 +19,8 @@ pub(crate) fn counters(tx: &Tx<'_>) -> Result<Counters, CatalogError> {
         "SELECT log_floor, next_segment, (SELECT COALESCE(MAX(id), 0) FROM segment), next_id, \
          (SELECT COALESCE(MAX(id), 0) FROM (SELECT id FROM volume UNION ALL \
           SELECT id FROM snapshot UNION ALL SELECT id FROM image UNION ALL \
-          SELECT id FROM container UNION ALL SELECT id FROM file)) \
+          SELECT id FROM container UNION ALL SELECT id FROM file UNION ALL \
+          SELECT id FROM upload)) \
          FROM store_state WHERE id = 1",
         [],
         |row| {

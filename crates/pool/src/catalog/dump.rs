@@ -10,11 +10,21 @@ use archipelago_format::backup::{
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{ToSql, params_from_iter};
 
-use super::{CatalogError, Tx, migrate};
+use super::{CatalogError, Tx, container, migrate};
 
 /// What is dumped, each after what it refers to.
-const TABLES: [&str; 8] =
-    ["store_state", "pool_place", "volume", "lease", "snapshot", "image", "container", "file"];
+const TABLES: [&str; 10] = [
+    "store_state",
+    "pool_place",
+    "volume",
+    "lease",
+    "snapshot",
+    "image",
+    "container",
+    "file",
+    "upload",
+    "part",
+];
 
 /// Writes all tables.
 pub(crate) fn write(
@@ -94,7 +104,7 @@ pub(crate) fn restore(tx: &Tx<'_>, input: &mut dyn Read) -> Result<(), CatalogEr
             }
         }
     }
-    Ok(())
+    container::recount(tx)
 }
 
 /// The statement for the rows of a table; names that no schema of ours has are refused.

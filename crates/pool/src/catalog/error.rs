@@ -14,6 +14,9 @@ pub(crate) enum CatalogError {
     /// SQLite refused.
     #[error("the catalog failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// A value has no text.
+    #[error("the catalog cannot keep it: {0}")]
+    Json(serde_json::Error),
     /// The service was closed.
     #[error("the store is closed; start the service again")]
     Closed,
@@ -102,7 +105,7 @@ impl CatalogError {
                 ErrorKind::Damaged
             }
             Self::Newer { .. } | Self::Epochs(_) => ErrorKind::Invalid,
-            Self::Dump(_) => ErrorKind::Internal,
+            Self::Dump(_) | Self::Json(_) => ErrorKind::Internal,
             Self::NoDump(_) | Self::ForeignDump(_) => ErrorKind::Damaged,
             Self::SegmentIds => ErrorKind::NoSpace,
             Self::Condemned(_) | Self::Closed => ErrorKind::Unavailable,

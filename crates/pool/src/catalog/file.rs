@@ -1,22 +1,57 @@
-//! Tables `container` and `file`: named fixed roots.
+//! Table `file`: versions of objects, each a named fixed root.
 
-use archipelago_model::{ContainerName, FileId, Location, ObjectName};
+use archipelago_model::{AccountId, ContainerName, FileId, Location, ObjectName};
 
-use super::row::{Fields, from_location, from_number};
+use super::container::{self, Change};
+use super::row::{Fields, from_location, from_number, to_json};
 use super::{CatalogError, Tx};
+use crate::object::{Object, Which};
 use crate::resource::File;
 
 const TABLE: &str = "file";
 
-/// A file as the catalog has it.
+/// The newest version of an object, with the name of its container.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct FileRow {
     pub file: File,
     pub root: Location,
 }
 
+/// A version as the catalog has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ObjectRow {
+    pub container: u64,
+    pub object: Object,
+    /// SHA-256 of the content, if somebody said it: hexadecimal.
+    pub sha256: Option<String>,
+    pub root: Location,
+}
+
+/// Where a listing goes on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum From {
+    /// Behind this name.
+    Behind(String),
+    /// With this name.
+    At(String),
+    /// With the versions of this name that are older than this one.
+    Older(String, FileId),
+}
+
+impl From {
+    /// A condition on the name, where older versions do not matter.
+    const fn condition(&self) -> (&'static str, &String) {
+        match self {
+            Self::Behind(name) | Self::Older(name, _) => (">", name),
+            Self::At(name) => (">=", name),
+        }
+    }
+}
+
 const SELECT: &str = "SELECT f.id, c.name, f.object, f.size, f.root, f.sha256, f.created_ms \
      FROM file f JOIN container c ON c.id = f.container_id";
+const SELECT_OBJECT: &str = "SELECT container_id, id, object, version, latest, marker, size, \
+     etag, meta, created_ms, sha256, root FROM file";
 
 fn decode(row: &mut Fields<'_>) -> Result<FileRow, CatalogError> {
     let id = FileId::new(row.number()?);
@@ -26,72 +61,202 @@ fn decode(row: &mut Fields<'_>) -> Result<FileRow, CatalogError> {
     Ok(FileRow { file: File { id, container, object, size, sha256, created_ms }, root })
 }
 
-/// All: by container and name.
+fn decode_object(row: &mut Fields<'_>) -> Result<ObjectRow, CatalogError> {
+    let container = row.number()?;
+    let object = Object {
+        id: FileId::new(row.number()?),
+        name: row.parsed()?,
+        versioned: row.number::<u8>()? == 1,
+        latest: row.number::<u8>()? == 1,
+        marker: row.number::<u8>()? == 1,
+        size: row.number()?,
+        etag: row.text_or_null()?,
+        meta: row.json()?,
+        created_ms: row.number()?,
+    };
+    Ok(ObjectRow { container, object, sha256: row.text_or_null()?, root: row.location()? })
+}
+
+/// All versions with content, of all accounts: by container and name.
 pub(crate) fn list(tx: &Tx<'_>) -> Result<Vec<FileRow>, CatalogError> {
-    tx.all(TABLE, &format!("{SELECT} ORDER BY c.name, f.object"), [], decode)
+    let sql = format!("{SELECT} WHERE f.marker = 0 ORDER BY c.name, f.object, f.id");
+    tx.all(TABLE, &sql, [], decode)
 }
 
-/// Those of a container, by name; `None` when there is no such container.
-pub(crate) fn list_of(
+/// The newest versions of an account, by container and name.
+pub(crate) fn list_newest(
     tx: &Tx<'_>,
-    container: &ContainerName,
-) -> Result<Option<Vec<FileRow>>, CatalogError> {
-    if container_id(tx, container)?.is_none() {
-        return Ok(None);
-    }
-    let sql = format!("{SELECT} WHERE c.name = $1 ORDER BY f.object");
-    tx.all(TABLE, &sql, [container.as_str()], decode).map(Some)
+    account: AccountId,
+    container: Option<&ContainerName>,
+) -> Result<Vec<FileRow>, CatalogError> {
+    let sql = format!(
+        "{SELECT} WHERE f.latest = 1 AND f.marker = 0 AND c.account_id = $1 \
+         AND ($2 IS NULL OR c.name = $2) ORDER BY c.name, f.object"
+    );
+    let name = container.map(ContainerName::as_str);
+    tx.all(TABLE, &sql, (from_number(account.get()), name), decode)
 }
 
-/// By name.
+/// The newest version, by name.
 pub(crate) fn find(
     tx: &Tx<'_>,
+    account: AccountId,
     container: &ContainerName,
     object: &ObjectName,
 ) -> Result<Option<FileRow>, CatalogError> {
-    let sql = format!("{SELECT} WHERE c.name = $1 AND f.object = $2");
-    tx.first(TABLE, &sql, (container.as_str(), object.as_str()), decode)
+    let sql = format!(
+        "{SELECT} WHERE c.account_id = $1 AND c.name = $2 AND f.object = $3 \
+         AND f.latest = 1 AND f.marker = 0"
+    );
+    let params = (from_number(account.get()), container.as_str(), object.as_str());
+    tx.first(TABLE, &sql, params, decode)
 }
 
-fn container_id(tx: &Tx<'_>, name: &ContainerName) -> Result<Option<u64>, CatalogError> {
-    tx.first("container", "SELECT id FROM container WHERE name = $1", [name.as_str()], |row| {
-        row.number()
-    })
+/// A version, by name; also one that only says that the object was removed.
+pub(crate) fn version(
+    tx: &Tx<'_>,
+    container: u64,
+    object: &ObjectName,
+    which: Which,
+) -> Result<Option<ObjectRow>, CatalogError> {
+    let (condition, id) = match which {
+        Which::Latest => ("latest = 1 AND $3 = 0", 0),
+        Which::Unversioned => ("version = 0 AND $3 = 0", 0),
+        Which::Version(id) => ("version = 1 AND id = $3", id.get()),
+    };
+    let sql = format!("{SELECT_OBJECT} WHERE container_id = $1 AND object = $2 AND {condition}");
+    let params = (from_number(container), object.as_str(), from_number(id));
+    tx.first(TABLE, &sql, params, decode_object)
 }
 
-/// Makes a file, in the place of one of the same name, and the container when
-/// there is none; `new_id` is for that.
-pub(crate) fn put(tx: &Tx<'_>, row: &FileRow, new_id: u64) -> Result<(), CatalogError> {
-    let file = &row.file;
+/// The newest versions of a container that are no markers, by name, `limit` at most.
+pub(crate) fn newest(
+    tx: &Tx<'_>,
+    container: u64,
+    from: &From,
+    limit: usize,
+) -> Result<Vec<ObjectRow>, CatalogError> {
+    let (sign, name) = from.condition();
+    let sql = format!(
+        "{SELECT_OBJECT} WHERE container_id = $1 AND object {sign} $2 AND latest = 1 \
+         AND marker = 0 ORDER BY object LIMIT $3"
+    );
+    let limit = from_number(limit as u64);
+    tx.all(TABLE, &sql, (from_number(container), name, limit), decode_object)
+}
+
+/// All versions of a container, by name, the newest of a name first, `limit` at most.
+pub(crate) fn versions(
+    tx: &Tx<'_>,
+    container: u64,
+    from: &From,
+    limit: usize,
+) -> Result<Vec<ObjectRow>, CatalogError> {
+    let (sign, name) = from.condition();
+    let mut rows = match from {
+        From::Older(name, id) => older(tx, container, name, *id, limit)?,
+        _ => Vec::new(),
+    };
+    if rows.len() == limit {
+        return Ok(rows);
+    }
+    let sql = format!(
+        "{SELECT_OBJECT} WHERE container_id = $1 AND object {sign} $2 \
+         ORDER BY object, id DESC LIMIT $3"
+    );
+    let limit = from_number((limit - rows.len()) as u64);
+    rows.extend(tx.all(TABLE, &sql, (from_number(container), name, limit), decode_object)?);
+    Ok(rows)
+}
+
+/// Versions of one object that are older than `id`, the newest first, `limit` at most.
+pub(crate) fn older(
+    tx: &Tx<'_>,
+    container: u64,
+    object: &str,
+    id: FileId,
+    limit: usize,
+) -> Result<Vec<ObjectRow>, CatalogError> {
+    let sql = format!(
+        "{SELECT_OBJECT} WHERE container_id = $1 AND object = $2 AND id < $3 \
+         ORDER BY id DESC LIMIT $4"
+    );
+    let (id, limit) = (from_number(id.get()), from_number(limit as u64));
+    tx.all(TABLE, &sql, (from_number(container), object, id, limit), decode_object)
+}
+
+/// Whether a container has any version of anything.
+pub(crate) fn any(tx: &Tx<'_>, container: u64) -> Result<bool, CatalogError> {
+    let sql = "SELECT id FROM file WHERE container_id = $1 LIMIT 1";
+    Ok(tx.first(TABLE, sql, [from_number(container)], |row| row.number::<u64>())?.is_some())
+}
+
+/// Puts a version on top of the others of its name. One without a version id takes the
+/// place of the one that has none, too.
+pub(crate) fn put(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
+    let object = &row.object;
+    if !object.versioned
+        && let Some(old) = version(tx, row.container, &object.name, Which::Unversioned)?
+    {
+        delete(tx, &old)?;
+    }
+    if let Some(old) = version(tx, row.container, &object.name, Which::Latest)? {
+        tx.execute("UPDATE file SET latest = 0 WHERE id = $1", [from_number(old.object.id.get())])?;
+        let bytes = old.object.size.cast_signed();
+        let objects = -i64::from(!old.object.marker);
+        container::count(tx, row.container, Change { objects, bytes: -bytes, old_bytes: bytes })?;
+    }
     tx.execute(
-        "INSERT INTO container (id, name, created_ms) VALUES ($1, $2, $3) \
-         ON CONFLICT (name) DO NOTHING",
-        (from_number(new_id), file.container.as_str(), from_number(file.created_ms)),
-    )?;
-    let container =
-        container_id(tx, &file.container)?.ok_or(CatalogError::RowMissing("container"))?;
-    tx.execute(
-        "DELETE FROM file WHERE container_id = $1 AND object = $2",
-        (from_number(container), file.object.as_str()),
-    )?;
-    tx.execute(
-        "INSERT INTO file (id, container_id, object, size, root, sha256, created_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO file (id, container_id, object, latest, version, marker, size, root, etag, \
+         sha256, meta, created_ms) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11)",
         (
-            from_number(file.id.get()),
-            from_number(container),
-            file.object.as_str(),
-            from_number(file.size),
+            from_number(object.id.get()),
+            from_number(row.container),
+            object.name.as_str(),
+            object.versioned,
+            object.marker,
+            from_number(object.size),
             from_location(row.root),
-            file.sha256.as_deref(),
-            from_number(file.created_ms),
+            object.etag.as_deref(),
+            row.sha256.as_deref(),
+            to_json(&object.meta)?,
+            from_number(object.created_ms),
         ),
     )?;
-    Ok(())
+    let objects = i64::from(!object.marker);
+    let change = Change { objects, bytes: object.size.cast_signed(), old_bytes: 0 };
+    container::count(tx, row.container, change)
 }
 
-/// Removes one.
-pub(crate) fn remove(tx: &Tx<'_>, id: FileId) -> Result<(), CatalogError> {
-    tx.execute("DELETE FROM file WHERE id = $1", [from_number(id.get())])?;
+/// Removes a version; the newest of the others comes to the top.
+pub(crate) fn remove(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
+    delete(tx, row)?;
+    if !row.object.latest {
+        return Ok(());
+    }
+    let below = older(tx, row.container, row.object.name.as_str(), FileId::new(u64::MAX), 1)?;
+    let Some(top) = below.first() else { return Ok(()) };
+    tx.execute("UPDATE file SET latest = 1 WHERE id = $1", [from_number(top.object.id.get())])?;
+    let bytes = top.object.size.cast_signed();
+    let objects = i64::from(!top.object.marker);
+    container::count(tx, row.container, Change { objects, bytes, old_bytes: -bytes })
+}
+
+fn delete(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
+    tx.execute("DELETE FROM file WHERE id = $1", [from_number(row.object.id.get())])?;
+    let bytes = row.object.size.cast_signed();
+    let change = match row.object.latest {
+        true => Change { objects: -i64::from(!row.object.marker), bytes: -bytes, old_bytes: 0 },
+        false => Change { old_bytes: -bytes, ..Change::default() },
+    };
+    container::count(tx, row.container, change)
+}
+
+/// Changes what is known of a version, and nothing else.
+pub(crate) fn set_meta(tx: &Tx<'_>, object: &Object) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE file SET meta = $1 WHERE id = $2",
+        (to_json(&object.meta)?, from_number(object.id.get())),
+    )?;
     Ok(())
 }

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use archipelago_model::{Epoch, Location, SegmentId, VolumeSize};
 use rusqlite::Row;
 use rusqlite::types::FromSql;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::error::CatalogError;
 
@@ -106,9 +108,20 @@ impl<'r> Fields<'r> {
         self.check(VolumeSize::from_bytes(bytes))
     }
 
+    /// A value that a serialized one stands for.
+    pub fn json<T: DeserializeOwned>(&mut self) -> Result<T, CatalogError> {
+        let text: String = self.raw()?;
+        self.check(serde_json::from_str(&text))
+    }
+
     pub fn epoch(&mut self) -> Result<Epoch, CatalogError> {
         Ok(Epoch::new(self.number()?))
     }
+}
+
+/// A value as a column, for what no query looks into.
+pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, CatalogError> {
+    serde_json::to_string(value).map_err(CatalogError::Json)
 }
 
 /// A location as a column.

@@ -72,15 +72,15 @@ pub(crate) fn roots(tx: &Tx<'_>) -> Result<Vec<Location>, CatalogError> {
     tx.all(
         TABLE,
         "SELECT root FROM volume UNION SELECT root FROM snapshot \
-         UNION SELECT root FROM image UNION SELECT root FROM file",
+         UNION SELECT root FROM image UNION SELECT root FROM file UNION SELECT root FROM part",
         [],
         |row| row.location(),
     )
 }
 
-/// Whether a snapshot, an image or a file has this root.
+/// Whether a snapshot, an image, a file or a part of one has this root.
 pub(crate) fn is_fixed_root(tx: &Tx<'_>, root: Location) -> Result<bool, CatalogError> {
-    for table in ["snapshot", "image", "file"] {
+    for table in ["snapshot", "image", "file", "part"] {
         let sql = format!("SELECT root FROM {table} WHERE root = $1 LIMIT 1");
         if tx.first(TABLE, &sql, [from_location(root)], |row| row.location())?.is_some() {
             return Ok(true);
@@ -96,7 +96,7 @@ pub(crate) fn replace_fixed_root(
     old: Location,
     new: Location,
 ) -> Result<(), CatalogError> {
-    for table in ["snapshot", "image", "file"] {
+    for table in ["snapshot", "image", "file", "part"] {
         tx.execute(
             &format!("UPDATE {table} SET root = $1 WHERE root = $2"),
             (from_location(new), from_location(old)),

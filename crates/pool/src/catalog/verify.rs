@@ -1,6 +1,6 @@
 //! Whether the catalog itself is sound: pages, references, every row.
 
-use super::{Catalog, CatalogError, Tx, file, image, segment, snapshot, volume};
+use super::{Catalog, CatalogError, Tx, container, file, image, segment, snapshot, upload, volume};
 
 /// SQLite tells of so many faults at most; the first few say enough.
 const FAULTS_MAX: u32 = 100;
@@ -17,11 +17,17 @@ impl Catalog {
                 ("snapshot", snapshot::list(tx).map(drop)),
                 ("image", image::list(tx).map(drop)),
                 ("file", file::list(tx).map(drop)),
+                ("part", upload::all_parts(tx).map(drop)),
                 ("segment", segment::list(tx).map(drop)),
             ];
             faults.extend(rows.into_iter().filter_map(|(table, read)| {
                 read.err().map(|error| format!("table {table}: {error}"))
             }));
+            faults.extend(
+                container::miscounted(tx)?.into_iter().map(|name| {
+                    format!("table container: what is in '{name}' is not what it counts")
+                }),
+            );
             Ok(faults)
         })
     }

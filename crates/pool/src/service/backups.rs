@@ -27,7 +27,7 @@ const POLL: Duration = Duration::from_millis(200);
 /// How many changes of the catalog the two newest backups have; `None` for one that this
 /// process has not stored.
 #[derive(Default)]
-pub(crate) struct Stored {
+pub(crate) struct Backups {
     newest: Option<u64>,
     older: Option<u64>,
 }
@@ -54,7 +54,7 @@ impl Core {
     }
 
     /// Stores a dump in the pool; older ones but one are removed.
-    fn store_backup(&self, dump: &Dump, stored: &mut Stored) -> Result<(), Error> {
+    fn store_backup(&self, dump: &Dump, stored: &mut Backups) -> Result<(), Error> {
         let backup = self.engine.write_backup(&dump.bytes)?;
         let old: Vec<SegmentId> = self.catalog.write_aside(|tx| -> Result<_, Error> {
             record_segments(tx, &backup.sealed)?;
@@ -64,7 +64,7 @@ impl Core {
             }
             Ok(old)
         })?;
-        *stored = Stored { newest: Some(dump.changes), older: stored.newest };
+        *stored = Backups { newest: Some(dump.changes), older: stored.newest };
         // What nobody names and only a rebuild reads needs no grace time.
         for id in &old {
             self.store.remove(*id).map_err(|error| {

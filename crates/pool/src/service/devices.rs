@@ -6,7 +6,7 @@ use archipelago_model::{SnapshotPath, Source, VolumeName};
 
 use super::Service;
 use crate::catalog::{file, image, snapshot, volume};
-use crate::core::{catalog_root, shown, snapshot_row, volume_row};
+use crate::core::{OPERATOR, catalog_root, shown, snapshot_row, volume_row};
 use crate::device::{Device, Target};
 use crate::error::{Error, ErrorKind};
 
@@ -67,7 +67,7 @@ impl Service {
             names.extend(snapshot::list(tx)?.iter().map(|row| row.path.to_string()));
             let images = image::list(tx)?;
             names.extend(images.iter().map(|row| format!("image:{}", row.image.name)));
-            let files = file::list(tx)?;
+            let files = file::list_newest(tx, OPERATOR, None)?;
             names.extend(
                 files.iter().map(|row| format!("file:{}/{}", row.file.container, row.file.object)),
             );

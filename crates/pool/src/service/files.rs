@@ -6,11 +6,13 @@ use archipelago_model::{ContainerName, FileId, ObjectName, Source};
 
 use super::Service;
 use super::images::check_sha256;
+use super::objects::make;
 use super::transfer::Incoming;
-use crate::catalog::file::FileRow;
-use crate::catalog::{Tx, file, state};
-use crate::core::shown;
+use crate::catalog::file::{FileRow, ObjectRow};
+use crate::catalog::{Tx, container, file, state};
+use crate::core::{OPERATOR, shown};
 use crate::error::Error;
+use crate::object::{Meta, Object, Versioning, Which};
 use crate::resource::File;
 
 impl Service {
@@ -32,17 +34,27 @@ impl Service {
         let size = incoming.size();
         let ingested = core.ingest(incoming).map_err(|error| error.on(&label))?;
         core.bind(ingested, size, |tx, root| {
-            let file = File {
-                id: FileId::new(state::take_id(tx)?),
-                container: container.clone(),
-                object: object.clone(),
-                size,
-                sha256: sha256.clone(),
-                created_ms: core.now_ms(),
+            let (now, sha256) = (core.now_ms(), sha256.clone());
+            let home = match container::find(tx, OPERATOR, container)? {
+                Some(home) => home,
+                None => make(tx, OPERATOR, container, now)?,
             };
-            let row = FileRow { file, root };
-            file::put(tx, &row, state::take_id(tx)?)?;
-            Ok(row.file)
+            let new = Object {
+                id: FileId::new(state::take_id(tx)?),
+                name: object.clone(),
+                versioned: home.versioning == Versioning::Enabled,
+                latest: true,
+                marker: false,
+                size,
+                etag: None,
+                meta: Meta::default(),
+                created_ms: now,
+            };
+            let (container, name) = (container.clone(), object.clone());
+            let file = File { id: new.id, container, object: name, size, sha256, created_ms: now };
+            let sha256 = file.sha256.clone();
+            file::put(tx, &ObjectRow { container: home.id, object: new, sha256, root })?;
+            Ok(file)
         })
     }
 
@@ -52,11 +64,12 @@ impl Service {
     /// `NotFound` (the container).
     pub fn files(&self, container: Option<&ContainerName>) -> Result<Vec<File>, Error> {
         let rows = self.core.catalog.read(|tx| -> Result<_, Error> {
-            match container {
-                None => Ok(file::list(tx)?),
-                Some(name) => file::list_of(tx, name)?
-                    .ok_or_else(|| Error::not_found(format_args!("container '{name}'"), "file ls")),
+            if let Some(name) = container
+                && container::find(tx, OPERATOR, name)?.is_none()
+            {
+                return Err(Error::not_found(format_args!("container '{name}'"), "file ls"));
             }
+            Ok(file::list_newest(tx, OPERATOR, container)?)
         })?;
         Ok(rows.into_iter().map(|row| row.file).collect())
     }
@@ -74,15 +87,14 @@ impl Service {
     /// # Errors
     /// `NotFound`.
     pub fn file_remove(&self, container: &ContainerName, object: &ObjectName) -> Result<(), Error> {
-        self.core.catalog.write(|tx| {
-            let row = file_row(tx, container, object)?;
-            Ok(file::remove(tx, row.file.id)?)
-        })
+        self.core.catalog.read(|tx| file_row(tx, container, object))?;
+        let home = self.container(OPERATOR, container)?;
+        self.object_remove(home.id, object, Which::Latest, &|_| Ok(())).map(drop)
     }
 }
 
 fn file_row(tx: &Tx<'_>, container: &ContainerName, object: &ObjectName) -> Result<FileRow, Error> {
-    file::find(tx, container, object)?
+    file::find(tx, OPERATOR, container, object)?
         .ok_or_else(|| Error::not_found(label(container, object), "file ls"))
 }
 

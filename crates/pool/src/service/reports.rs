@@ -7,7 +7,7 @@ use archipelago_model::{Location, Source};
 
 use super::Collected;
 use super::Service;
-use crate::catalog::{Tx, file, image, place, segment, snapshot, state, volume};
+use crate::catalog::{Tx, file, image, place, segment, snapshot, state, upload, volume};
 use crate::core::{FIRST_SEGMENT, Fixed};
 use crate::error::{Error, store_kind};
 use crate::resource::{Metric, MetricKind, PoolUsage, ResourceUsage, Status, Usage};
@@ -185,6 +185,9 @@ pub(super) fn everything(tx: &Tx<'_>) -> Result<Vec<(Source, Fixed)>, Error> {
     for row in file::list(tx)? {
         let map = Fixed { root: row.root, size: row.file.size };
         out.push((Source::File(row.file.container, row.file.object), map));
+    }
+    for (source, root, size) in upload::all_parts(tx)? {
+        out.push((source, Fixed { root, size }));
     }
     Ok(out)
 }

@@ -278,3 +278,15 @@ fn a_failed_import_binds_nothing_and_works_once_there_is_room() {
     }
     service.image_import(&spec, &mut &stream[..]).unwrap();
 }
+
+/// Backups of the catalog aside.
+pub(in crate::service) fn files(bench: &Bench) -> Vec<archipelago_model::SegmentId> {
+    let mut all = bench.service.store.list_from(archipelago_model::SegmentId::MIN).unwrap();
+    let backups = bench.service.core.catalog.read(crate::catalog::segment::backups).unwrap();
+    all.retain(|id| !backups.contains(id));
+    all
+}
+
+pub(in crate::service) fn stored(bench: &Bench) -> u64 {
+    files(bench).iter().map(|id| bench.service.store.len(*id).unwrap()).sum()
+}

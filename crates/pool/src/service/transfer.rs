@@ -409,7 +409,7 @@ fn fixed(row: &SnapshotRow) -> Fixed {
     Fixed { root: row.root, size: row.size.bytes() }
 }
 
-fn ingest_error(error: IngestError) -> Error {
+pub(super) fn ingest_error(error: IngestError) -> Error {
     match error {
         IngestError::Engine(error) => error.into(),
         IngestError::Source(error) => match error.downcast::<StreamError>() {

@@ -1,23 +1,12 @@
 //! Facts about the collector: what is named stays to the byte, the rest goes.
 
+pub(super) use super::super::tests::{files, stored};
 use super::*;
 use crate::FindingKind;
 use crate::catalog::segment;
 use crate::testing::{Bench, MIB, noise, src, stream, vol};
 
 const THOROUGH: Collection = Collection { thorough: true, now: true, budget: None };
-
-/// Backups of the catalog aside.
-pub(super) fn files(bench: &Bench) -> Vec<SegmentId> {
-    let mut all = bench.service.store.list_from(SegmentId::MIN).unwrap();
-    let backups = bench.service.core.catalog.read(crate::catalog::segment::backups).unwrap();
-    all.retain(|id| !backups.contains(id));
-    all
-}
-
-pub(super) fn stored(bench: &Bench) -> u64 {
-    files(bench).iter().map(|id| bench.service.store.len(*id).unwrap()).sum()
-}
 
 pub(super) fn segment_path(bench: &Bench, id: SegmentId) -> std::path::PathBuf {
     let root = bench.dir.path().join("data/pool/segments");

@@ -1,0 +1,177 @@
+//! Table `container`: where files are.
+
+use archipelago_model::{AccountId, ContainerName};
+
+use super::row::{Fields, from_number};
+use super::{CatalogError, Tx};
+use crate::object::{Container, Versioning};
+
+const TABLE: &str = "container";
+
+const SELECT: &str = "SELECT id, account_id, name, bucket IS NOT NULL, versioning, settings, \
+     objects, bytes, old_bytes, created_ms FROM container";
+
+/// What a change adds to the counters of a container.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Change {
+    pub objects: i64,
+    pub bytes: i64,
+    pub old_bytes: i64,
+}
+
+fn decode(row: &mut Fields<'_>) -> Result<Container, CatalogError> {
+    Ok(Container {
+        id: row.number()?,
+        account: AccountId::new(row.number()?),
+        name: row.parsed()?,
+        bucket: row.number::<u8>()? == 1,
+        versioning: {
+            let text = row.text()?;
+            versioning(&text).ok_or_else(|| row.wrong(&text))?
+        },
+        settings: row.json()?,
+        objects: row.number()?,
+        bytes: row.number()?,
+        old_bytes: row.number()?,
+        created_ms: row.number()?,
+    })
+}
+
+fn versioning(text: &str) -> Option<Versioning> {
+    match text {
+        "off" => Some(Versioning::Off),
+        "enabled" => Some(Versioning::Enabled),
+        "suspended" => Some(Versioning::Suspended),
+        _ => None,
+    }
+}
+
+const fn versioning_text(versioning: Versioning) -> &'static str {
+    match versioning {
+        Versioning::Off => "off",
+        Versioning::Enabled => "enabled",
+        Versioning::Suspended => "suspended",
+    }
+}
+
+/// By name, in an account.
+pub(crate) fn find(
+    tx: &Tx<'_>,
+    account: AccountId,
+    name: &ContainerName,
+) -> Result<Option<Container>, CatalogError> {
+    let sql = format!("{SELECT} WHERE account_id = $1 AND name = $2");
+    tx.first(TABLE, &sql, (from_number(account.get()), name.as_str()), decode)
+}
+
+/// By its name among the buckets of all accounts.
+pub(crate) fn find_bucket(
+    tx: &Tx<'_>,
+    name: &ContainerName,
+) -> Result<Option<Container>, CatalogError> {
+    tx.first(TABLE, &format!("{SELECT} WHERE bucket = $1"), [name.as_str()], decode)
+}
+
+/// By identity.
+pub(crate) fn get(tx: &Tx<'_>, id: u64) -> Result<Option<Container>, CatalogError> {
+    tx.first(TABLE, &format!("{SELECT} WHERE id = $1"), [from_number(id)], decode)
+}
+
+/// Those of an account behind `after`, by name, `limit` at most.
+pub(crate) fn list(
+    tx: &Tx<'_>,
+    account: AccountId,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<Container>, CatalogError> {
+    let sql = format!("{SELECT} WHERE account_id = $1 AND name > $2 ORDER BY name LIMIT $3");
+    let limit = from_number(limit as u64);
+    tx.all(TABLE, &sql, (from_number(account.get()), after, limit), decode)
+}
+
+/// Makes one; as a bucket unless another account has one of that name.
+pub(crate) fn insert(
+    tx: &Tx<'_>,
+    id: u64,
+    account: AccountId,
+    name: &ContainerName,
+    created_ms: u64,
+) -> Result<(), CatalogError> {
+    let bucket = find_bucket(tx, name)?.is_none().then(|| name.as_str());
+    tx.execute(
+        "INSERT INTO container (id, account_id, name, bucket, created_ms) \
+         VALUES ($1, $2, $3, $4, $5)",
+        (
+            from_number(id),
+            from_number(account.get()),
+            name.as_str(),
+            bucket,
+            from_number(created_ms),
+        ),
+    )?;
+    Ok(())
+}
+
+/// Changes what can be changed of one.
+pub(crate) fn update(tx: &Tx<'_>, container: &Container) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE container SET versioning = $1, settings = $2 WHERE id = $3",
+        (
+            versioning_text(container.versioning),
+            super::row::to_json(&container.settings)?,
+            from_number(container.id),
+        ),
+    )?;
+    Ok(())
+}
+
+/// Counts what came and went.
+pub(crate) fn count(tx: &Tx<'_>, id: u64, change: Change) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE container SET objects = objects + $1, bytes = bytes + $2, \
+         old_bytes = old_bytes + $3 WHERE id = $4",
+        (change.objects, change.bytes, change.old_bytes, from_number(id)),
+    )?;
+    Ok(())
+}
+
+/// Counts anew what is in each: of a catalog from before there were counters.
+pub(crate) fn recount(tx: &Tx<'_>) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE container SET \
+         objects = (SELECT COUNT(*) FROM file f WHERE f.container_id = container.id \
+                    AND f.latest = 1 AND f.marker = 0), \
+         bytes = (SELECT COALESCE(SUM(f.size), 0) FROM file f \
+                  WHERE f.container_id = container.id AND f.latest = 1), \
+         old_bytes = (SELECT COALESCE(SUM(f.size), 0) FROM file f \
+                      WHERE f.container_id = container.id AND f.latest = 0) \
+                   + (SELECT COALESCE(SUM(p.size), 0) FROM part p JOIN upload u \
+                      ON u.id = p.upload_id WHERE u.container_id = container.id)",
+        [],
+    )?;
+    Ok(())
+}
+
+/// Containers whose counters are not what is in them, by name.
+pub(crate) fn miscounted(tx: &Tx<'_>) -> Result<Vec<String>, CatalogError> {
+    tx.all(
+        TABLE,
+        "SELECT name FROM container c WHERE \
+         objects <> (SELECT COUNT(*) FROM file f WHERE f.container_id = c.id \
+                     AND f.latest = 1 AND f.marker = 0) \
+         OR bytes <> (SELECT COALESCE(SUM(f.size), 0) FROM file f \
+                      WHERE f.container_id = c.id AND f.latest = 1) \
+         OR old_bytes <> (SELECT COALESCE(SUM(f.size), 0) FROM file f \
+                          WHERE f.container_id = c.id AND f.latest = 0) \
+                       + (SELECT COALESCE(SUM(p.size), 0) FROM part p JOIN upload u \
+                          ON u.id = p.upload_id WHERE u.container_id = c.id) ORDER BY name",
+        [],
+        |row| row.text(),
+    )
+}
+
+/// Removes one that has no versions and no uploads.
+pub(crate) fn remove(tx: &Tx<'_>, id: u64) -> Result<(), CatalogError> {
+    tx.execute("DELETE FROM container WHERE id = $1", [from_number(id)])?;
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! Tables `upload` and `part`: objects that come in parts.
+
+use archipelago_model::{Location, ObjectName, Source};
+
+use super::row::{Fields, from_location, from_number, to_json};
+use super::{CatalogError, Tx};
+use crate::object::{Part, Upload};
+
+const SELECT: &str = "SELECT id, uuid, object, meta, created_ms, container_id FROM upload";
+const SELECT_PART: &str = "SELECT number, size, etag, checksums, created_ms, root FROM part";
+
+/// An upload as the catalog has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct UploadRow {
+    pub id: u64,
+    pub container: u64,
+    pub upload: Upload,
+}
+
+/// A part as the catalog has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct PartRow {
+    pub part: Part,
+    pub root: Location,
+}
+
+fn decode(row: &mut Fields<'_>) -> Result<UploadRow, CatalogError> {
+    let id = row.number()?;
+    let (uuid, object, meta) = (row.text()?, row.parsed()?, row.json()?);
+    let upload = Upload { uuid, object, meta, created_ms: row.number()? };
+    Ok(UploadRow { id, container: row.number()?, upload })
+}
+
+fn decode_part(row: &mut Fields<'_>) -> Result<PartRow, CatalogError> {
+    let part = Part {
+        number: row.number()?,
+        size: row.number()?,
+        etag: row.text()?,
+        checksums: row.json()?,
+        created_ms: row.number()?,
+    };
+    Ok(PartRow { part, root: row.location()? })
+}
+
+/// Begins one.
+pub(crate) fn insert(tx: &Tx<'_>, row: &UploadRow) -> Result<(), CatalogError> {
+    tx.execute(
+        "INSERT INTO upload (id, uuid, container_id, object, meta, created_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        (
+            from_number(row.id),
+            row.upload.uuid.as_str(),
+            from_number(row.container),
+            row.upload.object.as_str(),
+            to_json(&row.upload.meta)?,
+            from_number(row.upload.created_ms),
+        ),
+    )?;
+    Ok(())
+}
+
+/// By identity, of that object.
+pub(crate) fn find(
+    tx: &Tx<'_>,
+    container: u64,
+    object: &ObjectName,
+    uuid: &str,
+) -> Result<Option<UploadRow>, CatalogError> {
+    let sql = format!("{SELECT} WHERE uuid = $1 AND container_id = $2 AND object = $3");
+    tx.first("upload", &sql, (uuid, from_number(container), object.as_str()), decode)
+}
+
+/// Those of a container behind (`object`, `id`), by object and time, `limit` at most.
+pub(crate) fn list(
+    tx: &Tx<'_>,
+    container: u64,
+    object: &str,
+    id: u64,
+    limit: usize,
+) -> Result<Vec<UploadRow>, CatalogError> {
+    let sql = format!(
+        "{SELECT} WHERE container_id = $1 AND (object, id) > ($2, $3) \
+         ORDER BY object, id LIMIT $4"
+    );
+    let limit = from_number(limit as u64);
+    tx.all("upload", &sql, (from_number(container), object, from_number(id), limit), decode)
+}
+
+/// The identity behind a marker of a listing.
+pub(crate) fn id_of(tx: &Tx<'_>, uuid: &str) -> Result<Option<u64>, CatalogError> {
+    tx.first("upload", "SELECT id FROM upload WHERE uuid = $1", [uuid], |row| row.number())
+}
+
+/// Ends one with its parts; gives their sizes together.
+pub(crate) fn remove(tx: &Tx<'_>, id: u64) -> Result<u64, CatalogError> {
+    let sql = "SELECT COALESCE(SUM(size), 0) FROM part WHERE upload_id = $1";
+    let bytes = tx.first("part", sql, [from_number(id)], |row| row.number())?.unwrap_or(0);
+    tx.execute("DELETE FROM part WHERE upload_id = $1", [from_number(id)])?;
+    tx.execute("DELETE FROM upload WHERE id = $1", [from_number(id)])?;
+    Ok(bytes)
+}
+
+/// Puts a part, in the place of one of the same number; gives the size of that.
+pub(crate) fn put_part(tx: &Tx<'_>, upload: u64, row: &PartRow) -> Result<u64, CatalogError> {
+    let old = tx.first(
+        "part",
+        "DELETE FROM part WHERE upload_id = $1 AND number = $2 RETURNING size",
+        (from_number(upload), row.part.number),
+        |row| row.number(),
+    )?;
+    tx.execute(
+        "INSERT INTO part (upload_id, number, size, root, etag, checksums, created_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        (
+            from_number(upload),
+            row.part.number,
+            from_number(row.part.size),
+            from_location(row.root),
+            row.part.etag.as_str(),
+            to_json(&row.part.checksums)?,
+            from_number(row.part.created_ms),
+        ),
+    )?;
+    Ok(old.unwrap_or(0))
+}
+
+/// Parts with greater numbers than `after`, `limit` at most.
+pub(crate) fn parts(
+    tx: &Tx<'_>,
+    upload: u64,
+    after: u32,
+    limit: usize,
+) -> Result<Vec<PartRow>, CatalogError> {
+    let sql =
+        format!("{SELECT_PART} WHERE upload_id = $1 AND number > $2 ORDER BY number LIMIT $3");
+    tx.all("part", &sql, (from_number(upload), after, from_number(limit as u64)), decode_part)
+}
+
+/// Maps of parts, for what looks at all maps: the object to be, root, size.
+pub(crate) fn all_parts(tx: &Tx<'_>) -> Result<Vec<(Source, Location, u64)>, CatalogError> {
+    tx.all(
+        "part",
+        "SELECT c.name, u.object, p.root, p.size FROM part p JOIN upload u ON u.id = p.upload_id \
+         JOIN container c ON c.id = u.container_id ORDER BY p.upload_id, p.number",
+        [],
+        |row| {
+            let source = Source::File(row.parsed()?, row.parsed()?);
+            Ok((source, row.location()?, row.number()?))
+        },
+    )
+}

@@ -1,0 +1,158 @@
+//! What the doors of files take and give: containers, versions of objects, uploads in
+//! parts.
+
+use std::collections::BTreeMap;
+
+use archipelago_model::{AccountId, ContainerName, FileId, ObjectName};
+use serde::{Deserialize, Serialize};
+
+/// Whether a container keeps what is replaced and removed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Versioning {
+    /// It does not, and never did.
+    #[default]
+    Off,
+    /// Every write makes a version with an id of its own.
+    Enabled,
+    /// It did: versions with ids stay, writes replace the one that has none.
+    Suspended,
+}
+
+/// A container: a bucket to S3.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Container {
+    /// Its identity.
+    pub id: u64,
+    /// Whose it is.
+    pub account: AccountId,
+    /// Its label, unique in its account.
+    pub name: ContainerName,
+    /// Whether its name is a bucket's: unique among those of all accounts.
+    pub bucket: bool,
+    /// Whether it keeps versions.
+    pub versioning: Versioning,
+    /// What doors keep of it, each under a name of its own; `cors` for one.
+    pub settings: BTreeMap<String, String>,
+    /// Objects, not counting old versions.
+    pub objects: u64,
+    /// Their sizes together.
+    pub bytes: u64,
+    /// The sizes of old versions and of parts of uploads.
+    pub old_bytes: u64,
+    /// When it was made, in ms since 1970.
+    pub created_ms: u64,
+}
+
+/// What is known of an object besides its content.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Meta {
+    /// Headers that go out with it as they came: `content-type`, `cache-control`...
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// What the user keeps with it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub user: BTreeMap<String, String>,
+    /// Labels that can be changed.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// Checksums in base64, by their names in headers: `crc32c`...
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub checksums: BTreeMap<String, String>,
+    /// Of an object that came in parts: their sizes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<u64>,
+    /// What doors keep of it, each under a name of its own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
+}
+
+/// A version of an object.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Object {
+    /// Its identity: greater ones of one name are newer.
+    pub id: FileId,
+    /// Its name.
+    pub name: ObjectName,
+    /// Whether it has a version id: its identity then.
+    pub versioned: bool,
+    /// Whether it is the newest of its name.
+    pub latest: bool,
+    /// Whether it only says that the object was removed.
+    pub marker: bool,
+    /// Exact, in bytes.
+    pub size: u64,
+    /// MD5 in hexadecimal; of an object in parts, what S3 makes of theirs. `None` when it
+    /// came by a door that knows of no MD5.
+    pub etag: Option<String>,
+    /// The rest.
+    pub meta: Meta,
+    /// When it was made, in ms since 1970.
+    pub created_ms: u64,
+}
+
+/// Which version of an object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Which {
+    /// The newest.
+    #[default]
+    Latest,
+    /// The one without a version id.
+    Unversioned,
+    /// This one.
+    Version(FileId),
+}
+
+/// What a listing shows.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Listing {
+    /// Names begin with this.
+    pub prefix: String,
+    /// Names that have this behind the prefix are shown as one, up to and with it.
+    pub delimiter: Option<String>,
+    /// Names behind this one.
+    pub after: Option<String>,
+    /// Of the name [`Self::after`], versions older than this one, too.
+    pub after_version: Option<FileId>,
+    /// So many at most, names and prefixes together.
+    pub limit: usize,
+}
+
+/// A page of a listing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Page<T> {
+    /// By name; versions of one name newest first.
+    pub items: Vec<T>,
+    /// By name.
+    pub prefixes: Vec<String>,
+    /// Where the next page goes on; `None` at the end.
+    pub next: Option<(String, Option<FileId>)>,
+}
+
+/// An upload in parts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Upload {
+    /// Its identity, as clients know it.
+    pub uuid: String,
+    /// The object to be.
+    pub object: ObjectName,
+    /// What is known of that.
+    pub meta: Meta,
+    /// When it began, in ms since 1970.
+    pub created_ms: u64,
+}
+
+/// A part of an upload.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Part {
+    /// Its place among the others; the gaps between numbers mean nothing.
+    pub number: u32,
+    /// In bytes.
+    pub size: u64,
+    /// MD5 in hexadecimal.
+    pub etag: String,
+    /// Checksums in base64, by their names in headers.
+    pub checksums: BTreeMap<String, String>,
+    /// When it came, in ms since 1970.
+    pub created_ms: u64,
+}

@@ -1,0 +1,308 @@
+//! Objects: put, read, copy, remove, and what is known of them. A file of the command
+//! line is the newest version of one.
+
+mod containers;
+mod content;
+mod listing;
+mod uploads;
+
+use std::io::Read;
+
+use archipelago_engine::Ingested;
+use archipelago_model::{FileId, Location, ObjectName};
+
+use super::Service;
+use crate::catalog::file::{self, ObjectRow};
+use crate::catalog::{Tx, container, state};
+use crate::core::{Core, Fixed};
+use crate::error::{Error, ErrorKind};
+use crate::object::{Container, Meta, Object, Versioning, Which};
+
+pub(super) use containers::make;
+pub use content::{Content, Stored};
+pub use uploads::{FinishPart, FinishUpload, PARTS_MAX, UploadAt};
+
+/// JSON of what is known of an object has so many bytes at most.
+const META_BYTES_MAX: usize = 64 << 10;
+
+/// Whether a write may go on, asked in the transaction that makes it: of what it replaces,
+/// if that is there and no marker.
+pub type Check<'a> = dyn Fn(Option<&Object>) -> Result<(), Error> + 'a;
+
+/// Where a copy comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CopySource {
+    /// Of which container.
+    pub container: u64,
+    /// Which object.
+    pub name: ObjectName,
+    /// Which version.
+    pub which: Which,
+}
+
+/// What a removal did.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Removed {
+    /// The marker that it made, or the version that is gone; `None` when there was nothing.
+    pub object: Option<Object>,
+    /// Whether a marker was made.
+    pub made_marker: bool,
+}
+
+impl Service {
+    /// Stores what `input` gives as the newest version of an object. `finish` is asked, at the
+    /// end of the input, what is known of it; when it refuses, nothing is kept.
+    ///
+    /// # Errors
+    /// `NotFound` (the container); those of the input, of `finish` and of `check`.
+    pub fn object_put(
+        &self,
+        container: u64,
+        name: &ObjectName,
+        size: Option<u64>,
+        input: &mut dyn Read,
+        finish: &mut dyn FnMut(&Stored) -> Result<Meta, Error>,
+        check: &Check<'_>,
+    ) -> Result<Object, Error> {
+        let core = &self.core;
+        // Before anything is sent in vain.
+        core.catalog.read(|tx| {
+            container_of(tx, container)?;
+            check_newest(tx, container, name, check)
+        })?;
+        let (ingested, stored) = core.store(size, input)?;
+        let meta = checked(finish(&stored)?)?;
+        core.bind_object(ingested, container, name, &stored, &meta, check)
+    }
+
+    /// A version of an object; not one that only says that it was removed.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn object(&self, container: u64, name: &ObjectName, which: Which) -> Result<Object, Error> {
+        self.core.catalog.read(|tx| content_row(tx, container, name, which)).map(|row| row.object)
+    }
+
+    /// A version of an object, also one that only says that it was removed; `None` when there
+    /// is none.
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub fn object_or_marker(
+        &self,
+        container: u64,
+        name: &ObjectName,
+        which: Which,
+    ) -> Result<Option<Object>, Error> {
+        let row = self.core.catalog.read(|tx| file::version(tx, container, name, which))?;
+        Ok(row.map(|row| row.object))
+    }
+
+    /// Opens a version of an object. It reads on, whatever becomes of its name.
+    ///
+    /// # Errors
+    /// `NotFound`; `Damaged`.
+    pub fn object_open(
+        &self,
+        container: u64,
+        name: &ObjectName,
+        which: Which,
+    ) -> Result<Content, Error> {
+        let core = &self.core;
+        let mut object = None;
+        let held = core.held(|| {
+            let row = core.catalog.read(|tx| content_row(tx, container, name, which))?;
+            let map = Fixed { root: row.root, size: row.object.size };
+            object = Some(row.object);
+            Ok(map)
+        })?;
+        let view = core.engine.view(held.map.root, held.map.size)?;
+        let object = object.ok_or_else(|| missing(name))?;
+        Ok(Content::new(object, view))
+    }
+
+    /// Makes a version that shows what another does. `finish` tells what is known of it.
+    ///
+    /// # Errors
+    /// `NotFound`; those of `finish` and `check`.
+    pub fn object_copy(
+        &self,
+        from: &CopySource,
+        container: u64,
+        name: &ObjectName,
+        finish: &mut dyn FnMut(&Object) -> Result<Meta, Error>,
+        check: &Check<'_>,
+    ) -> Result<Object, Error> {
+        let core = &self.core;
+        let _resolving = core.resolving.read_recursive();
+        core.catalog.write(|tx| {
+            let source = content_row(tx, from.container, &from.name, from.which)?;
+            let to = container_of(tx, container)?;
+            check_newest(tx, container, name, check)?;
+            let meta = checked(finish(&source.object)?)?;
+            let object = Object {
+                id: FileId::new(state::take_id(tx)?),
+                name: name.clone(),
+                versioned: to.versioning == Versioning::Enabled,
+                latest: true,
+                meta,
+                created_ms: core.now_ms(),
+                ..source.object
+            };
+            let row = ObjectRow { container, object, ..source };
+            file::put(tx, &row)?;
+            Ok(row.object)
+        })
+    }
+
+    /// Changes what is known of a version; its content and its place among the others stay.
+    ///
+    /// # Errors
+    /// `NotFound`; those of `change`.
+    pub fn object_change(
+        &self,
+        container: u64,
+        name: &ObjectName,
+        which: Which,
+        change: &mut dyn FnMut(&Object) -> Result<Meta, Error>,
+    ) -> Result<Object, Error> {
+        self.core.catalog.write(|tx| {
+            let mut row = content_row(tx, container, name, which)?;
+            row.object.meta = checked(change(&row.object)?)?;
+            file::set_meta(tx, &row.object)?;
+            Ok(row.object)
+        })
+    }
+
+    /// Removes an object: the newest version gets a marker on top where versions are kept.
+    /// With a version, that is gone for good. What is not there is no error.
+    ///
+    /// # Errors
+    /// `NotFound` (the container); those of `check`, which sees what would be removed.
+    pub fn object_remove(
+        &self,
+        container: u64,
+        name: &ObjectName,
+        which: Which,
+        check: &Check<'_>,
+    ) -> Result<Removed, Error> {
+        let core = &self.core;
+        core.catalog.write(|tx| {
+            let home = container_of(tx, container)?;
+            let found = file::version(tx, container, name, which)?;
+            check(found.as_ref().map(|row| &row.object).filter(|object| !object.marker))?;
+            if which != Which::Latest || home.versioning == Versioning::Off {
+                if let Some(row) = &found {
+                    file::remove(tx, row)?;
+                }
+                let object = found.map(|row| row.object);
+                return Ok(Removed { object, made_marker: false });
+            }
+            let marker = Object {
+                id: FileId::new(state::take_id(tx)?),
+                name: name.clone(),
+                versioned: home.versioning == Versioning::Enabled,
+                latest: true,
+                marker: true,
+                size: 0,
+                etag: None,
+                meta: Meta::default(),
+                created_ms: core.now_ms(),
+            };
+            let root = Location::HOLE;
+            let row = ObjectRow { container, object: marker, sha256: None, root };
+            file::put(tx, &row)?;
+            Ok(Removed { object: Some(row.object), made_marker: true })
+        })
+    }
+}
+
+impl Core {
+    /// Binds what was stored as the newest version of an object.
+    fn bind_object(
+        &self,
+        ingested: Ingested,
+        container: u64,
+        name: &ObjectName,
+        stored: &Stored,
+        meta: &Meta,
+        check: &Check<'_>,
+    ) -> Result<Object, Error> {
+        self.bind(ingested, stored.size, |tx, root| {
+            self.put_object(tx, container, name, stored, meta, root, check)
+        })
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "each is one column or one question")]
+    fn put_object(
+        &self,
+        tx: &Tx<'_>,
+        container: u64,
+        name: &ObjectName,
+        stored: &Stored,
+        meta: &Meta,
+        root: Location,
+        check: &Check<'_>,
+    ) -> Result<Object, Error> {
+        let home = container_of(tx, container)?;
+        check_newest(tx, container, name, check)?;
+        let object = Object {
+            id: FileId::new(state::take_id(tx)?),
+            name: name.clone(),
+            versioned: home.versioning == Versioning::Enabled,
+            latest: true,
+            marker: false,
+            size: stored.size,
+            etag: Some(stored.etag.clone()),
+            meta: meta.clone(),
+            created_ms: self.now_ms(),
+        };
+        let row = ObjectRow { container, object, sha256: None, root };
+        file::put(tx, &row)?;
+        Ok(row.object)
+    }
+}
+
+fn check_newest(
+    tx: &Tx<'_>,
+    container: u64,
+    name: &ObjectName,
+    check: &Check<'_>,
+) -> Result<(), Error> {
+    let newest = file::version(tx, container, name, Which::Latest)?;
+    check(newest.as_ref().map(|row| &row.object).filter(|object| !object.marker))
+}
+
+fn container_of(tx: &Tx<'_>, id: u64) -> Result<Container, Error> {
+    container::get(tx, id)?
+        .ok_or_else(|| Error::new(ErrorKind::NotFound, "the container was removed just now"))
+}
+
+fn content_row(
+    tx: &Tx<'_>,
+    container: u64,
+    name: &ObjectName,
+    which: Which,
+) -> Result<ObjectRow, Error> {
+    file::version(tx, container, name, which)?
+        .filter(|row| !row.object.marker)
+        .ok_or_else(|| missing(name))
+}
+
+fn missing(name: &ObjectName) -> Error {
+    let name = name.as_str().escape_debug();
+    Error::new(ErrorKind::NotFound, format!("object '{name}' does not exist; list the container"))
+}
+
+fn checked(meta: Meta) -> Result<Meta, Error> {
+    let bytes = serde_json::to_string(&meta).map_or(usize::MAX, |text| text.len());
+    if bytes > META_BYTES_MAX {
+        return Err(Error::invalid(format!(
+            "headers, tags and labels of an object have {META_BYTES_MAX} bytes at most; send fewer"
+        )));
+    }
+    Ok(meta)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! Containers: make, find, change, list, remove.
+
+use archipelago_model::{AccountId, ContainerName};
+
+use super::super::Service;
+use crate::catalog::{Tx, container, file, state, upload};
+use crate::error::{Error, ErrorKind};
+use crate::object::Container;
+
+/// Containers on a page of a listing at most.
+const PAGE_MAX: usize = 10_000;
+
+impl Service {
+    /// Makes a container. It is a bucket as well, unless another account has one of its name.
+    ///
+    /// # Errors
+    /// `AlreadyExists`.
+    pub fn container_create(
+        &self,
+        account: AccountId,
+        name: &ContainerName,
+    ) -> Result<Container, Error> {
+        let core = &self.core;
+        core.catalog.write(|tx| {
+            if container::find(tx, account, name)?.is_some() {
+                return Err(exists(name));
+            }
+            make(tx, account, name, core.now_ms())
+        })
+    }
+
+    /// The same, for S3, where a name is that of one bucket in all accounts.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, whoever has it.
+    pub fn bucket_create(
+        &self,
+        account: AccountId,
+        name: &ContainerName,
+    ) -> Result<Container, Error> {
+        let core = &self.core;
+        core.catalog.write(|tx| {
+            let taken = container::find_bucket(tx, name)?.is_some();
+            if taken || container::find(tx, account, name)?.is_some() {
+                return Err(exists(name));
+            }
+            make(tx, account, name, core.now_ms())
+        })
+    }
+
+    /// A container of an account.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn container(&self, account: AccountId, name: &ContainerName) -> Result<Container, Error> {
+        self.core
+            .catalog
+            .read(|tx| container::find(tx, account, name))?
+            .ok_or_else(|| unknown(name))
+    }
+
+    /// What S3 calls a bucket: the account's own container of this name, or else whoever's
+    /// bucket it is.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn bucket(
+        &self,
+        account: Option<AccountId>,
+        name: &ContainerName,
+    ) -> Result<Container, Error> {
+        let found = self.core.catalog.read(|tx| {
+            if let Some(account) = account
+                && let Some(own) = container::find(tx, account, name)?
+            {
+                return Ok::<_, Error>(Some(own));
+            }
+            Ok(container::find_bucket(tx, name)?)
+        })?;
+        found.ok_or_else(|| unknown(name))
+    }
+
+    /// The containers of an account behind `after`, by name; a page at most.
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub fn containers(
+        &self,
+        account: AccountId,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<Container>, Error> {
+        let limit = limit.min(PAGE_MAX);
+        Ok(self.core.catalog.read(|tx| container::list(tx, account, after, limit))?)
+    }
+
+    /// Changes what can be changed of a container: whether it keeps versions, and settings.
+    ///
+    /// # Errors
+    /// `NotFound`; those of `change`, and nothing is changed then.
+    pub fn container_change(
+        &self,
+        id: u64,
+        change: &mut dyn FnMut(&mut Container) -> Result<(), Error>,
+    ) -> Result<Container, Error> {
+        self.core.catalog.write(|tx| {
+            let mut container = super::container_of(tx, id)?;
+            change(&mut container)?;
+            container::update(tx, &container)?;
+            Ok(container)
+        })
+    }
+
+    /// Removes a container without objects. Uploads in parts that nobody ended go with it.
+    ///
+    /// # Errors
+    /// `NotFound`; `InUse` while it has any version of anything.
+    pub fn container_remove(&self, id: u64) -> Result<(), Error> {
+        self.core.catalog.write(|tx| {
+            let found = super::container_of(tx, id)?;
+            if file::any(tx, id)? {
+                return Err(Error::new(
+                    ErrorKind::InUse,
+                    format!("container '{}' is not empty; remove its objects first", found.name),
+                ));
+            }
+            while let Some(row) = upload::list(tx, id, "", 0, 1)?.first() {
+                upload::remove(tx, row.id)?;
+            }
+            Ok(container::remove(tx, id)?)
+        })
+    }
+}
+
+pub(in crate::service) fn make(
+    tx: &Tx<'_>,
+    account: AccountId,
+    name: &ContainerName,
+    now_ms: u64,
+) -> Result<Container, Error> {
+    let id = state::take_id(tx)?;
+    container::insert(tx, id, account, name, now_ms)?;
+    super::container_of(tx, id)
+}
+
+fn exists(name: &ContainerName) -> Error {
+    let message = format!("container '{name}' exists already; use it or choose another name");
+    Error::new(ErrorKind::AlreadyExists, message)
+}
+
+fn unknown(name: &ContainerName) -> Error {
+    Error::not_found(format_args!("container '{name}'"), "file ls")
+}

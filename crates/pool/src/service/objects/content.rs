@@ -1,0 +1,178 @@
+//! Bytes of objects, in and out.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use archipelago_engine::{IngestError, Ingested, Piece, View};
+use archipelago_model::{BLOCK_BYTES, Location, SECTOR_BYTES, VOLUME_BYTES_MAX};
+use md5::{Digest, Md5};
+
+use super::super::transfer::ingest_error;
+use crate::core::Core;
+use crate::error::{Error, ErrorKind};
+use crate::object::Object;
+
+/// Bytes that are read and stored together, in whole blocks.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// What was stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stored {
+    /// Exact, in bytes.
+    pub size: u64,
+    /// MD5, in hexadecimal; of parts, what S3 makes of theirs.
+    pub etag: String,
+}
+
+impl Core {
+    /// Stores what `input` gives. `size`: its size, if it is known.
+    pub(super) fn store(
+        &self,
+        size: Option<u64>,
+        input: &mut dyn Read,
+    ) -> Result<(Ingested, Stored), Error> {
+        if size.is_some_and(|size| size > VOLUME_BYTES_MAX) {
+            return Err(Error::invalid(format!(
+                "an object has {VOLUME_BYTES_MAX} bytes at most; put it in several"
+            )));
+        }
+        let expected = size.map_or(VOLUME_BYTES_MAX, |size| size.next_multiple_of(BLOCK_BYTES));
+        let (mut md5, mut at, mut ended) = (Md5::new(), 0_u64, false);
+        let ingested = self.engine.ingest(Location::HOLE, expected, &mut || {
+            if ended {
+                return Ok(None);
+            }
+            let mut bytes = Vec::with_capacity(PIECE_BYTES);
+            let limit = PIECE_BYTES as u64;
+            Read::take(&mut *input, limit).read_to_end(&mut bytes).map_err(broken)?;
+            ended = bytes.len() < PIECE_BYTES;
+            md5.update(&bytes);
+            let offset = at;
+            at += bytes.len() as u64;
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            bytes.resize(bytes.len().next_multiple_of(BLOCK_BYTES as usize), 0);
+            Ok(Some(Piece::Data { offset, bytes }))
+        });
+        let ingested = ingested.map_err(ingest_error)?;
+        match size {
+            Some(size) if size != at => Err(Error::invalid(format!(
+                "{at} bytes came where {size} were announced; nothing was kept, send it again"
+            ))),
+            _ => Ok((ingested, Stored { size: at, etag: hex::encode(md5.finalize()) })),
+        }
+    }
+}
+
+fn broken(error: io::Error) -> IngestError {
+    IngestError::Source(Box::new(error))
+}
+
+/// An open version of an object.
+pub struct Content {
+    object: Object,
+    view: Arc<View>,
+}
+
+impl Content {
+    pub(super) const fn new(object: Object, view: Arc<View>) -> Self {
+        Self { object, view }
+    }
+
+    /// What it is.
+    pub const fn object(&self) -> &Object {
+        &self.object
+    }
+
+    /// Reads `len` bytes from `offset` on, as far as there are so many.
+    pub fn range(&self, offset: u64, len: u64) -> impl Read + Send + 'static + use<> {
+        Stretch::new(Arc::clone(&self.view), offset, len)
+    }
+}
+
+/// Reads a stretch of a map, of any bytes.
+pub(super) struct Stretch {
+    view: Arc<View>,
+    at: u64,
+    end: u64,
+    /// Whole sectors around `at`.
+    buffer: Vec<u8>,
+    buffer_at: u64,
+}
+
+impl Stretch {
+    pub(super) fn new(view: Arc<View>, offset: u64, len: u64) -> Self {
+        let end = offset.saturating_add(len).min(view.size_bytes());
+        Self { view, at: offset.min(end), end, buffer: Vec::new(), buffer_at: 0 }
+    }
+
+    fn fill(&mut self) -> Result<(), Error> {
+        let start = self.at / SECTOR_BYTES * SECTOR_BYTES;
+        // So that the next one begins with a whole piece.
+        let piece = PIECE_BYTES as u64;
+        let end = ((start / piece + 1) * piece).min(self.end.next_multiple_of(SECTOR_BYTES));
+        self.buffer.resize((end - start) as usize, 0);
+        self.buffer_at = start;
+        if let Err(error) = self.view.read(start, &mut self.buffer) {
+            self.buffer.clear();
+            return Err(error.into());
+        }
+        Ok(())
+    }
+}
+
+impl Read for Stretch {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.at >= self.end || out.is_empty() {
+            return Ok(0);
+        }
+        if !(self.buffer_at..self.buffer_at + self.buffer.len() as u64).contains(&self.at) {
+            self.fill().map_err(|error| {
+                let kind = match error.kind() {
+                    ErrorKind::Damaged => io::ErrorKind::InvalidData,
+                    _ => io::ErrorKind::Other,
+                };
+                io::Error::new(kind, error)
+            })?;
+        }
+        let from = (self.at - self.buffer_at) as usize;
+        let left = (self.end - self.at).min((self.buffer.len() - from) as u64) as usize;
+        let len = left.min(out.len());
+        out[..len].copy_from_slice(&self.buffer[from..from + len]);
+        self.at += len as u64;
+        Ok(len)
+    }
+}
+
+/// Reads stretches one behind the other.
+pub(super) struct Row(pub VecDeque<Stretch>);
+
+impl Read for Row {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while let Some(first) = self.0.front_mut() {
+            let read = first.read(out)?;
+            if read > 0 || out.is_empty() {
+                return Ok(read);
+            }
+            self.0.pop_front();
+        }
+        Ok(0)
+    }
+}
+
+/// In hexadecimal.
+pub(super) fn md5_of(input: &mut dyn Read) -> Result<String, Error> {
+    let (mut md5, mut piece) = (Md5::new(), vec![0; PIECE_BYTES]);
+    loop {
+        match input.read(&mut piece) {
+            Ok(0) => return Ok(hex::encode(md5.finalize())),
+            Ok(read) => md5.update(&piece[..read]),
+            Err(error) => {
+                let message = format!("the source cannot be read: {error}");
+                return Err(Error::new(ErrorKind::Damaged, message).with_source(error));
+            }
+        }
+    }
+}
