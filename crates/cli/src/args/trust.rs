@@ -34,7 +34,8 @@ fn parse_rate(text: &str) -> Result<u64, String> {
 
 #[derive(Args, Debug)]
 pub struct Check {
-    /// The folder of a store that no server has open
+    /// The folder of a store that no server has open; it is opened as `serve` opens it: an
+    /// interrupted log is read back and sealed, and the catalog is backed up
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 }

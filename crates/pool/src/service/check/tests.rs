@@ -264,6 +264,28 @@ fn what_is_wrong_with_a_segment_that_nobody_names_is_no_damage() {
 }
 
 #[test]
+fn a_lost_backup_is_told_as_what_it_is_and_another_is_made() {
+    let mut planted = world();
+    planted.bench.service = open(&planted.data_folder()).unwrap();
+    let service = &planted.bench.service;
+    service.core.back_up().unwrap();
+    let backups = || service.core.catalog.read(segment::backups).unwrap();
+    let lost = backups();
+    for id in &lost {
+        std::fs::remove_file(planted.file(*id)).unwrap();
+    }
+    // Each check asks for another one; two are kept.
+    for left in (0..=lost.len()).rev() {
+        let findings = service.check().unwrap();
+        assert_eq!(findings.len(), left, "{findings:#?}");
+        assert!(findings.iter().all(|f| f.kind == FindingKind::Backup), "{findings:#?}");
+        service.core.back_up().unwrap();
+    }
+    let there = |id: &SegmentId| planted.file(*id).exists();
+    assert!(!backups().is_empty() && backups().iter().all(there));
+}
+
+#[test]
 fn a_damaged_node_is_found_with_every_resource_that_needs_it() {
     let planted = world();
     // A leaf as the log has it: raw, at the front of a sector.
