@@ -142,10 +142,25 @@ fn footer(segments: &Segments, id: SegmentId, recorded: bool) -> Result<Recovere
 /// # Errors
 /// [`Error::Damaged`] for one without a header, or with a batch of which that is proven.
 pub(crate) fn is_torn(segments: &Segments, id: SegmentId) -> Result<bool, Error> {
+    Ok(scan_log(segments, id)?.is_some_and(|scan| scan.position == 0))
+}
+
+/// The records of a segment of the log without a footer; none of any other.
+///
+/// # Errors
+/// As [`is_torn`].
+pub(crate) fn unsealed_records(segments: &Segments, id: SegmentId) -> Result<Records, Error> {
+    Ok(scan_log(segments, id)?.map_or_else(Vec::new, |scan| scan.records))
+}
+
+fn scan_log(segments: &Segments, id: SegmentId) -> Result<Option<Scan>, Error> {
     let mut window = Window::new(segments, id)?;
     let front = window.take(0, HEADER_BYTES)?.unwrap_or_default();
     let header = SegmentHeader::decode(front).map_err(|e| Error::damaged_segment(id, &e))?;
-    Ok(header.kind == SegmentKind::Hot && scan(&mut window, header)?.position == 0)
+    if header.kind != SegmentKind::Hot {
+        return Ok(None);
+    }
+    scan(&mut window, header).map(Some)
 }
 
 fn recover_unsealed(
