@@ -156,12 +156,12 @@ impl Service {
         let (core, shared, data) =
             (Arc::clone(&self.core), Arc::clone(scrubber), self.data.clone());
         let body = move || {
+            let _end = End(&shared);
             let mut job = Job { core: &core, scrubber: &shared, row };
             if let Err(error) = job.run(&data) {
                 tracing::error!(%error, "a scrub ended early");
                 *shared.problem.lock() = Some(error.to_string());
             }
-            shared.running.store(false, Ordering::Release);
         };
         match self.core.env.threads().spawn("scrub", Box::new(body)) {
             Ok(join) => *worker = Some(join),
@@ -209,6 +209,20 @@ impl Service {
             catalog: scrubber.catalog.lock().clone(),
             problem: scrubber.problem.lock().clone(),
         })
+    }
+}
+
+/// The end of a scrub, also by a panic: nobody waits for one that does not go on.
+struct End<'a>(&'a Scrubber);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let what = "its thread panicked, which is a defect: see the log of the server; \
+                        `archipelago scrub` goes on from where it was";
+            *self.0.problem.lock() = Some(what.to_owned());
+        }
+        self.0.running.store(false, Ordering::Release);
     }
 }
 

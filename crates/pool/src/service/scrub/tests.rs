@@ -344,6 +344,24 @@ fn a_scrub_that_goes_on_after_a_restart_keeps_to_its_rate() {
 }
 
 #[test]
+fn a_scrub_that_panics_has_failed_and_may_be_begun_again() {
+    let bench = world();
+    let scrubber = &bench.service.scrubber;
+    scrubber.running.store(true, Ordering::Release);
+    let panicked = std::thread::scope(|scope| {
+        let body = || {
+            let _end = End(scrubber);
+            panic!("as a defect would");
+        };
+        scope.spawn(body).join().is_err()
+    });
+    assert!(panicked);
+    let state = bench.service.scrub_state().unwrap();
+    assert!(!state.running && state.problem.unwrap().contains("panicked"));
+    assert_eq!(scrub(&bench).damages, 0);
+}
+
+#[test]
 fn a_scrub_keeps_to_its_rate() {
     let mut bench = world();
     bench.reopen();
