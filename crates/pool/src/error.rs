@@ -127,7 +127,8 @@ impl From<archipelago_engine::Error> for Error {
             Engine::Closed => (ErrorKind::Unavailable, "; start the service again"),
             Engine::NoSpace(_) => (
                 ErrorKind::NoSpace,
-                "; free some space on the disk that holds the data folder, writing then goes on",
+                "; free some space on the disk that holds the data folder, or raise the quota: \
+                 writing then goes on",
             ),
             Engine::Damaged { .. } | Engine::MapDamaged { .. } => {
                 (ErrorKind::Damaged, "; restore the resource from a copy or a snapshot elsewhere")

@@ -278,3 +278,41 @@ fn a_failed_import_binds_nothing_and_works_once_there_is_room() {
     }
     service.image_import(&spec, &mut &stream[..]).unwrap();
 }
+
+#[test]
+fn df_says_whose_map_is_damaged() {
+    let mut bench = Bench::new();
+    bench.create("fine", MIB);
+    bench.put("fine", 0, &noise(1, 8192));
+    bench.service.core.engine.rest_log().unwrap();
+    bench.create("web", MIB);
+    bench.put("web", 0, &noise(2, 8192));
+    bench.service.close().unwrap();
+    let pool = bench.dir.path().join("data/pool/segments/0000000");
+    let files = std::fs::read_dir(pool).unwrap().map(|entry| entry.unwrap().path());
+    let newest_node = files
+        .filter_map(|path| {
+            let bytes = std::fs::read(&path).unwrap();
+            let at = bytes.chunks(512).rposition(|sector| sector.starts_with(b"MN\x01\x01"))?;
+            Some((path, at * 512 + 9))
+        })
+        .max();
+    let (path, at) = newest_node.unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[at] ^= 4;
+    std::fs::write(path, bytes).unwrap();
+    bench.service = open(&bench.dir.path().join("data")).unwrap();
+    let error = bench.service.usage().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged);
+    let text = error.message();
+    assert!(text.contains("'web'") != text.contains("'fine'"), "{text}");
+}
+
+#[test]
+fn a_full_disk_is_told_with_one_remedy() {
+    let full = archipelago_store::StoreError::NoSpace { segment: None, op: "create" };
+    let error = crate::Error::from(archipelago_engine::Error::from(full));
+    assert_eq!(error.kind(), ErrorKind::NoSpace);
+    assert_eq!(error.message().matches("free").count(), 1, "{error}");
+    assert_eq!(error.message().matches("quota").count(), 2, "{error}");
+}
