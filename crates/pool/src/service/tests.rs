@@ -316,3 +316,37 @@ fn a_full_disk_is_told_with_one_remedy() {
     assert_eq!(error.message().matches("free").count(), 1, "{error}");
     assert_eq!(error.message().matches("quota").count(), 2, "{error}");
 }
+
+#[test]
+fn a_large_dump_of_the_catalog_is_not_stored_twice() {
+    let bench = Bench::new();
+    bench.import("base", &stream(&noise(1, 65536))).unwrap();
+    let core = &bench.service.core;
+    let dump = || core.catalog.read(|tx| core.dump(tx)).unwrap();
+    let backups = || core.catalog.read(crate::catalog::segment::backups).unwrap().len();
+    core.store_backup_again(&dump()).unwrap();
+    core.store_backup_again(&dump()).unwrap();
+    assert_eq!(backups(), 2);
+    // A text of 33 MiB in all.
+    let sql = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 33) \
+               INSERT INTO image SELECT LARGE";
+    let catalog = Connection::open(bench.dir.path().join("data/catalog.sqlite")).unwrap();
+    let columns: Vec<String> = catalog
+        .prepare("SELECT name FROM pragma_table_info('image')")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let values = columns.iter().map(|column| match column.as_str() {
+        "id" => "1000 + n.n".to_owned(),
+        "name" => "printf('%d', n.n) || replace(hex(zeroblob(524200)), '00', 'ab')".to_owned(),
+        other => format!("image.{other}"),
+    });
+    let values: Vec<String> = values.collect();
+    let sql = sql.replace("LARGE", &format!("{} FROM n, image", values.join(", ")));
+    catalog.execute_batch(&sql).unwrap();
+    let refused = core.store_backup_again(&dump()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NoSpace);
+    assert!(refused.message().contains("not stored twice"), "{refused}");
+}
