@@ -35,6 +35,7 @@ mod pressure;
 mod replay;
 mod scrub;
 mod segments;
+mod splice;
 #[cfg(test)]
 mod testing;
 mod trace;
@@ -58,6 +59,7 @@ pub use mark::{Horizon, Live, Mark};
 pub use pins::{Fresh, Pin};
 pub use scrub::{Damage, Lost, Pace, ScrubbedSegment};
 pub use segments::{SegmentIds, SegmentInfo};
+pub use splice::Stretch;
 pub use trace::{Touched, Trace, Traced};
 pub use view::View;
 pub use volume::{ChangedRange, Head, Volume, Write};

@@ -25,6 +25,7 @@ use parking_lot::{Mutex, RwLock};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+pub(crate) use self::read::unpack_zstd;
 use crate::config::Config;
 use crate::error::Error;
 

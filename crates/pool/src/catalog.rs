@@ -190,9 +190,7 @@ impl Catalog {
         &self,
         body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let result = self.write_aside(body)?;
-        self.changes.fetch_add(1, Ordering::AcqRel);
-        Ok(result)
+        self.transact(body, true)
     }
 
     /// [`Self::write`], for what a rebuild finds in footers: states of segments, ids
@@ -201,6 +199,14 @@ impl Catalog {
         &self,
         body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.transact(body, false)
+    }
+
+    fn transact<T, E: From<CatalogError>>(
+        &self,
+        body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
+        counts: bool,
+    ) -> Result<T, E> {
         let mut writer = self.writer.lock();
         let writer = writer.as_mut().ok_or(CatalogError::Closed)?;
         let transaction = writer
@@ -208,6 +214,8 @@ impl Catalog {
             .map_err(CatalogError::from)?;
         let result = body(&Tx { connection: &transaction })?;
         transaction.commit().map_err(CatalogError::from)?;
+        // Before another transaction begins: who sees this change must find it counted.
+        self.changes.fetch_add(u64::from(counts), Ordering::AcqRel);
         Ok(result)
     }
 

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use archipelago_engine::{self as engine, Checkpoint, Engine, SegmentIds, SegmentInfo};
 use archipelago_env::Env;
@@ -17,10 +17,7 @@ use crate::catalog::volume::{HeadMove, VolumeRow};
 use crate::catalog::{Catalog, Tx, file, image, lease, place, segment, snapshot, state, volume};
 use crate::error::{Error, ErrorKind};
 use crate::resource::Volume;
-use crate::service::{Collected, Collector, Config};
-
-/// No backup was made since the store was opened.
-pub(crate) const NEVER_BACKED_UP: u64 = u64::MAX;
+use crate::service::{Collected, Collector, Config, Stored};
 
 /// Shared by everything that an open store consists of.
 pub(crate) struct Core {
@@ -32,10 +29,8 @@ pub(crate) struct Core {
     pub config: Config,
     /// Whose catalog it is.
     pub store_uuid: [u8; 16],
-    /// How many changes of the catalog the newest backup has, or [`NEVER_BACKED_UP`].
-    pub backed_up: AtomicU64,
-    /// Backups are made one at a time.
-    pub backing_up: Mutex<()>,
+    /// What the backups have; they are made one at a time.
+    pub backups: Mutex<Stored>,
     pub attachments: Arc<Attachments>,
     /// Who we are in the table of leases.
     pub owner: String,

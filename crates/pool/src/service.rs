@@ -28,6 +28,7 @@ use crate::core::Core;
 use crate::error::Error;
 use crate::folder::Folder;
 
+pub(crate) use backups::Stored;
 pub use check::{Finding, FindingKind, Severity};
 pub(crate) use collector::Collector;
 pub use collector::{Collected, Collection};

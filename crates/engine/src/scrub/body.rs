@@ -8,6 +8,7 @@ use archipelago_model::{BLOCK_BYTES, SECTOR_BYTES};
 use super::footer::Footer;
 use super::reader::Halt;
 use super::{Lost, Scrub};
+use crate::segments::unpack_zstd;
 
 /// A chunk's raw bytes are at most this many: 16 MiB, the limit of its length field.
 const CHUNK_BYTES_MAX: usize = 1 << 24;
@@ -118,9 +119,7 @@ fn unpack(codec: Codec, stored: &[u8], raw_bytes: usize) -> Result<Vec<u8>, Stri
     }
     let raw = match codec {
         Codec::Raw => stored.to_vec(),
-        Codec::Zstd => {
-            zstd::bulk::decompress(stored, raw_bytes).map_err(|error| format!("zstd: {error}"))?
-        }
+        Codec::Zstd => unpack_zstd(stored, raw_bytes).map_err(|error| format!("zstd: {error}"))?,
         Codec::Lz4 => {
             let mut raw = vec![0; raw_bytes];
             let n = lz4_flex::block::decompress_into(stored, &mut raw)

@@ -1,11 +1,14 @@
 //! From a location to verified bytes.
 
+use std::cell::RefCell;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use archipelago_format::crc32c;
 use archipelago_format::segment::{Codec, Directory, SLOT_PAGE_BYTES, Slot, SlotPage};
 use archipelago_model::{Location, SECTOR_BYTES, SegmentId};
+use zstd::bulk::Decompressor;
 
 use super::{OpenSlots, Segments};
 use crate::error::Error;
@@ -214,7 +217,7 @@ impl Segments {
         self.verify(at, slot, &stored)?;
         let mut raw = match slot.codec {
             Codec::Raw => stored,
-            Codec::Zstd => zstd::bulk::decompress(&stored, raw_bytes)
+            Codec::Zstd => unpack_zstd(&stored, raw_bytes)
                 .map_err(|e| self.damaged(at, format!("zstd: {e}")))?,
             Codec::Lz4 => {
                 let mut raw = vec![0; raw_bytes];
@@ -237,6 +240,22 @@ impl Segments {
         let what = format!("checksum {got:08x} where {:08x} is recorded", slot.crc);
         Err(self.damaged(at, what))
     }
+}
+
+thread_local! {
+    /// Making one takes as long as unpacking a chunk with it; it has about 160 KiB.
+    static UNPACKER: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// The raw bytes of a chunk, `raw_bytes` at most.
+pub(crate) fn unpack_zstd(stored: &[u8], raw_bytes: usize) -> io::Result<Vec<u8>> {
+    UNPACKER.with_borrow_mut(|unpacker| {
+        let unpacker = match unpacker {
+            Some(unpacker) => unpacker,
+            none => none.insert(Decompressor::new()?),
+        };
+        unpacker.decompress(stored, raw_bytes)
+    })
 }
 
 impl Slots {

@@ -1,15 +1,14 @@
 //! Dumps of the catalog in the pool, from which a lost one is rebuilt.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use archipelago_env::Join;
 use archipelago_model::SegmentId;
 
 use super::Config;
-use crate::catalog::{Tx, dump, segment};
-use crate::core::{Core, NEVER_BACKED_UP, record_segments};
+use crate::catalog::{dump, segment};
+use crate::core::{Core, record_segments};
 use crate::error::{Error, ErrorKind, store_kind};
 
 /// So many are kept: the newest, and one before, should the newest rot.
@@ -25,25 +24,26 @@ const PAUSE_TIMES: u32 = 20;
 /// The background looks so often whether it has to end.
 const POLL: Duration = Duration::from_millis(200);
 
-/// A dump, and the number of changes that it has.
-pub(crate) struct Dump {
+/// How many changes of the catalog the two newest backups have; `None` for one that this
+/// process has not stored.
+#[derive(Default)]
+pub(crate) struct Stored {
+    newest: Option<u64>,
+    older: Option<u64>,
+}
+
+/// A dump, and the number of changes that it has at least.
+struct Dump {
     bytes: Vec<u8>,
     changes: u64,
 }
 
-impl Dump {
-    /// The number of changes that it has.
-    pub(super) const fn changes(&self) -> u64 {
-        self.changes
-    }
-}
-
 impl Core {
-    /// Dumps the catalog as a transaction sees it.
-    pub(super) fn dump(&self, tx: &Tx<'_>) -> Result<Dump, Error> {
+    fn dump(&self) -> Result<Dump, Error> {
+        // First: what is committed meanwhile may be in the dump or not.
         let changes = self.catalog.changes();
         let mut bytes = Vec::new();
-        dump::write(tx, self.store_uuid, self.now_ms(), &mut bytes)?;
+        self.catalog.read(|tx| dump::write(tx, self.store_uuid, self.now_ms(), &mut bytes))?;
         if bytes.len() > DUMP_BYTES_MAX {
             return Err(Error::new(
                 ErrorKind::NoSpace,
@@ -54,7 +54,7 @@ impl Core {
     }
 
     /// Stores a dump in the pool; older ones but one are removed.
-    pub(super) fn store_backup(&self, dump: &Dump) -> Result<(), Error> {
+    fn store_backup(&self, dump: &Dump, stored: &mut Stored) -> Result<(), Error> {
         let backup = self.engine.write_backup(&dump.bytes)?;
         let old: Vec<SegmentId> = self.catalog.write_aside(|tx| -> Result<_, Error> {
             record_segments(tx, &backup.sealed)?;
@@ -64,6 +64,7 @@ impl Core {
             }
             Ok(old)
         })?;
+        *stored = Stored { newest: Some(dump.changes), older: stored.newest };
         // What nobody names and only a rebuild reads needs no grace time.
         for id in &old {
             self.store.remove(*id).map_err(|error| {
@@ -75,49 +76,37 @@ impl Core {
                 .write_aside(|tx| old.iter().try_for_each(|id| segment::remove(tx, *id)))?;
             self.engine.removed(&old);
         }
-        self.backed_up.store(dump.changes, Ordering::Release);
         Ok(())
-    }
-
-    /// Stores a dump unless a newer one is stored, whose place it would take: a rebuild goes
-    /// by the ids of segments.
-    pub(super) fn store_backup_unless_older(&self, dump: &Dump) -> Result<(), Error> {
-        let _one_at_a_time = self.backing_up.lock();
-        let stored = self.backed_up.load(Ordering::Acquire);
-        if stored != NEVER_BACKED_UP && stored >= dump.changes {
-            return Ok(());
-        }
-        self.store_backup(dump)
-    }
-
-    /// Stores a dump once more, in the place of the older one, unless both are as new.
-    ///
-    /// # Errors
-    /// `NoSpace`: it is not worth it for a large one.
-    pub(super) fn store_backup_again(&self, dump: &Dump) -> Result<(), Error> {
-        if dump.bytes.len() > DOUBLED_BYTES_MAX {
-            return Err(Error::new(
-                ErrorKind::NoSpace,
-                format!("a dump of more than {DOUBLED_BYTES_MAX} bytes is not stored twice"),
-            ));
-        }
-        let _one_at_a_time = self.backing_up.lock();
-        let stored = self.backed_up.load(Ordering::Acquire);
-        // A newer one was stored meanwhile: this one is the older of the two by now.
-        if stored != NEVER_BACKED_UP && stored > dump.changes {
-            return Ok(());
-        }
-        self.store_backup(dump)
     }
 
     /// Stores a dump unless the newest has everything.
     pub(super) fn back_up(&self) -> Result<(), Error> {
-        let _one_at_a_time = self.backing_up.lock();
-        if self.backed_up.load(Ordering::Acquire) == self.catalog.changes() {
+        let mut stored = self.backups.lock();
+        if stored.newest == Some(self.catalog.changes()) {
             return Ok(());
         }
-        let dump = self.catalog.read(|tx| self.dump(tx))?;
-        self.store_backup(&dump)
+        self.store_backup(&self.dump()?, &mut stored)
+    }
+
+    /// Stores dumps until both backups have so many changes of the catalog: should the
+    /// newest rot, the one before does.
+    ///
+    /// # Errors
+    /// `NoSpace`: it is not worth it for a large one.
+    pub(super) fn back_up_both(&self, changes: u64) -> Result<(), Error> {
+        let mut stored = self.backups.lock();
+        // Each time the newest becomes the older one.
+        while stored.older.is_none_or(|older| older < changes) {
+            let dump = self.dump()?;
+            if dump.bytes.len() > DOUBLED_BYTES_MAX {
+                return Err(Error::new(
+                    ErrorKind::NoSpace,
+                    format!("a dump of more than {DOUBLED_BYTES_MAX} bytes is not stored twice"),
+                ));
+            }
+            self.store_backup(&dump, &mut stored)?;
+        }
+        Ok(())
     }
 
     /// The same, where the work is done whether or not there is a backup of it.

@@ -8,7 +8,6 @@ mod explain;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use archipelago_engine::{Error as EngineError, SegmentKind};
@@ -20,7 +19,7 @@ use super::reports::everything;
 use super::{Config, Service};
 use crate::catalog::segment::{self, Known, State};
 use crate::catalog::{check, state};
-use crate::core::{FIRST_SEGMENT, NEVER_BACKED_UP};
+use crate::core::FIRST_SEGMENT;
 use crate::error::{Error, store_kind};
 use crate::folder::{self, Folder};
 
@@ -234,7 +233,8 @@ impl Service {
     /// What is found of a segment; of a backup it matters less, and another is made soon.
     fn found_of(&self, row: &Known, kind: FindingKind, what: String, found: &mut Found) {
         if row.kind == segment::Kind::Backup {
-            self.core.backed_up.store(NEVER_BACKED_UP, Ordering::Release);
+            // Not known any more, as after a start: the next look stores one.
+            let _ = std::mem::take(&mut *self.core.backups.lock());
             found.add(FindingKind::Backup, &format!("segment:{}", row.id), what);
         } else {
             found.segment(kind, row.id, what);

@@ -117,8 +117,6 @@ pub(crate) struct Collector {
     confirmed: HashSet<SegmentId>,
     /// The last round flattened maps and moved nothing for it.
     waited: bool,
-    /// Both backups have at least this state of the catalog.
-    doubled: Option<u64>,
 }
 
 /// Batches of the log, bytes ingested, names.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicBool;
 
 use archipelago_engine::{self as engine, Engine};
 use archipelago_env::Env;
@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use super::{Config, Life, Service, backups, checkpointer, collector};
 use crate::attachments::Attachments;
 use crate::catalog::{Catalog, Founding, segment, state, volume};
-use crate::core::{CatalogIds, Core, FIRST_SEGMENT, NEVER_BACKED_UP, head_of};
+use crate::core::{CatalogIds, Core, FIRST_SEGMENT, head_of};
 use crate::error::{Error, ErrorKind, WITHOUT_COPY, store_kind};
 use crate::folder::Folder;
 
@@ -52,8 +52,7 @@ impl Service {
             config: config.clone(),
             store_uuid: folder.store().uuid,
             // Not known: the first look makes one.
-            backed_up: AtomicU64::new(NEVER_BACKED_UP),
-            backing_up: Mutex::new(()),
+            backups: Mutex::default(),
             attachments: Arc::new(Attachments::default()),
             stop: AtomicBool::new(false),
             problem: Mutex::new(None),

@@ -322,10 +322,9 @@ fn a_large_dump_of_the_catalog_is_not_stored_twice() {
     let bench = Bench::new();
     bench.import("base", &stream(&noise(1, 65536))).unwrap();
     let core = &bench.service.core;
-    let dump = || core.catalog.read(|tx| core.dump(tx)).unwrap();
     let backups = || core.catalog.read(crate::catalog::segment::backups).unwrap().len();
-    core.store_backup_again(&dump()).unwrap();
-    core.store_backup_again(&dump()).unwrap();
+    let changes = core.catalog.changes();
+    core.back_up_both(changes).unwrap();
     assert_eq!(backups(), 2);
     // A text of 33 MiB in all.
     let sql = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 33) \
@@ -346,7 +345,7 @@ fn a_large_dump_of_the_catalog_is_not_stored_twice() {
     let values: Vec<String> = values.collect();
     let sql = sql.replace("LARGE", &format!("{} FROM n, image", values.join(", ")));
     catalog.execute_batch(&sql).unwrap();
-    let refused = core.store_backup_again(&dump()).unwrap_err();
+    let refused = core.back_up_both(changes + 1).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::NoSpace);
     assert!(refused.message().contains("not stored twice"), "{refused}");
 }

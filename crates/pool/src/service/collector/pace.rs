@@ -19,8 +19,10 @@ const DUTY_MAX: f64 = 0.2;
 const SLOWER: f64 = 1.1;
 /// How often the disk is asked for its room meanwhile.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The longest pause, so that a stop is noticed.
-const PAUSE_MAX: Duration = Duration::from_millis(250);
+/// The longest pause: one long step (a disk that is slow to sync) says little about the next.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// So often a pause looks whether the program stops or the disk is filling up.
+const POLL: Duration = Duration::from_millis(250);
 
 /// The pace of one piece of work.
 pub(super) struct Pace<'a> {
@@ -56,10 +58,7 @@ impl<'a> Pace<'a> {
         }
         let clock = self.core.env.clock();
         let now = clock.monotonic();
-        if now >= self.looked + LOOK_EVERY {
-            self.looked = now;
-            self.hurry = self.core.space_is_low();
-        }
+        self.look(now);
         let worked = now.saturating_sub(self.resumed);
         let load = self.core.engine.guest_load();
         let during = load.since(&self.load);
@@ -68,7 +67,7 @@ impl<'a> Pace<'a> {
             return ControlFlow::Continue(());
         }
         self.adjust(during.mean());
-        clock.sleep(worked.mul_f64(1.0 / self.duty - 1.0).min(PAUSE_MAX));
+        self.pause(worked.mul_f64(1.0 / self.duty - 1.0).min(PAUSE_MAX));
         let after = self.core.engine.guest_load();
         if let Some(mean) = after.since(&load).mean() {
             // A mean over some pauses: one alone has few samples.
@@ -77,6 +76,26 @@ impl<'a> Pace<'a> {
         }
         self.resume(after);
         ControlFlow::Continue(())
+    }
+
+    fn look(&mut self, now: Duration) {
+        if now >= self.looked + LOOK_EVERY {
+            self.looked = now;
+            self.hurry = self.core.space_is_low();
+        }
+    }
+
+    fn pause(&mut self, pause: Duration) {
+        let clock = self.core.env.clock();
+        let until = clock.monotonic() + pause;
+        loop {
+            let now = clock.monotonic();
+            self.look(now);
+            if now >= until || self.hurry || self.core.stopping() {
+                return;
+            }
+            clock.sleep(POLL.min(until - now));
+        }
     }
 
     fn resume(&mut self, load: GuestLoad) {

@@ -12,7 +12,6 @@ use archipelago_engine::{
 };
 use archipelago_model::{Location, SECTOR_BYTES, SegmentId, VolumeId};
 
-use super::super::backups::Dump;
 use super::pace::Pace;
 use super::{Collected, Collector};
 use crate::catalog::segment::{Kind, Known, State};
@@ -23,6 +22,9 @@ use crate::error::{Error, ErrorKind, store_kind};
 /// Segments that are marked together hold so many raw bytes at most, whose bitmaps
 /// take 64 MiB at the worst (a bit a sector); there are more passes for more.
 const PASS_RAW_BYTES_MAX: u64 = 256 << 30;
+/// A volume that was opened since the start gets a flat map of its own. More of them that show one map keep what they
+/// share, for as long as they show it: a thousand clones are not worth a thousand maps.
+const OPEN_COPIES_MAX: usize = 4;
 
 /// A round: the state of the catalog that it began with, and what was done so far.
 pub(super) struct Round<'a> {
@@ -36,9 +38,9 @@ pub(super) struct Round<'a> {
     horizon: Horizon,
     roots: Vec<Location>,
     known: Vec<Known>,
-    /// The catalog as the mark began with it: everything that a collection leaves
-    /// alone can be rebuilt from it.
-    dump: Result<Dump, Error>,
+    /// Changes of the catalog that the mark began with: what is removed, backups must
+    /// know to be gone.
+    changes: u64,
     /// Segments that could not be moved.
     damaged: HashSet<SegmentId>,
     /// Whether live parts are moved in this round.
@@ -58,21 +60,18 @@ impl<'a> Round<'a> {
         until: Option<Duration>,
     ) -> Result<Self, Error> {
         let mut horizon = core.engine.begin_mark();
-        let (mark, mut roots, floor, known, dump) = core.catalog.write_aside(|tx| {
-            let mark = state::begin_mark(tx)?;
-            let dump = core.dump(tx);
-            Ok::<_, Error>((
-                mark,
-                state::roots(tx)?,
-                state::log_floor(tx)?,
-                segment::list(tx)?,
-                dump,
-            ))
-        })?;
-        horizon.log = horizon.log.min(floor.unwrap_or(FIRST_SEGMENT));
+        let state = core.catalog.write_aside(|tx| {
+            let (mark, changes) = (state::begin_mark(tx)?, core.catalog.changes());
+            let (roots, floor) = (state::roots(tx)?, state::log_floor(tx)?);
+            Ok::<_, Error>((mark, roots, floor, segment::list(tx)?, changes))
+        });
         // Whoever read a root of an older state of the catalog holds it by now.
         drop(core.resolving.write());
-        roots.extend(core.engine.held_roots());
+        // Ends what began with the mark, also when there will be none.
+        let held = core.engine.held_roots();
+        let (mark, mut roots, floor, known, changes) = state?;
+        horizon.log = horizon.log.min(floor.unwrap_or(FIRST_SEGMENT));
+        roots.extend(held);
         roots.sort_unstable();
         roots.dedup();
         let done = Collected { rounds: 1, ..Collected::default() };
@@ -85,7 +84,7 @@ impl<'a> Round<'a> {
             horizon,
             roots,
             known,
-            dump,
+            changes,
             damaged: HashSet::new(),
             compacts: true,
             rested: false,
@@ -130,11 +129,7 @@ impl<'a> Round<'a> {
     /// Before anything is freed, what is left must be found without the catalog. To free
     /// something matters more when there is no room even for that.
     fn back_up(&self) -> Result<(), Error> {
-        let stored = match &self.dump {
-            Ok(dump) => self.core.store_backup_unless_older(dump),
-            Err(error) => Err(Error::new(error.kind(), error.to_string())),
-        };
-        match stored {
+        match self.core.back_up() {
             Err(error) if error.kind() == ErrorKind::NoSpace => {
                 tracing::warn!(%error, "collecting without a new backup of the catalog");
                 Ok(())
@@ -145,14 +140,9 @@ impl<'a> Round<'a> {
 
     /// Should the newest dump rot, the one before must do: so both have to know what is
     /// removed now to be gone.
-    fn back_up_again(&self, collector: &mut Collector) {
-        let Ok(dump) = &self.dump else { return };
-        if collector.doubled == Some(dump.changes()) {
-            return;
-        }
-        match self.core.store_backup_again(dump) {
-            Ok(()) => collector.doubled = Some(dump.changes()),
-            Err(error) => tracing::warn!(%error, "one backup knows what is removed, not two"),
+    fn back_up_both(&self) {
+        if let Err(error) = self.core.back_up_both(self.changes) {
+            tracing::warn!(%error, "one backup knows what is removed, not two");
         }
     }
 
@@ -384,8 +374,13 @@ impl<'a> Round<'a> {
                     _ => None,
                 };
                 if let Some(bad) = bad {
-                    // The others of the job are moved without it, next time.
-                    self.damaged.insert(bad);
+                    // The others of the job are moved without it, next time; none of them is
+                    // when it is not one of them.
+                    if ids.contains(&bad) {
+                        self.damaged.insert(bad);
+                    } else {
+                        self.damaged.extend(ids);
+                    }
                     let error = Error::from(error);
                     return Err(
                         Error::new(ErrorKind::Damaged, error.to_string()).with_source(error)
@@ -533,6 +528,10 @@ impl Core {
     fn flatten(&self, root: Location) -> Result<u64, Error> {
         let mut maps = 0;
         let volumes = self.catalog.read(|tx| volume::with_root(tx, root))?;
+        let open = |id: &&VolumeId| self.attachments.handle(**id).is_some();
+        if volumes.iter().filter(open).count() > OPEN_COPIES_MAX {
+            return Ok(0);
+        }
         for &id in &volumes {
             if let Some(handle) = self.attachments.handle(id) {
                 self.engine.flatten(&handle, |done| self.catalog.write(|tx| record(tx, done)))?;

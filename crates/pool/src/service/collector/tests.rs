@@ -441,19 +441,23 @@ fn a_merge_that_two_rounds_overtake_loses_nothing() {
     assert!(out == content);
 }
 
-#[test]
-fn clones_go_on_sharing_the_map_of_what_was_compacted() {
-    let bench = Bench::new();
+/// A snapshot `gold@s` of every second block, so that no extents join.
+fn snapshot_of_pieces(bench: &Bench) {
     bench.create("gold", 16 * MIB);
     let device = bench.device("gold");
     for n in 0..1024_u64 {
-        // Every second block, so that no extents join.
         let bytes = noise(n + 1, 4096);
         device.write(&[crate::Write::Data { offset: n * 8192, bytes: &bytes }]).unwrap();
     }
     device.flush().unwrap();
     drop(device);
     bench.snapshot("gold@s").unwrap();
+}
+
+#[test]
+fn clones_go_on_sharing_the_map_of_what_was_compacted() {
+    let bench = Bench::new();
+    snapshot_of_pieces(&bench);
     for n in 0..20 {
         let name = format!("c{n}");
         bench.clone_as(&name, "snapshot:gold@s", None).unwrap();
@@ -463,6 +467,24 @@ fn clones_go_on_sharing_the_map_of_what_was_compacted() {
     let done = collect(&bench);
     assert!(done.compacted > 0);
     assert_eq!(done.flattened, 0);
+}
+
+#[test]
+fn many_open_clones_of_what_was_compacted_get_no_map_each() {
+    for (clones, flattened) in [(3, true), (4, false)] {
+        let bench = Bench::new();
+        // That volume is one more that shows the map, and open.
+        snapshot_of_pieces(&bench);
+        for n in 0..clones {
+            let name = format!("c{n}");
+            bench.clone_as(&name, "snapshot:gold@s", None).unwrap();
+            drop(bench.device(&name));
+        }
+        let done = collect(&bench);
+        assert!(done.compacted > 0);
+        assert_eq!(done.flattened > 0, flattened, "{clones} clones: {done:?}");
+        assert!(bench.get("c0", 0, 16 << 20) == bench.get("gold", 0, 16 << 20));
+    }
 }
 
 #[test]

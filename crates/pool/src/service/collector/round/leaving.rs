@@ -95,7 +95,7 @@ impl Round<'_> {
             }
         }
         if !due.is_empty() {
-            self.back_up_again(collector);
+            self.back_up_both();
         }
         for batch in due.chunks(REMOVE_BATCH) {
             self.remove_batch(batch)?;

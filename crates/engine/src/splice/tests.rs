@@ -1,0 +1,66 @@
+//! Facts about splicing: it reads as its stretches do, and writes no data.
+
+use archipelago_model::Location;
+
+use super::Stretch;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::ingest::Piece;
+use crate::testing::Rig;
+
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut out = vec![0; len];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut out);
+    out
+}
+
+fn store(engine: &Engine, bytes: &[u8]) -> Location {
+    let mut piece = Some(Piece::Data { offset: 0, bytes: bytes.to_vec() });
+    let done = engine.ingest(Location::HOLE, bytes.len() as u64, &mut || Ok(piece.take())).unwrap();
+    *done.root.get()
+}
+
+fn read(engine: &Engine, root: Location, len: usize) -> Vec<u8> {
+    let mut out = vec![0; len.next_multiple_of(512)];
+    engine.view(root, len as u64).unwrap().read(0, &mut out).unwrap();
+    assert!(out[len..].iter().all(|byte| *byte == 0));
+    out.truncate(len);
+    out
+}
+
+#[test]
+fn stretches_read_one_behind_the_other_and_no_data_is_written() {
+    let engine = Rig::new().open();
+    let (a, mut b) = (noise(1, 1 << 20), noise(2, (1 << 20) + 77));
+    b[8192..65536].fill(0);
+    let (root_a, root_b) = (store(&engine, &a), store(&engine, &b));
+    let stretches = [
+        Stretch { root: root_a, offset: 512, len: 7 * 512 },
+        Stretch { root: Location::HOLE, offset: 0, len: 1024 },
+        Stretch { root: root_b, offset: 0, len: 1 << 20 },
+        Stretch { root: root_b, offset: 4096, len: b.len() as u64 - 4096 },
+    ];
+    let done = engine.splice(&stretches).unwrap();
+    let wanted = [&a[512..8 * 512], &[0; 1024], &b[..1 << 20], &b[4096..]].concat();
+    assert!(read(&engine, *done.root.get(), wanted.len()) == wanted);
+    assert!(done.stats.stored_bytes < 16384, "{:?}", done.stats);
+}
+
+#[test]
+fn what_is_all_zero_has_no_map() {
+    let engine = Rig::new().open();
+    let done = engine.splice(&[Stretch { root: Location::HOLE, offset: 0, len: 4096 }]).unwrap();
+    assert!(done.root.get().is_hole());
+    assert!(done.sealed.is_empty());
+}
+
+#[test]
+fn a_stretch_inside_a_sector_is_refused() {
+    let engine = Rig::new().open();
+    let hole = |offset, len| Stretch { root: Location::HOLE, offset, len };
+    for stretches in [vec![hole(1, 512)], vec![hole(0, 511), hole(0, 512)]] {
+        assert!(matches!(engine.splice(&stretches), Err(Error::Unaligned { .. })));
+    }
+    let endless = [hole(0, u64::MAX / 512 * 512)];
+    assert!(matches!(engine.splice(&endless), Err(Error::OutOfRange { .. })));
+}
