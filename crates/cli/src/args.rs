@@ -103,7 +103,9 @@ Examples:
     /// Compare catalog, files, maps, index and leases with each other
     ///
     /// Of the running server, or of a folder that no server has open. Exit status 1 when
-    /// anything is found; each finding says why it matters and what to do.
+    /// damage is found; each finding says why it matters and what to do. It changes nothing
+    /// that is named, but it is no mere look: what the log has is persisted, and a backup of
+    /// the catalog that was lost is made again.
     #[command(after_help = "\
 Examples:
   archipelago check

@@ -38,6 +38,7 @@ fn malformed_arguments_are_usage() {
         &["file", "stat", "no-slash"],
         &["image", "export", "web", "f", "--format", "vmdk"],
         &["volume", "ls", "--endpoint", "localhost"],
+        &["scrub", "--rate", "0"],
         &["image", "import", "-"],
     ];
     for args in malformed {

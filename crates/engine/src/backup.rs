@@ -1,6 +1,6 @@
 //! Dumps of the catalog in the pool, and what footers tell when the catalog is lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
@@ -149,6 +149,16 @@ impl Salvage {
             *highest = record.epoch.max(*highest);
         }
         Ok(epochs)
+    }
+
+    /// The volumes that have records in a segment of the log without a whole footer.
+    ///
+    /// # Errors
+    /// As [`Self::footer`].
+    pub fn unsealed_volumes(&self, id: SegmentId) -> Result<BTreeSet<VolumeId>, Error> {
+        let records = log::unsealed_records(&self.segments, id)?;
+        let data = records.iter().filter(|(_, record)| !matches!(record.kind, Kind::Node(_)));
+        Ok(data.map(|(_, record)| record.volume).collect())
     }
 
     /// The bytes of a dump, as they are asked for; zeros may follow it.

@@ -45,9 +45,9 @@ pub struct Options<'a> {
     /// What the catalog knows of a volume; `None` when it is gone, so that its
     /// records are passed over.
     pub heads: &'a dyn Fn(VolumeId) -> Option<Head>,
-    /// The raw bytes of a sealed segment, as the catalog has them (0 when it does
-    /// not know), or `None` for one that it does not have. One that it has is never
-    /// removed or cut short, whatever recovery finds in it.
+    /// The raw bytes of a sealed segment of the log, as the catalog has them, 0 for any
+    /// other that it has, or `None` for one that it does not have. One that it has is
+    /// never removed or cut short, whatever recovery finds in it.
     pub recorded: &'a dyn Fn(SegmentId) -> Option<u64>,
     /// Segments that compactions have moved, with the carriers of their tables.
     pub forwarded: &'a [(SegmentId, SegmentId)],
@@ -93,8 +93,8 @@ impl Engine {
     /// acknowledged flush, or later, left it.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when acknowledged records cannot be read: then nothing
-    /// was changed. [`Error::Store`] when the backend fails.
+    /// [`Error::LogCut`], [`Error::LogDamaged`] when acknowledged records cannot be read:
+    /// then nothing was changed. [`Error::Store`] when the backend fails.
     pub fn open(options: Options<'_>) -> Result<(Arc<Self>, Recovery), Error> {
         let Options { env, store, config, store_uuid, dedup_key, ids, .. } = options;
         let segments = Arc::new(Segments::new(store, env.clone(), store_uuid, ids, &config));

@@ -49,6 +49,30 @@ pub enum Error {
         /// What was found.
         what: String,
     },
+    /// A segment of the log that has to be read back has less than when it was sealed.
+    #[error(
+        "segment {segment} of the log is cut off or damaged: {readable} of its {sealed} bytes can \
+         be read, and the rest may hold flushed writes that are nowhere else"
+    )]
+    LogCut {
+        /// Which.
+        segment: SegmentId,
+        /// Raw bytes that can be read.
+        readable: u64,
+        /// Raw bytes that it had.
+        sealed: u64,
+    },
+    /// A segment of the log that has to be read back is damaged where it was durable.
+    #[error(
+        "segment {segment} of the log is damaged: {what}; it may hold flushed writes that are \
+         nowhere else"
+    )]
+    LogDamaged {
+        /// Which.
+        segment: SegmentId,
+        /// What was found.
+        what: String,
+    },
     /// The root of a volume's map cannot be read.
     #[error("the map of volume {volume} is damaged: {what}")]
     MapDamaged {

@@ -33,7 +33,7 @@ use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
 use crate::error::Error;
 use crate::segments::{OpenSlots, Segments};
 
-pub(crate) use recover::{is_torn, records, recover};
+pub(crate) use recover::{is_torn, records, recover, unsealed_records};
 
 /// A batch holds at most this much payload: large requests become several, so
 /// that a batch is small against a segment and others get their turn.

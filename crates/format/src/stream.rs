@@ -9,7 +9,9 @@
 //! # Layout
 //!
 //! All numbers are little-endian. A stream is a header, records, and an end
-//! record; nothing follows.
+//! record; nothing follows. A sender that cannot go on may say why in a failed
+//! record, in the place of the end; such a stream is refused like one that
+//! breaks off.
 //!
 //! ```text
 //! header, 64 bytes
@@ -25,15 +27,17 @@
 //!
 //! record, 32 bytes and the payload
 //! offset  bytes  field
-//!      0      1  kind       1 data, 2 zero, 3 end
+//!      0      1  kind       1 data, 2 zero, 3 end, 4 failed
 //!      1      7  reserved   0
-//!      8      8  offset     in the resource, in bytes; of an end record: size
+//!      8      8  offset     in the resource, in bytes; of an end record: size;
+//!                           of a failed one: 0
 //!     16      8  len        data: payload bytes, 1 to 1 MiB; zero: bytes that
-//!                           read as zero, at least 1; end: 32
+//!                           read as zero, at least 1; end: 32; failed: 1 to 1024
 //!     24      4  payload    CRC-32C of the payload (0, that of no bytes, in a zero record)
 //!     28      4  crc        CRC-32C of bytes 0..28
 //!     32    len  payload    data: the bytes; zero: nothing; end: BLAKE3 of every
-//!                           byte of the stream before this record
+//!                           byte of the stream before this record; failed:
+//!                           why, for people, in UTF-8
 //! ```
 //!
 //! Data and zero records ascend and never overlap. Each covers whole 4 KiB
@@ -77,6 +81,10 @@ const DIGEST_BYTES: usize = 32;
 const KIND_DATA: u8 = 1;
 const KIND_ZERO: u8 = 2;
 const KIND_END: u8 = 3;
+const KIND_FAILED: u8 = 4;
+
+/// The longest text of a failed record, in bytes: a sentence or two.
+const REASON_BYTES_MAX: usize = 1024;
 
 const FLAG_BASE: u32 = 1 << 0;
 const FLAG_IDENTITY: u32 = 1 << 1;
@@ -138,6 +146,9 @@ pub enum StreamError {
         /// How many bytes came.
         at: u64,
     },
+    /// The sender could not go on and said why.
+    #[error("{0}")]
+    Sender(String),
     /// A checksum is wrong: the bytes changed on the way.
     #[error("the transfer stream is damaged at byte {at}: the checksum of the {part} is wrong")]
     Checksum {

@@ -2,9 +2,11 @@
 //!
 //! The status is decided when the first bytes come, or the verb ends: a verb
 //! that fails before it wrote anything is answered with its error. Later it is
-//! too late for a status; the body then ends in an error, on which the server
-//! drops the connection, so that the client sees a stream that was cut off.
+//! too late for a status: what was written, which may end in the reason, is sent;
+//! then the body ends in an error, on which the server drops the connection, so
+//! that the client sees a stream that was cut off.
 
+use std::future::Future;
 use std::io::{self, Write};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use bytes::BytesMut;
 use hyper::body::Frame;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 
 use crate::App;
 use crate::failure::Failure;
@@ -36,6 +38,10 @@ const PIECES_MAX: usize = 4;
 /// How long a client may take nothing. Longer than any pause of a consumer
 /// that is still wanted; finite, because it holds a thread.
 const STALL_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// After a failure the connection stays so long, for what was written before to get out:
+/// with it goes what the server still holds of it.
+const CUT_AFTER: Duration = Duration::from_secs(1);
 
 enum Piece {
     Bytes(Bytes),
@@ -56,6 +62,7 @@ where
         handle: Handle::current(),
         pending: BytesMut::with_capacity(PIECE_BYTES),
         hangup,
+        begun: false,
     };
     tokio::task::spawn_blocking(move || {
         let result = verb(&service, &mut writer);
@@ -68,7 +75,13 @@ where
         None => return Err(Failure::defect()),
         Some(first) => first,
     };
-    let body = DownloadBody { first: Some(first), receiver, sent: app.metrics.sent(), over: false };
+    let body = DownloadBody {
+        first: Some(first),
+        receiver,
+        sent: app.metrics.sent(),
+        over: false,
+        cut: None,
+    };
     let headers = [(CONTENT_TYPE, STREAM_CONTENT_TYPE), (CACHE_CONTROL, "no-store")];
     Ok((headers, Body::new(body)).into_response())
 }
@@ -78,6 +91,8 @@ struct BodyWriter {
     handle: Handle,
     pending: BytesMut,
     hangup: Hangup,
+    /// Something was sent: it is too late for a status.
+    begun: bool,
 }
 
 impl BodyWriter {
@@ -98,6 +113,7 @@ impl BodyWriter {
             }
         };
         permit.send(piece);
+        self.begun = true;
         Ok(())
     }
 
@@ -112,7 +128,10 @@ impl BodyWriter {
         let _ = match result {
             Ok(()) => self.send_pending().and_then(|()| self.send(Piece::End)),
             Err(_) if self.sender.is_closed() => Ok(()),
-            Err(error) => self.send(Piece::Failed(error.into())),
+            Err(error) => {
+                let sent = if self.begun { self.send_pending() } else { Ok(()) };
+                sent.and_then(|()| self.send(Piece::Failed(error.into())))
+            }
         };
     }
 }
@@ -137,6 +156,8 @@ struct DownloadBody {
     receiver: mpsc::Receiver<Piece>,
     sent: ByteCounter,
     over: bool,
+    /// Until when the connection stays after a failure.
+    cut: Option<Pin<Box<Sleep>>>,
 }
 
 impl hyper::body::Body for DownloadBody {
@@ -150,6 +171,12 @@ impl hyper::body::Body for DownloadBody {
         if self.over {
             return Poll::Ready(None);
         }
+        let cut = || Poll::Ready(Some(Err(io::Error::other("the stream was cut off"))));
+        if let Some(wait) = &mut self.cut {
+            std::task::ready!(wait.as_mut().poll(cx));
+            self.over = true;
+            return cut();
+        }
         let piece = match self.first.take() {
             Some(piece) => Some(piece),
             None => match self.receiver.poll_recv(cx) {
@@ -157,21 +184,23 @@ impl hyper::body::Body for DownloadBody {
                 Poll::Ready(piece) => piece,
             },
         };
-        let cut = |reason: &str| {
-            tracing::warn!(reason, "a download was cut off");
-            Some(Err(io::Error::other("the stream was cut off")))
-        };
-        let frame = match piece {
+        let reason = match &piece {
             Some(Piece::Bytes(bytes)) => {
                 self.sent.add(bytes.len() as u64);
-                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                return Poll::Ready(Some(Ok(Frame::data(bytes.clone()))));
             }
-            Some(Piece::End) => None,
-            Some(Piece::Failed(failure)) => cut(failure.message()),
-            None => cut("the verb panicked"),
+            Some(Piece::End) => {
+                self.over = true;
+                return Poll::Ready(None);
+            }
+            Some(Piece::Failed(failure)) => failure.message(),
+            None => "the verb panicked",
         };
-        self.over = true;
-        Poll::Ready(frame)
+        tracing::warn!(reason, "a download was cut off");
+        let mut wait = Box::pin(sleep(CUT_AFTER));
+        let waiting = wait.as_mut().poll(cx).is_pending();
+        self.cut = Some(wait);
+        if waiting { Poll::Pending } else { cut() }
     }
 
     fn is_end_stream(&self) -> bool {

@@ -114,6 +114,10 @@ pub(crate) fn io_kind(error: &std::io::Error) -> ErrorKind {
     }
 }
 
+/// What to do about a segment of the log that has to be read back, cannot be, and has no copy.
+pub(crate) const WITHOUT_COPY: &str = "; without a copy, `archipelago rebuild --force --data DIR` \
+    opens the store again, and what only that segment held is lost";
+
 impl From<archipelago_engine::Error> for Error {
     fn from(error: archipelago_engine::Error) -> Self {
         use archipelago_engine::Error as Engine;
@@ -123,11 +127,22 @@ impl From<archipelago_engine::Error> for Error {
             Engine::Closed => (ErrorKind::Unavailable, "; start the service again"),
             Engine::NoSpace(_) => (
                 ErrorKind::NoSpace,
-                "; free some space on the disk that holds the data folder, writing then goes on",
+                "; free some space on the disk that holds the data folder, or raise the quota: \
+                 writing then goes on",
             ),
             Engine::Damaged { .. } | Engine::MapDamaged { .. } => {
                 (ErrorKind::Damaged, "; restore the resource from a copy or a snapshot elsewhere")
             }
+            Engine::LogCut { .. } => {
+                let what = format!("{error}; put its file back from a copy{WITHOUT_COPY}");
+                return Error::new(ErrorKind::Damaged, what).with_source(error);
+            }
+            Engine::LogDamaged { .. } => (
+                ErrorKind::Damaged,
+                "; put its file back from a copy; without a copy, move the file out of the pool \
+                 and make the catalog anew (`archipelago rebuild --force --data DIR`): what only \
+                 that segment held is lost then, and `archipelago check` names what misses it",
+            ),
             Engine::LogFailed(_) => (ErrorKind::Internal, ""),
             Engine::Ids(source) => (
                 source

@@ -77,8 +77,32 @@ impl Folder {
     /// # Errors
     /// As [`Self::open`]; `Invalid` when it is no store.
     pub fn open_existing(env: &Env, root: &Path) -> Result<Self, Error> {
+        Self::must_be_store(env, root)?;
         read_store(env, root)?;
         Self::open(env, root)
+    }
+
+    /// Refuses a folder that never was a store, in words for who mistyped its name.
+    ///
+    /// # Errors
+    /// `Invalid` for one; those of the disk.
+    pub fn must_be_store(env: &Env, root: &Path) -> Result<(), Error> {
+        let entries = env.disk().list(root).map_err(|error| {
+            let message = format!(
+                "cannot read {}: {error}; name the data folder of `archipelago serve` with --data",
+                root.display()
+            );
+            Error::invalid(message).with_source(error)
+        })?;
+        let has = |name: &str| entries.iter().any(|entry| entry.name == name);
+        if [STORE, CATALOG, POOL].into_iter().any(has) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "{} is no store: it has no {STORE}; name the data folder of `archipelago serve` with \
+             --data",
+            root.display()
+        )))
     }
 
     /// Where nothing counts after a crash.

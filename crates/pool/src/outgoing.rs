@@ -18,6 +18,8 @@ pub(crate) struct Outgoing<'a> {
     /// Told and not written yet, in bytes, in whole blocks: it may still grow.
     pending: Option<Stretch>,
     buffer: Vec<u8>,
+    /// The output failed, perhaps amid a record.
+    broken: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -31,7 +33,14 @@ impl<'a> Outgoing<'a> {
     /// Begins a stream of what `view` shows.
     pub fn new(view: &'a View, header: &Header, out: &'a mut dyn Write) -> Result<Self, Error> {
         let writer = Writer::new(out, header).map_err(write_error)?;
-        Ok(Self { view, writer, size: header.size, pending: None, buffer: Vec::new() })
+        Ok(Self {
+            view,
+            writer,
+            size: header.size,
+            pending: None,
+            buffer: Vec::new(),
+            broken: false,
+        })
     }
 
     /// Tells `len` bytes at `offset`, whole sectors, in ascending order. A block that
@@ -51,9 +60,15 @@ impl<'a> Outgoing<'a> {
         self.push(inner.end, outer.end, false)
     }
 
-    /// Ends the stream.
-    pub fn finish(mut self) -> Result<(), Error> {
-        self.flush()?;
+    /// Ends the stream once everything was `told`; else says in it why there is no more.
+    pub fn finish(mut self, told: Result<(), Error>) -> Result<(), Error> {
+        if let Err(error) = told.and_then(|()| self.flush()) {
+            if !self.broken {
+                // Who cannot be told sees a stream that breaks off.
+                let _ = self.writer.fail(error.message());
+            }
+            return Err(error);
+        }
         let out = self.writer.finish().map_err(write_error)?;
         out.flush().map_err(write_error)
     }
@@ -80,17 +95,23 @@ impl<'a> Outgoing<'a> {
         };
         let end = end.min(self.size);
         if zero {
-            return self.writer.zero(start, end - start).map_err(write_error);
+            return self.writer.zero(start, end - start).map_err(|error| self.broke(error));
         }
         let mut at = start;
         while at < end {
             let len = (end - at).min(DATA_BYTES_MAX as u64);
             self.buffer.resize(len.next_multiple_of(SECTOR_BYTES) as usize, 0);
             self.view.read(at, &mut self.buffer)?;
-            self.writer.data(at, &self.buffer[..len as usize]).map_err(write_error)?;
+            let written = self.writer.data(at, &self.buffer[..len as usize]);
+            written.map_err(|error| self.broke(error))?;
             at += len;
         }
         Ok(())
+    }
+
+    fn broke(&mut self, error: io::Error) -> Error {
+        self.broken = true;
+        write_error(error)
     }
 }
 

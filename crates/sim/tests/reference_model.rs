@@ -180,7 +180,8 @@ impl World {
             match self.try_open() {
                 Ok(()) => break,
                 Err(error) => {
-                    assert!(!matches!(error, Error::Damaged { .. }), "open: {error}");
+                    let lost = matches!(error, Error::LogCut { .. } | Error::LogDamaged { .. });
+                    assert!(!lost && !matches!(error, Error::Damaged { .. }), "open: {error}");
                     self.drop_engine();
                     if self.sim.is_off() || self.dice.coin() {
                         self.env = self.sim.crash();

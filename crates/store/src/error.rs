@@ -20,7 +20,7 @@ pub enum StoreError {
         segment: SegmentId,
     },
     /// The place, or our share of it, is full.
-    #[error("{}: no space left: free some or raise the quota", place(*segment, op))]
+    #[error("{}: the disk or the quota is full", place(*segment, op))]
     NoSpace {
         /// The segment, where it concerns one.
         segment: Option<SegmentId>,

@@ -7,8 +7,8 @@ use clap::Args;
 
 #[derive(Args, Debug)]
 pub struct Scrub {
-    /// Bytes a second at most, as 100M
-    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    /// Bytes a second at most, as 100M; also when it goes on after a restart of the server
+    #[arg(long, value_name = "SIZE", value_parser = parse_rate)]
     pub rate: Option<u64>,
     /// From the front, also when an earlier one was stopped on the way
     #[arg(long)]
@@ -24,9 +24,18 @@ pub struct Scrub {
     pub stop: bool,
 }
 
+fn parse_rate(text: &str) -> Result<u64, String> {
+    match parse_bytes(text) {
+        Ok(0) => Err("a rate is at least one byte a second; leave it out for no limit".to_owned()),
+        Ok(rate) => Ok(rate),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 #[derive(Args, Debug)]
 pub struct Check {
-    /// The folder of a store that no server has open
+    /// The folder of a store that no server has open; it is opened as `serve` opens it: an
+    /// interrupted log is read back and sealed, and the catalog is backed up
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 }

@@ -11,6 +11,7 @@ use archipelago_image::{self as image, ImageError, Input};
 
 use super::Context;
 use crate::failure::{Failure, Kind, Result};
+use crate::output::text::plain;
 use crate::progress::Progress;
 
 /// Bytes that are collected before a file or a pipe is written.
@@ -246,6 +247,10 @@ pub fn refuse_terminal(stream: &impl io::IsTerminal, what: &str, remedy: &str) -
 pub fn cut_off(error: ImageError) -> Failure {
     let short =
         matches!(error, ImageError::Stream(StreamError::Io(_) | StreamError::Truncated { .. }));
+    if let ImageError::Stream(StreamError::Sender(reason)) = &error {
+        return Failure::new(Kind::Store, format!("the server could not go on: {}", plain(reason)))
+            .remedy("nothing was kept");
+    }
     let failure = Failure::from(error);
     if short {
         failure.remedy("nothing was kept; the log of `archipelago serve` says why it stopped")

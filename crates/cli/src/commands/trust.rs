@@ -64,6 +64,7 @@ pub fn check(context: &Context, options: &Check) -> Result {
 fn scrub_view(scrub: &api::Scrub) -> String {
     let word = match (scrub.running, scrub.stopped, scrub.started_ms) {
         (true, ..) => "running",
+        _ if scrub.problem.is_some() => "failed",
         (false, true, _) => "stopped on the way",
         (false, false, None) => "never done",
         (false, false, Some(_)) => "done",
@@ -73,6 +74,7 @@ fn scrub_view(scrub: &api::Scrub) -> String {
     if scrub.running {
         lines.push(("in all", size(scrub.total_bytes)));
     }
+    lines.extend(scrub.problem.iter().map(|problem| ("problem", plain(problem))));
     lines.extend(scrub.catalog.iter().map(|fault| ("catalog", plain(fault))));
     lines.push(("damage", scrub.damages.len().to_string()));
     let mut text = facts(lines);
@@ -156,6 +158,13 @@ mod tests {
         let scrub = api::Scrub { damages: vec![damage], complete: true, ..Default::default() };
         let text = scrub_view(&scrub);
         assert!(text.contains("000000001f") && text.contains("volume:web at 8192+4096"), "{text}");
+    }
+
+    #[test]
+    fn a_scrub_that_ended_by_a_problem_has_failed() {
+        let problem = Some("its thread panicked".to_owned());
+        let text = scrub_view(&api::Scrub { problem, started_ms: Some(1), ..Default::default() });
+        assert!(text.contains("failed") && text.contains("panicked"), "{text}");
     }
 
     #[test]

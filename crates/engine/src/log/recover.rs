@@ -4,8 +4,9 @@
 //! |---|---|---|
 //! | footer | sealed; its body was synced before the footer was written | its records count; unless the catalog has it, a hot one's footer is made durable again |
 //! | no valid header, no batch | created, never used | removed |
-//! | no valid header, a batch | the header, synced before the first batch, is damaged | an error |
+//! | no valid header, a batch | the header, synced before the first batch, is damaged | an error, unless the catalog has it as none of the log: then it is kept |
 //! | cold, no footer | an ingest that did not end | removed, unless the catalog has it: then it is damaged, and kept |
+//! | hot, no footer, less than the catalog has | sealed, and cut off or damaged since | an error |
 //! | hot, no footer | open when the program stopped | scanned, synced, sealed |
 //! | the same, first batch not whole | torn, or a flushed one that is damaged | made durable as it is, kept and noted: the collector leaves it alone until a later start |
 //!
@@ -59,9 +60,18 @@ pub(crate) fn recover(
             if recorded.is_some() {
                 tracing::error!(segment = %id, %error, "the footer of a segment is damaged");
             }
-            recover_unsealed(segments, id, recorded)
+            recover_unsealed(segments, id, recorded).map_err(of_the_log)
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Damage of the log keeps the store from opening: that is another thing to be told than
+/// that of one resource.
+fn of_the_log(error: Error) -> Error {
+    match error {
+        Error::Damaged { segment, what } => Error::LogDamaged { segment, what },
+        other => other,
     }
 }
 
@@ -132,10 +142,25 @@ fn footer(segments: &Segments, id: SegmentId, recorded: bool) -> Result<Recovere
 /// # Errors
 /// [`Error::Damaged`] for one without a header, or with a batch of which that is proven.
 pub(crate) fn is_torn(segments: &Segments, id: SegmentId) -> Result<bool, Error> {
+    Ok(scan_log(segments, id)?.is_some_and(|scan| scan.position == 0))
+}
+
+/// The records of a segment of the log without a footer; none of any other.
+///
+/// # Errors
+/// As [`is_torn`].
+pub(crate) fn unsealed_records(segments: &Segments, id: SegmentId) -> Result<Records, Error> {
+    Ok(scan_log(segments, id)?.map_or_else(Vec::new, |scan| scan.records))
+}
+
+fn scan_log(segments: &Segments, id: SegmentId) -> Result<Option<Scan>, Error> {
     let mut window = Window::new(segments, id)?;
     let front = window.take(0, HEADER_BYTES)?.unwrap_or_default();
     let header = SegmentHeader::decode(front).map_err(|e| Error::damaged_segment(id, &e))?;
-    Ok(header.kind == SegmentKind::Hot && scan(&mut window, header)?.position == 0)
+    if header.kind != SegmentKind::Hot {
+        return Ok(None);
+    }
+    scan(&mut window, header).map(Some)
 }
 
 fn recover_unsealed(
@@ -149,6 +174,8 @@ fn recover_unsealed(
         Some(Err(error @ FormatError::Version { .. })) => {
             return Err(Error::damaged_segment(id, &error));
         }
+        // Nothing of it is to be replayed, and who reads it is told what is damaged.
+        _ if recorded == Some(0) => return Ok(None),
         _ if recorded.is_some() || window.holds_a_batch_of(id)? => {
             let what = FormatError::Magic { what: "segment header" };
             return Err(Error::damaged_segment(id, &what));
@@ -170,9 +197,8 @@ fn recover_unsealed(
     }
     let scan = scan(&mut window, header)?;
     let raw_bytes = u64::from(scan.position) * SECTOR_BYTES;
-    if recorded.is_some_and(|recorded| raw_bytes < recorded) {
-        let what = format!("{raw_bytes} bytes are readable of what was sealed");
-        return Err(Error::Damaged { segment: id, what });
+    if let Some(sealed) = recorded.filter(|sealed| raw_bytes < *sealed) {
+        return Err(Error::LogCut { segment: id, readable: raw_bytes, sealed });
     }
     if scan.position == 0 {
         // What looks like a batch is kept: it may be a flushed one that is damaged.

@@ -53,18 +53,13 @@ impl Log {
     /// Syncs and seals what there is, and begins nothing new before a batch comes.
     pub(crate) fn rest(&self) -> Result<(), Error> {
         self.sync()?;
-        {
-            let mut tail = self.tail.lock();
-            self.end_current(&mut tail);
-            // What comes later gets a segment that does not exist yet: so the floor can
-            // pass all that do.
-            let next = Location::start_of(self.segments.next_id());
-            self.next.fetch_max(next.raw(), Ordering::AcqRel);
-        }
+        self.end_current(&mut self.tail.lock());
         self.seal_full()
     }
 
-    /// The current segment is full; one without a batch, and the spare, are removed.
+    /// The current segment is full; one without a batch, and the spare, are removed. What
+    /// comes later gets a segment that does not exist yet: so the floor can pass all that
+    /// do, and damage of what no recovery needs keeps no store from opening.
     fn end_current(&self, tail: &mut Tail) {
         match tail.current.take() {
             // A segment without a batch has nothing to seal.
@@ -77,6 +72,8 @@ impl Log {
         if let Some(spare) = tail.spare.take() {
             let _ = self.segments.store().remove(spare.header.id);
         }
+        let next = Location::start_of(self.segments.next_id());
+        self.next.fetch_max(next.raw(), Ordering::AcqRel);
     }
 
     /// Syncs, seals what there is and takes no more batches.

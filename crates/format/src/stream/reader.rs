@@ -3,8 +3,8 @@
 use std::io::{self, Read};
 
 use super::{
-    Course, DATA_BYTES_MAX, DIGEST_BYTES, HEADER_BYTES, Header, KIND_DATA, KIND_END, KIND_ZERO,
-    RECORD_BYTES, Record, RecordHead, Rule, StreamError, crc32c,
+    Course, DATA_BYTES_MAX, DIGEST_BYTES, HEADER_BYTES, Header, KIND_DATA, KIND_END, KIND_FAILED,
+    KIND_ZERO, REASON_BYTES_MAX, RECORD_BYTES, Record, RecordHead, Rule, StreamError, crc32c,
 };
 
 /// Reads a stream, one record at a time; holds at most one payload.
@@ -92,6 +92,7 @@ impl<R: Read> Reader<R> {
             KIND_DATA => (1..=DATA_BYTES_MAX as u64).contains(&len),
             KIND_ZERO => len > 0,
             KIND_END => len == DIGEST_BYTES as u64,
+            KIND_FAILED => (1..=REASON_BYTES_MAX as u64).contains(&len),
             kind => return Err(malformed(Rule::Kind(kind))),
         };
         if !allowed {
@@ -100,6 +101,9 @@ impl<R: Read> Reader<R> {
         if head.kind == KIND_END {
             self.end(&head, at)?;
             return Ok(Record::End);
+        }
+        if head.kind == KIND_FAILED {
+            return Err(self.reason(&head)?);
         }
         self.course.pass(offset, len).map_err(malformed)?;
         self.digest.update(&raw);
@@ -129,6 +133,14 @@ impl<R: Read> Reader<R> {
             Ok(_) => Err(StreamError::Trailing { at: self.at }),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Why the sender could not go on. It goes to terminals: nothing in it controls one.
+    fn reason(&mut self, head: &RecordHead) -> Result<StreamError, StreamError> {
+        let payload = self.payload(head)?;
+        let text = String::from_utf8_lossy(&payload);
+        let shown = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        Ok(StreamError::Sender(shown))
     }
 
     /// Reads and verifies the payload of a record whose length was checked.

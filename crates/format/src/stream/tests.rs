@@ -135,8 +135,8 @@ fn ranges_are_of_whole_blocks_except_at_the_very_end() {
 
 #[test]
 fn lengths_outside_their_limits_are_refused_before_anything_is_allocated() {
-    for (kind, len) in [(1, 0), (1, (1 << 20) + 4096), (1, u64::MAX), (2, 0), (3, 31), (3, 1 << 40)]
-    {
+    let limits = [(1, (1 << 20) + 4096), (1, u64::MAX), (3, 31), (3, 1 << 40), (4, 1025)];
+    for (kind, len) in limits.into_iter().chain([(1, 0), (2, 0), (4, 0)]) {
         let bytes = forged(u64::MAX, &[(kind, 0, len, &[])]);
         assert_eq!(rule(&bytes), Rule::Length { kind, len });
     }
@@ -144,7 +144,7 @@ fn lengths_outside_their_limits_are_refused_before_anything_is_allocated() {
 
 #[test]
 fn unknown_kinds_flags_and_reserved_bytes_are_refused() {
-    assert_eq!(rule(&forged(8192, &[(4, 0, 4096, &[])])), Rule::Kind(4));
+    assert_eq!(rule(&forged(8192, &[(5, 0, 4096, &[])])), Rule::Kind(5));
     let sealed = |at: usize, value: u8| {
         let mut bytes = forged(8192, &[]);
         bytes[at] = value;
@@ -256,6 +256,28 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         (1u64..1000).prop_map(Step::Zero),
     ];
     collection::vec(step, 0..20)
+}
+
+#[test]
+fn a_sender_that_gives_up_says_why_and_is_refused() {
+    for (reason, expected) in [
+        ("image 'web': damaged\u{1b}[2J\n", "image 'web': damaged [2J ".to_owned()),
+        ("", "the sender failed".to_owned()),
+        (&*"\u{e4}".repeat(700), "\u{e4}".repeat(512)),
+    ] {
+        let mut bytes = Vec::new();
+        let mut writer =
+            Writer::new(&mut bytes, &Header { size: 8192, ..Header::default() }).unwrap();
+        writer.data(0, &[7; 4096]).unwrap();
+        writer.fail(reason).unwrap();
+        let mut reader = Reader::new(&bytes[..]).unwrap();
+        assert!(matches!(reader.next(), Ok(Record::Data { offset: 0, .. })));
+        match reader.next() {
+            Err(StreamError::Sender(got)) => assert_eq!(got, expected),
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(reader.next(), Err(StreamError::Failed)));
+    }
 }
 
 proptest! {

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use super::{
-    Course, DATA_BYTES_MAX, DIGEST_BYTES, Header, KIND_DATA, KIND_END, KIND_ZERO, RecordHead,
-    crc32c,
+    Course, DATA_BYTES_MAX, DIGEST_BYTES, Header, KIND_DATA, KIND_END, KIND_FAILED, KIND_ZERO,
+    REASON_BYTES_MAX, RecordHead, crc32c,
 };
 
 /// Writes a stream: the header at once, then ranges in ascending order, then
@@ -79,6 +79,20 @@ impl<W: Write> Writer<W> {
         self.out.write_all(digest.as_bytes())?;
         self.out.flush()?;
         Ok(self.out)
+    }
+
+    /// Says why there is no more, in the place of the end; the output is not flushed.
+    /// Not to be called when the output failed, of which nobody knows what it took.
+    ///
+    /// # Errors
+    /// What the output returns.
+    pub fn fail(mut self, reason: &str) -> io::Result<()> {
+        let reason = if reason.is_empty() { "the sender failed" } else { reason };
+        let payload = &reason.as_bytes()[..reason.floor_char_boundary(REASON_BYTES_MAX)];
+        let len = payload.len() as u64;
+        let head = RecordHead { kind: KIND_FAILED, offset: 0, len, payload_crc: crc32c(payload) };
+        self.put(&head.encode())?;
+        self.put(payload)
     }
 
     fn pass(&mut self, offset: u64, len: u64) -> io::Result<()> {

@@ -9,6 +9,7 @@ use super::row::from_number;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_first.sql"),
     include_str!("../../migrations/sqlite/0002_collection.sql"),
+    include_str!("../../migrations/sqlite/0003_scrub_rate.sql"),
     include_str!("../../migrations/sqlite/0005_namespace.sql"),
 ];
 

@@ -48,7 +48,7 @@ pub(crate) fn get(tx: &Tx<'_>) -> Result<Option<ScrubRow>, CatalogError> {
     )
 }
 
-/// Notes how far a scrub is.
+/// Notes how far a scrub is; its rate stays.
 pub(crate) fn put(tx: &Tx<'_>, scrub: &ScrubRow) -> Result<(), CatalogError> {
     tx.execute(
         "INSERT INTO scrub (id, next_segment, started_ms, finished_ms, segments, bytes) \
@@ -63,6 +63,20 @@ pub(crate) fn put(tx: &Tx<'_>, scrub: &ScrubRow) -> Result<(), CatalogError> {
             from_number(scrub.bytes),
         ),
     )?;
+    Ok(())
+}
+
+/// The bytes a second that a scrub may read; `None` for no limit.
+pub(crate) fn rate(tx: &Tx<'_>) -> Result<Option<u64>, CatalogError> {
+    let rate =
+        tx.first("scrub", "SELECT rate FROM scrub WHERE id = 1", [], |row| row.number_or_null())?;
+    Ok(rate.flatten())
+}
+
+/// Notes the rate of the scrub that [`put`] noted. Apart from that, since who asks for
+/// another rate is not the scrub itself.
+pub(crate) fn set_rate(tx: &Tx<'_>, rate: Option<u64>) -> Result<(), CatalogError> {
+    tx.execute("UPDATE scrub SET rate = $1 WHERE id = 1", [rate.map(from_number)])?;
     Ok(())
 }
 

@@ -96,15 +96,29 @@ pub(crate) fn leaving(tx: &Tx<'_>, segments: &[SegmentId]) -> Result<Vec<Segment
     Ok(leaving)
 }
 
-/// The segments known from `floor` on, with their raw bytes.
-pub(crate) fn sizes_from(tx: &Tx<'_>, floor: SegmentId) -> Result<HashMap<u64, u64>, CatalogError> {
+/// The segments known from `floor` on, those of the log with their raw bytes, others with 0.
+pub(crate) fn logged_from(
+    tx: &Tx<'_>,
+    floor: SegmentId,
+) -> Result<HashMap<u64, u64>, CatalogError> {
     let rows: Vec<(u64, u64)> = tx.all(
         TABLE,
-        "SELECT id, raw_bytes FROM segment WHERE id >= $1",
+        "SELECT id, CASE kind WHEN 'hot' THEN raw_bytes ELSE 0 END FROM segment WHERE id >= $1",
         [from_number(floor.get())],
         |row| Ok((row.number()?, row.number()?)),
     )?;
     Ok(rows.into_iter().collect())
+}
+
+/// The segments of the log from `floor` on that have to be in the pool.
+pub(crate) fn log_from(tx: &Tx<'_>, floor: SegmentId) -> Result<Vec<SegmentId>, CatalogError> {
+    tx.all(
+        TABLE,
+        "SELECT id FROM segment WHERE id >= $1 AND kind = 'hot' AND state = 'sealed' \
+         AND stored_bytes > 0 ORDER BY id",
+        [from_number(floor.get())],
+        |row| row.segment(),
+    )
 }
 
 /// The newest segment that is known to hold what somebody reads: no backup.

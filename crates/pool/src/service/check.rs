@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use archipelago_engine::{Error as EngineError, SegmentKind};
-use archipelago_env::{Env, Mode};
+use archipelago_env::Env;
 use archipelago_model::SegmentId;
 use archipelago_store::StoreError;
 
@@ -21,7 +21,7 @@ use crate::catalog::segment::{self, Known, State};
 use crate::catalog::{check, state};
 use crate::core::FIRST_SEGMENT;
 use crate::error::{Error, store_kind};
-use crate::folder;
+use crate::folder::{self, Folder};
 
 pub use explain::{Finding, FindingKind, Severity};
 
@@ -63,27 +63,14 @@ impl Service {
     }
 
     /// Checks the store in `data`, which nobody has open. It is opened for that, so that
-    /// an interrupted log is read back first.
+    /// an interrupted log is read back first, and closed in peace.
     ///
     /// # Errors
     /// `InUse`, `Invalid`: it is open elsewhere, or no store. A store that cannot be
     /// opened for another reason is a finding.
     pub fn check_offline(data: &Path, env: Env) -> Result<Vec<Finding>, Error> {
         use crate::ErrorKind::{InUse, Invalid, ReadOnly};
-        if let Err(error) = env.disk().list(data) {
-            let message = format!("cannot read {}: {error}", data.display());
-            return Err(Error::invalid(message).with_source(error));
-        }
-        if let Err(error) = env.disk().open(&data.join(folder::STORE), Mode::Read)
-            && error.kind() == std::io::ErrorKind::NotFound
-        {
-            let message = format!(
-                "{} is no store: it has no {}; name the data folder of `archipelago serve`",
-                data.display(),
-                folder::STORE
-            );
-            return Err(Error::invalid(message));
-        }
+        Folder::must_be_store(&env, data)?;
         let config = Config { collector_interval_ms: 0, ..Config::default() };
         match Self::open(data, env, config) {
             Ok(service) => {
@@ -212,7 +199,7 @@ impl Service {
             // It may have been collected since the rows were read.
             let now = core.catalog.read(|tx| segment::find(tx, row.id))?;
             if now.is_some_and(|now| now.state == State::Sealed) {
-                found.segment(FindingKind::Missing, row.id, "its file is not there".to_owned());
+                self.found_of(row, FindingKind::Missing, "its file is not there".to_owned(), found);
             }
             return Ok(());
         }
@@ -227,20 +214,31 @@ impl Service {
                         "{} bytes by the catalog, {} by its footer, {len} in the pool",
                         row.stored_bytes, info.stored_bytes
                     );
-                    found.segment(FindingKind::Size, row.id, what);
+                    self.found_of(row, FindingKind::Size, what, found);
                 }
                 if row.stored_bytes > 0 && row.raw_bytes != info.raw_bytes {
                     let what = format!(
                         "{} raw bytes by the catalog, {} by its footer",
                         row.raw_bytes, info.raw_bytes
                     );
-                    found.segment(FindingKind::Size, row.id, what);
+                    self.found_of(row, FindingKind::Size, what, found);
                 }
             }
             Err(EngineError::Store(StoreError::NotFound { .. })) => {}
-            Err(error) => found.segment(FindingKind::Footer, row.id, error.to_string()),
+            Err(error) => self.found_of(row, FindingKind::Footer, error.to_string(), found),
         }
         Ok(())
+    }
+
+    /// What is found of a segment; of a backup it matters less, and another is made soon.
+    fn found_of(&self, row: &Known, kind: FindingKind, what: String, found: &mut Found) {
+        if row.kind == segment::Kind::Backup {
+            // Not known any more, as after a start: the next look stores one.
+            let _ = std::mem::take(&mut *self.core.backups.lock());
+            found.add(FindingKind::Backup, &format!("segment:{}", row.id), what);
+        } else {
+            found.segment(kind, row.id, what);
+        }
     }
 
     /// What is wrong with segments that nobody names does no harm: after a rebuild, these

@@ -15,7 +15,7 @@ use super::{Config, Life, Service, backups, checkpointer, collector};
 use crate::attachments::Attachments;
 use crate::catalog::{Catalog, Founding, segment, state, volume};
 use crate::core::{CatalogIds, Core, FIRST_SEGMENT, head_of};
-use crate::error::{Error, ErrorKind, store_kind};
+use crate::error::{Error, ErrorKind, WITHOUT_COPY, store_kind};
 use crate::folder::Folder;
 
 impl Service {
@@ -99,21 +99,36 @@ fn open_catalog(env: &Env, folder: &Folder, store: &dyn Store) -> Result<Catalog
 
 /// Refuses a pool that lacks what the catalog has: its disk may not be mounted, and
 /// what is written now would lie in the wrong place.
-fn check_pool(store: &Arc<dyn Store>, catalog: &Catalog) -> Result<(), Error> {
-    let Some(newest) = catalog.read(segment::newest)? else {
-        return Ok(());
+fn check_pool(store: &Arc<dyn Store>, catalog: &Catalog, floor: SegmentId) -> Result<(), Error> {
+    let (newest, log) =
+        catalog.read(|tx| Ok::<_, Error>((segment::newest(tx)?, segment::log_from(tx, floor)?)))?;
+    let lacks = |id: SegmentId, what: &str| {
+        Error::new(ErrorKind::Damaged, format!("the pool lacks segment {id}, {what}"))
     };
-    match store.len(newest) {
-        Ok(_) => Ok(()),
-        Err(StoreError::NotFound { .. }) => Err(Error::new(
-            ErrorKind::Damaged,
-            format!(
-                "the pool lacks segment {newest}, which the catalog has; is the disk of the \
-                 folder 'pool' mounted? else restore it from a copy"
-            ),
-        )),
-        Err(error) => Err(store_error(error)),
+    for id in newest.into_iter().chain(log.iter().copied()) {
+        match store.len(id) {
+            Ok(_) => {}
+            // Without it recovery would pass over what was acknowledged.
+            Err(StoreError::NotFound { .. }) if log.contains(&id) => {
+                return Err(lacks(
+                    id,
+                    &format!(
+                        "which may hold flushed writes that are nowhere else; is the disk of the \
+                         folder 'pool' mounted? else put its file back from a copy{WITHOUT_COPY}"
+                    ),
+                ));
+            }
+            Err(StoreError::NotFound { .. }) => {
+                return Err(lacks(
+                    id,
+                    "which the catalog has; is the disk of the folder 'pool' mounted? else \
+                     restore it from a copy",
+                ));
+            }
+            Err(error) => return Err(store_error(error)),
+        }
     }
+    Ok(())
 }
 
 fn open_engine(
@@ -127,7 +142,7 @@ fn open_engine(
     // and not let a volume's log be passed over as that of one that is gone.
     let (log_floor, rows, sealed, known) = catalog.read(|tx| -> Result<_, Error> {
         let floor = state::log_floor(tx)?;
-        let sealed = segment::sizes_from(tx, floor.unwrap_or(SegmentId::MIN))?;
+        let sealed = segment::logged_from(tx, floor.unwrap_or(SegmentId::MIN))?;
         Ok((floor, volume::list(tx)?, sealed, segment::list(tx)?))
     })?;
     let (mut forwarded, mut condemned) = (Vec::new(), Vec::new());
@@ -138,7 +153,7 @@ fn open_engine(
             segment::State::Forwarded { to } => forwarded.push((one.id, to)),
         }
     }
-    check_pool(store, catalog)?;
+    check_pool(store, catalog, log_floor.unwrap_or(SegmentId::MIN))?;
     let heads: HashMap<VolumeId, engine::Head> =
         rows.iter().map(|row| (row.id, head_of(row))).collect();
     let (engine, recovery) = Engine::open(engine::Options {
@@ -181,3 +196,6 @@ fn owner(env: &Env) -> String {
 fn store_error(error: archipelago_store::StoreError) -> Error {
     Error::new(store_kind(&error), error.to_string()).with_source(error)
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,8 +70,8 @@ impl Service {
     pub fn rebuild(data: &Path, env: &Env, force: bool) -> Result<Rebuilt, Error> {
         let folder = Folder::open_existing(env, data)?;
         let old = folder.catalog_path();
-        let blank = Catalog::is_blank(&**env.disk(), &old);
-        if !force && !matches!(blank, Ok(true)) {
+        let blank = matches!(Catalog::is_blank(&**env.disk(), &old), Ok(true));
+        if !force && !blank {
             return Err(Error::invalid(format!(
                 "{} has a catalog; with --force it is set aside and made anew from its backup",
                 data.display()
@@ -86,7 +86,8 @@ impl Service {
             unsealed: found.unsealed.len() as u64,
             ..Rebuilt::default()
         };
-        let backup = choose(&salvage, &found, folder.store().uuid, &mut report)?;
+        let backup = choose(&salvage, &found, folder.store().uuid, &mut report)
+            .ok_or_else(|| no_backup(&report, data, blank))?;
         let new = folder.new_catalog_path(env)?;
         build(env, &folder, &new, &salvage, backup, &found, &mut report)?;
         report.set_aside = folder.install_catalog(env, &new)?;
@@ -115,7 +116,11 @@ fn scan(salvage: &Salvage) -> Result<Found, Error> {
                 // left to the collector.
                 match salvage.header(id) {
                     Ok(_) if salvage.is_torn(id).is_ok_and(|torn| torn) => {}
-                    Ok(info) => found.unsealed.push(info),
+                    Ok(info) => {
+                        found.unsealed.push(info);
+                        // The next start reads this back, too.
+                        found.logged.extend(salvage.unsealed_volumes(id).unwrap_or_default());
+                    }
                     Err(error) => damage(error)?,
                 }
                 continue;
@@ -135,7 +140,7 @@ fn choose(
     found: &Found,
     store: [u8; 16],
     report: &mut Rebuilt,
-) -> Result<SegmentId, Error> {
+) -> Option<SegmentId> {
     let backups = found.footers.values().rev().filter(|f| f.info.kind == SegmentKind::Backup);
     for footer in backups {
         let id = footer.info.id;
@@ -146,20 +151,33 @@ fn choose(
         match whole {
             Ok(header) if header.store == store => {
                 report.made_ms = header.made_ms;
-                return Ok(id);
+                return Some(id);
             }
             Ok(_) => report.passed_over.push((id, "it is of another store".to_owned())),
             Err(why) => report.passed_over.push((id, why)),
         }
     }
-    Err(Error::new(
+    None
+}
+
+fn no_backup(report: &Rebuilt, data: &Path, blank: bool) -> Error {
+    let data = data.display();
+    let todo = if blank {
+        format!("put {data}/catalog.sqlite back from a copy: nothing else tells the names")
+    } else {
+        format!(
+            "{data}/catalog.sqlite was left as it is: start `archipelago serve`, which makes a \
+             backup within seconds; if the catalog is damaged, put it back from a copy"
+        )
+    };
+    let (segments, bad) = (report.segments, report.passed_over.len());
+    Error::new(
         ErrorKind::Damaged,
         format!(
-            "the pool has {} segments and no backup of the catalog that can be read; \
-             restore catalog.sqlite from a copy",
-            report.segments
+            "the pool has {segments} segments and no backup of the catalog that can be read \
+             ({bad} damaged); {todo}"
         ),
-    ))
+    )
 }
 
 /// Makes the new catalog beside the old one's place.

@@ -8,9 +8,12 @@ use archipelago_model::{Location, Source};
 use super::Collected;
 use super::Service;
 use crate::catalog::{Tx, file, image, place, segment, snapshot, state, upload, volume};
-use crate::core::{FIRST_SEGMENT, Fixed};
+use crate::core::{FIRST_SEGMENT, Fixed, shown};
 use crate::error::{Error, store_kind};
 use crate::resource::{Metric, MetricKind, PoolUsage, ResourceUsage, Status, Usage};
+
+/// So many resources with damaged maps are named in one sentence; `check` names all.
+const NAMED_MAX: usize = 8;
 
 /// A figure of the engine: name, explanation, kind, value.
 type Figure = (&'static str, &'static str, MetricKind, u64);
@@ -36,7 +39,8 @@ impl Service {
         // What is removed meanwhile must stay readable until it is accounted for.
         let _held: Vec<Pin> = roots.iter().map(|root| core.engine.pin(*root)).collect();
         drop(resolving);
-        let accounts = core.engine.account(&roots)?;
+        let accounts =
+            core.engine.account(&roots).map_err(|error| self.naming(error.into(), &named))?;
         let resources =
             named.into_iter().zip(&accounts.per_root).map(|((source, map), account)| {
                 ResourceUsage {
@@ -58,6 +62,24 @@ impl Service {
             pools: vec![pool],
             resources,
         })
+    }
+
+    /// Says whose maps cannot be read; only looked for when something cannot.
+    fn naming(&self, error: Error, named: &[(Source, Fixed)]) -> Error {
+        let fails = |map: &Fixed| self.core.engine.account(&[map.root]).is_err();
+        let mut whose: Vec<String> = named
+            .iter()
+            .filter(|(_, map)| fails(map))
+            .take(NAMED_MAX + 1)
+            .map(|(source, _)| shown(source))
+            .collect();
+        if whose.is_empty() {
+            return error;
+        }
+        if whose.len() > NAMED_MAX {
+            whose[NAMED_MAX] = "others".to_owned();
+        }
+        error.on(format!("the map of {}", whose.join(", ")))
     }
 
     /// The catalog knows the sealed segments; the others are asked for their length.

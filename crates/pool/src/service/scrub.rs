@@ -100,29 +100,32 @@ impl Service {
     /// # Errors
     /// The catalog cannot be read or written.
     pub fn scrub(&self, options: ScrubOptions) -> Result<ScrubState, Error> {
-        self.scrubber.rate.store(options.rate.unwrap_or(0), Ordering::Release);
-        self.begin_scrub(options.restart)?;
+        self.begin_scrub(options)?;
         self.scrub_state()
     }
 
     /// Goes on with a scrub that a stop of the program interrupted.
     pub(super) fn resume_scrub(&self) {
-        let row = self.core.catalog.read(scrub::get);
-        let resumed = match row {
-            Ok(Some(row)) if row.finished_ms.is_none() => self.begin_scrub(false),
+        let known =
+            self.core.catalog.read(|tx| Ok::<_, Error>((scrub::get(tx)?, scrub::rate(tx)?)));
+        let resumed = match known {
+            Ok((Some(row), rate)) if row.finished_ms.is_none() => {
+                self.begin_scrub(ScrubOptions { rate, restart: false })
+            }
             Ok(_) => Ok(()),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         };
         if let Err(error) = resumed {
             tracing::warn!(%error, "the interrupted scrub does not go on");
         }
     }
 
-    fn begin_scrub(&self, restart: bool) -> Result<(), Error> {
+    fn begin_scrub(&self, options: ScrubOptions) -> Result<(), Error> {
         let scrubber = &self.scrubber;
         let mut worker = scrubber.worker.lock();
+        scrubber.rate.store(options.rate.unwrap_or(0), Ordering::Release);
         if scrubber.running.load(Ordering::Acquire) {
-            return Ok(());
+            return Ok(self.core.catalog.write(|tx| scrub::set_rate(tx, options.rate))?);
         }
         if let Some(Err(panicked)) = worker.take().map(Join::join) {
             tracing::error!(%panicked, "the last scrub ended by a panic");
@@ -130,7 +133,9 @@ impl Service {
         let now_ms = self.core.now_ms();
         let row = self.core.catalog.write(|tx| -> Result<_, Error> {
             let row = match scrub::get(tx)? {
-                Some(row) if row.next > 0 && !restart => ScrubRow { finished_ms: None, ..row },
+                Some(row) if row.next > 0 && !options.restart => {
+                    ScrubRow { finished_ms: None, ..row }
+                }
                 _ => ScrubRow {
                     next: FIRST_SEGMENT.get(),
                     started_ms: now_ms,
@@ -140,6 +145,7 @@ impl Service {
                 },
             };
             scrub::put(tx, &row)?;
+            scrub::set_rate(tx, options.rate)?;
             Ok(row)
         })?;
         *scrubber.problem.lock() = None;
@@ -150,12 +156,12 @@ impl Service {
         let (core, shared, data) =
             (Arc::clone(&self.core), Arc::clone(scrubber), self.data.clone());
         let body = move || {
+            let _end = End(&shared);
             let mut job = Job { core: &core, scrubber: &shared, row };
             if let Err(error) = job.run(&data) {
                 tracing::error!(%error, "a scrub ended early");
                 *shared.problem.lock() = Some(error.to_string());
             }
-            shared.running.store(false, Ordering::Release);
         };
         match self.core.env.threads().spawn("scrub", Box::new(body)) {
             Ok(join) => *worker = Some(join),
@@ -203,6 +209,20 @@ impl Service {
             catalog: scrubber.catalog.lock().clone(),
             problem: scrubber.problem.lock().clone(),
         })
+    }
+}
+
+/// The end of a scrub, also by a panic: nobody waits for one that does not go on.
+struct End<'a>(&'a Scrubber);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let what = "its thread panicked, which is a defect: see the log of the server; \
+                        `archipelago scrub` goes on from where it was";
+            *self.0.problem.lock() = Some(what.to_owned());
+        }
+        self.0.running.store(false, Ordering::Release);
     }
 }
 

@@ -290,3 +290,74 @@ pub(in crate::service) fn files(bench: &Bench) -> Vec<archipelago_model::Segment
 pub(in crate::service) fn stored(bench: &Bench) -> u64 {
     files(bench).iter().map(|id| bench.service.store.len(*id).unwrap()).sum()
 }
+
+#[test]
+fn df_says_whose_map_is_damaged() {
+    let mut bench = Bench::new();
+    bench.create("fine", MIB);
+    bench.put("fine", 0, &noise(1, 8192));
+    bench.service.core.engine.rest_log().unwrap();
+    bench.create("web", MIB);
+    bench.put("web", 0, &noise(2, 8192));
+    bench.service.close().unwrap();
+    let pool = bench.dir.path().join("data/pool/segments/0000000");
+    let files = std::fs::read_dir(pool).unwrap().map(|entry| entry.unwrap().path());
+    let newest_node = files
+        .filter_map(|path| {
+            let bytes = std::fs::read(&path).unwrap();
+            let at = bytes.chunks(512).rposition(|sector| sector.starts_with(b"MN\x01\x01"))?;
+            Some((path, at * 512 + 9))
+        })
+        .max();
+    let (path, at) = newest_node.unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[at] ^= 4;
+    std::fs::write(path, bytes).unwrap();
+    bench.service = open(&bench.dir.path().join("data")).unwrap();
+    let error = bench.service.usage().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged);
+    let text = error.message();
+    assert!(text.contains("'web'") != text.contains("'fine'"), "{text}");
+}
+
+#[test]
+fn a_full_disk_is_told_with_one_remedy() {
+    let full = archipelago_store::StoreError::NoSpace { segment: None, op: "create" };
+    let error = crate::Error::from(archipelago_engine::Error::from(full));
+    assert_eq!(error.kind(), ErrorKind::NoSpace);
+    assert_eq!(error.message().matches("free").count(), 1, "{error}");
+    assert_eq!(error.message().matches("quota").count(), 2, "{error}");
+}
+
+#[test]
+fn a_large_dump_of_the_catalog_is_not_stored_twice() {
+    let bench = Bench::new();
+    bench.import("base", &stream(&noise(1, 65536))).unwrap();
+    let core = &bench.service.core;
+    let backups = || core.catalog.read(crate::catalog::segment::backups).unwrap().len();
+    let changes = core.catalog.changes();
+    core.back_up_both(changes).unwrap();
+    assert_eq!(backups(), 2);
+    // A text of 33 MiB in all.
+    let sql = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 33) \
+               INSERT INTO image SELECT LARGE";
+    let catalog = Connection::open(bench.dir.path().join("data/catalog.sqlite")).unwrap();
+    let columns: Vec<String> = catalog
+        .prepare("SELECT name FROM pragma_table_info('image')")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let values = columns.iter().map(|column| match column.as_str() {
+        "id" => "1000 + n.n".to_owned(),
+        "name" => "printf('%d', n.n) || replace(hex(zeroblob(524200)), '00', 'ab')".to_owned(),
+        other => format!("image.{other}"),
+    });
+    let values: Vec<String> = values.collect();
+    let sql = sql.replace("LARGE", &format!("{} FROM n, image", values.join(", ")));
+    catalog.execute_batch(&sql).unwrap();
+    let refused = core.back_up_both(changes + 1).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NoSpace);
+    assert!(refused.message().contains("not stored twice"), "{refused}");
+}

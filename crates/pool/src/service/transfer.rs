@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Write};
 
-use archipelago_engine::{IngestError, Ingested, Piece};
+use archipelago_engine::{IngestError, Ingested, Piece, View};
 use archipelago_format::stream::{Header, Reader, Record, StreamError};
 use archipelago_model::{
     BLOCK_BYTES, Epoch, Location, SegmentId, SnapshotId, SnapshotName, SnapshotPath, Source,
@@ -154,21 +154,8 @@ impl Core {
     fn send_all(&self, from: Fixed, header: &Header, out: &mut dyn Write) -> Result<(), Error> {
         let view = self.engine.view(from.root, from.size)?;
         let mut outgoing = Outgoing::new(&view, header, out)?;
-        let mut at = 0;
-        let end = sectors(from.size) * archipelago_model::SECTOR_BYTES;
-        while at < end {
-            let ranges = view.status(at, end - at, STATUS_BATCH)?;
-            if ranges.is_empty() {
-                return Err(Error::new(ErrorKind::Internal, "a map said nothing of a range"));
-            }
-            for range in ranges {
-                if !range.hole {
-                    outgoing.range(at, range.len, false)?;
-                }
-                at += range.len;
-            }
-        }
-        outgoing.finish()
+        let told = tell_all(&view, from.size, &mut outgoing);
+        outgoing.finish(told)
     }
 
     /// Sends what differs between two fixed maps.
@@ -181,13 +168,32 @@ impl Core {
     ) -> Result<(), Error> {
         let view = self.engine.view(from.root, from.size)?;
         let mut outgoing = Outgoing::new(&view, header, out)?;
-        self.changes(since.root, from.root, 0..sectors(from.size), |range, zero| {
+        let told = self.changes(since.root, from.root, 0..sectors(from.size), |range, zero| {
             let offset = range.start * archipelago_model::SECTOR_BYTES;
             let len = (range.end - range.start) * archipelago_model::SECTOR_BYTES;
             outgoing.range(offset, len, zero)
-        })?;
-        outgoing.finish()
+        });
+        outgoing.finish(told.map(drop))
     }
+}
+
+/// Tells what a map has stored.
+fn tell_all(view: &View, size: u64, outgoing: &mut Outgoing<'_>) -> Result<(), Error> {
+    let mut at = 0;
+    let end = sectors(size) * archipelago_model::SECTOR_BYTES;
+    while at < end {
+        let ranges = view.status(at, end - at, STATUS_BATCH)?;
+        if ranges.is_empty() {
+            return Err(Error::new(ErrorKind::Internal, "a map said nothing of a range"));
+        }
+        for range in ranges {
+            if !range.hole {
+                outgoing.range(at, range.len, false)?;
+            }
+            at += range.len;
+        }
+    }
+    Ok(())
 }
 
 impl Service {

@@ -29,7 +29,7 @@ fn anything_else_keeps_what_the_system_said() {
 fn a_message_names_the_segment_and_the_deed() {
     assert_eq!(
         sorted(io::ErrorKind::StorageFull).to_string(),
-        "cannot write segment 000000000a: no space left: free some or raise the quota"
+        "cannot write segment 000000000a: the disk or the quota is full"
     );
     assert_eq!(
         StoreError::from_io(None, "list", io::ErrorKind::TimedOut.into()).to_string(),

@@ -43,6 +43,8 @@ pub enum FindingKind {
     Lease,
     /// A sealed segment without a file.
     Missing,
+    /// A backup of the catalog that cannot be read.
+    Backup,
     /// The catalog and a segment disagree on its size.
     Size,
     /// A footer that cannot be read.
@@ -97,6 +99,7 @@ impl FindingKind {
             Self::LogFloor => "log-floor",
             Self::Lease => "lease",
             Self::Missing => "segment-missing",
+            Self::Backup => "backup-lost",
             Self::Size => "segment-size",
             Self::Footer => "segment-footer",
             Self::Carrier => "carrier",
@@ -134,6 +137,9 @@ impl FindingKind {
             Self::LogFloor => "a restart would pass over writes that were acknowledged",
             Self::Lease => "its holder's writes and those of the next one are not told apart",
             Self::Missing => "what is named of it cannot be read",
+            Self::Backup => {
+                "it holds a copy of the catalog and nothing else: no data is lost, but a rebuild would have to do without it"
+            }
             Self::Size => "the file was cut or replaced, or the catalog is older than the pool",
             Self::Footer => "nothing in the segment can be found",
             Self::Carrier => "what was moved out of the segment cannot be found any more",
@@ -167,6 +173,9 @@ impl FindingKind {
             Self::Lease => "detach the volume and attach it again: the next term is a new one",
             Self::Missing | Self::Size | Self::Footer | Self::Carrier => {
                 "put the file of the segment back from a copy; `archipelago scrub` tells what it touches"
+            }
+            Self::Backup => {
+                "nothing, but look after the disk: a new backup, made within seconds, takes its place; check again"
             }
             Self::Orphan | Self::Unnamed => "nothing: `archipelago gc` removes it",
             Self::Torn => {

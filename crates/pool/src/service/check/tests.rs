@@ -264,6 +264,56 @@ fn what_is_wrong_with_a_segment_that_nobody_names_is_no_damage() {
 }
 
 #[test]
+fn a_floor_that_passes_unpersisted_writes_is_found_and_one_that_only_looks_so_is_not() {
+    let mut planted = world();
+    planted.bench.service = open(&planted.data_folder()).unwrap();
+    let bench = &planted.bench;
+    let core = &bench.service.core;
+    bench.put("vm", 0, &noise(9, 4096));
+    core.engine.rest_log().unwrap();
+    bench.put("vm", 8192, &noise(10, 4096));
+    core.checkpoint(&[], false, |_, _| Ok(())).unwrap();
+    let floor = core.catalog.read(state::log_floor).unwrap().unwrap();
+    assert_eq!(core.engine.oldest_unpersisted(), Some(floor));
+    let set = |floor: u64| planted.sql(&format!("UPDATE store_state SET log_floor = {floor}"));
+    set(floor.get() + 1);
+    let findings = bench.service.check().unwrap();
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    assert_eq!(findings[0].kind, FindingKind::LogFloor);
+    assert!(findings[0].what.contains("is still needed"), "{findings:#?}");
+    // As between the commit of a checkpoint and the time that memory knows of it.
+    let findings = std::thread::scope(|scope| {
+        let check = scope.spawn(|| bench.service.check().unwrap());
+        core.env.clock().sleep(FLOOR_LOOK_EVERY * 20);
+        set(floor.get());
+        check.join().unwrap()
+    });
+    assert_eq!(findings, []);
+}
+
+#[test]
+fn a_lost_backup_is_told_as_what_it_is_and_another_is_made() {
+    let mut planted = world();
+    planted.bench.service = open(&planted.data_folder()).unwrap();
+    let service = &planted.bench.service;
+    service.core.back_up().unwrap();
+    let backups = || service.core.catalog.read(segment::backups).unwrap();
+    let lost = backups();
+    for id in &lost {
+        std::fs::remove_file(planted.file(*id)).unwrap();
+    }
+    // Each check asks for another one; two are kept.
+    for left in (0..=lost.len()).rev() {
+        let findings = service.check().unwrap();
+        assert_eq!(findings.len(), left, "{findings:#?}");
+        assert!(findings.iter().all(|f| f.kind == FindingKind::Backup), "{findings:#?}");
+        service.core.back_up().unwrap();
+    }
+    let there = |id: &SegmentId| planted.file(*id).exists();
+    assert!(!backups().is_empty() && backups().iter().all(there));
+}
+
+#[test]
 fn a_damaged_node_is_found_with_every_resource_that_needs_it() {
     let planted = world();
     // A leaf as the log has it: raw, at the front of a sector.

@@ -214,3 +214,50 @@ fn what_a_crash_tore_is_not_taken_for_a_damaged_segment() {
     bench.service.collect(wanted).unwrap();
     assert!(bench.service.store.len(torn).is_err());
 }
+
+#[test]
+fn volumes_that_only_the_open_end_of_the_log_knows_are_counted() {
+    let (bench, _) = busy();
+    bench.service.core.back_up().unwrap();
+    bench.service.core.engine.rest_log().unwrap();
+    bench.create("late", MIB);
+    bench.put("late", 0, &noise(1, 4096));
+    bench.service.abandon();
+    let data = lose(&bench);
+    let done = Service::rebuild(&data, &Env::real(), false).unwrap();
+    assert_eq!((done.volumes, done.unknown_volumes), (5, 1));
+}
+
+#[test]
+fn without_a_backup_a_rebuild_says_what_to_do_and_changes_nothing() {
+    let (mut bench, contents) = busy();
+    bench.service.abandon();
+    let data = bench.dir.path().join("data");
+    let error = Service::rebuild(&data, &Env::real(), true).unwrap_err();
+    assert!(error.message().contains("serve"), "{error}");
+    let aside = bench.dir.path().join("aside");
+    fs::create_dir(&aside).unwrap();
+    for name in with_logs(Path::new("catalog.sqlite")) {
+        let _ = fs::rename(data.join(&name), aside.join(&name));
+    }
+    let error = Service::rebuild(&data, &Env::real(), false).unwrap_err();
+    assert!(error.message().contains("from a copy"), "{error}");
+    for name in with_logs(Path::new("catalog.sqlite")) {
+        let _ = fs::rename(aside.join(&name), data.join(&name));
+    }
+    bench.service = open(&data).unwrap();
+    assert_all(&bench, &contents);
+}
+
+#[test]
+fn a_folder_that_is_no_store_is_told_as_one() {
+    let dir = tempfile::TempDir::new().unwrap();
+    for path in [dir.path().to_owned(), dir.path().join("nowhere")] {
+        let error = Service::rebuild(&path, &Env::real(), false).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.message().contains("`archipelago serve`"), "{error}");
+        let error = Service::check_offline(&path, Env::real()).unwrap_err();
+        assert!(error.message().contains("`archipelago serve`"), "{error}");
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}

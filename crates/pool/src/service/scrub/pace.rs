@@ -23,6 +23,8 @@ pub(super) struct Pace<'a> {
     scrubber: &'a Scrubber,
     /// When the next read may begin, on the monotonic clock, by the rate.
     next: Duration,
+    /// The rate that this comes from.
+    rate: u64,
     /// When the last read began.
     begun: Option<Duration>,
     load: GuestLoad,
@@ -31,7 +33,8 @@ pub(super) struct Pace<'a> {
 impl<'a> Pace<'a> {
     pub(super) fn new(core: &'a Core, scrubber: &'a Scrubber) -> Self {
         let next = core.env.clock().monotonic();
-        Self { core, scrubber, next, begun: None, load: core.engine.guest_load() }
+        let rate = scrubber.rate.load(Ordering::Acquire);
+        Self { core, scrubber, next, rate, begun: None, load: core.engine.guest_load() }
     }
 
     /// Waits until so many bytes may be read.
@@ -51,6 +54,11 @@ impl<'a> Pace<'a> {
                 return ControlFlow::Break(());
             }
             let now = clock.monotonic();
+            let rate = self.scrubber.rate.load(Ordering::Acquire);
+            if rate != self.rate {
+                // What the old one made it wait for may be hours away.
+                (self.rate, self.next) = (rate, now);
+            }
             if now >= self.next {
                 break;
             }
@@ -58,8 +66,7 @@ impl<'a> Pace<'a> {
         }
         let now = clock.monotonic();
         self.begun = Some(now);
-        let rate = self.scrubber.rate.load(Ordering::Acquire);
-        if let Some(ns) = (bytes.saturating_mul(1_000_000_000)).checked_div(rate) {
+        if let Some(ns) = (bytes.saturating_mul(1_000_000_000)).checked_div(self.rate) {
             // From when it was due, so that what a sleep took too long is made up for.
             self.next = self.next.max(now.saturating_sub(POLL)) + Duration::from_nanos(ns);
         }

@@ -315,10 +315,50 @@ fn a_scrub_goes_on_where_it_was_stopped_and_after_a_restart() {
     // A stop of the program is no stop of the scrub.
     bench.service.scrub(ScrubOptions { restart: false, rate: Some(1) }).unwrap();
     bench.reopen();
+    assert!(bench.service.scrub_state().unwrap().running);
+    // Another rate holds at once, and not when the time for the next byte has come.
+    bench.service.scrub(ScrubOptions::default()).unwrap();
     bench.service.scrubber.join();
     let state = bench.service.scrub_state().unwrap();
     assert!(!state.stopped && state.finished_ms.is_some(), "{state:?}");
     assert_eq!(state.bytes, files(&bench).iter().map(|(_, _, len)| len).sum::<u64>());
+}
+
+#[test]
+fn a_scrub_that_goes_on_after_a_restart_keeps_to_its_rate() {
+    let mut bench = world();
+    bench.reopen();
+    bench.service.scrub(ScrubOptions { restart: true, rate: Some(5) }).unwrap();
+    bench.reopen();
+    let state = bench.service.scrub_state().unwrap();
+    assert_eq!((state.running, state.rate), (true, Some(5)));
+    // The rate that one under way got later, too.
+    bench.service.scrub(ScrubOptions { restart: false, rate: Some(7) }).unwrap();
+    bench.reopen();
+    let state = bench.service.scrub_state().unwrap();
+    assert_eq!((state.running, state.rate), (true, Some(7)));
+    bench.service.scrub(ScrubOptions::default()).unwrap();
+    bench.reopen();
+    bench.service.scrubber.join();
+    assert_eq!(bench.service.scrub_state().unwrap().rate, None);
+}
+
+#[test]
+fn a_scrub_that_panics_has_failed_and_may_be_begun_again() {
+    let bench = world();
+    let scrubber = &bench.service.scrubber;
+    scrubber.running.store(true, Ordering::Release);
+    let panicked = std::thread::scope(|scope| {
+        let body = || {
+            let _end = End(scrubber);
+            panic!("as a defect would");
+        };
+        scope.spawn(body).join().is_err()
+    });
+    assert!(panicked);
+    let state = bench.service.scrub_state().unwrap();
+    assert!(!state.running && state.problem.unwrap().contains("panicked"));
+    assert_eq!(scrub(&bench).damages, 0);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use std::io;
 
-use archipelago_format::stream::{Header, Reader, Record};
+use archipelago_format::stream::{Header, Reader, Record, StreamError};
 use archipelago_model::SnapshotPath;
 
 use crate::testing::{Bench, MIB, noise, size, stream, vol};
@@ -241,4 +241,39 @@ fn the_same_image_again_adds_almost_nothing() {
     assert!(after.physical - before.physical < 3 * MIB / 2, "{before:?} {after:?}");
     let again = bench.import("one", &bytes).unwrap_err();
     assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+}
+
+#[test]
+fn an_export_that_meets_damage_says_so_in_the_stream() {
+    let mut bench = Bench::new();
+    bench.create("web", 4 * MIB);
+    bench.put("web", 0, &noise(1, 65536));
+    let rotten = noise(2, 65536);
+    bench.put("web", 3 * MIB, &rotten);
+    bench.snapshot("web@s").unwrap();
+    bench.service.close().unwrap();
+    let pool = bench.dir.path().join("data/pool/segments/0000000");
+    for entry in std::fs::read_dir(pool).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        if let Some(at) = bytes.windows(4096).position(|window| window == &rotten[..4096]) {
+            bytes[at] ^= 1;
+            std::fs::write(path, bytes).unwrap();
+        }
+    }
+    bench.service = crate::testing::open(&bench.dir.path().join("data")).unwrap();
+    let (mut exported, mut sent) = (Vec::new(), Vec::new());
+    let service = &bench.service;
+    service.export(&"volume:web".parse().unwrap(), &mut exported).unwrap_err();
+    let error = service.send(&"web@s".parse().unwrap(), None, &mut sent).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged);
+    for stream in [&exported, &sent] {
+        let mut reader = Reader::new(&stream[..]).unwrap();
+        assert!(matches!(reader.next(), Ok(Record::Data { offset: 0, .. })));
+        let Err(StreamError::Sender(why)) = reader.next() else { panic!("no reason") };
+        assert!(why.contains("segment") && error.message().contains(&why), "{why}");
+    }
+    // Who receives it is told, too, and nothing is bound.
+    let refused = bench.import("copy", &exported).unwrap_err();
+    assert!(refused.message().contains("segment"), "{refused}");
 }
