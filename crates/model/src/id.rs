@@ -45,6 +45,14 @@ id!(
     FileId(u64)
 );
 id!(
+    /// An account, for its whole life; its name is only a label.
+    AccountId(u64)
+);
+id!(
+    /// A user, likewise.
+    UserId(u64)
+);
+id!(
     /// The term of a volume's lease. A write of an older term is refused.
     Epoch(u32)
 );

@@ -5,9 +5,12 @@
 //! LOCK.pid        who holds it, for the error message
 //! STORE           makes the folder a store: written before anything else is
 //! catalog.sqlite  the catalog
+//! secret.key      seals secrets in the catalog; made when first needed
 //! pool/           segments
 //! tmp/            nothing in it is worth anything after a crash
 //! ```
+
+mod secret_key;
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -18,6 +21,8 @@ use archipelago_format::FormatError;
 use archipelago_format::store_file::{STORE_FILE_BYTES, StoreFile};
 
 use crate::error::{Error, ErrorKind, io_kind};
+
+pub(crate) use secret_key::secret_key;
 
 const LOCK: &str = "LOCK";
 const PID: &str = "LOCK.pid";

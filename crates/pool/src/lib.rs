@@ -11,6 +11,7 @@ mod core;
 mod device;
 mod error;
 mod folder;
+mod identity;
 mod outgoing;
 mod resource;
 mod service;
@@ -19,6 +20,10 @@ mod testing;
 
 pub use device::{ChangedRange, Device, StatusRange, Write};
 pub use error::{Error, ErrorKind};
+pub use identity::{
+    AccessKey, Account, ApplicationCredential, FirstAdmin, Group, Identity, Login, Member, Named,
+    NewUser, Role, RoleError, Secret, Session, User,
+};
 pub use resource::{
     DiffRange, File, Image, Metric, MetricKind, NewImage, Origin, PoolUsage, ResourceUsage,
     Snapshot, Status, Usage, Volume,

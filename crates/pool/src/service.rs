@@ -6,6 +6,7 @@ mod checkpointer;
 mod collector;
 mod devices;
 mod files;
+mod identity;
 mod images;
 mod open;
 mod rebuild;
@@ -100,6 +101,7 @@ pub struct Service {
     /// Sizes are changed one at a time.
     resizing: Mutex<()>,
     scrubber: Arc<scrub::Scrubber>,
+    identity: identity::IdentityState,
     life: Mutex<Life>,
 }
 

@@ -19,7 +19,9 @@ pub(crate) fn counters(tx: &Tx<'_>) -> Result<Counters, CatalogError> {
         "SELECT log_floor, next_segment, (SELECT COALESCE(MAX(id), 0) FROM segment), next_id, \
          (SELECT COALESCE(MAX(id), 0) FROM (SELECT id FROM volume UNION ALL \
           SELECT id FROM snapshot UNION ALL SELECT id FROM image UNION ALL \
-          SELECT id FROM container UNION ALL SELECT id FROM file)) \
+          SELECT id FROM container UNION ALL SELECT id FROM file UNION ALL \
+          SELECT id FROM account UNION ALL SELECT id FROM user_ UNION ALL \
+          SELECT id FROM group_ UNION ALL SELECT id FROM application_credential)) \
          FROM store_state WHERE id = 1",
         [],
         |row| {

@@ -12,9 +12,25 @@ use rusqlite::{ToSql, params_from_iter};
 
 use super::{CatalogError, Tx, migrate};
 
-/// What is dumped, each after what it refers to.
-const TABLES: [&str; 8] =
-    ["store_state", "pool_place", "volume", "lease", "snapshot", "image", "container", "file"];
+/// What is dumped, each after what it refers to. Tokens are not: one that was revoked
+/// after the dump would be valid again.
+const TABLES: [&str; 15] = [
+    "store_state",
+    "pool_place",
+    "account",
+    "user_",
+    "membership",
+    "group_",
+    "group_member",
+    "access_key",
+    "application_credential",
+    "volume",
+    "lease",
+    "snapshot",
+    "image",
+    "container",
+    "file",
+];
 
 /// Writes all tables.
 pub(crate) fn write(

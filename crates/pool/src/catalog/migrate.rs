@@ -9,6 +9,7 @@ use super::row::from_number;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_first.sql"),
     include_str!("../../migrations/sqlite/0002_collection.sql"),
+    include_str!("../../migrations/sqlite/0004_identity.sql"),
 ];
 
 /// The version of the schema that this program works with.

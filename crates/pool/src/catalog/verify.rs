@@ -1,6 +1,6 @@
 //! Whether the catalog itself is sound: pages, references, every row.
 
-use super::{Catalog, CatalogError, Tx, file, image, segment, snapshot, volume};
+use super::{Catalog, CatalogError, Tx, file, identity, image, segment, snapshot, volume};
 
 /// SQLite tells of so many faults at most; the first few say enough.
 const FAULTS_MAX: u32 = 100;
@@ -18,6 +18,12 @@ impl Catalog {
                 ("image", image::list(tx).map(drop)),
                 ("file", file::list(tx).map(drop)),
                 ("segment", segment::list(tx).map(drop)),
+                ("account", identity::account::list(tx).map(drop)),
+                ("user_", identity::user::list(tx).map(drop)),
+                ("membership", identity::member::list(tx).map(drop)),
+                ("group_", identity::group::list(tx, None).map(drop)),
+                ("access_key", identity::access_key::list(tx, None).map(drop)),
+                ("application_credential", identity::credential::list(tx, None).map(drop)),
             ];
             faults.extend(rows.into_iter().filter_map(|(table, read)| {
                 read.err().map(|error| format!("table {table}: {error}"))
