@@ -18,7 +18,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 use utoipa::IntoResponses;
 
 use crate::failure::Failure;
-use crate::{App, guard, metrics};
+use crate::{App, guard, identity, metrics};
 
 /// Every route. The OpenAPI document describes just these; a test compares.
 pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
@@ -56,6 +56,7 @@ pub(crate) fn router(app: App) -> Router {
         router = router.route(path, methods);
     }
     router
+        .merge(identity::router())
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))

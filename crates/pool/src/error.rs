@@ -92,7 +92,7 @@ impl Error {
     }
 
     /// The one error of every login, token and key that does not count.
-    pub(crate) fn unauthenticated() -> Self {
+    pub fn unauthenticated() -> Self {
         Self::new(
             ErrorKind::Unauthenticated,
             "the user, the password, the key or the token is not valid, or not for this account; \

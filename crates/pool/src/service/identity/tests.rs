@@ -139,7 +139,7 @@ fn keys_are_listed_without_secrets_and_end_when_removed_or_disabled() {
     let (bench, _) = founded();
     make(&bench, "bob");
     let (key, secret) = bench.service.key_create(&named("bob"), &named("bob")).unwrap();
-    assert_eq!(bench.service.keys_of(&named("bob")).unwrap(), [key.clone()]);
+    assert_eq!(bench.service.keys_of(&named("bob")).unwrap(), std::slice::from_ref(&key));
     let (again, identity) = bench.service.key_secret(&key.id).unwrap();
     assert_eq!((again.expose(), identity.role), (secret.expose(), Role::Admin));
     bench.service.user_enable(&named("bob"), false).unwrap();
