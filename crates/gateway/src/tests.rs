@@ -4,3 +4,4 @@ mod document;
 pub(crate) mod harness;
 mod requests;
 mod transfers;
+mod users;
