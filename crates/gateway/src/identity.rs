@@ -6,7 +6,7 @@
 //! refusal   errors as Keystone writes them
 //! tokens    POST, GET, HEAD, DELETE /identity/v3/auth/tokens
 //! v2        POST /identity/v2.0/tokens         swift  GET /auth/v1.0
-//! projects, users, credentials, ec2            what a user may see and make
+//! projects, users, credentials, ec2, directory what a user may see and make
 //! views     all these as JSON
 //! ```
 //!
@@ -15,6 +15,7 @@
 
 mod caller;
 mod credentials;
+mod directory;
 mod ec2;
 mod projects;
 mod refusal;
@@ -55,6 +56,10 @@ pub(crate) fn router() -> Router<App> {
         .route("/identity/v3/users", get(users::list))
         .route("/identity/v3/users/{id}", get(users::show))
         .route("/identity/v3/users/{id}/projects", get(projects::of_user))
+        .route("/identity/v3/domains", get(directory::domains))
+        .route("/identity/v3/domains/{id}", get(directory::show_domain))
+        .route("/identity/v3/roles", get(directory::roles))
+        .route("/identity/v3/roles/{id}", get(directory::show_role))
         .route("/identity/v3/role_assignments", get(projects::role_assignments))
         .route(
             "/identity/v3/users/{id}/application_credentials",

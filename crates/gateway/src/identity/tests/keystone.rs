@@ -137,6 +137,10 @@ fn users_see_themselves_and_administrators_see_all() {
     assert_eq!(roles["role_assignments"][0]["scope"]["project"]["name"], "bob");
     let roles: Value = site.get("/identity/v3/role_assignments", &admin).json(200);
     assert_eq!(roles["role_assignments"].as_array().unwrap().len(), 3);
+    assert_eq!(names("/identity/v3/domains", &bob, "domains"), ["Default"]);
+    assert_eq!(names("/identity/v3/roles?name=reader", &bob, "roles"), ["reader"]);
+    assert_eq!(site.get("/identity/v3/domains/default", &bob).status, 200);
+    refused(&site.get("/identity/v3/roles/king", &bob), 404);
     let catalog: Value = site.get("/identity/v3/auth/catalog", &bob).json(200);
     assert_eq!(catalog["catalog"][0]["type"], "identity");
 }
