@@ -39,6 +39,10 @@ pub enum ErrorKind {
     TooLarge,
     /// The request came from a place which may not call this API (403).
     Forbidden,
+    /// Who asks did not prove who they are (401).
+    Unauthenticated,
+    /// Too many logins failed; try again later (429).
+    Throttled,
     /// The resource is attached, or others depend on it (409).
     InUse,
     /// The pool is full (507).

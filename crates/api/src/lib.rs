@@ -18,6 +18,7 @@ pub mod path;
 pub mod report;
 pub mod snapshot;
 pub mod trust;
+pub mod user;
 pub mod volume;
 
 pub use collection::{Collect, Collected, Rebuilt};
@@ -30,6 +31,10 @@ pub use snapshot::{
     Snapshots,
 };
 pub use trust::{Check, Damage, Finding, Scrub, StartScrub, Stretch, Touch};
+pub use user::{
+    Account, Accounts, CreateAccount, CreateKey, CreateUser, Hidden, Join, Key, Keys, Membership,
+    SetEnabled, SetPassword, SetQuota, User, Users,
+};
 pub use volume::{
     CreateVolumes, ExportQuery, RemoveQuery, RenameVolume, ResizeVolume, Volume, Volumes,
 };

@@ -36,6 +36,28 @@ pub const FILES: &str = "/v1/files";
 /// transfer stream with [`PutQuery`](crate::PutQuery). The object's slashes are
 /// part of the path.
 pub const FILE: &str = "/v1/files/{container}/{*object}";
+/// `GET` list, `POST` [`CreateUser`](crate::CreateUser).
+pub const USERS: &str = "/v1/users";
+/// `GET`, `DELETE`.
+pub const USER: &str = "/v1/users/{name}";
+/// `POST` [`SetPassword`](crate::SetPassword).
+pub const USER_PASSWORD: &str = "/v1/users/{name}/password";
+/// `POST` [`SetEnabled`](crate::SetEnabled).
+pub const USER_ENABLED: &str = "/v1/users/{name}/enabled";
+/// `GET` list, `POST` [`CreateKey`](crate::CreateKey).
+pub const USER_KEYS: &str = "/v1/users/{name}/keys";
+/// `DELETE`.
+pub const KEY: &str = "/v1/keys/{id}";
+/// `GET` list, `POST` [`CreateAccount`](crate::CreateAccount).
+pub const ACCOUNTS: &str = "/v1/accounts";
+/// `GET`, `DELETE`.
+pub const ACCOUNT: &str = "/v1/accounts/{name}";
+/// `POST` [`SetQuota`](crate::SetQuota).
+pub const ACCOUNT_QUOTA: &str = "/v1/accounts/{name}/quota";
+/// `POST` [`Join`](crate::Join).
+pub const MEMBERS: &str = "/v1/accounts/{name}/members";
+/// `DELETE`.
+pub const MEMBER: &str = "/v1/accounts/{name}/members/{user}";
 /// `GET` [`Usage`](crate::Usage).
 pub const USAGE: &str = "/v1/df";
 /// `POST` [`Collect`](crate::Collect).
@@ -140,6 +162,51 @@ pub fn file(container: &str, object: &str) -> String {
 /// [`FILE`] to put to.
 pub fn file_put(container: &str, object: &str, sha256: Option<&str>) -> String {
     with_query(file(container, object), &[("sha256", sha256)])
+}
+
+/// [`USER`] of one user.
+pub fn user(name: &str) -> String {
+    format!("{USERS}/{}", encode(name))
+}
+
+/// [`USER_PASSWORD`] of one user.
+pub fn user_password(name: &str) -> String {
+    format!("{}/password", user(name))
+}
+
+/// [`USER_ENABLED`] of one user.
+pub fn user_enabled(name: &str) -> String {
+    format!("{}/enabled", user(name))
+}
+
+/// [`USER_KEYS`] of one user.
+pub fn user_keys(name: &str) -> String {
+    format!("{}/keys", user(name))
+}
+
+/// [`KEY`] of one key.
+pub fn key(id: &str) -> String {
+    format!("/v1/keys/{}", encode(id))
+}
+
+/// [`ACCOUNT`] of one account.
+pub fn account(name: &str) -> String {
+    format!("{ACCOUNTS}/{}", encode(name))
+}
+
+/// [`ACCOUNT_QUOTA`] of one account.
+pub fn account_quota(name: &str) -> String {
+    format!("{}/quota", account(name))
+}
+
+/// [`MEMBERS`] of one account.
+pub fn members(account_name: &str) -> String {
+    format!("{}/members", account(account_name))
+}
+
+/// [`MEMBER`] of one account.
+pub fn member(account_name: &str, user_name: &str) -> String {
+    format!("{}/{}", members(account_name), encode(user_name))
 }
 
 /// Percent-encodes all but the unreserved characters of RFC 3986, so that the

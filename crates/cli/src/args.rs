@@ -9,6 +9,7 @@ pub mod image;
 pub mod serve;
 pub mod snapshot;
 pub mod trust;
+pub mod user;
 pub mod volume;
 
 use std::path::PathBuf;
@@ -72,6 +73,12 @@ pub enum Command {
     /// Files: objects in containers, which are SOURCEs too
     #[command(subcommand, arg_required_else_help = true)]
     File(file::File),
+    /// Users: who may log in, and their S3 keys
+    #[command(subcommand, arg_required_else_help = true)]
+    User(user::User),
+    /// Accounts: what owns containers; OpenStack calls them projects
+    #[command(subcommand, arg_required_else_help = true)]
+    Account(user::Account),
     /// Show where the bytes are: per pool, and what each resource holds alone and shares
     #[command(after_help = "Example:\n  archipelago df")]
     Df,

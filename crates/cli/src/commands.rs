@@ -1,5 +1,6 @@
 //! What each verb does.
 
+mod account;
 mod file;
 mod gc;
 mod image;
@@ -10,6 +11,7 @@ mod serve;
 mod snapshot;
 mod transfer;
 mod trust;
+mod user;
 mod volume;
 
 use archipelago_env::Env;
@@ -36,6 +38,8 @@ pub fn run(cli: Cli, output: Output) -> Result {
         Command::Volume(verb) => volume::run(&context, verb),
         Command::Snapshot(verb) => snapshot::run(&context, verb),
         Command::File(verb) => file::run(&context, verb),
+        Command::User(verb) => user::run(&context, verb),
+        Command::Account(verb) => account::run(&context, verb),
         Command::Df => report::df(&context),
         Command::Rebuild { data, force } => rebuild::run(&context, &data, force),
         Command::Gc { now } => gc::run(&context, now),

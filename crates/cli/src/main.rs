@@ -9,6 +9,7 @@
 //! commands  what each verb does
 //! client    HTTP, streaming both ways
 //! output    JSON, tables, sentences      progress  bars on standard error
+//! password  from a terminal or a pipe, never an argument
 //! failure   what went wrong, what to do, and the exit status
 //! ```
 
@@ -17,6 +18,7 @@ mod client;
 mod commands;
 mod failure;
 mod output;
+mod password;
 mod progress;
 
 use std::ffi::OsStr;

@@ -15,15 +15,20 @@ const CALLS_MAX: usize = 16;
 /// client sends or receives, however slow that client is.
 const TRANSFERS_MAX: usize = 32;
 
+/// Logins running at once: each computes a hash that takes a processor and memory on
+/// purpose. They have a limit of their own, so that guessing does not keep other verbs waiting.
+const LOGINS_MAX: usize = 4;
+
 /// Blocking threads that a runtime should allow for this crate: all that
 /// the limits above may ask for. Requests over a limit wait in line; the line
 /// is as long as connections are many.
-pub const BLOCKING_THREADS_MAX: usize = CALLS_MAX + TRANSFERS_MAX;
+pub const BLOCKING_THREADS_MAX: usize = CALLS_MAX + TRANSFERS_MAX + LOGINS_MAX;
 
 /// The limits.
 pub(crate) struct Calls {
     calls: Arc<Semaphore>,
     transfers: Arc<Semaphore>,
+    logins: Arc<Semaphore>,
 }
 
 impl Calls {
@@ -31,6 +36,7 @@ impl Calls {
         Self {
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             transfers: Arc::new(Semaphore::new(TRANSFERS_MAX)),
+            logins: Arc::new(Semaphore::new(LOGINS_MAX)),
         }
     }
 
@@ -40,7 +46,29 @@ impl Calls {
         T: Send + 'static,
         F: FnOnce(&Service) -> Result<T, Error> + Send + 'static,
     {
-        let permit = acquire(&self.calls).await?;
+        self.run(&self.calls, service, verb).await
+    }
+
+    /// Runs a verb that computes the hash of a password.
+    pub(crate) async fn login<T, F>(&self, service: &Arc<Service>, verb: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Service) -> Result<T, Error> + Send + 'static,
+    {
+        self.run(&self.logins, service, verb).await
+    }
+
+    async fn run<T, F>(
+        &self,
+        limit: &Arc<Semaphore>,
+        service: &Arc<Service>,
+        verb: F,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Service) -> Result<T, Error> + Send + 'static,
+    {
+        let permit = acquire(limit).await?;
         let service = Arc::clone(service);
         let job = tokio::task::spawn_blocking(move || {
             let result = verb(&service);
@@ -64,9 +92,11 @@ impl Calls {
     pub(crate) async fn drain(&self) {
         let calls = self.calls.acquire_many(CALLS_MAX as u32).await;
         let transfers = self.transfers.acquire_many(TRANSFERS_MAX as u32).await;
+        let logins = self.logins.acquire_many(LOGINS_MAX as u32).await;
         self.calls.close();
         self.transfers.close();
-        drop((calls, transfers));
+        self.logins.close();
+        drop((calls, transfers, logins));
     }
 }
 

@@ -51,6 +51,43 @@ pub(crate) fn file(file: pool::File) -> api::File {
     }
 }
 
+pub(crate) fn user(user: &pool::User, members: &[pool::Member]) -> api::User {
+    api::User {
+        id: hex::encode(user.uuid),
+        name: user.name.to_string(),
+        admin: user.is_admin,
+        enabled: user.enabled,
+        created_ms: user.created_ms,
+        accounts: members
+            .iter()
+            .map(|member| api::Membership {
+                account: member.account.name.to_string(),
+                role: member.role.to_string(),
+            })
+            .collect(),
+    }
+}
+
+pub(crate) fn key(key: pool::AccessKey, secret: Option<&pool::Secret>) -> api::Key {
+    api::Key {
+        id: key.id,
+        secret: secret.map(|secret| api::Hidden(secret.expose().to_owned())),
+        user: key.user.name.to_string(),
+        account: key.account.name.to_string(),
+        created_ms: key.created_ms,
+    }
+}
+
+pub(crate) fn account(account: pool::Account) -> api::Account {
+    api::Account {
+        id: hex::encode(account.uuid),
+        name: account.name.to_string(),
+        enabled: account.enabled,
+        quota_bytes: account.quota_bytes,
+        created_ms: account.created_ms,
+    }
+}
+
 pub(crate) fn diff(ranges: Vec<pool::DiffRange>) -> api::Diff {
     let ranges: Vec<_> = ranges
         .into_iter()

@@ -43,6 +43,10 @@ impl Failure {
     pub(crate) fn message(&self) -> &str {
         &self.0.message
     }
+
+    pub(crate) fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
 }
 
 impl From<pool::Error> for Failure {
@@ -72,6 +76,8 @@ const fn kind_of(kind: pool::ErrorKind) -> ErrorKind {
         pool::ErrorKind::NotFound => ErrorKind::NotFound,
         pool::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists,
         pool::ErrorKind::Invalid => ErrorKind::Invalid,
+        pool::ErrorKind::Unauthenticated => ErrorKind::Unauthenticated,
+        pool::ErrorKind::Throttled => ErrorKind::Throttled,
         pool::ErrorKind::InUse => ErrorKind::InUse,
         pool::ErrorKind::NoSpace => ErrorKind::NoSpace,
         pool::ErrorKind::ReadOnly => ErrorKind::ReadOnly,
@@ -86,6 +92,8 @@ pub(crate) const fn status_of(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::Invalid => StatusCode::BAD_REQUEST,
         ErrorKind::Forbidden | ErrorKind::ReadOnly => StatusCode::FORBIDDEN,
+        ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        ErrorKind::Throttled => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorKind::AlreadyExists | ErrorKind::InUse | ErrorKind::Fenced => StatusCode::CONFLICT,

@@ -11,8 +11,10 @@
 //! download  streams what a verb writes; a failure cuts the stream short
 //! ```
 //!
+//! `identity` has other routes: the doors where clients of OpenStack and Swift log in.
+//!
 //! # Security
-//! The API has no login yet. It listens on loopback unless the operator says
+//! The native API has no login yet. It listens on loopback unless the operator says
 //! otherwise, and [`guard`] keeps web pages out that run in a browser on the
 //! same machine. Anybody who may open a socket to it may do everything.
 //!
@@ -27,6 +29,7 @@ mod extract;
 mod failure;
 pub mod fuzz;
 mod guard;
+mod identity;
 mod metrics;
 mod openapi;
 mod routes;

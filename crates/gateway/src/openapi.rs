@@ -5,7 +5,9 @@ use std::sync::OnceLock;
 use archipelago_api::{Error, ErrorKind};
 use utoipa::OpenApi;
 
-use crate::routes::{collection, files, images, reports, snapshots, trust, volumes};
+use crate::routes::{
+    accounts, collection, files, images, reports, snapshots, trust, users, volumes,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -14,7 +16,8 @@ use crate::routes::{collection, files, images, reports, snapshots, trust, volume
         version = "1",
         description = "One store behind files, images, volumes and snapshots. Sizes are bytes, \
             times are milliseconds since 1970-01-01 UTC. Bulk data travels as transfer streams \
-            (docs/FORMAT.md). Every error has an Error as its body. There is no login: the \
+            (docs/FORMAT.md). Every error has an Error as its body. There is no login to \
+            these routes (Keystone and Swift clients log in at /identity and /auth/v1.0): the \
             service listens on loopback, refuses Host headers that do not name it and requests \
             that a browser marks as cross-site.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
@@ -43,6 +46,22 @@ use crate::routes::{collection, files, images, reports, snapshots, trust, volume
         files::stat,
         files::remove,
         files::put,
+        users::list,
+        users::create,
+        users::show,
+        users::remove,
+        users::set_password,
+        users::set_enabled,
+        users::keys,
+        users::create_key,
+        users::remove_key,
+        accounts::list,
+        accounts::create,
+        accounts::show,
+        accounts::remove,
+        accounts::set_quota,
+        accounts::join,
+        accounts::leave,
         collection::collect,
         trust::start,
         trust::show,
@@ -60,6 +79,7 @@ use crate::routes::{collection, files, images, reports, snapshots, trust, volume
         (name = "snapshots", description = "Volumes as they were"),
         (name = "images", description = "Disks to start from"),
         (name = "files", description = "Objects in containers"),
+        (name = "users", description = "Who may log in, and S3 keys"),
         (name = "transfer", description = "Bulk data, out and in"),
         (name = "trust", description = "Scrubbing and checking"),
         (name = "reports", description = "Space, status, health"),

@@ -1,11 +1,13 @@
 //! The routes: each path with its methods, and the layers round them all.
 
+pub(crate) mod accounts;
 pub(crate) mod collection;
 pub(crate) mod files;
 pub(crate) mod images;
 pub(crate) mod reports;
 pub(crate) mod snapshots;
 pub(crate) mod trust;
+pub(crate) mod users;
 pub(crate) mod volumes;
 
 use archipelago_api::{BATCH_ITEMS_MAX, Error, ErrorKind, JSON_BYTES_MAX, VERSION, path};
@@ -18,7 +20,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 use utoipa::IntoResponses;
 
 use crate::failure::Failure;
-use crate::{App, guard, metrics};
+use crate::{App, guard, identity, metrics};
 
 /// Every route. The OpenAPI document describes just these; a test compares.
 pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
@@ -38,6 +40,17 @@ pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
         (path::EXPORT, get(volumes::export)),
         (path::FILES, get(files::list)),
         (path::FILE, get(files::stat).put(files::put).delete(files::remove)),
+        (path::USERS, get(users::list).post(users::create)),
+        (path::USER, get(users::show).delete(users::remove)),
+        (path::USER_PASSWORD, post(users::set_password)),
+        (path::USER_ENABLED, post(users::set_enabled)),
+        (path::USER_KEYS, get(users::keys).post(users::create_key)),
+        (path::KEY, delete(users::remove_key)),
+        (path::ACCOUNTS, get(accounts::list).post(accounts::create)),
+        (path::ACCOUNT, get(accounts::show).delete(accounts::remove)),
+        (path::ACCOUNT_QUOTA, post(accounts::set_quota)),
+        (path::MEMBERS, post(accounts::join)),
+        (path::MEMBER, delete(accounts::leave)),
         (path::USAGE, get(reports::usage)),
         (path::GC, post(collection::collect)),
         (path::SCRUB, get(trust::show).post(trust::start).delete(trust::stop)),
@@ -56,6 +69,7 @@ pub(crate) fn router(app: App) -> Router {
         router = router.route(path, methods);
     }
     router
+        .merge(identity::router())
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))

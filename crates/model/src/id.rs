@@ -49,6 +49,10 @@ id!(
     AccountId(u64)
 );
 id!(
+    /// A user, likewise.
+    UserId(u64)
+);
+id!(
     /// The term of a volume's lease. A write of an older term is refused.
     Epoch(u32)
 );

@@ -11,7 +11,10 @@ pub mod size;
 pub mod source;
 
 pub use extent::{Extent, Location, SectorRange};
-pub use id::{AccountId, Epoch, FileId, ImageId, SegmentId, SnapshotId, VolumeId};
-pub use name::{ContainerName, ImageName, NameError, ObjectName, SnapshotName, VolumeName};
+pub use id::{AccountId, Epoch, FileId, ImageId, SegmentId, SnapshotId, UserId, VolumeId};
+pub use name::{
+    AccountName, ContainerName, CredentialName, GroupName, ImageName, NameError, ObjectName,
+    SnapshotName, UserName, VolumeName,
+};
 pub use size::{BLOCK_BYTES, SECTOR_BYTES, VOLUME_BYTES_MAX, VolumeSize};
 pub use source::{SnapshotPath, Source, SourceError};

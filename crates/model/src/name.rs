@@ -118,6 +118,22 @@ name!(
     ContainerName, "container", check_container
 );
 name!(
+    /// A user's name.
+    UserName, "user", check_label
+);
+name!(
+    /// An account's name: OpenStack calls it a project.
+    AccountName, "account", check_label
+);
+name!(
+    /// A group's name, unique within its account.
+    GroupName, "group", check_label
+);
+name!(
+    /// An application credential's name, unique for its user.
+    CredentialName, "credential", check_label
+);
+name!(
     /// An object's name within its container; slashes are part of it.
     ObjectName, "object", check_object
 );

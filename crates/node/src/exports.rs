@@ -108,7 +108,10 @@ fn error(error: pool::Error) -> ExportError {
         ErrorKind::ReadOnly => ExportErrorKind::ReadOnly,
         ErrorKind::Fenced => ExportErrorKind::Fenced,
         ErrorKind::Damaged => ExportErrorKind::Damaged,
-        ErrorKind::Invalid | ErrorKind::AlreadyExists => ExportErrorKind::Invalid,
+        ErrorKind::Invalid
+        | ErrorKind::AlreadyExists
+        | ErrorKind::Unauthenticated
+        | ErrorKind::Throttled => ExportErrorKind::Invalid,
         ErrorKind::Unavailable | ErrorKind::Internal => ExportErrorKind::Io,
     };
     ExportError::new(kind, error.to_string())

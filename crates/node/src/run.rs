@@ -6,7 +6,7 @@ use std::sync::Arc;
 use archipelago_block::{Counts, Limits, Listen, NbdServer, TlsConfig, TlsMode};
 use archipelago_env::Env;
 use archipelago_gateway::{BLOCKING_THREADS_MAX, Server, Stop};
-use archipelago_pool::{self as pool, Metric, MetricKind, Service};
+use archipelago_pool::{self as pool, FirstAdmin, Metric, MetricKind, Service};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -104,7 +104,7 @@ impl Daemon {
         let env = Env::real();
         let begun = env.clock().monotonic();
         let data = std::path::absolute(&config.data).map_err(ServeError::Start)?;
-        let service = runtime.block_on(async {
+        let (service, first) = runtime.block_on(async {
             tokio::select! {
                 opened = open(data.clone(), env.clone(), config.pool.clone()) => opened,
                 name = signals.next() => exit_at_once(name),
@@ -122,7 +122,8 @@ impl Daemon {
         };
         let ms = env.clock().monotonic().saturating_sub(begun).as_millis() as u64;
         tracing::info!(ms, data = %data.display(), http = %http.address(), "ready");
-        ready::announce(&mut std::io::stdout(), &data, http.address(), nbd.local_addrs());
+        let out = &mut std::io::stdout();
+        ready::announce(out, &data, http.address(), nbd.local_addrs(), first.as_ref());
         Ok(Self { service, nbd, http, signals })
     }
 
@@ -177,8 +178,21 @@ impl Daemon {
     }
 }
 
-async fn open(data: PathBuf, env: Env, config: pool::Config) -> Result<Arc<Service>, ServeError> {
-    match tokio::task::spawn_blocking(move || Service::open(&data, env, config)).await {
+async fn open(
+    data: PathBuf,
+    env: Env,
+    config: pool::Config,
+) -> Result<(Arc<Service>, Option<FirstAdmin>), ServeError> {
+    let opening = move || {
+        let service = Service::open(&data, env, config)?;
+        // A disk that is full must not keep anybody from reading: the next start tries again.
+        let first = service.found_admin().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the first administrator was not made; nobody can log in");
+            None
+        });
+        Ok::<_, pool::Error>((service, first))
+    };
+    match tokio::task::spawn_blocking(opening).await {
         Ok(opened) => Ok(opened?),
         Err(panic) => Err(ServeError::Start(std::io::Error::other(panic))),
     }

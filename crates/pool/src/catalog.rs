@@ -14,6 +14,7 @@ pub(crate) mod container;
 pub(crate) mod dump;
 pub(crate) mod error;
 pub(crate) mod file;
+pub(crate) mod identity;
 pub(crate) mod image;
 pub(crate) mod lease;
 mod migrate;
@@ -48,7 +49,7 @@ const READERS_IDLE_MAX: usize = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Prepared statements kept by each connection: more than there are in all.
-const STATEMENTS_MAX: usize = 96;
+const STATEMENTS_MAX: usize = 192;
 
 /// The write-ahead log of SQLite is cut back to this when it has grown past it
 /// (a thousand clones at once), in bytes.
@@ -195,8 +196,8 @@ impl Catalog {
         self.transact(body, true)
     }
 
-    /// [`Self::write`], for what a rebuild finds in footers: states of segments, ids
-    /// that are given. It is no reason for a new backup.
+    /// [`Self::write`], for what no backup has or a rebuild finds in footers: tokens, states
+    /// of segments, ids that are given. It is no reason for a new backup.
     pub fn write_aside<T, E: From<CatalogError>>(
         &self,
         body: impl FnOnce(&Tx<'_>) -> Result<T, E>,

@@ -347,7 +347,7 @@ impl SegmentIds for CatalogIds {
     }
 }
 
-/// Whose the files of the command line are.
+/// Whose the files of the command line are: the first account.
 pub(crate) const OPERATOR: AccountId = AccountId::new(0);
 
 /// A floor for what the pool itself lists.

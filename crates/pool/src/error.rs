@@ -12,6 +12,10 @@ pub enum ErrorKind {
     AlreadyExists,
     /// The request makes no sense as it stands; asking again does not help.
     Invalid,
+    /// Who asks did not prove who they are. Never says which part was wrong.
+    Unauthenticated,
+    /// Too many logins failed; the same request may succeed later.
+    Throttled,
     /// The resource is attached, or others depend on it.
     InUse,
     /// The disk is full; goes on by itself once there is room.
@@ -84,6 +88,15 @@ impl Error {
         Self::new(
             ErrorKind::AlreadyExists,
             format!("{resource} exists already; choose another name or remove it first"),
+        )
+    }
+
+    /// The one error of every login, token and key that does not count.
+    pub fn unauthenticated() -> Self {
+        Self::new(
+            ErrorKind::Unauthenticated,
+            "the user, the password, the key or the token is not valid, or not for this account; \
+             log in again",
         )
     }
 

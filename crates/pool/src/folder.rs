@@ -5,9 +5,12 @@
 //! LOCK.pid        who holds it, for the error message
 //! STORE           makes the folder a store: written before anything else is
 //! catalog.sqlite  the catalog
+//! secret.key      seals secrets in the catalog; made when first needed
 //! pool/           segments
 //! tmp/            nothing in it is worth anything after a crash
 //! ```
+
+mod secret_key;
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -18,6 +21,8 @@ use archipelago_format::FormatError;
 use archipelago_format::store_file::{STORE_FILE_BYTES, StoreFile};
 
 use crate::error::{Error, ErrorKind, io_kind};
+
+pub(crate) use secret_key::secret_key;
 
 const LOCK: &str = "LOCK";
 const PID: &str = "LOCK.pid";
@@ -88,6 +93,9 @@ impl Folder {
     /// `Invalid` for one; those of the disk.
     pub fn must_be_store(env: &Env, root: &Path) -> Result<(), Error> {
         let entries = env.disk().list(root).map_err(|error| {
+            if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+                return failed("read", root, error);
+            }
             let message = format!(
                 "cannot read {}: {error}; name the data folder of `archipelago serve` with --data",
                 root.display()

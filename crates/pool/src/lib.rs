@@ -11,6 +11,7 @@ mod core;
 mod device;
 mod error;
 mod folder;
+mod identity;
 mod object;
 mod outgoing;
 mod resource;
@@ -20,6 +21,10 @@ mod testing;
 
 pub use device::{ChangedRange, Device, StatusRange, Write};
 pub use error::{Error, ErrorKind};
+pub use identity::{
+    AccessKey, Account, ApplicationCredential, FirstAdmin, Group, Identity, Login, Member, Named,
+    NewUser, Role, RoleError, Secret, Session, User,
+};
 pub use object::{Container, Listing, Meta, Object, Page, Part, Upload, Versioning, Which};
 pub use resource::{
     DiffRange, File, Image, Metric, MetricKind, NewImage, Origin, PoolUsage, ResourceUsage,

@@ -6,6 +6,7 @@ mod checkpointer;
 mod collector;
 mod devices;
 mod files;
+mod identity;
 mod images;
 mod objects;
 mod open;
@@ -105,6 +106,7 @@ pub struct Service {
     /// Sizes are changed one at a time.
     resizing: Mutex<()>,
     scrubber: Arc<scrub::Scrubber>,
+    identity: identity::IdentityState,
     life: Mutex<Life>,
 }
 

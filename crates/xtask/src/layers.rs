@@ -28,6 +28,8 @@ const FREE: &[&str] = &["sim", "protocols", "conformance", "fuzzing", "xtask"];
 /// Libraries that carry one concern, and the only crates that know of it.
 const ONLY: &[(&str, &[&str])] = &[
     ("rusqlite", &["pool"]),
+    ("argon2", &["pool"]),
+    ("aws-lc-rs", &["pool"]),
     ("axum", &["gateway"]),
     ("imago", &["image"]),
     ("clap", &["cli"]),

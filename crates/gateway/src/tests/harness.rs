@@ -20,21 +20,21 @@ use crate::{App, Server, Stop, routes};
 /// A client gives up after this long, so that a hanging server fails the test.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(super) struct Harness {
-    pub(super) app: App,
-    pub(super) address: SocketAddr,
-    pub(super) stop: Stop,
+pub(crate) struct Harness {
+    pub(crate) app: App,
+    pub(crate) address: SocketAddr,
+    pub(crate) stop: Stop,
     runtime: Runtime,
     running: Option<JoinHandle<()>>,
     _dir: TempDir,
 }
 
 impl Harness {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with_router(routes::router)
     }
 
-    pub(super) fn with_router(router: impl FnOnce(App) -> Router) -> Self {
+    pub(crate) fn with_router(router: impl FnOnce(App) -> Router) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let service =
             Service::open(&dir.path().join("data"), Env::real(), Config::default()).unwrap();
@@ -48,14 +48,14 @@ impl Harness {
     }
 
     /// Tells the server to stop and waits until it has.
-    pub(super) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.stop.stop();
         if let Some(running) = self.running.take() {
             self.runtime.block_on(running).unwrap();
         }
     }
 
-    pub(super) fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         let socket = TcpStream::connect(self.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -63,7 +63,7 @@ impl Harness {
     }
 
     /// One request on a connection of its own; `head` are further header lines.
-    pub(super) fn raw(&self, method: &str, path: &str, head: &str, body: &[u8]) -> Answer {
+    pub(crate) fn raw(&self, method: &str, path: &str, head: &str, body: &[u8]) -> Answer {
         let mut socket = self.connect();
         let len = body.len();
         let host = if head.contains("Host:") { "" } else { "Host: localhost\r\n" };
@@ -73,20 +73,20 @@ impl Harness {
         Answer::read(&mut socket)
     }
 
-    pub(super) fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.raw("GET", path, "", b"")
     }
 
-    pub(super) fn delete(&self, path: &str) -> Answer {
+    pub(crate) fn delete(&self, path: &str) -> Answer {
         self.raw("DELETE", path, "", b"")
     }
 
-    pub(super) fn post(&self, path: &str, json: &str) -> Answer {
+    pub(crate) fn post(&self, path: &str, json: &str) -> Answer {
         self.raw("POST", path, "Content-Type: application/json\r\n", json.as_bytes())
     }
 
     /// Waits until no transfer runs.
-    pub(super) fn await_no_transfer(&self) {
+    pub(crate) fn await_no_transfer(&self) {
         let none = async {
             while self.app.calls.transfers_running() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -106,16 +106,16 @@ impl Drop for Harness {
 }
 
 /// An answer, with the framing taken off its body.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) head: String,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
     /// Whether the body came to its end.
-    pub(super) whole: bool,
+    pub(crate) whole: bool,
 }
 
 impl Answer {
-    pub(super) fn read(socket: &mut TcpStream) -> Self {
+    pub(crate) fn read(socket: &mut TcpStream) -> Self {
         let mut bytes = Vec::new();
         // A connection that is reset in the middle still gave what came before.
         let _ = socket.read_to_end(&mut bytes);
@@ -132,14 +132,14 @@ impl Answer {
     }
 
     #[track_caller]
-    pub(super) fn json<T: DeserializeOwned>(&self, status: u16) -> T {
+    pub(crate) fn json<T: DeserializeOwned>(&self, status: u16) -> T {
         let text = String::from_utf8_lossy(&self.body);
         assert_eq!(self.status, status, "{text}");
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
     #[track_caller]
-    pub(super) fn error(&self, status: u16, kind: ErrorKind) -> String {
+    pub(crate) fn error(&self, status: u16, kind: ErrorKind) -> String {
         let error: Error = self.json(status);
         assert_eq!(error.kind, kind, "{error}");
         error.message
@@ -167,7 +167,7 @@ fn unchunk(mut rest: &[u8]) -> (Vec<u8>, bool) {
 }
 
 /// A full transfer stream of `content`.
-pub(super) fn full_stream(content: &[u8]) -> Vec<u8> {
+pub(crate) fn full_stream(content: &[u8]) -> Vec<u8> {
     let header = stream::Header { size: content.len() as u64, base: None, identity: None };
     let mut writer = stream::Writer::new(Vec::new(), &header).unwrap();
     for (index, piece) in content.chunks(stream::DATA_BYTES_MAX).enumerate() {
@@ -177,7 +177,7 @@ pub(super) fn full_stream(content: &[u8]) -> Vec<u8> {
 }
 
 /// What a full transfer stream holds.
-pub(super) fn content_of(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn content_of(bytes: &[u8]) -> Vec<u8> {
     let mut reader = stream::Reader::new(bytes).unwrap();
     let mut content = vec![0; reader.header().size as usize];
     loop {
@@ -192,7 +192,7 @@ pub(super) fn content_of(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Bytes that neither compress nor repeat.
-pub(super) fn noise(len: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed | 1;
     let mut next = || {
         state ^= state << 13;

@@ -2,7 +2,7 @@
 
 CREATE TABLE container_2 (
     id         INTEGER PRIMARY KEY,
-    account_id INTEGER NOT NULL DEFAULT 0,  -- 0: the operator's, from before there were accounts
+    account_id INTEGER NOT NULL DEFAULT 0,  -- 0: the first account, that of the command line
     name       TEXT    NOT NULL,
     bucket     TEXT    UNIQUE,              -- its name among the buckets of all accounts, if it has it
     versioning TEXT    NOT NULL DEFAULT 'off' CHECK (versioning IN ('off', 'enabled', 'suspended')),

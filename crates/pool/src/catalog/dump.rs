@@ -12,10 +12,18 @@ use rusqlite::{ToSql, params_from_iter};
 
 use super::{CatalogError, Tx, container, migrate};
 
-/// What is dumped, each after what it refers to.
-const TABLES: [&str; 10] = [
+/// What is dumped, each after what it refers to. Tokens are not: one that was revoked
+/// after the dump would be valid again.
+const TABLES: [&str; 17] = [
     "store_state",
     "pool_place",
+    "account",
+    "user_",
+    "membership",
+    "group_",
+    "group_member",
+    "access_key",
+    "application_credential",
     "volume",
     "lease",
     "snapshot",

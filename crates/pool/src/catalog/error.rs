@@ -96,6 +96,13 @@ pub(crate) enum CatalogError {
 }
 
 impl CatalogError {
+    /// Whether a row was to go that another row refers to.
+    pub fn is_reference(&self) -> bool {
+        matches!(self, Self::Sqlite(error) if error.sqlite_error().is_some_and(
+            |failure| failure.extended_code == ffi::SQLITE_CONSTRAINT_FOREIGNKEY
+        ))
+    }
+
     /// What to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {

@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_first.sql"),
     include_str!("../../migrations/sqlite/0002_collection.sql"),
     include_str!("../../migrations/sqlite/0003_scrub_rate.sql"),
+    include_str!("../../migrations/sqlite/0004_identity.sql"),
     include_str!("../../migrations/sqlite/0005_namespace.sql"),
 ];
 

@@ -1,6 +1,8 @@
 //! Whether the catalog itself is sound: pages, references, every row.
 
-use super::{Catalog, CatalogError, Tx, container, file, image, segment, snapshot, upload, volume};
+use super::{
+    Catalog, CatalogError, Tx, container, file, identity, image, segment, snapshot, upload, volume,
+};
 
 /// SQLite tells of so many faults at most; the first few say enough.
 const FAULTS_MAX: u32 = 100;
@@ -19,6 +21,12 @@ impl Catalog {
                 ("file", file::list(tx).map(drop)),
                 ("part", upload::all_parts(tx).map(drop)),
                 ("segment", segment::list(tx).map(drop)),
+                ("account", identity::account::list(tx).map(drop)),
+                ("user_", identity::user::list(tx).map(drop)),
+                ("membership", identity::member::list(tx).map(drop)),
+                ("group_", identity::group::list(tx, None).map(drop)),
+                ("access_key", identity::access_key::list(tx, None).map(drop)),
+                ("application_credential", identity::credential::list(tx, None).map(drop)),
             ];
             faults.extend(rows.into_iter().filter_map(|(table, read)| {
                 read.err().map(|error| format!("table {table}: {error}"))

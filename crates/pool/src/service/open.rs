@@ -74,6 +74,7 @@ impl Service {
             opened: env.clock().monotonic(),
             resizing: Mutex::new(()),
             scrubber: Arc::default(),
+            identity: super::identity::IdentityState::default(),
             life: Mutex::new(Life { workers, folder: Some(folder) }),
         };
         service.resume_scrub();

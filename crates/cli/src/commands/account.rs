@@ -1,0 +1,53 @@
+//! `archipelago account`.
+
+use archipelago_api::{self as api, path};
+use archipelago_model::AccountName;
+
+use super::{Context, remove_each};
+use crate::args::user::Account as Verb;
+use crate::failure::Result;
+use crate::output::table::{Column, render};
+use crate::output::text::{plain, size, time};
+
+pub fn run(context: &Context, verb: Verb) -> Result {
+    let client = &context.client;
+    match verb {
+        Verb::Create { name, quota } => {
+            let quota_bytes = quota.map(|size| size.bytes());
+            let body = api::CreateAccount { name: name.to_string(), quota_bytes };
+            let account: api::Account = client.post(path::ACCOUNTS, &body)?;
+            context.output.confirm(&account, |one| format!("created account {}", one.name))
+        }
+        Verb::Ls => {
+            let accounts: api::Accounts = client.get(path::ACCOUNTS)?;
+            context.output.show(&accounts, |list| table(&list.accounts))
+        }
+        Verb::Quota { name, size } => {
+            let body = api::SetQuota { quota_bytes: size.map(|size| size.bytes()) };
+            let account: api::Account = client.post(&path::account_quota(name.as_str()), &body)?;
+            context
+                .output
+                .confirm(&account, |one| format!("account {} may hold {}", one.name, quota(one)))
+        }
+        Verb::Rm { names } => {
+            let names: Vec<String> = names.iter().map(AccountName::to_string).collect();
+            remove_each(context, "account", &names, |index| {
+                client.delete(&path::account(&names[index]))
+            })
+        }
+    }
+}
+
+fn quota(account: &api::Account) -> String {
+    account.quota_bytes.map_or_else(|| "anything".to_owned(), size)
+}
+
+fn table(accounts: &[api::Account]) -> String {
+    let columns =
+        [Column::Left("NAME"), Column::Left("ID"), Column::Right("QUOTA"), Column::Left("CREATED")];
+    let rows = accounts.iter().map(|one| {
+        let quota = one.quota_bytes.map_or_else(|| "-".to_owned(), size);
+        vec![plain(&one.name), plain(&one.id), quota, time(one.created_ms)]
+    });
+    render(&columns, rows)
+}
