@@ -275,8 +275,20 @@ const JSON: &[&str] = &[
     r#"{"volumes":[{"id":1,"name":"a","size":512,"created_ms":0,"parent":null,"attached":0,"epoch":1,"snapshots":0}]}"#,
 ];
 
+/// Logins stop short of the hash of a password, which takes its time on purpose.
 const HTTP: &[&str] = &[
     "GET /v1/volumes/v\n\n",
+    "POST /v1/users\ncontent-type: application/json\n\n{\"name\":\"bob\",\"password\":\"short\"}",
+    "POST /v1/accounts\ncontent-type: application/json\n\n{\"name\":\"lab\",\"quota_bytes\":1}",
+    "POST /v1/accounts/lab/members\ncontent-type: application/json\n\n{\"user\":\"bob\",\"role\":\"reader\"}",
+    "POST /v1/users/bob/keys\ncontent-type: application/json\n\n{}",
+    "GET /identity/v3\n\n",
+    "POST /identity/v3/auth/tokens\ncontent-type: application/json\n\n{\"auth\":{\"identity\":{\"methods\":[\"password\"],\"password\":{\"user\":{\"name\":\"bob\",\"domain\":{\"id\":\"other\"},\"password\":\"correct horse\"}}},\"scope\":{\"project\":{\"name\":\"bob\",\"domain\":{\"id\":\"default\"}}}}}",
+    "POST /identity/v3/auth/tokens\ncontent-type: application/json\n\n{\"auth\":{\"identity\":{\"methods\":[\"application_credential\"],\"application_credential\":{\"user\":{\"id\":\"0\"},\"secret\":\"1\"}}}}",
+    "GET /identity/v3/auth/tokens\nx-auth-token:x\nx-subject-token:x\n\n",
+    "GET /identity/v3/users?name=bob\nx-auth-token:x\n\n",
+    "POST /identity/v2.0/tokens\ncontent-type: application/json\n\n{\"auth\":{\"token\":{\"id\":\"x\"},\"tenantName\":\"lab\"}}",
+    "GET /auth/v1.0\nx-auth-user:bob:bob\n\n",
     "POST /v1/volumes\ncontent-type: application/json\n\n{\"names\":[\"a\",\"b\"],\"size\":1048576}",
     "POST /v1/volumes\ncontent-type: application/json\n\n{\"names\":[\"c\"],\"from\":\"snapshot:v@s\",\"size\":2097152}",
     "POST /v1/volumes/v/resize\ncontent-type: application/json\n\n{\"size\":4096}",

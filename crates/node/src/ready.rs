@@ -35,7 +35,8 @@ fn text(data: &Path, http: SocketAddr, nbd: &[Listen], first: Option<&FirstAdmin
             Listen::Unix(path) => format!("  nbd    nbd+unix:///NAME?socket={}", path.display()),
         });
     }
-    lines.push(format!("  login  http://{http}/identity/v3"));
+    // Without an address: scripts look for the one line that has it.
+    lines.push("  login  /identity/v3 (Keystone), /auth/v1.0 (Swift)".to_owned());
     if let Some(first) = first {
         lines.push(format!("  user   {}  password {}", first.user, first.password.expose()));
         lines.push(format!("  s3     {}  secret {}", first.access_key, first.secret_key.expose()));

@@ -22,7 +22,7 @@ use archipelago_format::store_file::{STORE_FILE_BYTES, StoreFile};
 
 use crate::error::{Error, ErrorKind, io_kind};
 
-pub(crate) use secret_key::secret_key;
+pub(crate) use secret_key::{read_secret_key, secret_key};
 
 const LOCK: &str = "LOCK";
 const PID: &str = "LOCK.pid";

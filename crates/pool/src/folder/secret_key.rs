@@ -13,39 +13,50 @@ use crate::error::{Error, ErrorKind};
 const SECRET_KEY: &str = "secret.key";
 const KEY_BYTES: usize = 32;
 
+/// The key as it is kept.
+pub(crate) type SecretKey = Zeroizing<[u8; KEY_BYTES]>;
+
 /// The key, which is made when it is missing. It appears whole or not at all, only its owner
 /// may read it (0600), and it is durable on return.
-pub(crate) fn secret_key(env: &Env, root: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>, Error> {
-    let path = root.join(SECRET_KEY);
-    match env.disk().open(&path, Mode::Read) {
-        Ok(file) => {
-            // One byte more, so that a longer file is seen to be one.
-            let mut raw = Zeroizing::new([0; KEY_BYTES + 1]);
-            let len = file.read_at(0, &mut *raw).map_err(|e| failed("read", &path, e))?;
-            let mut key = Zeroizing::new([0; KEY_BYTES]);
-            if len != KEY_BYTES {
-                return Err(Error::new(
-                    ErrorKind::Damaged,
-                    format!(
-                        "{} has {len} bytes or more instead of {KEY_BYTES}: put it back from a \
-                         copy, or remove it and make all S3 keys anew",
-                        path.display()
-                    ),
-                ));
-            }
-            key.copy_from_slice(&raw[..KEY_BYTES]);
+pub(crate) fn secret_key(env: &Env, root: &Path) -> Result<SecretKey, Error> {
+    match read_secret_key(env, root)? {
+        Some(key) => {
             // Whoever made it may have failed right after the rename.
             env.disk().sync_dir(root).map_err(|e| failed("write to", root, e))?;
             Ok(key)
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make(env, root).map_err(|e| failed("make", &path, e))
-        }
-        Err(error) => Err(failed("read", &path, error)),
+        None => make(env, root).map_err(|e| failed("make", &root.join(SECRET_KEY), e)),
     }
 }
 
-fn make(env: &Env, root: &Path) -> io::Result<Zeroizing<[u8; KEY_BYTES]>> {
+/// The key; `None` when there is none.
+pub(crate) fn read_secret_key(env: &Env, root: &Path) -> Result<Option<SecretKey>, Error> {
+    let path = root.join(SECRET_KEY);
+    let file = match env.disk().open(&path, Mode::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed("read", &path, error)),
+    };
+    // One byte more, so that a longer file is seen to be one.
+    let mut raw = Zeroizing::new([0; KEY_BYTES + 1]);
+    let len = file.read_at(0, &mut *raw).map_err(|e| failed("read", &path, e))?;
+    if len != KEY_BYTES {
+        let had = if len > KEY_BYTES { "more".to_owned() } else { len.to_string() };
+        return Err(Error::new(
+            ErrorKind::Damaged,
+            format!(
+                "{} has {had} bytes instead of {KEY_BYTES}: put it back from a copy, or remove \
+                 it and make all S3 keys anew",
+                path.display()
+            ),
+        ));
+    }
+    let mut key = Zeroizing::new([0; KEY_BYTES]);
+    key.copy_from_slice(&raw[..KEY_BYTES]);
+    Ok(Some(key))
+}
+
+fn make(env: &Env, root: &Path) -> io::Result<SecretKey> {
     let mut key = Zeroizing::new([0; KEY_BYTES]);
     env.random().fill(&mut *key);
     let disk = env.disk();

@@ -55,6 +55,9 @@ impl Service {
             return Ok(found.findings);
         }
         self.check_counters(&mut found)?;
+        for (key, what) in self.keys_without_secret()? {
+            found.add(FindingKind::SecretKey, &format!("key:{key}"), what);
+        }
         let known = self.check_segments(&mut found)?;
         self.check_maps(&known, &mut found)?;
         self.pass_over_unnamed(&mut found, &known)?;

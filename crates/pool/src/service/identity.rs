@@ -17,9 +17,9 @@ use zeroize::Zeroizing;
 
 use super::Service;
 use crate::catalog::Tx;
-use crate::catalog::identity::{account, member, user};
+use crate::catalog::identity::{access_key, account, member, user};
 use crate::error::{Error, ErrorKind};
-use crate::folder::secret_key;
+use crate::folder::{read_secret_key, secret_key};
 use crate::identity::{
     Account, Identity, Keys, Member, Named, Passwords, Role, Secret, Throttle, User, base32,
 };
@@ -41,13 +41,34 @@ impl Service {
             return Ok(Arc::clone(keys));
         }
         let master = secret_key(&self.core.env, &self.data)?;
-        let keys = Keys::new(&master).map(Arc::new).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Internal,
-                "the cryptographic library refuses the key of the store",
-            )
-        })?;
+        let keys = derive(&master)?;
+        let foreign = self.core.catalog.read(|tx| access_key::sealed_by_others(tx, keys.name()))?;
+        if foreign > 0 {
+            tracing::warn!(keys = foreign, "secret.key is not the one that sealed these S3 keys");
+        }
         Ok(Arc::clone(held.insert(keys)))
+    }
+
+    /// S3 keys whose secrets `secret.key` does not open, and why. Makes nothing.
+    pub(super) fn keys_without_secret(&self) -> Result<Vec<(String, String)>, Error> {
+        let rows = self.core.catalog.read(|tx| access_key::list(tx, None))?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let all = |why: &str| {
+            let why = why.to_owned();
+            rows.iter().map(|row| (row.key.id.clone(), why.clone())).collect()
+        };
+        let keys = match read_secret_key(&self.core.env, &self.data) {
+            Ok(Some(master)) => derive(&master)?,
+            Ok(None) => return Ok(all("there is no secret.key")),
+            Err(error) => return Ok(all(error.message())),
+        };
+        let sealed =
+            rows.iter().filter(|row| keys.open(&keys::owner(&row.key), &row.sealed).is_none());
+        Ok(sealed
+            .map(|row| (row.key.id.clone(), format!("secret.key {} sealed it", row.sealed_by)))
+            .collect())
     }
 
     /// Text of `N` random bytes, five bits a character.
@@ -118,6 +139,12 @@ impl Service {
             Ok(member::of_user(tx, user.id)?)
         })
     }
+}
+
+fn derive(master: &[u8; 32]) -> Result<Arc<Keys>, Error> {
+    Keys::new(master).map(Arc::new).ok_or_else(|| {
+        Error::new(ErrorKind::Internal, "the cryptographic library refuses the key of the store")
+    })
 }
 
 fn user_row(tx: &Tx<'_>, named: &Named) -> Result<User, Error> {

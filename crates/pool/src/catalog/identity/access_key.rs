@@ -45,6 +45,12 @@ pub(crate) fn find(tx: &Tx<'_>, public_id: &str) -> Result<Option<AccessKeyRow>,
     tx.first(TABLE, &format!("{} WHERE k.public_id = $1", select()), [public_id], decode)
 }
 
+/// How many were sealed by another key than that of this name.
+pub(crate) fn sealed_by_others(tx: &Tx<'_>, name: &str) -> Result<u64, CatalogError> {
+    let sql = "SELECT COUNT(*) FROM access_key WHERE sealed_by <> $1";
+    tx.first(TABLE, sql, [name], |row| row.number())?.ok_or(CatalogError::RowMissing(TABLE))
+}
+
 /// Makes one.
 pub(crate) fn insert(tx: &Tx<'_>, row: &AccessKeyRow) -> Result<(), CatalogError> {
     let key = &row.key;

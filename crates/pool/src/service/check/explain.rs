@@ -41,6 +41,8 @@ pub enum FindingKind {
     LogFloor,
     /// A lease of a term that the volume has not had.
     Lease,
+    /// An S3 key whose secret does not open.
+    SecretKey,
     /// A sealed segment without a file.
     Missing,
     /// A backup of the catalog that cannot be read.
@@ -98,6 +100,7 @@ impl FindingKind {
             Self::NextId => "next-id",
             Self::LogFloor => "log-floor",
             Self::Lease => "lease",
+            Self::SecretKey => "secret-key",
             Self::Missing => "segment-missing",
             Self::Backup => "backup-lost",
             Self::Size => "segment-size",
@@ -136,6 +139,7 @@ impl FindingKind {
             Self::NextId => "a new resource would get the writes that were meant for an old one",
             Self::LogFloor => "a restart would pass over writes that were acknowledged",
             Self::Lease => "its holder's writes and those of the next one are not told apart",
+            Self::SecretKey => "requests that are signed with it fail",
             Self::Missing => "what is named of it cannot be read",
             Self::Backup => {
                 "it holds a copy of the catalog and nothing else: no data is lost, but a rebuild would have to do without it"
@@ -171,6 +175,10 @@ impl FindingKind {
                 "let all volumes be persisted (stop the server in peace), and check again"
             }
             Self::Lease => "detach the volume and attach it again: the next term is a new one",
+            Self::SecretKey => {
+                "put secret.key back from a copy, or remove the key and make a new one: \
+                 `archipelago user key rm`"
+            }
             Self::Missing | Self::Size | Self::Footer | Self::Carrier => {
                 "put the file of the segment back from a copy; `archipelago scrub` tells what it touches"
             }

@@ -119,7 +119,7 @@ impl Service {
 }
 
 /// What a secret is sealed to: no row opens with the secret of another.
-fn owner(key: &AccessKey) -> String {
+pub(super) fn owner(key: &AccessKey) -> String {
     format!("{}/{}/{}", key.id, hex::encode(key.user.uuid), hex::encode(key.account.uuid))
 }
 

@@ -174,8 +174,15 @@ fn another_secret_key_is_told_apart_from_a_wrong_one() {
     let error = bench.service.key_secret(&first.access_key).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged);
     assert!(error.message().contains("secret.key"), "{error}");
+    let found = bench.service.check().unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].kind, crate::FindingKind::SecretKey);
+    assert_eq!(found[0].resource, format!("key:{}", first.access_key));
     // Passwords do not depend on it.
     bench.service.login_password(&named("admin"), &first.password, None).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(bench.service.check().unwrap()[0].what, "there is no secret.key");
+    assert!(!path.exists(), "a check makes nothing");
     std::fs::write(&path, &kept[1..]).unwrap();
     bench.reopen();
     assert_eq!(kind(bench.service.key_secret(&first.access_key)), ErrorKind::Damaged);
@@ -220,6 +227,23 @@ fn an_account_goes_with_what_identity_has_of_it_and_its_users_stay() {
     assert_eq!(kind(bench.service.account(&named("bob"))), ErrorKind::NotFound);
     assert!(bench.service.members_of_user(&named("bob")).unwrap().is_empty());
     assert_eq!(bench.service.check().unwrap(), []);
+}
+
+#[test]
+fn an_account_that_owns_something_stays_with_all_that_it_has() {
+    let (bench, _) = founded();
+    let bob = make(&bench, "bob");
+    let (key, _) = bench.service.key_create(&named("bob"), &named("bob")).unwrap();
+    // As the table of containers will.
+    let catalog = bench.dir.path().join("data/catalog.sqlite");
+    let other = rusqlite::Connection::open(catalog).unwrap();
+    let sql = "CREATE TABLE owned (account_id INTEGER NOT NULL REFERENCES account (id))";
+    other.execute_batch(sql).unwrap();
+    other.execute("INSERT INTO owned VALUES ($1)", [bob.account.id.get().cast_signed()]).unwrap();
+    assert_eq!(kind(bench.service.account_remove(&named("bob"))), ErrorKind::InUse);
+    bench.service.key_secret(&key.id).unwrap();
+    other.execute("DELETE FROM owned", []).unwrap();
+    bench.service.account_remove(&named("bob")).unwrap();
 }
 
 #[test]
