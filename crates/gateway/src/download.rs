@@ -49,8 +49,18 @@ enum Piece {
     Failed(Failure),
 }
 
-/// Streams what `verb` writes.
+/// Streams what `verb` writes, as a transfer stream.
 pub(crate) async fn download<F>(app: &App, hangup: Hangup, verb: F) -> Result<Response, Failure>
+where
+    F: FnOnce(&Service, &mut dyn Write) -> Result<(), Error> + Send + 'static,
+{
+    let body = body(app, hangup, verb).await?;
+    let headers = [(CONTENT_TYPE, STREAM_CONTENT_TYPE), (CACHE_CONTROL, "no-store")];
+    Ok((headers, body).into_response())
+}
+
+/// What `verb` writes, as the body of a response.
+pub(crate) async fn body<F>(app: &App, hangup: Hangup, verb: F) -> Result<Body, Failure>
 where
     F: FnOnce(&Service, &mut dyn Write) -> Result<(), Error> + Send + 'static,
 {
@@ -82,8 +92,7 @@ where
         over: false,
         cut: None,
     };
-    let headers = [(CONTENT_TYPE, STREAM_CONTENT_TYPE), (CACHE_CONTROL, "no-store")];
-    Ok((headers, Body::new(body)).into_response())
+    Ok(Body::new(body))
 }
 
 struct BodyWriter {
