@@ -33,6 +33,7 @@ mod identity;
 mod metrics;
 mod openapi;
 mod routes;
+mod s3;
 mod server;
 mod upload;
 

@@ -16,11 +16,11 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, Method, Uri};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, any, delete, get, post};
 use utoipa::IntoResponses;
 
 use crate::failure::Failure;
-use crate::{App, guard, identity, metrics};
+use crate::{App, guard, identity, metrics, s3};
 
 /// Every route. The OpenAPI document describes just these; a test compares.
 pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
@@ -64,15 +64,19 @@ pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
 
 /// All of it, ready to serve.
 pub(crate) fn router(app: App) -> Router {
+    let door = s3::S3::new(&app);
     let mut router = Router::new();
     for (path, methods) in table() {
         router = router.route(path, methods);
     }
     router
         .merge(identity::router())
-        .fallback(unknown_route)
+        .route("/v1/{*rest}", any(unknown_route))
         .method_not_allowed_fallback(unknown_method)
         .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))
+        // What has no path here may be a bucket.
+        .fallback_service(any(s3::rest).with_state(door.clone()))
+        .layer(from_fn_with_state(door, s3::layer))
         .layer(from_fn_with_state(app.clone(), guard::layer))
         .layer(from_fn_with_state(app.clone(), metrics::layer))
         .layer(map_response(add_headers))

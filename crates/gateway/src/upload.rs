@@ -52,6 +52,13 @@ pub(crate) struct Upload {
     waits: bool,
 }
 
+impl Upload {
+    /// A body that another library has taken out of the request.
+    pub(crate) const fn of(body: Body) -> Self {
+        Self { body, waits: false }
+    }
+}
+
 impl<S: Send + Sync> FromRequest<S> for Upload {
     type Rejection = Infallible;
 

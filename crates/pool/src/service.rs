@@ -117,6 +117,11 @@ struct Life {
 }
 
 impl Service {
+    /// The time that the store goes by, in ms since 1970.
+    pub fn now_ms(&self) -> u64 {
+        self.core.now_ms()
+    }
+
     /// Persists everything, seals the log and gives up the folder. Devices that
     /// are still open fail from now on. Idempotent.
     ///

@@ -34,6 +34,12 @@ pub(crate) fn find(tx: &Tx<'_>, named: &Named) -> Result<Option<Account>, Catalo
     tx.first(TABLE, &sql, [text], decode)
 }
 
+/// By identity in the catalog.
+pub(crate) fn get(tx: &Tx<'_>, id: AccountId) -> Result<Option<Account>, CatalogError> {
+    let sql = format!("SELECT {COLUMNS} FROM account a WHERE a.id = $1");
+    tx.first(TABLE, &sql, [from_number(id.get())], decode)
+}
+
 /// Whether there is any account or any user.
 pub(crate) fn anybody(tx: &Tx<'_>) -> Result<bool, CatalogError> {
     let sql = "SELECT id FROM account UNION ALL SELECT id FROM user_ LIMIT 1";

@@ -10,6 +10,17 @@ use crate::error::Error;
 use crate::identity::{Account, Named};
 
 impl Service {
+    /// Whose something is.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn account_of(&self, id: AccountId) -> Result<Account, Error> {
+        self.core
+            .catalog
+            .read(|tx| account::get(tx, id))?
+            .ok_or_else(|| Error::not_found(format_args!("account {id}"), "account ls"))
+    }
+
     /// Makes an account without members.
     ///
     /// # Errors

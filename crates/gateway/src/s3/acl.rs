@@ -1,0 +1,277 @@
+//! Access control lists: who but the owner may do what. The owner may do everything, whatever
+//! a list says.
+
+use std::collections::BTreeMap;
+
+use archipelago_pool::{Account, Container, Identity, Object};
+use s3s::dto::{
+    AccessControlPolicy, BucketCannedACL, Grant, Grantee, ObjectCannedACL, Owner,
+    Permission as Wire, Type,
+};
+use s3s::{S3Result, s3_error};
+use serde::{Deserialize, Serialize};
+
+use super::settings;
+
+/// Under this name a list is kept with a bucket or an object, as JSON.
+const SETTING: &str = "s3.acl";
+/// Grants of a list at most: what S3 has.
+const GRANTS_MAX: usize = 100;
+const EVERYBODY: &str = "http://acs.amazonaws.com/groups/global/AllUsers";
+const AUTHENTICATED: &str = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers";
+
+/// What can be granted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) enum Permission {
+    Read,
+    Write,
+    ReadAcp,
+    WriteAcp,
+    FullControl,
+}
+
+/// Whom it can be granted to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+enum Who {
+    Everybody,
+    Authenticated,
+    /// By uuid, with its name when it was granted.
+    Account(String, String),
+}
+
+/// A list.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Acl(Vec<(Who, Permission)>);
+
+/// Grants that came in headers, and the canned list, if there was one.
+#[derive(Default)]
+pub(super) struct Said<'a> {
+    pub(super) canned: Option<&'a str>,
+    pub(super) full_control: Option<&'a str>,
+    pub(super) read: Option<&'a str>,
+    pub(super) write: Option<&'a str>,
+    pub(super) read_acp: Option<&'a str>,
+    pub(super) write_acp: Option<&'a str>,
+    pub(super) policy: Option<&'a AccessControlPolicy>,
+}
+
+impl Acl {
+    /// Whether somebody who is not the owner has this right.
+    pub(super) fn grants(&self, who: Option<&Identity>, wanted: Permission) -> bool {
+        let uuid = who.map(|who| hex::encode(who.account.uuid));
+        self.0.iter().any(|(to, right)| {
+            let is_meant = match to {
+                Who::Everybody => true,
+                Who::Authenticated => who.is_some(),
+                Who::Account(to, _) => uuid.as_ref() == Some(to),
+            };
+            is_meant && (*right == wanted || *right == Permission::FullControl)
+        })
+    }
+
+    /// Without what it grants to everybody and to everybody with a key.
+    pub(super) fn without_public(self) -> Self {
+        let named = |(who, _): &(Who, Permission)| matches!(who, Who::Account(..));
+        Self(self.0.into_iter().filter(named).collect())
+    }
+
+    /// Whether it grants something to everybody, or to everybody with a key.
+    pub(super) fn is_public(&self) -> bool {
+        self.0.iter().any(|(who, _)| !matches!(who, Who::Account(..)))
+    }
+
+    /// As it is kept.
+    pub(super) fn keep(&self, settings: &mut BTreeMap<String, String>) -> S3Result<()> {
+        if self.0.is_empty() {
+            settings.remove(SETTING);
+            return Ok(());
+        }
+        let text = serde_json::to_string(self).map_err(s3s::S3Error::internal_error)?;
+        settings.insert(SETTING.to_owned(), text);
+        Ok(())
+    }
+
+    /// A list that is canned.
+    fn canned(name: &str) -> S3Result<Self> {
+        let list = match name {
+            ObjectCannedACL::PRIVATE
+            | ObjectCannedACL::BUCKET_OWNER_READ
+            | ObjectCannedACL::BUCKET_OWNER_FULL_CONTROL
+            | ObjectCannedACL::AWS_EXEC_READ => vec![],
+            BucketCannedACL::PUBLIC_READ => vec![(Who::Everybody, Permission::Read)],
+            BucketCannedACL::PUBLIC_READ_WRITE => {
+                vec![(Who::Everybody, Permission::Read), (Who::Everybody, Permission::Write)]
+            }
+            BucketCannedACL::AUTHENTICATED_READ => vec![(Who::Authenticated, Permission::Read)],
+            other => return Err(s3_error!(InvalidArgument, "'{other}' is no canned ACL")),
+        };
+        Ok(Self(list))
+    }
+
+    /// The list as S3 shows it, with the owner's own grant first.
+    pub(super) fn shown(&self, owner: &Owner) -> Vec<Grant> {
+        let own = Grant {
+            grantee: Some(Grantee {
+                display_name: owner.display_name.clone(),
+                email_address: None,
+                id: owner.id.clone(),
+                type_: Type::from_static(Type::CANONICAL_USER),
+                uri: None,
+            }),
+            permission: Some(Wire::from_static(Wire::FULL_CONTROL)),
+        };
+        let others = self.0.iter().map(|(who, right)| Grant {
+            grantee: Some(grantee(who)),
+            permission: Some(Wire::from_static(wire(*right))),
+        });
+        std::iter::once(own).chain(others).collect()
+    }
+}
+
+/// The list of a bucket.
+pub(super) fn of_bucket(container: &Container) -> Acl {
+    in_force(container, read(&container.settings))
+}
+
+/// The list of an object in a bucket.
+pub(super) fn of_object(container: &Container, object: &Object) -> Acl {
+    in_force(container, read(&object.meta.settings))
+}
+
+fn in_force(container: &Container, list: Acl) -> Acl {
+    if settings::ignores_public(container) { list.without_public() } else { list }
+}
+
+/// One that cannot be read grants nothing.
+fn read(settings: &BTreeMap<String, String>) -> Acl {
+    settings.get(SETTING).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+/// What a request says of grants; `None` when it says nothing. `find` looks accounts up by
+/// uuid.
+pub(super) fn said(
+    said: &Said<'_>,
+    owner: &Account,
+    find: &dyn Fn(&str) -> Option<Account>,
+) -> S3Result<Option<Acl>> {
+    if let Some(policy) = said.policy {
+        return of_policy(policy, owner, find).map(Some);
+    }
+    let headers = [
+        (said.full_control, Permission::FullControl),
+        (said.read, Permission::Read),
+        (said.write, Permission::Write),
+        (said.read_acp, Permission::ReadAcp),
+        (said.write_acp, Permission::WriteAcp),
+    ];
+    let granted = headers.iter().any(|(text, _)| text.is_some());
+    match said.canned {
+        Some(_) if granted => {
+            Err(s3_error!(InvalidRequest, "give a canned ACL or grants, not both"))
+        }
+        Some(name) => Acl::canned(name).map(Some),
+        None if granted => {
+            let mut list = Vec::new();
+            for (text, right) in headers {
+                for one in text.unwrap_or_default().split(',').filter(|one| !one.trim().is_empty())
+                {
+                    let (kind, value) = one.trim().split_once('=').unwrap_or((one, ""));
+                    let value = value.trim_matches('"');
+                    let who = match kind {
+                        "uri" => group(value)?,
+                        "id" => account(value, find)?,
+                        _ => return Err(s3_error!(UnresolvableGrantByEmailAddress)),
+                    };
+                    push(&mut list, who, right, owner)?;
+                }
+            }
+            Ok(Some(Acl(list)))
+        }
+        None => Ok(None),
+    }
+}
+
+fn of_policy(
+    policy: &AccessControlPolicy,
+    owner: &Account,
+    find: &dyn Fn(&str) -> Option<Account>,
+) -> S3Result<Acl> {
+    let uuid = hex::encode(owner.uuid);
+    if let Some(id) = policy.owner.as_ref().and_then(|owner| owner.id.as_ref())
+        && *id != uuid
+    {
+        return Err(s3_error!(AccessDenied, "the owner of a list cannot be changed"));
+    }
+    let mut list = Vec::new();
+    for grant in policy.grants.iter().flatten() {
+        let (Some(grantee), Some(permission)) = (&grant.grantee, &grant.permission) else {
+            return Err(s3_error!(MalformedACLError));
+        };
+        let right = match permission.as_str() {
+            Wire::READ => Permission::Read,
+            Wire::WRITE => Permission::Write,
+            Wire::READ_ACP => Permission::ReadAcp,
+            Wire::WRITE_ACP => Permission::WriteAcp,
+            Wire::FULL_CONTROL => Permission::FullControl,
+            _ => return Err(s3_error!(MalformedACLError)),
+        };
+        let who = match (&grantee.uri, &grantee.id) {
+            (Some(uri), _) => group(uri)?,
+            (None, Some(id)) => account(id, find)?,
+            _ => return Err(s3_error!(UnresolvableGrantByEmailAddress)),
+        };
+        push(&mut list, who, right, owner)?;
+    }
+    Ok(Acl(list))
+}
+
+/// The owner has all rights anyway.
+fn push(
+    list: &mut Vec<(Who, Permission)>,
+    who: Who,
+    right: Permission,
+    owner: &Account,
+) -> S3Result<()> {
+    if list.len() >= GRANTS_MAX {
+        return Err(s3_error!(MalformedACLError, "a list has {GRANTS_MAX} grants at most"));
+    }
+    if !matches!(&who, Who::Account(uuid, _) if *uuid == hex::encode(owner.uuid)) {
+        list.push((who, right));
+    }
+    Ok(())
+}
+
+fn group(uri: &str) -> S3Result<Who> {
+    match uri {
+        EVERYBODY => Ok(Who::Everybody),
+        AUTHENTICATED => Ok(Who::Authenticated),
+        _ => Err(s3_error!(InvalidArgument, "there is no such group")),
+    }
+}
+
+fn account(uuid: &str, find: &dyn Fn(&str) -> Option<Account>) -> S3Result<Who> {
+    let found = find(uuid).ok_or_else(|| s3_error!(InvalidArgument, "Invalid id"))?;
+    Ok(Who::Account(hex::encode(found.uuid), found.name.to_string()))
+}
+
+fn grantee(who: &Who) -> Grantee {
+    let (id, name, uri, kind) = match who {
+        Who::Everybody => (None, None, Some(EVERYBODY.to_owned()), Type::GROUP),
+        Who::Authenticated => (None, None, Some(AUTHENTICATED.to_owned()), Type::GROUP),
+        Who::Account(id, name) => {
+            (Some(id.clone()), Some(name.clone()), None, Type::CANONICAL_USER)
+        }
+    };
+    let type_ = Type::from_static(kind);
+    Grantee { display_name: name, email_address: None, id, type_, uri }
+}
+
+const fn wire(right: Permission) -> &'static str {
+    match right {
+        Permission::Read => Wire::READ,
+        Permission::Write => Wire::WRITE,
+        Permission::ReadAcp => Wire::READ_ACP,
+        Permission::WriteAcp => Wire::WRITE_ACP,
+        Permission::FullControl => Wire::FULL_CONTROL,
+    }
+}

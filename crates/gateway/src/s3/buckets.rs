@@ -1,0 +1,232 @@
+//! Buckets: make, find, remove; whether they keep versions; lists of rights.
+
+use archipelago_pool::{Meta, Versioning};
+use s3s::dto::*;
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
+
+use super::acl::{self, Permission, Said};
+use super::auth;
+use super::door::Door;
+use super::fault::Missing;
+use super::{lock, meta};
+
+/// Paths of other doors: a bucket of such a name would be reached by signed requests only.
+const RESERVED: [&str; 7] =
+    ["auth", "health", "identity", "metrics", "object", "openapi.json", "info"];
+
+/// `CreateBucket`.
+pub(super) async fn create(
+    door: &Door,
+    request: S3Request<CreateBucketInput>,
+) -> S3Result<S3Response<CreateBucketOutput>> {
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let who = actor.identity()?;
+    let (account, input) = (who.account.id, request.input);
+    if who.role == archipelago_pool::Role::Reader && !who.is_admin() {
+        return Err(super::fault::denied());
+    }
+    if RESERVED.contains(&input.bucket.as_str()) {
+        return Err(s3_error!(InvalidBucketName, "this name is that of a path of this service"));
+    }
+    let name = auth::bucket_name(&input.bucket)?;
+    let said = Said {
+        canned: input.acl.as_ref().map(BucketCannedACL::as_str),
+        full_control: input.grant_full_control.as_deref(),
+        read: input.grant_read.as_deref(),
+        write: input.grant_write.as_deref(),
+        read_acp: input.grant_read_acp.as_deref(),
+        write_acp: input.grant_write_acp.as_deref(),
+        policy: None,
+    };
+    let wanted = name.clone();
+    let made = door
+        .call(Missing::Bucket, move |service, refusal| {
+            match service.bucket_create(account, &wanted) {
+                Err(error) if error.kind() == archipelago_pool::ErrorKind::AlreadyExists => {
+                    let own = service.container(account, &wanted).is_ok();
+                    let code = match own {
+                        true => S3ErrorCode::BucketAlreadyOwnedByYou,
+                        false => S3ErrorCode::BucketAlreadyExists,
+                    };
+                    Err(refusal.refuse(S3Error::new(code)))
+                }
+                made => made,
+            }
+        })
+        .await?;
+    let mut settings = std::collections::BTreeMap::new();
+    door.keep_acl(&said, &made, &mut settings).await?;
+    let locks = input.object_lock_enabled_for_bucket == Some(true);
+    if locks || !settings.is_empty() {
+        door.change(made.id, move |container| {
+            container.settings.extend(settings.clone());
+            if locks { lock::enable(container) } else { Ok(()) }
+        })
+        .await?;
+    }
+    Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{name}")) }))
+}
+
+/// `DeleteBucket`.
+pub(super) async fn delete(
+    door: &Door,
+    request: S3Request<DeleteBucketInput>,
+) -> S3Result<S3Response<DeleteBucketOutput>> {
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let bucket = door.own_bucket(&actor, &request.input.bucket).await?;
+    door.call(Missing::Bucket, move |service, _| service.container_remove(bucket.id)).await?;
+    let output = DeleteBucketOutput::default();
+    Ok(S3Response::with_status(output, axum::http::StatusCode::NO_CONTENT))
+}
+
+/// `HeadBucket`.
+pub(super) async fn head(
+    door: &Door,
+    request: S3Request<HeadBucketInput>,
+) -> S3Result<S3Response<HeadBucketOutput>> {
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let bucket = door.bucket(&actor, &request.input.bucket, Permission::Read).await?;
+    let mut response = S3Response::new(HeadBucketOutput::default());
+    // As Ceph's gateway tells it; clients that do not know it pass over it.
+    let counts = [("x-rgw-object-count", bucket.objects), ("x-rgw-bytes-used", bucket.bytes)];
+    for (name, value) in counts {
+        response.headers.insert(name, axum::http::HeaderValue::from(value));
+    }
+    Ok(response)
+}
+
+/// `GetBucketLocation`.
+pub(super) async fn location(
+    door: &Door,
+    request: S3Request<GetBucketLocationInput>,
+) -> S3Result<S3Response<GetBucketLocationOutput>> {
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    door.bucket(&actor, &request.input.bucket, Permission::Read).await?;
+    Ok(S3Response::new(GetBucketLocationOutput { location_constraint: None }))
+}
+
+/// `GetBucketVersioning`.
+pub(super) async fn versioning(
+    door: &Door,
+    request: S3Request<GetBucketVersioningInput>,
+) -> S3Result<S3Response<GetBucketVersioningOutput>> {
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let bucket = door.bucket(&actor, &request.input.bucket, Permission::Read).await?;
+    let status = match bucket.versioning {
+        Versioning::Off => None,
+        Versioning::Enabled => Some(BucketVersioningStatus::ENABLED),
+        Versioning::Suspended => Some(BucketVersioningStatus::SUSPENDED),
+    };
+    let status = status.map(BucketVersioningStatus::from_static);
+    Ok(S3Response::new(GetBucketVersioningOutput { mfa_delete: None, status }))
+}
+
+/// `PutBucketVersioning`.
+pub(super) async fn put_versioning(
+    door: &Door,
+    request: S3Request<PutBucketVersioningInput>,
+) -> S3Result<S3Response<PutBucketVersioningOutput>> {
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let input = request.input;
+    let bucket = door.own_bucket(&actor, &input.bucket).await?;
+    let status = input.versioning_configuration.status;
+    let wanted = match status.as_ref().map(BucketVersioningStatus::as_str) {
+        Some(BucketVersioningStatus::ENABLED) => Versioning::Enabled,
+        Some(BucketVersioningStatus::SUSPENDED) => Versioning::Suspended,
+        _ => return Err(S3Error::new(S3ErrorCode::MalformedXML)),
+    };
+    door.change(bucket.id, move |container| {
+        if lock::is_enabled(container) && wanted != Versioning::Enabled {
+            return Err(s3_error!(
+                InvalidBucketState,
+                "An Object Lock configuration is present on this bucket, so the versioning state \
+                 cannot be changed."
+            ));
+        }
+        container.versioning = wanted;
+        Ok(())
+    })
+    .await?;
+    Ok(S3Response::new(PutBucketVersioningOutput::default()))
+}
+
+/// `GetBucketAcl`.
+pub(super) async fn get_acl(
+    door: &Door,
+    request: S3Request<GetBucketAclInput>,
+) -> S3Result<S3Response<GetBucketAclOutput>> {
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let bucket = door.bucket(&actor, &request.input.bucket, Permission::ReadAcp).await?;
+    let owner = door.owner_of(&bucket).await?;
+    let grants = Some(acl::of_bucket(&bucket).shown(&owner));
+    Ok(S3Response::new(GetBucketAclOutput { grants, owner: Some(owner) }))
+}
+
+/// `PutBucketAcl`.
+pub(super) async fn put_acl(
+    door: &Door,
+    request: S3Request<PutBucketAclInput>,
+) -> S3Result<S3Response<PutBucketAclOutput>> {
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let input = request.input;
+    let bucket = door.bucket(&actor, &input.bucket, Permission::WriteAcp).await?;
+    let said = Said {
+        canned: input.acl.as_ref().map(BucketCannedACL::as_str),
+        full_control: input.grant_full_control.as_deref(),
+        read: input.grant_read.as_deref(),
+        write: input.grant_write.as_deref(),
+        read_acp: input.grant_read_acp.as_deref(),
+        write_acp: input.grant_write_acp.as_deref(),
+        policy: input.access_control_policy.as_ref(),
+    };
+    let list = door.said_acl(&said, &bucket).await?;
+    door.change(bucket.id, move |container| list.keep(&mut container.settings)).await?;
+    Ok(S3Response::new(PutBucketAclOutput::default()))
+}
+
+/// `GetObjectAcl`.
+pub(super) async fn get_object_acl(
+    door: &Door,
+    request: S3Request<GetObjectAclInput>,
+) -> S3Result<S3Response<GetObjectAclOutput>> {
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let input = request.input;
+    let version = input.version_id.as_deref();
+    let (bucket, object) =
+        door.object(&actor, &input.bucket, &input.key, version, Permission::ReadAcp).await?;
+    let owner = door.owner_of(&bucket).await?;
+    let grants = Some(acl::of_object(&bucket, &object).shown(&owner));
+    Ok(S3Response::new(GetObjectAclOutput { grants, owner: Some(owner), request_charged: None }))
+}
+
+/// `PutObjectAcl`.
+pub(super) async fn put_object_acl(
+    door: &Door,
+    request: S3Request<PutObjectAclInput>,
+) -> S3Result<S3Response<PutObjectAclOutput>> {
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let input = request.input;
+    let version = input.version_id.as_deref();
+    let (bucket, object) =
+        door.object(&actor, &input.bucket, &input.key, version, Permission::WriteAcp).await?;
+    let said = Said {
+        canned: input.acl.as_ref().map(ObjectCannedACL::as_str),
+        full_control: input.grant_full_control.as_deref(),
+        read: input.grant_read.as_deref(),
+        write: input.grant_write.as_deref(),
+        read_acp: input.grant_read_acp.as_deref(),
+        write_acp: input.grant_write_acp.as_deref(),
+        policy: input.access_control_policy.as_ref(),
+    };
+    let list = door.said_acl(&said, &bucket).await?;
+    let (name, which) = (object.name.clone(), meta::which(version)?);
+    door.call(Missing::Key, move |service, refusal| {
+        service.object_change(bucket.id, &name, which, &mut |object| {
+            let mut known: Meta = object.meta.clone();
+            refusal.ask(list.keep(&mut known.settings))?;
+            Ok(known)
+        })
+    })
+    .await?;
+    Ok(S3Response::new(PutObjectAclOutput::default()))
+}

@@ -1,0 +1,155 @@
+//! Each operation of S3 and where it is.
+
+use archipelago_model::AccountId;
+use archipelago_pool::{Account, Container, Error, Service};
+use s3s::dto::*;
+use s3s::{S3, S3Request, S3Response, S3Result};
+
+use super::acl::{Acl, Said};
+use super::fault::{Missing, Refusal, denied, fault};
+use super::{acl, buckets, listing, lock, parts, read, settings, tags, write};
+use crate::App;
+
+/// What answers requests of S3.
+pub(super) struct Door {
+    pub(super) app: App,
+}
+
+/// As S3 shows an account.
+pub(super) fn owner(account: &Account) -> Owner {
+    Owner { display_name: Some(account.name.to_string()), id: Some(hex::encode(account.uuid)) }
+}
+
+impl Door {
+    pub(super) const fn new(app: App) -> Self {
+        Self { app }
+    }
+
+    /// The time, as the pool has it.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.app.service.now_ms()
+    }
+
+    /// Runs a verb; what it asks this door may be refused.
+    pub(super) async fn call<T, F>(&self, missing: Missing, verb: F) -> S3Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Service, &Refusal) -> Result<T, Error> + Send + 'static,
+    {
+        let called = self.app.calls.call(&self.app.service, move |service| {
+            let refusal = Refusal::default();
+            let result = verb(service, &refusal);
+            refusal.settle(result)
+        });
+        called.await.map_err(|failure| fault(&failure, missing))?
+    }
+
+    /// Changes a bucket.
+    pub(super) async fn change<F>(&self, bucket: u64, change: F) -> S3Result<()>
+    where
+        F: Fn(&mut Container) -> S3Result<()> + Send + 'static,
+    {
+        self.call(Missing::Bucket, move |service, refusal| {
+            let mut ask = |container: &mut Container| refusal.ask(change(container));
+            service.container_change(bucket, &mut ask).map(drop)
+        })
+        .await
+    }
+
+    /// The account of a bucket, and all others.
+    pub(super) async fn accounts(&self, id: AccountId) -> S3Result<(Account, Vec<Account>)> {
+        let accounts = self.call(Missing::Bucket, |service, _| service.accounts()).await?;
+        let owner = accounts.iter().find(|account| account.id == id).cloned();
+        Ok((owner.ok_or_else(denied)?, accounts))
+    }
+
+    /// The account of a bucket, as S3 shows it.
+    pub(super) async fn owner_of(&self, bucket: &Container) -> S3Result<Owner> {
+        let id = bucket.account;
+        let account = self.call(Missing::Bucket, move |service, _| service.account_of(id)).await?;
+        Ok(owner(&account))
+    }
+
+    /// The list of rights that a request says; without a word, an empty one.
+    pub(super) async fn said_acl(&self, said: &Said<'_>, bucket: &Container) -> S3Result<Acl> {
+        let (owner, accounts) = self.accounts(bucket.account).await?;
+        let find =
+            |uuid: &str| accounts.iter().find(|account| hex::encode(account.uuid) == uuid).cloned();
+        let list = acl::said(said, &owner, &find)?.unwrap_or_default();
+        if list.is_public() && settings::blocks_public(bucket) {
+            return Err(denied());
+        }
+        Ok(list)
+    }
+}
+
+/// One line each: `name: Input => Output, module::function;`.
+macro_rules! operations {
+    ($($name:ident: $input:ident => $output:ident, $module:ident::$function:ident;)*) => {
+        #[async_trait::async_trait]
+        impl S3 for Door {
+            $(
+                async fn $name(
+                    &self,
+                    request: S3Request<$input>,
+                ) -> S3Result<S3Response<$output>> {
+                    $module::$function(self, request).await
+                }
+            )*
+        }
+    };
+}
+
+operations! {
+    abort_multipart_upload: AbortMultipartUploadInput => AbortMultipartUploadOutput, parts::abort;
+    complete_multipart_upload: CompleteMultipartUploadInput => CompleteMultipartUploadOutput, parts::complete;
+    copy_object: CopyObjectInput => CopyObjectOutput, write::copy;
+    create_bucket: CreateBucketInput => CreateBucketOutput, buckets::create;
+    create_multipart_upload: CreateMultipartUploadInput => CreateMultipartUploadOutput, parts::create;
+    delete_bucket: DeleteBucketInput => DeleteBucketOutput, buckets::delete;
+    delete_bucket_cors: DeleteBucketCorsInput => DeleteBucketCorsOutput, settings::delete_cors;
+    delete_bucket_ownership_controls: DeleteBucketOwnershipControlsInput => DeleteBucketOwnershipControlsOutput, settings::delete_ownership;
+    delete_bucket_tagging: DeleteBucketTaggingInput => DeleteBucketTaggingOutput, settings::delete_tags;
+    delete_object: DeleteObjectInput => DeleteObjectOutput, write::delete;
+    delete_object_tagging: DeleteObjectTaggingInput => DeleteObjectTaggingOutput, tags::delete;
+    delete_objects: DeleteObjectsInput => DeleteObjectsOutput, write::delete_many;
+    delete_public_access_block: DeletePublicAccessBlockInput => DeletePublicAccessBlockOutput, settings::delete_access_block;
+    get_bucket_acl: GetBucketAclInput => GetBucketAclOutput, buckets::get_acl;
+    get_bucket_cors: GetBucketCorsInput => GetBucketCorsOutput, settings::get_cors;
+    get_bucket_lifecycle_configuration: GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput, settings::get_lifecycle;
+    get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput, buckets::location;
+    get_bucket_ownership_controls: GetBucketOwnershipControlsInput => GetBucketOwnershipControlsOutput, settings::get_ownership;
+    get_bucket_policy: GetBucketPolicyInput => GetBucketPolicyOutput, settings::get_policy;
+    get_bucket_tagging: GetBucketTaggingInput => GetBucketTaggingOutput, settings::get_tags;
+    get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput, buckets::versioning;
+    get_object: GetObjectInput => GetObjectOutput, read::get;
+    get_object_acl: GetObjectAclInput => GetObjectAclOutput, buckets::get_object_acl;
+    get_object_attributes: GetObjectAttributesInput => GetObjectAttributesOutput, read::attributes;
+    get_object_legal_hold: GetObjectLegalHoldInput => GetObjectLegalHoldOutput, lock::get_hold;
+    get_object_lock_configuration: GetObjectLockConfigurationInput => GetObjectLockConfigurationOutput, lock::get_configuration;
+    get_object_retention: GetObjectRetentionInput => GetObjectRetentionOutput, lock::get_retention;
+    get_object_tagging: GetObjectTaggingInput => GetObjectTaggingOutput, tags::get;
+    get_public_access_block: GetPublicAccessBlockInput => GetPublicAccessBlockOutput, settings::get_access_block;
+    head_bucket: HeadBucketInput => HeadBucketOutput, buckets::head;
+    head_object: HeadObjectInput => HeadObjectOutput, read::head;
+    list_buckets: ListBucketsInput => ListBucketsOutput, listing::buckets;
+    list_multipart_uploads: ListMultipartUploadsInput => ListMultipartUploadsOutput, listing::uploads;
+    list_object_versions: ListObjectVersionsInput => ListObjectVersionsOutput, listing::versions;
+    list_objects: ListObjectsInput => ListObjectsOutput, listing::first;
+    list_objects_v2: ListObjectsV2Input => ListObjectsV2Output, listing::second;
+    list_parts: ListPartsInput => ListPartsOutput, parts::list;
+    put_bucket_acl: PutBucketAclInput => PutBucketAclOutput, buckets::put_acl;
+    put_bucket_cors: PutBucketCorsInput => PutBucketCorsOutput, settings::put_cors;
+    put_bucket_ownership_controls: PutBucketOwnershipControlsInput => PutBucketOwnershipControlsOutput, settings::put_ownership;
+    put_bucket_tagging: PutBucketTaggingInput => PutBucketTaggingOutput, settings::put_tags;
+    put_bucket_versioning: PutBucketVersioningInput => PutBucketVersioningOutput, buckets::put_versioning;
+    put_object: PutObjectInput => PutObjectOutput, write::put;
+    put_object_acl: PutObjectAclInput => PutObjectAclOutput, buckets::put_object_acl;
+    put_object_legal_hold: PutObjectLegalHoldInput => PutObjectLegalHoldOutput, lock::put_hold;
+    put_object_lock_configuration: PutObjectLockConfigurationInput => PutObjectLockConfigurationOutput, lock::put_configuration;
+    put_object_retention: PutObjectRetentionInput => PutObjectRetentionOutput, lock::put_retention;
+    put_object_tagging: PutObjectTaggingInput => PutObjectTaggingOutput, tags::put;
+    put_public_access_block: PutPublicAccessBlockInput => PutPublicAccessBlockOutput, settings::put_access_block;
+    upload_part: UploadPartInput => UploadPartOutput, parts::put;
+    upload_part_copy: UploadPartCopyInput => UploadPartCopyOutput, parts::copy;
+}

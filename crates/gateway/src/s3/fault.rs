@@ -1,0 +1,91 @@
+//! Errors of the pool as those of S3. What a verb was refused by a question of this door
+//! (a condition, a right) keeps its own error.
+
+use std::cell::RefCell;
+
+use archipelago_api::ErrorKind;
+use archipelago_pool::Error;
+use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
+
+use crate::failure::Failure;
+
+/// What a name that is not found was to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Missing {
+    Bucket,
+    Key,
+    Upload,
+}
+
+impl Missing {
+    fn code(self) -> S3ErrorCode {
+        match self {
+            Self::Bucket => S3ErrorCode::NoSuchBucket,
+            Self::Key => S3ErrorCode::NoSuchKey,
+            Self::Upload => S3ErrorCode::NoSuchUpload,
+        }
+    }
+}
+
+/// Keeps the error that a question inside a verb answered with.
+#[derive(Default)]
+pub(super) struct Refusal(RefCell<Option<S3Error>>);
+
+impl Refusal {
+    /// For the pool, which only has to know that the answer is no.
+    pub(super) fn refuse(&self, error: S3Error) -> Error {
+        *self.0.borrow_mut() = Some(error);
+        Error::new(archipelago_pool::ErrorKind::Invalid, "refused")
+    }
+
+    /// The same, of a result.
+    pub(super) fn ask<T>(&self, answer: S3Result<T>) -> Result<T, Error> {
+        answer.map_err(|error| self.refuse(error))
+    }
+
+    /// Tells refusals from failures, once the verb is over.
+    pub(super) fn settle<T>(self, result: Result<T, Error>) -> Result<S3Result<T>, Error> {
+        match (result, self.0.into_inner()) {
+            (Ok(value), _) => Ok(Ok(value)),
+            (Err(_), Some(refused)) => Ok(Err(refused)),
+            (Err(error), None) => Err(error),
+        }
+    }
+}
+
+/// A failure of the gateway or the pool.
+pub(super) fn fault(failure: &Failure, missing: Missing) -> S3Error {
+    let message = failure.message().to_owned();
+    let code = match failure.kind() {
+        ErrorKind::NotFound => missing.code(),
+        ErrorKind::AlreadyExists => S3ErrorCode::BucketAlreadyExists,
+        ErrorKind::InUse => S3ErrorCode::BucketNotEmpty,
+        ErrorKind::Invalid => S3ErrorCode::InvalidArgument,
+        ErrorKind::TooLarge => S3ErrorCode::EntityTooLarge,
+        ErrorKind::Forbidden | ErrorKind::Unauthenticated | ErrorKind::ReadOnly => {
+            S3ErrorCode::AccessDenied
+        }
+        ErrorKind::MethodNotAllowed => S3ErrorCode::MethodNotAllowed,
+        ErrorKind::NoSpace | ErrorKind::Throttled | ErrorKind::Unavailable => S3ErrorCode::SlowDown,
+        ErrorKind::Fenced | ErrorKind::Damaged | ErrorKind::Internal => {
+            tracing::error!(%message, "a request of S3 failed");
+            S3ErrorCode::InternalError
+        }
+    };
+    S3Error::with_message(code, message)
+}
+
+/// An upload whose body was not what it should be.
+pub(super) fn broken(failure: &Failure, missing: Missing) -> S3Error {
+    match failure.kind() {
+        ErrorKind::Invalid => {
+            S3Error::with_message(S3ErrorCode::IncompleteBody, failure.message().to_owned())
+        }
+        _ => fault(failure, missing),
+    }
+}
+
+/// Nobody says whether it is the name or the right that is missing.
+pub(super) fn denied() -> S3Error {
+    s3_error!(AccessDenied, "Access Denied")
+}

@@ -1,0 +1,327 @@
+//! Uploads in parts.
+
+use std::collections::BTreeMap;
+
+use archipelago_pool::{CopySource as From, Meta, Object, UploadAt};
+use s3s::dto::*;
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
+
+use super::acl::{Permission, Said};
+use super::auth;
+use super::checksums::{Expected, Hashed};
+use super::door::Door;
+use super::fault::{Missing, Refusal, broken};
+use super::meta::{self, Conditions, headers_of, refuse_encryption};
+use super::write::{body_of, decoded_length, size_of, source_of};
+use super::{lock, read};
+use crate::upload::upload;
+
+/// All parts but the last have at least so many bytes: what S3 has.
+const PART_BYTES_MIN: u64 = 5 << 20;
+
+/// `CreateMultipartUpload`.
+pub(super) async fn create(
+    door: &Door,
+    request: S3Request<CreateMultipartUploadInput>,
+) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let input = request.input;
+    refuse_encryption!(input);
+    lock::refuse_kms(input.server_side_encryption.as_ref())?;
+    let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
+    let name = auth::key(&input.key)?;
+    let mut known = headers_of!(input).meta()?;
+    let said = Said {
+        canned: input.acl.as_ref().map(ObjectCannedACL::as_str),
+        full_control: input.grant_full_control.as_deref(),
+        read: input.grant_read.as_deref(),
+        read_acp: input.grant_read_acp.as_deref(),
+        write_acp: input.grant_write_acp.as_deref(),
+        ..Said::default()
+    };
+    door.keep_acl(&said, &bucket, &mut known.settings).await?;
+    lock::keep(
+        &bucket,
+        input.object_lock_mode.as_ref(),
+        input.object_lock_retain_until_date.as_ref(),
+        input.object_lock_legal_hold_status.as_ref(),
+        door.now_ms(),
+        &mut known.settings,
+    )?;
+    let upload = door
+        .call(Missing::Bucket, move |service, _| service.upload_create(bucket.id, &name, known))
+        .await?;
+    Ok(S3Response::new(CreateMultipartUploadOutput {
+        bucket: Some(input.bucket),
+        checksum_algorithm: input.checksum_algorithm,
+        checksum_type: input.checksum_type,
+        key: Some(input.key),
+        upload_id: Some(upload.uuid),
+        ..CreateMultipartUploadOutput::default()
+    }))
+}
+
+fn number(number: i32) -> S3Result<u32> {
+    u32::try_from(number)
+        .ok()
+        .filter(|number| (1..=archipelago_pool::PARTS_MAX).contains(number))
+        .ok_or_else(|| {
+            s3_error!(
+                InvalidArgument,
+                "Part number must be an integer between 1 and 10000, inclusive"
+            )
+        })
+}
+
+/// `UploadPart`.
+pub(super) async fn put(
+    door: &Door,
+    request: S3Request<UploadPartInput>,
+) -> S3Result<S3Response<UploadPartOutput>> {
+    let expected = Expected::new(&request.headers, request.trailing_headers.clone())?;
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let mut input = request.input;
+    refuse_encryption!(input);
+    let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
+    let (name, number) = (auth::key(&input.key)?, number(input.part_number)?);
+    let size = size_of(decoded_length(&request.headers).or(input.content_length))?;
+    let body = body_of(input.body.take());
+    let uuid = input.upload_id;
+    let stored = upload(&door.app, body, move |service, bytes| {
+        let refusal = Refusal::default();
+        let hashing = expected.hasher();
+        let mut hashed = Hashed { input: bytes, hashing: &hashing };
+        let at = UploadAt { container: bucket.id, name: &name, uuid: &uuid };
+        let put = service.upload_part(at, number, size, &mut hashed, &mut |stored| {
+            refusal.ask(expected.check(&hashing, &stored.etag))
+        });
+        refusal.settle(put)
+    });
+    let part = stored.await.map_err(|failure| broken(&failure, Missing::Upload))??;
+    let one = |name: &str| part.checksums.get(name).cloned();
+    Ok(S3Response::new(UploadPartOutput {
+        checksum_crc32: one("crc32"),
+        checksum_crc32c: one("crc32c"),
+        checksum_crc64nvme: one("crc64nvme"),
+        checksum_sha1: one("sha1"),
+        checksum_sha256: one("sha256"),
+        e_tag: Some(ETag::Strong(part.etag)),
+        ..UploadPartOutput::default()
+    }))
+}
+
+/// `bytes=0-9`, both inclusive, as offset and length.
+fn copy_range(text: &str) -> S3Result<(u64, u64)> {
+    let invalid = || {
+        s3_error!(
+            InvalidArgument,
+            "The x-amz-copy-source-range value must be of the form bytes=first-last where first \
+             and last are the zero-based offsets of the first and last bytes to copy"
+        )
+    };
+    let (first, last) =
+        text.strip_prefix("bytes=").and_then(|rest| rest.split_once('-')).ok_or_else(invalid)?;
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(first) || !digits(last) {
+        return Err(invalid());
+    }
+    let first: u64 = first.parse().map_err(|_| invalid())?;
+    let last: u64 = last.parse().map_err(|_| invalid())?;
+    match last.checked_sub(first).and_then(|len| len.checked_add(1)) {
+        Some(len) => Ok((first, len)),
+        None => Err(invalid()),
+    }
+}
+
+/// `UploadPartCopy`.
+pub(super) async fn copy(
+    door: &Door,
+    request: S3Request<UploadPartCopyInput>,
+) -> S3Result<S3Response<UploadPartCopyOutput>> {
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let input = request.input;
+    refuse_encryption!(input);
+    let (bucket, key, version) = source_of(&input.copy_source)?;
+    let to = door.bucket(&actor, &input.bucket, Permission::Write).await?;
+    let (name, number) = (auth::key(&input.key)?, number(input.part_number)?);
+    let range = input.copy_source_range.as_deref().map(copy_range).transpose()?;
+    let (container, object) = door.object(&actor, bucket, key, version, Permission::Read).await?;
+    if range.is_some_and(|(first, len)| first.saturating_add(len) > object.size) {
+        return Err(s3_error!(InvalidRange, "The range ends behind the end of the source"));
+    }
+    let from =
+        From { container: container.id, name: object.name.clone(), which: meta::which(version)? };
+    let shown = meta::version_shown(&object);
+    let conditions = input.clone();
+    let part = door
+        .call(Missing::Upload, move |service, refusal| {
+            let at = UploadAt { container: to.id, name: &name, uuid: &conditions.upload_id };
+            let check = |source: &Object| {
+                let conditions = Conditions {
+                    if_match: conditions.copy_source_if_match.as_ref(),
+                    if_none_match: conditions.copy_source_if_none_match.as_ref(),
+                    if_modified_since: conditions.copy_source_if_modified_since.as_ref(),
+                    if_unmodified_since: conditions.copy_source_if_unmodified_since.as_ref(),
+                    unchanged: S3ErrorCode::PreconditionFailed,
+                };
+                refusal.ask(conditions.check(source))
+            };
+            service.upload_part_copy(at, number, &from, range, &check)
+        })
+        .await?;
+    Ok(S3Response::new(UploadPartCopyOutput {
+        copy_part_result: Some(CopyPartResult {
+            e_tag: Some(ETag::Strong(part.etag)),
+            last_modified: Some(meta::time(part.created_ms)),
+            ..CopyPartResult::default()
+        }),
+        copy_source_version_id: shown,
+        ..UploadPartCopyOutput::default()
+    }))
+}
+
+/// `CompleteMultipartUpload`.
+pub(super) async fn complete(
+    door: &Door,
+    request: S3Request<CompleteMultipartUploadInput>,
+) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let input = request.input;
+    refuse_encryption!(input);
+    let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
+    let name = auth::key(&input.key)?;
+    let parts = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
+    if parts.is_empty() {
+        return Err(s3_error!(MalformedXML));
+    }
+    let wanted: Vec<(u32, String)> = parts
+        .iter()
+        .map(|part| {
+            let etag = part.e_tag.as_ref().map(|etag| etag.value().to_owned());
+            Ok((number(part.part_number.unwrap_or(0))?, etag.unwrap_or_default()))
+        })
+        .collect::<S3Result<_>>()?;
+    if !wanted.is_sorted_by(|a, b| a.0 < b.0) {
+        return Err(S3Error::new(S3ErrorCode::InvalidPartOrder));
+    }
+    let (uuid, said_size) = (input.upload_id, input.mpu_object_size);
+    let (if_match, if_none_match) = (input.if_match, input.if_none_match);
+    let object = door
+        .call(Missing::Upload, move |service, refusal| {
+            let at = UploadAt { container: bucket.id, name: &name, uuid: &uuid };
+            let here = service.parts(at, 0, archipelago_pool::PARTS_MAX as usize)?;
+            let here: BTreeMap<u32, &str> =
+                here.iter().map(|part| (part.number, part.etag.as_str())).collect();
+            let missing =
+                wanted.iter().any(|(number, etag)| here.get(number) != Some(&etag.as_str()));
+            if missing {
+                return Err(refusal.refuse(S3Error::new(S3ErrorCode::InvalidPart)));
+            }
+            service.upload_complete(
+                at,
+                &wanted,
+                &mut |upload, parts| refusal.ask(known_of(upload, parts, said_size)),
+                &|newest| {
+                    refusal.ask(meta::check_write(
+                        newest,
+                        if_match.as_ref(),
+                        if_none_match.as_ref(),
+                    ))
+                },
+            )
+        })
+        .await?;
+    let checksums = read::checksums(&object);
+    Ok(S3Response::new(CompleteMultipartUploadOutput {
+        location: Some(format!("/{}/{}", input.bucket, input.key)),
+        bucket: Some(input.bucket),
+        key: Some(input.key),
+        checksum_type: checksums.checksum_type,
+        e_tag: Some(meta::etag(&object)),
+        version_id: meta::version_shown(&object),
+        ..CompleteMultipartUploadOutput::default()
+    }))
+}
+
+/// What is known of an object of these parts.
+fn known_of(
+    upload: &archipelago_pool::Upload,
+    parts: &[archipelago_pool::Part],
+    said_size: Option<i64>,
+) -> S3Result<Meta> {
+    let inner = parts.split_last().map_or(&[][..], |(_, inner)| inner);
+    if inner.iter().any(|part| part.size < PART_BYTES_MIN) {
+        return Err(S3Error::new(S3ErrorCode::EntityTooSmall));
+    }
+    let size: u64 = parts.iter().map(|part| part.size).sum();
+    if said_size.is_some_and(|said| said != size.cast_signed()) {
+        return Err(s3_error!(InvalidRequest, "the parts have {size} bytes together"));
+    }
+    let sizes = parts.iter().map(|part| part.size).collect();
+    Ok(Meta { parts: sizes, ..upload.meta.clone() })
+}
+
+/// `AbortMultipartUpload`.
+pub(super) async fn abort(
+    door: &Door,
+    request: S3Request<AbortMultipartUploadInput>,
+) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let input = request.input;
+    let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
+    let (name, uuid) = (auth::key(&input.key)?, input.upload_id);
+    door.call(Missing::Upload, move |service, _| {
+        service.upload_abort(UploadAt { container: bucket.id, name: &name, uuid: &uuid })
+    })
+    .await?;
+    let output = AbortMultipartUploadOutput::default();
+    Ok(S3Response::with_status(output, axum::http::StatusCode::NO_CONTENT))
+}
+
+/// `ListParts`.
+pub(super) async fn list(
+    door: &Door,
+    request: S3Request<ListPartsInput>,
+) -> S3Result<S3Response<ListPartsOutput>> {
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let input = request.input;
+    let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
+    let owner = door.owner_of(&bucket).await?;
+    let (name, uuid) = (auth::key(&input.key)?, input.upload_id.clone());
+    let max = input.max_parts.unwrap_or(1000).clamp(0, 1000);
+    let after = u32::try_from(input.part_number_marker.unwrap_or(0)).unwrap_or(0);
+    let mut parts = door
+        .call(Missing::Upload, move |service, _| {
+            let at = UploadAt { container: bucket.id, name: &name, uuid: &uuid };
+            service.parts(at, after, max as usize + 1)
+        })
+        .await?;
+    let more = parts.len() > max as usize;
+    parts.truncate(max as usize);
+    let shown = |part: &archipelago_pool::Part| Part {
+        checksum_crc32: part.checksums.get("crc32").cloned(),
+        checksum_crc32c: part.checksums.get("crc32c").cloned(),
+        checksum_crc64nvme: part.checksums.get("crc64nvme").cloned(),
+        checksum_sha1: part.checksums.get("sha1").cloned(),
+        checksum_sha256: part.checksums.get("sha256").cloned(),
+        e_tag: Some(ETag::Strong(part.etag.clone())),
+        last_modified: Some(meta::time(part.created_ms)),
+        part_number: Some(part.number as i32),
+        size: Some(part.size.cast_signed()),
+    };
+    let initiator = Initiator { display_name: owner.display_name.clone(), id: owner.id.clone() };
+    Ok(S3Response::new(ListPartsOutput {
+        bucket: Some(input.bucket),
+        initiator: Some(initiator),
+        is_truncated: Some(more),
+        key: Some(input.key),
+        max_parts: Some(max),
+        next_part_number_marker: parts.last().map(|part| part.number as i32),
+        owner: Some(owner),
+        part_number_marker: Some(after as i32),
+        parts: Some(parts.iter().map(shown).collect()),
+        storage_class: Some(StorageClass::from_static(StorageClass::STANDARD)),
+        upload_id: Some(input.upload_id),
+        ..ListPartsOutput::default()
+    }))
+}

@@ -1,0 +1,390 @@
+//! `GetObject`, `HeadObject`, `GetObjectAttributes`.
+
+use std::sync::Arc;
+
+use archipelago_pool::{Container, Object, Which};
+use s3s::dto::*;
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
+
+use super::acl::{self, Permission};
+use super::auth::{self, Actor};
+use super::door::Door;
+use super::fault::{Missing, denied, fault};
+use super::meta::{self, Conditions, refuse_encryption};
+use crate::server::Hangup;
+
+/// The class that an object was put under.
+pub(super) fn class_of(object: &Object) -> String {
+    object
+        .meta
+        .settings
+        .get(meta::STORAGE_CLASS)
+        .cloned()
+        .unwrap_or_else(|| StorageClass::STANDARD.to_owned())
+}
+
+impl Door {
+    /// A version of an object, for one who may do this with it.
+    pub(super) async fn object(
+        &self,
+        actor: &Actor,
+        bucket: &str,
+        key: &str,
+        version: Option<&str>,
+        wanted: Permission,
+    ) -> S3Result<(Container, Object)> {
+        let container = self.find_bucket(actor, bucket).await?;
+        let (name, which, id) = (auth::key(key)?, meta::which(version)?, container.id);
+        let found = self
+            .call(Missing::Key, move |service, _| service.object_or_marker(id, &name, which))
+            .await?;
+        let lists = actor.may(&container, Permission::Read);
+        let Some(object) = found else {
+            // Who may not list must not learn what is there.
+            return Err(match (lists, which) {
+                (false, _) => denied(),
+                (true, Which::Version(_)) => S3Error::new(S3ErrorCode::NoSuchVersion),
+                (true, _) => S3Error::new(S3ErrorCode::NoSuchKey),
+            });
+        };
+        let granted = actor.owns(&container)
+            || acl::of_object(&container, &object).grants(actor.0.as_deref(), wanted);
+        if !granted {
+            return Err(denied());
+        }
+        if object.marker {
+            return Err(is_marker(&object, which));
+        }
+        Ok((container, object))
+    }
+}
+
+/// The newest version says that the object was removed; or this one does.
+fn is_marker(object: &Object, which: Which) -> S3Error {
+    let code = match which {
+        Which::Latest => S3ErrorCode::NoSuchKey,
+        _ => S3ErrorCode::MethodNotAllowed,
+    };
+    let mut error = S3Error::new(code);
+    let mut headers = axum::http::HeaderMap::new();
+    headers.insert("x-amz-delete-marker", axum::http::HeaderValue::from_static("true"));
+    if let Ok(value) = axum::http::HeaderValue::from_str(&meta::version_id(object)) {
+        headers.insert("x-amz-version-id", value);
+    }
+    error.set_headers(headers);
+    error
+}
+
+/// Which bytes of an object: from, how many, whether they are a part of it.
+fn stretch(
+    object: &Object,
+    range: Option<&Range>,
+    part: Option<i32>,
+) -> S3Result<(u64, u64, bool)> {
+    if let Some(part) = part {
+        if range.is_some() {
+            return Err(s3_error!(InvalidRequest, "give a range or a part number, not both"));
+        }
+        return part_of(object, part);
+    }
+    let Some(range) = range else { return Ok((0, object.size, false)) };
+    let bytes = range.check(object.size).map_err(|_| S3Error::new(S3ErrorCode::InvalidRange))?;
+    Ok((bytes.start, bytes.end - bytes.start, true))
+}
+
+fn part_of(object: &Object, part: i32) -> S3Result<(u64, u64, bool)> {
+    let sizes = match object.meta.parts.as_slice() {
+        [] => std::slice::from_ref(&object.size),
+        parts => parts,
+    };
+    let at = usize::try_from(part).ok().and_then(|part| part.checked_sub(1));
+    let Some(len) = at.and_then(|at| sizes.get(at)) else {
+        return Err(s3_error!(InvalidPart, "there is no part {part}"));
+    };
+    let from = sizes.iter().take(at.unwrap_or(0)).sum();
+    Ok((from, *len, true))
+}
+
+fn parts_count(object: &Object, asked: Option<i32>) -> Option<i32> {
+    asked.filter(|_| !object.meta.parts.is_empty()).map(|_| object.meta.parts.len() as i32)
+}
+
+/// `bytes 0-9/100`.
+fn content_range(from: u64, len: u64, size: u64) -> String {
+    format!("bytes {from}-{}/{size}", (from + len).saturating_sub(1))
+}
+
+/// `GetObject`.
+pub(super) async fn get(
+    door: &Door,
+    request: S3Request<GetObjectInput>,
+) -> S3Result<S3Response<GetObjectOutput>> {
+    let hangup = request.extensions.get::<Arc<Hangup>>().map(|hangup| (**hangup).clone());
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let input = request.input;
+    refuse_encryption!(input);
+    if actor.0.is_none() && has_overrides(&input) {
+        return Err(s3_error!(
+            InvalidRequest,
+            "Request specific response headers cannot be used for anonymous GET requests."
+        ));
+    }
+    let version = input.version_id.as_deref();
+    let (container, object) =
+        door.object(&actor, &input.bucket, &input.key, version, Permission::Read).await?;
+    conditions(
+        &input.if_match,
+        &input.if_none_match,
+        &input.if_modified_since,
+        &input.if_unmodified_since,
+    )
+    .check(&object)?;
+    let (from, len, partial) = stretch(&object, input.range.as_ref(), input.part_number)?;
+    let (id, name) = (object.id, object.name.clone());
+    let body = crate::download::body(&door.app, hangup.unwrap_or_default(), move |service, out| {
+        // The very version that the conditions were checked of.
+        let which = if object_is_versioned(service, container.id, &name, id)? {
+            Which::Version(id)
+        } else {
+            Which::Unversioned
+        };
+        let content = service.object_open(container.id, &name, which)?;
+        if content.object().id != id {
+            return Err(replaced());
+        }
+        let mut bytes = content.range(from, len);
+        std::io::copy(&mut bytes, out).map(drop).map_err(|error| {
+            match error.downcast::<archipelago_pool::Error>() {
+                Ok(error) => error,
+                Err(error) => {
+                    let message = format!("cannot send: {error}; try again");
+                    archipelago_pool::Error::new(archipelago_pool::ErrorKind::Unavailable, message)
+                }
+            }
+        })
+    });
+    let body = body.await.map_err(|failure| fault(&failure, Missing::Key))?;
+    let checksums = shown_checksums(&object, input.checksum_mode.as_ref(), partial);
+    let mut response = S3Response::new(GetObjectOutput {
+        accept_ranges: Some("bytes".to_owned()),
+        body: Some(StreamingBlob::from(s3s::Body::http_body_unsync(body))),
+        cache_control: input
+            .response_cache_control
+            .or_else(|| meta::header(&object, "cache-control")),
+        checksum_crc32: checksums.checksum_crc32,
+        checksum_crc32c: checksums.checksum_crc32c,
+        checksum_crc64nvme: checksums.checksum_crc64nvme,
+        checksum_sha1: checksums.checksum_sha1,
+        checksum_sha256: checksums.checksum_sha256,
+        checksum_type: checksums.checksum_type,
+        content_disposition: input
+            .response_content_disposition
+            .or_else(|| meta::header(&object, "content-disposition")),
+        content_encoding: input
+            .response_content_encoding
+            .or_else(|| meta::header(&object, "content-encoding")),
+        content_language: input
+            .response_content_language
+            .or_else(|| meta::header(&object, "content-language")),
+        content_length: Some(len.cast_signed()),
+        content_range: partial.then(|| content_range(from, len, object.size)),
+        content_type: input.response_content_type.or_else(|| Some(type_of(&object))),
+        e_tag: Some(meta::etag(&object)),
+        expires: input.response_expires.or_else(|| meta::expires(&object)),
+        last_modified: Some(meta::time(object.created_ms)),
+        metadata: meta::user(&object),
+        object_lock_legal_hold_status: super::lock::hold_of(&object),
+        object_lock_mode: super::lock::mode_of(&object),
+        object_lock_retain_until_date: super::lock::until_of(&object),
+        parts_count: parts_count(&object, input.part_number),
+        storage_class: class_shown(&object),
+        tag_count: tag_count(&object),
+        version_id: meta::version_shown(&object),
+        ..GetObjectOutput::default()
+    });
+    if partial {
+        response.status = Some(axum::http::StatusCode::PARTIAL_CONTENT);
+    }
+    Ok(response)
+}
+
+fn object_is_versioned(
+    service: &archipelago_pool::Service,
+    container: u64,
+    name: &archipelago_model::ObjectName,
+    id: archipelago_model::FileId,
+) -> Result<bool, archipelago_pool::Error> {
+    Ok(service.object_or_marker(container, name, Which::Version(id))?.is_some())
+}
+
+fn replaced() -> archipelago_pool::Error {
+    let message = "the object was replaced just now; ask again";
+    archipelago_pool::Error::new(archipelago_pool::ErrorKind::Unavailable, message)
+}
+
+fn has_overrides(input: &GetObjectInput) -> bool {
+    input.response_cache_control.is_some()
+        || input.response_content_disposition.is_some()
+        || input.response_content_encoding.is_some()
+        || input.response_content_language.is_some()
+        || input.response_content_type.is_some()
+        || input.response_expires.is_some()
+}
+
+fn conditions<'a>(
+    if_match: &'a Option<ETagCondition>,
+    if_none_match: &'a Option<ETagCondition>,
+    if_modified_since: &'a Option<Timestamp>,
+    if_unmodified_since: &'a Option<Timestamp>,
+) -> Conditions<'a> {
+    Conditions {
+        if_match: if_match.as_ref(),
+        if_none_match: if_none_match.as_ref(),
+        if_modified_since: if_modified_since.as_ref(),
+        if_unmodified_since: if_unmodified_since.as_ref(),
+        unchanged: S3ErrorCode::NotModified,
+    }
+}
+
+fn type_of(object: &Object) -> String {
+    meta::header(object, "content-type").unwrap_or_else(|| "binary/octet-stream".to_owned())
+}
+
+fn class_shown(object: &Object) -> Option<StorageClass> {
+    object.meta.settings.get(meta::STORAGE_CLASS).map(|class| StorageClass::from(class.clone()))
+}
+
+fn tag_count(object: &Object) -> Option<i32> {
+    Some(object.meta.tags.len() as i32).filter(|count| *count > 0)
+}
+
+/// Checksums of the whole, to one who asked for them and gets the whole.
+fn shown_checksums(object: &Object, mode: Option<&ChecksumMode>, partial: bool) -> Checksum {
+    let asked = mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
+    if asked && !partial { checksums(object) } else { Checksum::default() }
+}
+
+pub(super) fn checksums(object: &Object) -> Checksum {
+    let one = |name: &str| object.meta.checksums.get(name).cloned();
+    let kind = one("type").unwrap_or_else(|| ChecksumType::FULL_OBJECT.to_owned());
+    let any = object.meta.checksums.keys().any(|name| name != "type");
+    Checksum {
+        checksum_crc32: one("crc32"),
+        checksum_crc32c: one("crc32c"),
+        checksum_crc64nvme: one("crc64nvme"),
+        checksum_sha1: one("sha1"),
+        checksum_sha256: one("sha256"),
+        checksum_type: any.then(|| ChecksumType::from(kind)),
+    }
+}
+
+/// `HeadObject`.
+pub(super) async fn head(
+    door: &Door,
+    request: S3Request<HeadObjectInput>,
+) -> S3Result<S3Response<HeadObjectOutput>> {
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let input = request.input;
+    refuse_encryption!(input);
+    let version = input.version_id.as_deref();
+    let (_, object) =
+        door.object(&actor, &input.bucket, &input.key, version, Permission::Read).await?;
+    conditions(
+        &input.if_match,
+        &input.if_none_match,
+        &input.if_modified_since,
+        &input.if_unmodified_since,
+    )
+    .check(&object)?;
+    let (from, len, partial) = stretch(&object, input.range.as_ref(), input.part_number)?;
+    let checksums = shown_checksums(&object, input.checksum_mode.as_ref(), partial);
+    let mut response = S3Response::new(HeadObjectOutput {
+        accept_ranges: Some("bytes".to_owned()),
+        cache_control: input
+            .response_cache_control
+            .or_else(|| meta::header(&object, "cache-control")),
+        checksum_crc32: checksums.checksum_crc32,
+        checksum_crc32c: checksums.checksum_crc32c,
+        checksum_crc64nvme: checksums.checksum_crc64nvme,
+        checksum_sha1: checksums.checksum_sha1,
+        checksum_sha256: checksums.checksum_sha256,
+        checksum_type: checksums.checksum_type,
+        content_disposition: input
+            .response_content_disposition
+            .or_else(|| meta::header(&object, "content-disposition")),
+        content_encoding: input
+            .response_content_encoding
+            .or_else(|| meta::header(&object, "content-encoding")),
+        content_language: input
+            .response_content_language
+            .or_else(|| meta::header(&object, "content-language")),
+        content_length: Some(len.cast_signed()),
+        content_range: partial.then(|| content_range(from, len, object.size)),
+        content_type: input.response_content_type.or_else(|| Some(type_of(&object))),
+        e_tag: Some(meta::etag(&object)),
+        expires: input.response_expires.or_else(|| meta::expires(&object)),
+        last_modified: Some(meta::time(object.created_ms)),
+        metadata: meta::user(&object),
+        object_lock_legal_hold_status: super::lock::hold_of(&object),
+        object_lock_mode: super::lock::mode_of(&object),
+        object_lock_retain_until_date: super::lock::until_of(&object),
+        parts_count: parts_count(&object, input.part_number),
+        storage_class: class_shown(&object),
+        version_id: meta::version_shown(&object),
+        ..HeadObjectOutput::default()
+    });
+    if partial {
+        response.status = Some(axum::http::StatusCode::PARTIAL_CONTENT);
+    }
+    Ok(response)
+}
+
+/// `GetObjectAttributes`.
+pub(super) async fn attributes(
+    door: &Door,
+    request: S3Request<GetObjectAttributesInput>,
+) -> S3Result<S3Response<GetObjectAttributesOutput>> {
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let input = request.input;
+    refuse_encryption!(input);
+    let version = input.version_id.as_deref();
+    let (_, object) =
+        door.object(&actor, &input.bucket, &input.key, version, Permission::Read).await?;
+    let asks = |name: &str| input.object_attributes.iter().any(|one| one.as_str() == name);
+    let parts = (asks(ObjectAttributes::OBJECT_PARTS) && !object.meta.parts.is_empty())
+        .then(|| parts_of(&object, input.max_parts, input.part_number_marker));
+    Ok(S3Response::new(GetObjectAttributesOutput {
+        checksum: asks(ObjectAttributes::CHECKSUM).then(|| checksums(&object)),
+        e_tag: asks(ObjectAttributes::ETAG).then(|| meta::etag(&object)),
+        last_modified: Some(meta::time(object.created_ms)),
+        object_parts: parts,
+        object_size: asks(ObjectAttributes::OBJECT_SIZE).then(|| object.size.cast_signed()),
+        storage_class: asks(ObjectAttributes::STORAGE_CLASS)
+            .then(|| StorageClass::from(class_of(&object))),
+        version_id: meta::version_shown(&object),
+        ..GetObjectAttributesOutput::default()
+    }))
+}
+
+fn parts_of(object: &Object, max: Option<i32>, marker: Option<i32>) -> GetObjectAttributesParts {
+    let sizes = &object.meta.parts;
+    let max = max.unwrap_or(1000).clamp(0, 1000);
+    let from = marker.unwrap_or(0).max(0) as usize;
+    let page = sizes.iter().enumerate().skip(from).take(max as usize);
+    let parts: Vec<ObjectPart> = page
+        .map(|(at, size)| ObjectPart {
+            part_number: Some(at as i32 + 1),
+            size: Some(size.cast_signed()),
+            ..ObjectPart::default()
+        })
+        .collect();
+    let last = (from + parts.len()) as i32;
+    GetObjectAttributesParts {
+        is_truncated: Some((last as usize) < sizes.len()),
+        max_parts: Some(max),
+        next_part_number_marker: Some(last),
+        part_number_marker: Some(from as i32),
+        parts: Some(parts),
+        total_parts_count: Some(sizes.len() as i32),
+    }
+}

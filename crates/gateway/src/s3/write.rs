@@ -1,0 +1,396 @@
+//! `PutObject`, `CopyObject`, `DeleteObject`, `DeleteObjects`.
+
+use archipelago_pool::{CopySource as From, Meta, Object, Removed, Service, Which};
+use axum::body::Body;
+use s3s::dto::*;
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
+
+use super::acl::{Permission, Said};
+use super::auth::{self, Actor};
+use super::checksums::{Expected, Hashed};
+use super::door::Door;
+use super::fault::{Missing, Refusal, broken};
+use super::meta::{self, Conditions, headers_of, refuse_encryption};
+use super::{lock, read};
+use crate::upload::{Upload, upload};
+
+/// Keys that one request removes at most: what S3 has.
+const DELETES_MAX: usize = 1000;
+
+/// The body of a request as the gateway's uploads take it.
+pub(super) fn body_of(body: Option<StreamingBlob>) -> Upload {
+    Upload::of(body.map_or_else(Body::empty, Body::from_stream))
+}
+
+/// How long it will be.
+pub(super) fn size_of(length: Option<i64>) -> S3Result<Option<u64>> {
+    length
+        .map(|length| u64::try_from(length).map_err(|_| s3_error!(MissingContentLength)))
+        .transpose()
+}
+
+/// `PutObject`.
+pub(super) async fn put(
+    door: &Door,
+    request: S3Request<PutObjectInput>,
+) -> S3Result<S3Response<PutObjectOutput>> {
+    let expected = Expected::new(&request.headers, request.trailing_headers.clone())?;
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let mut input = request.input;
+    refuse_encryption!(input);
+    lock::refuse_kms(input.server_side_encryption.as_ref())?;
+    if input.write_offset_bytes.is_some() {
+        return Err(s3_error!(
+            NotImplemented,
+            "objects of this kind of bucket are not appended to"
+        ));
+    }
+    let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
+    let name = auth::key(&input.key)?;
+    let size = size_of(decoded_length(&request.headers).or(input.content_length))?;
+    let mut known = headers_of!(input).meta()?;
+    let said = Said {
+        canned: input.acl.as_ref().map(ObjectCannedACL::as_str),
+        full_control: input.grant_full_control.as_deref(),
+        read: input.grant_read.as_deref(),
+        read_acp: input.grant_read_acp.as_deref(),
+        write_acp: input.grant_write_acp.as_deref(),
+        ..Said::default()
+    };
+    door.keep_acl(&said, &bucket, &mut known.settings).await?;
+    lock::keep(
+        &bucket,
+        input.object_lock_mode.as_ref(),
+        input.object_lock_retain_until_date.as_ref(),
+        input.object_lock_legal_hold_status.as_ref(),
+        door.now_ms(),
+        &mut known.settings,
+    )?;
+    let body = body_of(input.body.take());
+    let (if_match, if_none_match) = (input.if_match, input.if_none_match);
+    let stored = upload(&door.app, body, move |service, bytes| {
+        let refusal = Refusal::default();
+        let hashing = expected.hasher();
+        let mut hashed = Hashed { input: bytes, hashing: &hashing };
+        let put = service.object_put(
+            bucket.id,
+            &name,
+            size,
+            &mut hashed,
+            &mut |stored| {
+                let checksums = refusal.ask(expected.check(&hashing, &stored.etag))?;
+                Ok(Meta { checksums, ..known.clone() })
+            },
+            &|newest| {
+                refusal.ask(meta::check_write(newest, if_match.as_ref(), if_none_match.as_ref()))
+            },
+        );
+        refusal.settle(put)
+    });
+    let object = stored.await.map_err(|failure| broken(&failure, Missing::Bucket))??;
+    let checksums = read::checksums(&object);
+    Ok(S3Response::new(PutObjectOutput {
+        checksum_crc32: checksums.checksum_crc32,
+        checksum_crc32c: checksums.checksum_crc32c,
+        checksum_crc64nvme: checksums.checksum_crc64nvme,
+        checksum_sha1: checksums.checksum_sha1,
+        checksum_sha256: checksums.checksum_sha256,
+        checksum_type: checksums.checksum_type,
+        e_tag: Some(meta::etag(&object)),
+        version_id: meta::version_shown(&object),
+        ..PutObjectOutput::default()
+    }))
+}
+
+/// What is behind the framing of a body that is signed in pieces.
+pub(super) fn decoded_length(headers: &axum::http::HeaderMap) -> Option<i64> {
+    headers.get("x-amz-decoded-content-length")?.to_str().ok()?.parse().ok()
+}
+
+/// Where a copy comes from: bucket, key, version.
+pub(super) fn source_of(source: &CopySource) -> S3Result<(&str, &str, Option<&str>)> {
+    match source {
+        CopySource::Bucket { bucket, key, version_id } => Ok((bucket, key, version_id.as_deref())),
+        _ => Err(s3_error!(NotImplemented, "there are no access points here")),
+    }
+}
+
+/// `CopyObject`.
+pub(super) async fn copy(
+    door: &Door,
+    request: S3Request<CopyObjectInput>,
+) -> S3Result<S3Response<CopyObjectOutput>> {
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let input = request.input;
+    refuse_encryption!(input);
+    lock::refuse_kms(input.server_side_encryption.as_ref())?;
+    let (bucket, key, version) = source_of(&input.copy_source)?;
+    let bucket_to = door.bucket(&actor, &input.bucket, Permission::Write).await?;
+    let (container, object) = door.object(&actor, bucket, key, version, Permission::Read).await?;
+    let replaces = directive(input.metadata_directive.as_ref().map(MetadataDirective::as_str))?;
+    let retags = directive(input.tagging_directive.as_ref().map(TaggingDirective::as_str))?;
+    let name = auth::key(&input.key)?;
+    let itself = container.id == bucket_to.id && object.name == name && version.is_none();
+    if itself && !replaces && input.storage_class.is_none() {
+        return Err(s3_error!(
+            InvalidRequest,
+            "This copy request is illegal because it is trying to copy an object to itself \
+             without changing the object's metadata, storage class, website redirect location \
+             or encryption attributes."
+        ));
+    }
+    let said = Said {
+        canned: input.acl.as_ref().map(ObjectCannedACL::as_str),
+        full_control: input.grant_full_control.as_deref(),
+        read: input.grant_read.as_deref(),
+        read_acp: input.grant_read_acp.as_deref(),
+        write_acp: input.grant_write_acp.as_deref(),
+        ..Said::default()
+    };
+    let mut said_meta = headers_of!(input).meta()?;
+    door.keep_acl(&said, &bucket_to, &mut said_meta.settings).await?;
+    lock::keep(
+        &bucket_to,
+        input.object_lock_mode.as_ref(),
+        input.object_lock_retain_until_date.as_ref(),
+        input.object_lock_legal_hold_status.as_ref(),
+        door.now_ms(),
+        &mut said_meta.settings,
+    )?;
+    let from =
+        From { container: container.id, name: object.name.clone(), which: meta::which(version)? };
+    let conditions = input.clone();
+    let copied = door
+        .call(Missing::Key, move |service, refusal| {
+            let finish = &mut |source: &Object| {
+                refusal.ask(copy_conditions(&conditions).check(source))?;
+                Ok(copied_meta(source, &said_meta, replaces, retags))
+            };
+            service.object_copy(&from, bucket_to.id, &name, finish, &|_| Ok(()))
+        })
+        .await?;
+    let checksums = read::checksums(&copied);
+    Ok(S3Response::new(CopyObjectOutput {
+        copy_object_result: Some(CopyObjectResult {
+            checksum_crc32: checksums.checksum_crc32,
+            checksum_crc32c: checksums.checksum_crc32c,
+            checksum_crc64nvme: checksums.checksum_crc64nvme,
+            checksum_sha1: checksums.checksum_sha1,
+            checksum_sha256: checksums.checksum_sha256,
+            checksum_type: checksums.checksum_type,
+            e_tag: Some(meta::etag(&copied)),
+            last_modified: Some(meta::time(copied.created_ms)),
+        }),
+        copy_source_version_id: meta::version_shown(&object),
+        version_id: meta::version_shown(&copied),
+        ..CopyObjectOutput::default()
+    }))
+}
+
+fn copy_conditions(input: &CopyObjectInput) -> Conditions<'_> {
+    Conditions {
+        if_match: input.copy_source_if_match.as_ref(),
+        if_none_match: input.copy_source_if_none_match.as_ref(),
+        if_modified_since: input.copy_source_if_modified_since.as_ref(),
+        if_unmodified_since: input.copy_source_if_unmodified_since.as_ref(),
+        unchanged: S3ErrorCode::PreconditionFailed,
+    }
+}
+
+/// Whether something is replaced, not copied.
+fn directive(text: Option<&str>) -> S3Result<bool> {
+    match text {
+        None | Some("COPY") => Ok(false),
+        Some("REPLACE") => Ok(true),
+        Some(_) => Err(s3_error!(InvalidArgument, "a directive is COPY or REPLACE")),
+    }
+}
+
+/// What is known of a copy. Lists of rights and locks are never copied.
+fn copied_meta(source: &Object, said: &Meta, replaces: bool, retags: bool) -> Meta {
+    let kept = &source.meta;
+    let (headers, user) = match replaces {
+        true => (said.headers.clone(), said.user.clone()),
+        false => (kept.headers.clone(), kept.user.clone()),
+    };
+    Meta {
+        headers,
+        user,
+        tags: if retags { said.tags.clone() } else { kept.tags.clone() },
+        checksums: kept.checksums.clone(),
+        parts: kept.parts.clone(),
+        settings: said.settings.clone(),
+    }
+}
+
+/// `DeleteObject`.
+pub(super) async fn delete(
+    door: &Door,
+    request: S3Request<DeleteObjectInput>,
+) -> S3Result<S3Response<DeleteObjectOutput>> {
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let input = request.input;
+    let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
+    let wanted = Wanted {
+        name: auth::key(&input.key)?,
+        which: meta::which(input.version_id.as_deref())?,
+        if_match: input.if_match,
+        if_size: input.if_match_size,
+        if_time: input.if_match_last_modified_time,
+        bypass: bypasses(&actor, &bucket, input.bypass_governance_retention),
+        now_ms: door.now_ms(),
+    };
+    let versioned = input.version_id;
+    let removed = door
+        .call(Missing::Bucket, move |service, refusal| remove(service, refusal, bucket.id, &wanted))
+        .await?;
+    let object = removed.object.as_ref();
+    let marker = object.is_some_and(|object| object.marker);
+    Ok(S3Response::with_status(
+        DeleteObjectOutput {
+            delete_marker: marker.then_some(true),
+            version_id: match versioned {
+                Some(version) => Some(version),
+                None if removed.made_marker => object.map(meta::version_id),
+                None => None,
+            },
+            ..DeleteObjectOutput::default()
+        },
+        axum::http::StatusCode::NO_CONTENT,
+    ))
+}
+
+/// Whether a lock that can be lifted is lifted: by the owner, who asks for it.
+fn bypasses(actor: &Actor, bucket: &archipelago_pool::Container, asked: Option<bool>) -> bool {
+    asked == Some(true) && actor.owns(bucket)
+}
+
+/// What is to be removed.
+struct Wanted {
+    name: archipelago_model::ObjectName,
+    which: Which,
+    if_match: Option<ETagCondition>,
+    if_size: Option<i64>,
+    if_time: Option<Timestamp>,
+    bypass: bool,
+    now_ms: u64,
+}
+
+fn remove(
+    service: &Service,
+    refusal: &Refusal,
+    container: u64,
+    wanted: &Wanted,
+) -> Result<Removed, archipelago_pool::Error> {
+    service.object_remove(container, &wanted.name, wanted.which, &|found| {
+        refusal.ask(may_remove(found, wanted))
+    })
+}
+
+fn may_remove(found: Option<&Object>, wanted: &Wanted) -> S3Result<()> {
+    let conditional =
+        wanted.if_match.is_some() || wanted.if_size.is_some() || wanted.if_time.is_some();
+    let Some(object) = found else {
+        return match conditional {
+            true if wanted.which == Which::Latest => Err(S3Error::new(S3ErrorCode::NoSuchKey)),
+            _ => Ok(()),
+        };
+    };
+    let wrong = wanted.if_match.as_ref().is_some_and(|one| !meta::matches(one, object))
+        || wanted.if_size.is_some_and(|size| size != object.size.cast_signed())
+        || wanted
+            .if_time
+            .as_ref()
+            .is_some_and(|time| *time != meta::time(object.created_ms / 1000 * 1000));
+    if wrong {
+        return Err(S3Error::new(S3ErrorCode::PreconditionFailed));
+    }
+    // A marker on top of a locked version hides it and takes nothing away.
+    if wanted.which == Which::Latest && object.versioned {
+        return Ok(());
+    }
+    lock::check_removable(object, wanted.bypass, wanted.now_ms)
+}
+
+/// `DeleteObjects`.
+pub(super) async fn delete_many(
+    door: &Door,
+    request: S3Request<DeleteObjectsInput>,
+) -> S3Result<S3Response<DeleteObjectsOutput>> {
+    let actor = door.actor(request.credentials.as_ref()).await?;
+    let input = request.input;
+    if input.delete.objects.is_empty() || input.delete.objects.len() > DELETES_MAX {
+        return Err(s3_error!(MalformedXML, "name 1 to {DELETES_MAX} objects"));
+    }
+    let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
+    let bypass = bypasses(&actor, &bucket, input.bypass_governance_retention);
+    let (quiet, now_ms) = (input.delete.quiet.unwrap_or(false), door.now_ms());
+    let (mut deleted, mut errors) = (Vec::new(), Vec::new());
+    for one in input.delete.objects {
+        let (key, version_id) = (one.key.clone(), one.version_id.clone());
+        match delete_one(door, bucket.id, one, bypass, now_ms).await {
+            Ok(_) if quiet => {}
+            Ok(removed) => {
+                let object = removed.object.as_ref();
+                let marker = object.is_some_and(|object| object.marker);
+                deleted.push(DeletedObject {
+                    delete_marker: marker.then_some(true),
+                    delete_marker_version_id: object.filter(|_| marker).map(meta::version_id),
+                    key: Some(key),
+                    version_id,
+                });
+            }
+            Err(error) => errors.push(Error {
+                code: Some(error.code().as_str().to_owned()),
+                key: Some(key),
+                message: error.message().map(str::to_owned),
+                version_id,
+            }),
+        }
+    }
+    Ok(S3Response::new(DeleteObjectsOutput {
+        deleted: Some(deleted),
+        errors: Some(errors),
+        request_charged: None,
+    }))
+}
+
+async fn delete_one(
+    door: &Door,
+    bucket: u64,
+    one: ObjectIdentifier,
+    bypass: bool,
+    now_ms: u64,
+) -> S3Result<Removed> {
+    let wanted = Wanted {
+        name: auth::key(&one.key)?,
+        which: meta::which(one.version_id.as_deref())?,
+        if_match: one.e_tag.map(ETagCondition::ETag),
+        if_size: one.size,
+        if_time: one.last_modified_time,
+        bypass,
+        now_ms,
+    };
+    door.call(Missing::Bucket, move |service, refusal| remove(service, refusal, bucket, &wanted))
+        .await
+}
+
+/// A list of rights that a request says, where an object of the bucket's owner is put.
+impl Door {
+    pub(super) async fn keep_acl(
+        &self,
+        said: &Said<'_>,
+        bucket: &archipelago_pool::Container,
+        settings: &mut std::collections::BTreeMap<String, String>,
+    ) -> S3Result<()> {
+        let said_something = said.canned.is_some()
+            || said.policy.is_some()
+            || [said.full_control, said.read, said.write, said.read_acp, said.write_acp]
+                .iter()
+                .any(Option::is_some);
+        if !said_something {
+            return Ok(());
+        }
+        self.said_acl(said, bucket).await?.keep(settings)
+    }
+}
