@@ -20,7 +20,7 @@ pub fn env(context: &Context, name: &UserName, account: Option<AccountName>) -> 
     let endpoint = context.client.endpoint().to_string();
     let variables = variables(&endpoint, name.as_str(), &account, &password);
     // Also when quiet: it is what was asked for.
-    context.output.show(&variables, |all| lines(all))
+    context.output.show(&variables, lines)
 }
 
 fn variables(
