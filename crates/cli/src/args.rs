@@ -15,6 +15,7 @@ pub mod volume;
 use std::path::PathBuf;
 
 use archipelago_api::DEFAULT_ENDPOINT;
+use archipelago_model::{AccountName, UserName};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -79,6 +80,21 @@ pub enum Command {
     /// Accounts: what owns containers; OpenStack calls them projects
     #[command(subcommand, arg_required_else_help = true)]
     Account(user::Account),
+    /// Print the variables by which clients of OpenStack and Swift log in
+    ///
+    /// For a shell to evaluate. The password is asked for, or is the first line of standard
+    /// input; it is among what is printed.
+    #[command(after_help = "\
+Examples:
+  archipelago env bob
+  archipelago env bob --account lab --json")]
+    Env {
+        /// The user
+        user: UserName,
+        /// The account; the user's first one if nothing is said
+        #[arg(long, value_name = "ACCOUNT")]
+        account: Option<AccountName>,
+    },
     /// Show where the bytes are: per pool, and what each resource holds alone and shares
     #[command(after_help = "Example:\n  archipelago df")]
     Df,

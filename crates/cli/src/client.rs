@@ -110,6 +110,11 @@ impl Client {
         Self { endpoint, agent, answered }
     }
 
+    /// Whom it talks to.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
     /// Whether the server is there, before work is done for it.
     pub fn ping(&self) -> Result {
         self.get::<api::Health>(api::path::HEALTH).map(|_| ())

@@ -1,6 +1,7 @@
 //! What each verb does.
 
 mod account;
+mod env;
 mod file;
 mod gc;
 mod image;
@@ -40,6 +41,7 @@ pub fn run(cli: Cli, output: Output) -> Result {
         Command::File(verb) => file::run(&context, verb),
         Command::User(verb) => user::run(&context, verb),
         Command::Account(verb) => account::run(&context, verb),
+        Command::Env { user, account } => env::env(&context, &user, account),
         Command::Df => report::df(&context),
         Command::Rebuild { data, force } => rebuild::run(&context, &data, force),
         Command::Gc { now } => gc::run(&context, now),

@@ -10,6 +10,11 @@ use crate::failure::{Failure, Kind, Result};
 /// A line is read so far, in bytes: more than any password has.
 const LINE_BYTES_MAX: u64 = 4096;
 
+/// Asks for a password.
+pub fn read() -> Result<String> {
+    if io::stdin().is_terminal() { ask("Password: ") } else { line(&mut io::stdin().lock()) }
+}
+
 /// Asks for a new password, twice at a terminal.
 pub fn read_new() -> Result<String> {
     if !io::stdin().is_terminal() {

@@ -66,9 +66,22 @@ impl New {
     }
 }
 
-async fn all(app: &App, user: String) -> Result<Vec<ApplicationCredential>, Refusal> {
+/// Those of a user, each with what it may do: nothing any more, where the user has left.
+async fn all(
+    app: &App,
+    user: String,
+) -> Result<Vec<(ApplicationCredential, Option<Role>)>, Refusal> {
     let user = Named::Uuid(user);
-    let list = app.calls.call(&app.service, move |s| s.application_credentials(&user));
+    let list = app.calls.call(&app.service, move |service| {
+        let members = service.members_of_user(&user)?;
+        let role = |one: &ApplicationCredential| {
+            let member = members.iter().find(|member| member.account.id == one.account.id);
+            let role = member.map(|member| member.role);
+            if one.user.is_admin { Some(Role::Admin) } else { role }
+        };
+        let all = service.application_credentials(&user)?;
+        Ok(all.into_iter().map(|one| (role(&one), one)).map(|(role, one)| (one, role)).collect())
+    });
     Ok(list.await?)
 }
 
@@ -117,8 +130,8 @@ pub(super) async fn list(
     let rows = all(&app, id)
         .await?
         .iter()
-        .filter(|one| wanted(filter.name.as_deref(), one.name.as_str()))
-        .map(|one| views::credential(&base, one, None, None))
+        .filter(|(one, _)| wanted(filter.name.as_deref(), one.name.as_str()))
+        .map(|(one, role)| views::credential(&base, one, *role, None))
         .collect();
     Ok(views::list(&base, &path, "application_credentials", rows))
 }
@@ -132,11 +145,12 @@ pub(super) async fn show(
 ) -> Result<Json<Value>, Refusal> {
     caller.check_is(&id)?;
     let all = all(&app, id).await?;
-    let one = all.iter().find(|one| hex::encode(one.uuid) == credential).ok_or_else(|| {
+    let found = all.iter().find(|(one, _)| hex::encode(one.uuid) == credential);
+    let (one, role) = found.ok_or_else(|| {
         let shown = credential.escape_default();
         Refusal::not_found(format_args!("there is no application credential of id '{shown}'"))
     })?;
-    let view = views::credential(&base, one, None, None);
+    let view = views::credential(&base, one, *role, None);
     Ok(Json(json!({"application_credential": view})))
 }
 

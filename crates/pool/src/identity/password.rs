@@ -1,9 +1,8 @@
 //! Passwords: argon2id, a few at once.
 
 use archipelago_env::Random;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use parking_lot::{Condvar, Mutex};
 
 use super::Secret;
@@ -18,6 +17,12 @@ const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
 const SALT_BYTES: usize = 16;
+const HASH_BYTES: usize = 32;
+
+/// What is asked of the allocator for a hash, in blocks of 1 KiB: so much that it maps it (from
+/// 32 MiB on glibc always does) and gives it back at once. It keeps smaller pieces, one for
+/// each thread. Pages that are not touched take nothing.
+const ALLOCATED_BLOCKS: usize = 33 << 10;
 
 /// The longest password, in bytes, and the shortest that somebody may choose.
 pub(crate) const PASSWORD_BYTES_MAX: usize = 1024;
@@ -57,11 +62,32 @@ impl Passwords {
     pub fn hash(&self, random: &dyn Random, password: &Secret) -> Result<String, Error> {
         let mut salt = [0; SALT_BYTES];
         random.fill(&mut salt);
-        let hasher = hasher()?;
-        let _turn = self.turn();
-        let hash: PasswordHash =
-            hasher.hash_password_with_salt(password.expose().as_bytes(), &salt).map_err(failed)?;
+        let salt = Salt::new(&salt).map_err(failed)?;
+        let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(failed)?;
+        let hash = PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(&params).map_err(failed)?,
+            salt: Some(salt),
+            hash: Some(self.compute(params, password, &salt)?),
+        };
         Ok(hash.to_string())
+    }
+
+    fn compute(&self, params: Params, password: &Secret, salt: &[u8]) -> Result<Output, Error> {
+        let _turn = self.turn();
+        let mut blocks = Vec::with_capacity(ALLOCATED_BLOCKS.max(params.block_count()));
+        blocks.resize(params.block_count(), Block::default());
+        let mut out = [0; HASH_BYTES];
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into_with_memory(
+                password.expose().as_bytes(),
+                salt,
+                &mut out,
+                &mut blocks[..],
+            )
+            .map_err(failed)?;
+        Output::new(&out).map_err(failed)
     }
 
     /// Whether it is the password of that hash; `None` for that of nobody. Takes the same time
@@ -71,13 +97,18 @@ impl Passwords {
         if password.expose().len() > PASSWORD_BYTES_MAX {
             return Ok(false);
         }
-        let hasher = hasher()?;
-        let _turn = self.turn();
-        match hasher.verify_password(password.expose().as_bytes(), &stored) {
-            Ok(()) => Ok(hash.is_some()),
-            Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
-            Err(error) => Err(failed(error)),
+        let (Some(salt), Some(expected)) = (stored.salt, stored.hash) else {
+            return Err(failed("it has no salt or no output"));
+        };
+        let known = stored.algorithm == Algorithm::Argon2id.ident()
+            && stored.version == Some(Version::V0x13.into());
+        if !known {
+            return Err(failed("it is none of argon2id, version 19"));
         }
+        let params = Params::try_from(&stored).map_err(failed)?;
+        // The comparison of outputs takes the same time wherever they differ.
+        let right = self.compute(params, password, &salt)? == expected;
+        Ok(right && hash.is_some())
     }
 }
 
@@ -90,11 +121,6 @@ pub(crate) fn check(password: &Secret) -> Result<(), Error> {
             "a password has {PASSWORD_BYTES_MIN} to {PASSWORD_BYTES_MAX} bytes; choose another one"
         )))
     }
-}
-
-fn hasher() -> Result<Argon2<'static>, Error> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(failed)?;
-    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
 fn failed(error: impl std::fmt::Display) -> Error {

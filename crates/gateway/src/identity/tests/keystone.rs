@@ -179,6 +179,7 @@ fn an_application_credential_logs_in_and_makes_no_others() {
     let listed: Value = site.get(&path, &program).json(200);
     assert_eq!(listed["application_credentials"][0]["name"], "ci");
     assert!(listed["application_credentials"][0].get("secret").is_none());
+    assert_eq!(listed["application_credentials"][0]["roles"][0]["name"], "admin");
     let other = json!({"application_credential": {"name": "other"}});
     refused(&site.post(&path, &program, &other), 403);
     let keys = format!("/identity/v3/users/{}/credentials/OS-EC2", site.bob);

@@ -15,6 +15,15 @@ fn a_password_is_known_again_and_another_is_not() {
     assert_ne!(passwords.hash(&**env.random(), &right).unwrap(), hash, "salted");
 }
 
+/// Made by the reference implementation, through argon2-cffi.
+#[test]
+fn hashes_are_those_of_the_reference() {
+    let hash = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA\
+                $K13EBUiG7JV+9ZxztmHFTdb7J0WQsnj2V8bZaqyPptE";
+    assert!(Passwords::default().is(&Secret::new("password"), Some(hash)).unwrap());
+    assert!(!Passwords::default().is(&Secret::new("passwore"), Some(hash)).unwrap());
+}
+
 #[test]
 fn nobody_has_a_hash_that_costs_the_same_and_fits_no_password() {
     let nobody = PasswordHash::new(NOBODY).unwrap();
@@ -26,8 +35,11 @@ fn nobody_has_a_hash_that_costs_the_same_and_fits_no_password() {
 
 #[test]
 fn a_hash_that_is_none_is_an_error_and_not_a_wrong_password() {
-    let error = Passwords::default().is(&Secret::new("x"), Some("plain")).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Internal);
+    let other = NOBODY.replace("argon2id", "argon2i");
+    for stored in ["plain", "$argon2id$v=19$m=19456,t=2,p=1", &other] {
+        let error = Passwords::default().is(&Secret::new("x"), Some(stored)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal, "{stored}");
+    }
 }
 
 #[test]
