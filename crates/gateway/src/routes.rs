@@ -76,8 +76,8 @@ pub(crate) fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))
         // What has no path here may be a bucket.
         .fallback_service(any(s3::rest).with_state(door.clone()))
-        .layer(from_fn_with_state(door, s3::layer))
         .layer(from_fn_with_state(app.clone(), guard::layer))
+        .layer(from_fn_with_state(door, s3::layer))
         .layer(from_fn_with_state(app.clone(), metrics::layer))
         .layer(map_response(add_headers))
         .with_state(app)

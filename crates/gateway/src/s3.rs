@@ -17,22 +17,26 @@ mod acl;
 mod auth;
 mod buckets;
 mod checksums;
+mod cors;
 mod door;
 mod fault;
 mod listing;
 mod lock;
 mod meta;
 mod parts;
+mod policy;
 mod read;
 mod settings;
 mod tags;
 mod write;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -41,44 +45,84 @@ use crate::App;
 use crate::failure::Failure;
 use crate::server::Hangup;
 use auth::{Anybody, Keys};
+use cors::Asked;
 use door::Door;
 
 /// The service of the library, shared by all requests.
 #[derive(Clone)]
-pub(crate) struct S3(S3Service);
+pub(crate) struct S3 {
+    service: S3Service,
+    app: App,
+    /// Requests so far: what their ids are made of.
+    requests: Arc<AtomicU64>,
+}
+
+/// How a request is called in logs and answers.
+#[derive(Clone, Debug)]
+struct RequestId(String);
 
 impl S3 {
     pub(crate) fn new(app: &App) -> Self {
         let mut builder = S3ServiceBuilder::new(Door::new(app.clone()));
         builder.set_auth(Keys::new(app.clone()));
         builder.set_access(Anybody);
-        Self(builder.build())
+        let requests = Arc::new(AtomicU64::new(app.service.now_ms() << 16));
+        Self { service: builder.build(), app: app.clone(), requests }
     }
 
     async fn answer(&self, mut request: Request) -> Response {
+        let page = Asked::of(&request);
         let hangup = request.extensions().get::<Hangup>().cloned().unwrap_or_default();
+        let id = RequestId(format!("{:016X}", self.requests.fetch_add(1, Ordering::Relaxed)));
         request.extensions_mut().insert(Arc::new(hangup));
+        request.extensions_mut().insert(id.clone());
         let (parts, body) = request.into_parts();
         let body = s3s::Body::http_body_unsync(body);
-        match self.0.call(axum::http::Request::from_parts(parts, body)).await {
+        let request = axum::http::Request::from_parts(parts, body);
+        let mut response = match self.service.call(request).await {
             Ok(response) => response.map(Body::new),
             Err(error) => {
                 let error: s3s::StdError = error.into();
-                tracing::error!(%error, "the S3 library failed");
+                tracing::error!(%error, request = id.0, "the S3 library failed");
                 Failure::defect().into_response()
             }
+        };
+        if let Ok(value) = HeaderValue::from_str(&id.0) {
+            response.headers_mut().insert("x-amz-request-id", value);
         }
+        if let Some(page) = page
+            && let Some(rule) = page.rule(&self.app).await
+        {
+            page.tell(&rule, response.headers_mut());
+        }
+        response
     }
 }
 
-/// Takes what is signed as S3 signs, whatever its path.
+/// Takes what is signed as S3 signs, whatever its path, and what pages of other sites may
+/// ask for. It stands before what keeps such pages out: they cannot sign.
 pub(crate) async fn layer(State(s3): State<S3>, request: Request, next: Next) -> Response {
-    if is_signed(&request) { s3.answer(request).await } else { next.run(request).await }
+    let (signed, others) = (is_signed(&request), is_of_others(request.uri().path()));
+    let page = Asked::of(&request);
+    if request.method() == Method::OPTIONS && (signed || !others) {
+        return cors::preflight(&s3.app, page).await;
+    }
+    let allowed = match page {
+        Some(page) if !others => page.rule(&s3.app).await.is_some(),
+        _ => false,
+    };
+    if signed || allowed { s3.answer(request).await } else { next.run(request).await }
 }
 
 /// What no other door has.
 pub(crate) async fn rest(State(s3): State<S3>, request: Request) -> Response {
     s3.answer(request).await
+}
+
+/// Paths that are not buckets.
+fn is_of_others(path: &str) -> bool {
+    let first = path.split('/').nth(1).unwrap_or_default();
+    first.is_empty() || first == "v1" || buckets::RESERVED.contains(&first)
 }
 
 fn is_signed(request: &Request) -> bool {

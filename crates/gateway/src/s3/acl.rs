@@ -41,7 +41,11 @@ enum Who {
 
 /// A list.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Acl(Vec<(Who, Permission)>);
+pub(super) struct Acl {
+    grants: Vec<(Who, Permission)>,
+    /// It was said without a word of the owner, and is shown so.
+    hides_owner: bool,
+}
 
 /// Grants that came in headers, and the canned list, if there was one.
 #[derive(Default)]
@@ -59,7 +63,7 @@ impl Acl {
     /// Whether somebody who is not the owner has this right.
     pub(super) fn grants(&self, who: Option<&Identity>, wanted: Permission) -> bool {
         let uuid = who.map(|who| hex::encode(who.account.uuid));
-        self.0.iter().any(|(to, right)| {
+        self.grants.iter().any(|(to, right)| {
             let is_meant = match to {
                 Who::Everybody => true,
                 Who::Authenticated => who.is_some(),
@@ -72,17 +76,17 @@ impl Acl {
     /// Without what it grants to everybody and to everybody with a key.
     pub(super) fn without_public(self) -> Self {
         let named = |(who, _): &(Who, Permission)| matches!(who, Who::Account(..));
-        Self(self.0.into_iter().filter(named).collect())
+        Self { grants: self.grants.into_iter().filter(named).collect(), ..self }
     }
 
     /// Whether it grants something to everybody, or to everybody with a key.
     pub(super) fn is_public(&self) -> bool {
-        self.0.iter().any(|(who, _)| !matches!(who, Who::Account(..)))
+        self.grants.iter().any(|(who, _)| !matches!(who, Who::Account(..)))
     }
 
     /// As it is kept.
     pub(super) fn keep(&self, settings: &mut BTreeMap<String, String>) -> S3Result<()> {
-        if self.0.is_empty() {
+        if *self == Self::default() {
             settings.remove(SETTING);
             return Ok(());
         }
@@ -105,10 +109,10 @@ impl Acl {
             BucketCannedACL::AUTHENTICATED_READ => vec![(Who::Authenticated, Permission::Read)],
             other => return Err(s3_error!(InvalidArgument, "'{other}' is no canned ACL")),
         };
-        Ok(Self(list))
+        Ok(Self { grants: list, hides_owner: false })
     }
 
-    /// The list as S3 shows it, with the owner's own grant first.
+    /// The list as S3 shows it, with the owner's own grant last.
     pub(super) fn shown(&self, owner: &Owner) -> Vec<Grant> {
         let own = Grant {
             grantee: Some(Grantee {
@@ -120,11 +124,12 @@ impl Acl {
             }),
             permission: Some(Wire::from_static(Wire::FULL_CONTROL)),
         };
-        let others = self.0.iter().map(|(who, right)| Grant {
+        let others = self.grants.iter().map(|(who, right)| Grant {
             grantee: Some(grantee(who)),
             permission: Some(Wire::from_static(wire(*right))),
         });
-        std::iter::once(own).chain(others).collect()
+        let own = (!self.hides_owner).then_some(own);
+        others.chain(own).collect()
     }
 }
 
@@ -185,7 +190,7 @@ pub(super) fn said(
                     push(&mut list, who, right, owner)?;
                 }
             }
-            Ok(Some(Acl(list)))
+            Ok(Some(Acl { grants: list, hides_owner: false }))
         }
         None => Ok(None),
     }
@@ -222,7 +227,10 @@ fn of_policy(
         };
         push(&mut list, who, right, owner)?;
     }
-    Ok(Acl(list))
+    let hides_owner = !policy.grants.iter().flatten().any(|grant| {
+        grant.grantee.as_ref().is_some_and(|grantee| grantee.id.as_ref() == Some(&uuid))
+    });
+    Ok(Acl { grants: list, hides_owner })
 }
 
 /// The owner has all rights anyway.

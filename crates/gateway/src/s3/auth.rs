@@ -1,16 +1,18 @@
 //! Keys, who a request comes from, and what that may do.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use archipelago_model::{ContainerName, ObjectName};
-use archipelago_pool::{Container, Identity, Role};
+use archipelago_pool::{Container, Identity, Object, Role};
 use s3s::access::{S3Access, S3AccessContext};
-use s3s::auth::{Credentials, S3Auth, SecretKey};
-use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
+use s3s::auth::{S3Auth, SecretKey};
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Result, s3_error};
 
 use super::acl::{self, Permission};
 use super::door::Door;
 use super::fault::{Missing, denied, fault};
+use super::policy::{self, Verdict};
 use crate::App;
 
 /// Where the library gets secrets from, to check signatures with.
@@ -46,49 +48,103 @@ pub(super) struct Anybody;
 
 #[async_trait::async_trait]
 impl S3Access for Anybody {
-    async fn check(&self, _: &mut S3AccessContext<'_>) -> S3Result<()> {
+    async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
+        let asked = Asked {
+            operation: cx.s3_op().name().to_owned(),
+            key: cx.s3_path().get_object_key().map(str::to_owned),
+            context: policy::context(cx.headers(), cx.uri()),
+        };
+        cx.extensions_mut().insert(asked);
         Ok(())
     }
 }
 
-/// Who a request comes from; `None` is anybody.
+/// What a request asks for, in the words of policies.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Asked {
+    /// `GetObject`.
+    pub(super) operation: String,
+    /// The key in the path.
+    pub(super) key: Option<String>,
+    /// What conditions of policies look at, by the names that it has there, in lower case.
+    pub(super) context: BTreeMap<String, String>,
+}
+
+/// Who a request comes from, and what it asks for.
 #[derive(Clone, Debug)]
-pub(super) struct Actor(pub(super) Option<Arc<Identity>>);
+pub(super) struct Actor {
+    /// `None` is anybody.
+    pub(super) identity: Option<Arc<Identity>>,
+    /// Whom it takes for the owner of the bucket.
+    expected_owner: Option<String>,
+    pub(super) asked: Asked,
+}
 
 impl Actor {
     /// The account that it acts for.
     pub(super) fn identity(&self) -> S3Result<&Identity> {
-        self.0.as_deref().ok_or_else(denied)
+        self.identity.as_deref().ok_or_else(denied)
     }
 
     /// Whether it belongs to the account, or may do everything.
     pub(super) fn owns(&self, container: &Container) -> bool {
-        self.0.as_ref().is_some_and(|who| who.is_admin() || who.account.id == container.account)
+        let account = container.account;
+        self.identity.as_ref().is_some_and(|who| who.is_admin() || who.account.id == account)
     }
 
     fn writes(&self) -> bool {
-        self.0.as_ref().is_some_and(|who| who.is_admin() || who.role != Role::Reader)
+        self.identity.as_ref().is_some_and(|who| who.is_admin() || who.role != Role::Reader)
     }
 
     /// Whether it may do this with a bucket.
     pub(super) fn may(&self, container: &Container, wanted: Permission) -> bool {
+        match policy::of_bucket(container).judge(self, container, self.asked.key.as_deref()) {
+            Verdict::Denied => return false,
+            Verdict::Allowed => return true,
+            Verdict::Silent => {}
+        }
         let changes = matches!(wanted, Permission::Write | Permission::WriteAcp);
         if self.owns(container) {
             return !changes || self.writes();
         }
-        let granted = acl::of_bucket(container).grants(self.0.as_deref(), wanted);
-        granted && (!changes || self.0.is_none() || self.writes())
+        let granted = acl::of_bucket(container).grants(self.identity.as_deref(), wanted);
+        granted && (!changes || self.identity.is_none() || self.writes())
+    }
+
+    /// Whether it may do this with an object.
+    pub(super) fn may_with(
+        &self,
+        container: &Container,
+        object: &Object,
+        wanted: Permission,
+    ) -> bool {
+        match policy::of_bucket(container).judge_object(self, container, object) {
+            Verdict::Denied => false,
+            Verdict::Allowed => true,
+            Verdict::Silent if self.owns(container) => {
+                !matches!(wanted, Permission::Write | Permission::WriteAcp) || self.writes()
+            }
+            Verdict::Silent => {
+                acl::of_object(container, object).grants(self.identity.as_deref(), wanted)
+            }
+        }
     }
 }
 
 impl Door {
-    /// Who signed a request.
-    pub(super) async fn actor(&self, credentials: Option<&Credentials>) -> S3Result<Actor> {
-        let Some(credentials) = credentials else { return Ok(Actor(None)) };
-        let key = credentials.access_key.clone();
-        let found = self.app.calls.call(&self.app.service, move |s| s.key_secret(&key)).await;
-        let (_, identity) = found.map_err(|failure| fault(&failure, Missing::Key))?;
-        Ok(Actor(Some(Arc::new(identity))))
+    /// Who signed a request, and what it asks for.
+    pub(super) async fn actor<T>(&self, request: &S3Request<T>) -> S3Result<Actor> {
+        let expected = request.headers.get("x-amz-expected-bucket-owner");
+        let expected_owner = expected.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let asked = request.extensions.get::<Asked>().cloned().unwrap_or_default();
+        let mut actor = Actor { identity: None, expected_owner, asked };
+        if let Some(credentials) = &request.credentials {
+            let key = credentials.access_key.clone();
+            let found = self.app.calls.call(&self.app.service, move |s| s.key_secret(&key)).await;
+            let (_, identity) = found.map_err(|failure| fault(&failure, Missing::Key))?;
+            actor.identity = Some(Arc::new(identity));
+        }
+        Ok(actor)
     }
 
     /// A bucket, for one who may do this with it.
@@ -111,12 +167,15 @@ impl Door {
     /// A bucket, whoever may do what with it.
     pub(super) async fn find_bucket(&self, actor: &Actor, name: &str) -> S3Result<Container> {
         let name = bucket_name(name)?;
-        let account = actor.0.as_ref().map(|who| who.account.id);
-        self.app
-            .calls
-            .call(&self.app.service, move |service| service.bucket(account, &name))
-            .await
-            .map_err(|failure| fault(&failure, Missing::Bucket))
+        let account = actor.identity.as_ref().map(|who| who.account.id);
+        let found = self.app.calls.call(&self.app.service, move |s| s.bucket(account, &name));
+        let container = found.await.map_err(|failure| fault(&failure, Missing::Bucket))?;
+        if let Some(expected) = &actor.expected_owner
+            && *expected != hex::encode(self.account_of(&container).await?.uuid)
+        {
+            return Err(denied());
+        }
+        Ok(container)
     }
 }
 

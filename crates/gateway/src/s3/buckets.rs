@@ -8,18 +8,21 @@ use super::acl::{self, Permission, Said};
 use super::auth;
 use super::door::Door;
 use super::fault::Missing;
-use super::{lock, meta};
+use super::{lock, meta, settings};
 
 /// Paths of other doors: a bucket of such a name would be reached by signed requests only.
-const RESERVED: [&str; 7] =
+pub(super) const RESERVED: [&str; 7] =
     ["auth", "health", "identity", "metrics", "object", "openapi.json", "info"];
+
+/// What a client said of the place of its bucket, which means nothing here.
+const LOCATION: &str = "s3.location";
 
 /// `CreateBucket`.
 pub(super) async fn create(
     door: &Door,
     request: S3Request<CreateBucketInput>,
 ) -> S3Result<S3Response<CreateBucketOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let who = actor.identity()?;
     let (account, input) = (who.account.id, request.input);
     if who.role == archipelago_pool::Role::Reader && !who.is_admin() {
@@ -43,18 +46,27 @@ pub(super) async fn create(
         .call(Missing::Bucket, move |service, refusal| {
             match service.bucket_create(account, &wanted) {
                 Err(error) if error.kind() == archipelago_pool::ErrorKind::AlreadyExists => {
-                    let own = service.container(account, &wanted).is_ok();
-                    let code = match own {
-                        true => S3ErrorCode::BucketAlreadyOwnedByYou,
-                        false => S3ErrorCode::BucketAlreadyExists,
-                    };
-                    Err(refusal.refuse(S3Error::new(code)))
+                    match service.container(account, &wanted) {
+                        Ok(_) => Ok(None),
+                        Err(_) => {
+                            let error = S3Error::new(S3ErrorCode::BucketAlreadyExists);
+                            Err(refusal.refuse(error))
+                        }
+                    }
                 }
-                made => made,
+                made => made.map(Some),
             }
         })
         .await?;
+    let location = Some(format!("/{name}"));
+    // As in the oldest region of S3: one's own bucket again is no error, and stays as it is.
+    let Some(made) = made else { return Ok(S3Response::new(CreateBucketOutput { location })) };
     let mut settings = std::collections::BTreeMap::new();
+    if let Some(ownership) = &input.object_ownership {
+        settings::keep_ownership(&mut settings, ownership)?;
+    }
+    let place = input.create_bucket_configuration.and_then(|one| one.location_constraint);
+    settings.extend(place.map(|place| (LOCATION.to_owned(), place.as_str().to_owned())));
     door.keep_acl(&said, &made, &mut settings).await?;
     let locks = input.object_lock_enabled_for_bucket == Some(true);
     if locks || !settings.is_empty() {
@@ -64,7 +76,7 @@ pub(super) async fn create(
         })
         .await?;
     }
-    Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{name}")) }))
+    Ok(S3Response::new(CreateBucketOutput { location }))
 }
 
 /// `DeleteBucket`.
@@ -72,7 +84,7 @@ pub(super) async fn delete(
     door: &Door,
     request: S3Request<DeleteBucketInput>,
 ) -> S3Result<S3Response<DeleteBucketOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let bucket = door.own_bucket(&actor, &request.input.bucket).await?;
     door.call(Missing::Bucket, move |service, _| service.container_remove(bucket.id)).await?;
     let output = DeleteBucketOutput::default();
@@ -84,7 +96,7 @@ pub(super) async fn head(
     door: &Door,
     request: S3Request<HeadBucketInput>,
 ) -> S3Result<S3Response<HeadBucketOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let bucket = door.bucket(&actor, &request.input.bucket, Permission::Read).await?;
     let mut response = S3Response::new(HeadBucketOutput::default());
     // As Ceph's gateway tells it; clients that do not know it pass over it.
@@ -100,9 +112,11 @@ pub(super) async fn location(
     door: &Door,
     request: S3Request<GetBucketLocationInput>,
 ) -> S3Result<S3Response<GetBucketLocationOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
-    door.bucket(&actor, &request.input.bucket, Permission::Read).await?;
-    Ok(S3Response::new(GetBucketLocationOutput { location_constraint: None }))
+    let actor = door.actor(&request).await?;
+    let bucket = door.bucket(&actor, &request.input.bucket, Permission::Read).await?;
+    let place = bucket.settings.get(LOCATION).cloned();
+    let location_constraint = place.map(BucketLocationConstraint::from);
+    Ok(S3Response::new(GetBucketLocationOutput { location_constraint }))
 }
 
 /// `GetBucketVersioning`.
@@ -110,7 +124,7 @@ pub(super) async fn versioning(
     door: &Door,
     request: S3Request<GetBucketVersioningInput>,
 ) -> S3Result<S3Response<GetBucketVersioningOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let bucket = door.bucket(&actor, &request.input.bucket, Permission::Read).await?;
     let status = match bucket.versioning {
         Versioning::Off => None,
@@ -126,7 +140,7 @@ pub(super) async fn put_versioning(
     door: &Door,
     request: S3Request<PutBucketVersioningInput>,
 ) -> S3Result<S3Response<PutBucketVersioningOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     let bucket = door.own_bucket(&actor, &input.bucket).await?;
     let status = input.versioning_configuration.status;
@@ -155,7 +169,7 @@ pub(super) async fn get_acl(
     door: &Door,
     request: S3Request<GetBucketAclInput>,
 ) -> S3Result<S3Response<GetBucketAclOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let bucket = door.bucket(&actor, &request.input.bucket, Permission::ReadAcp).await?;
     let owner = door.owner_of(&bucket).await?;
     let grants = Some(acl::of_bucket(&bucket).shown(&owner));
@@ -167,7 +181,7 @@ pub(super) async fn put_acl(
     door: &Door,
     request: S3Request<PutBucketAclInput>,
 ) -> S3Result<S3Response<PutBucketAclOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     let bucket = door.bucket(&actor, &input.bucket, Permission::WriteAcp).await?;
     let said = Said {
@@ -189,7 +203,7 @@ pub(super) async fn get_object_acl(
     door: &Door,
     request: S3Request<GetObjectAclInput>,
 ) -> S3Result<S3Response<GetObjectAclOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     let version = input.version_id.as_deref();
     let (bucket, object) =
@@ -204,7 +218,7 @@ pub(super) async fn put_object_acl(
     door: &Door,
     request: S3Request<PutObjectAclInput>,
 ) -> S3Result<S3Response<PutObjectAclOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     let version = input.version_id.as_deref();
     let (bucket, object) =

@@ -5,9 +5,10 @@ use archipelago_pool::{Account, Container, Error, Service};
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result};
 
+use super::RequestId;
 use super::acl::{Acl, Said};
 use super::fault::{Missing, Refusal, denied, fault};
-use super::{acl, buckets, listing, lock, parts, read, settings, tags, write};
+use super::{acl, buckets, listing, lock, parts, policy, read, settings, tags, write};
 use crate::App;
 
 /// What answers requests of S3.
@@ -63,11 +64,15 @@ impl Door {
         Ok((owner.ok_or_else(denied)?, accounts))
     }
 
+    /// Whose a bucket is.
+    pub(super) async fn account_of(&self, bucket: &Container) -> S3Result<Account> {
+        let id = bucket.account;
+        self.call(Missing::Bucket, move |service, _| service.account_of(id)).await
+    }
+
     /// The account of a bucket, as S3 shows it.
     pub(super) async fn owner_of(&self, bucket: &Container) -> S3Result<Owner> {
-        let id = bucket.account;
-        let account = self.call(Missing::Bucket, move |service, _| service.account_of(id)).await?;
-        Ok(owner(&account))
+        Ok(owner(&self.account_of(bucket).await?))
     }
 
     /// The list of rights that a request says; without a word, an empty one.
@@ -93,7 +98,13 @@ macro_rules! operations {
                     &self,
                     request: S3Request<$input>,
                 ) -> S3Result<S3Response<$output>> {
-                    $module::$function(self, request).await
+                    let id = request.extensions.get::<RequestId>().cloned();
+                    $module::$function(self, request).await.map_err(|mut error| {
+                        if let Some(RequestId(id)) = id {
+                            error.set_request_id(id);
+                        }
+                        error
+                    })
                 }
             )*
         }
@@ -119,7 +130,10 @@ operations! {
     get_bucket_lifecycle_configuration: GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput, settings::get_lifecycle;
     get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput, buckets::location;
     get_bucket_ownership_controls: GetBucketOwnershipControlsInput => GetBucketOwnershipControlsOutput, settings::get_ownership;
-    get_bucket_policy: GetBucketPolicyInput => GetBucketPolicyOutput, settings::get_policy;
+    get_bucket_policy: GetBucketPolicyInput => GetBucketPolicyOutput, policy::get;
+    get_bucket_policy_status: GetBucketPolicyStatusInput => GetBucketPolicyStatusOutput, policy::status;
+    put_bucket_policy: PutBucketPolicyInput => PutBucketPolicyOutput, policy::put;
+    delete_bucket_policy: DeleteBucketPolicyInput => DeleteBucketPolicyOutput, policy::delete;
     get_bucket_tagging: GetBucketTaggingInput => GetBucketTaggingOutput, settings::get_tags;
     get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput, buckets::versioning;
     get_object: GetObjectInput => GetObjectOutput, read::get;
@@ -128,6 +142,7 @@ operations! {
     get_object_legal_hold: GetObjectLegalHoldInput => GetObjectLegalHoldOutput, lock::get_hold;
     get_object_lock_configuration: GetObjectLockConfigurationInput => GetObjectLockConfigurationOutput, lock::get_configuration;
     get_object_retention: GetObjectRetentionInput => GetObjectRetentionOutput, lock::get_retention;
+    get_object_torrent: GetObjectTorrentInput => GetObjectTorrentOutput, read::torrent;
     get_object_tagging: GetObjectTaggingInput => GetObjectTaggingOutput, tags::get;
     get_public_access_block: GetPublicAccessBlockInput => GetPublicAccessBlockOutput, settings::get_access_block;
     head_bucket: HeadBucketInput => HeadBucketOutput, buckets::head;

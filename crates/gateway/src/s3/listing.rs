@@ -72,7 +72,7 @@ pub(super) async fn buckets(
     door: &Door,
     request: S3Request<ListBucketsInput>,
 ) -> S3Result<S3Response<ListBucketsOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let account = actor.identity()?.account.clone();
     let input = request.input;
     let limit = input.max_buckets.map_or(10_000, |max| max.clamp(1, 10_000)) as usize;
@@ -105,15 +105,16 @@ pub(super) async fn first(
     door: &Door,
     request: S3Request<ListObjectsInput>,
 ) -> S3Result<S3Response<ListObjectsOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     let bucket = door.bucket(&actor, &input.bucket, Permission::Read).await?;
     let encoding = Encoding::new(input.encoding_type.as_ref())?;
+    let delimiter = input.delimiter.clone().filter(|text| !text.is_empty());
     let max_keys = page_size(input.max_keys)?;
     let owner = door.owner_of(&bucket).await?;
     let listing = Listing {
         prefix: input.prefix.clone().unwrap_or_default(),
-        delimiter: input.delimiter.clone(),
+        delimiter: delimiter.clone(),
         after: input.marker.clone().filter(|marker| !marker.is_empty()),
         after_version: None,
         limit: max_keys as usize,
@@ -124,17 +125,16 @@ pub(super) async fn first(
     let contents = page.items.iter().map(|object| shown(object, &encoding, Some(owner.clone())));
     Ok(S3Response::new(ListObjectsOutput {
         name: Some(input.bucket),
-        prefix: Some(encoding.text(&input.prefix.unwrap_or_default())),
+        // Clients do not decode it in this version.
+        prefix: Some(input.prefix.unwrap_or_default()),
         marker: Some(encoding.text(&input.marker.unwrap_or_default())),
         max_keys: Some(max_keys),
         is_truncated: Some(next.is_some()),
         contents: Some(contents.collect()),
         common_prefixes: prefixes(&page.prefixes, &encoding),
         // Where there is none, the last key says where to go on.
-        next_marker: next
-            .filter(|_| input.delimiter.is_some())
-            .map(|(name, _)| encoding.text(&name)),
-        delimiter: input.delimiter.map(|text| encoding.text(&text)),
+        next_marker: next.filter(|_| delimiter.is_some()).map(|(name, _)| encoding.text(&name)),
+        delimiter: delimiter.map(|text| encoding.text(&text)),
         encoding_type: input.encoding_type,
         request_charged: None,
     }))
@@ -145,14 +145,15 @@ pub(super) async fn second(
     door: &Door,
     request: S3Request<ListObjectsV2Input>,
 ) -> S3Result<S3Response<ListObjectsV2Output>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     let bucket = door.bucket(&actor, &input.bucket, Permission::Read).await?;
     let encoding = Encoding::new(input.encoding_type.as_ref())?;
+    let delimiter = input.delimiter.clone().filter(|text| !text.is_empty());
     let max_keys = page_size(input.max_keys)?;
     let after = match &input.continuation_token {
-        Some(token) => Some(decode_token(token)?),
-        None => input.start_after.clone().filter(|after| !after.is_empty()),
+        Some(token) if !token.is_empty() => Some(decode_token(token)?),
+        _ => input.start_after.clone().filter(|after| !after.is_empty()),
     };
     let owner = match input.fetch_owner {
         Some(true) => Some(door.owner_of(&bucket).await?),
@@ -160,7 +161,7 @@ pub(super) async fn second(
     };
     let listing = Listing {
         prefix: input.prefix.clone().unwrap_or_default(),
-        delimiter: input.delimiter.clone(),
+        delimiter: delimiter.clone(),
         after,
         after_version: None,
         limit: max_keys as usize,
@@ -179,7 +180,7 @@ pub(super) async fn second(
         next_continuation_token: next.map(|(name, _)| hex::encode(name)),
         contents: Some(contents.collect()),
         common_prefixes: prefixes(&page.prefixes, &encoding),
-        delimiter: input.delimiter.map(|text| encoding.text(&text)),
+        delimiter: delimiter.map(|text| encoding.text(&text)),
         encoding_type: input.encoding_type,
         start_after: input.start_after.map(|text| encoding.text(&text)),
         request_charged: None,
@@ -197,16 +198,17 @@ pub(super) async fn versions(
     door: &Door,
     request: S3Request<ListObjectVersionsInput>,
 ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     let bucket = door.bucket(&actor, &input.bucket, Permission::Read).await?;
     let encoding = Encoding::new(input.encoding_type.as_ref())?;
+    let delimiter = input.delimiter.clone().filter(|text| !text.is_empty());
     let max_keys = page_size(input.max_keys)?;
     let owner = door.owner_of(&bucket).await?;
     let after = input.key_marker.clone().filter(|marker| !marker.is_empty());
     let marker = input.version_id_marker.clone().filter(|marker| !marker.is_empty());
     let prefix = input.prefix.clone().unwrap_or_default();
-    let delimiter = input.delimiter.clone();
+    let by = delimiter.clone();
     let page = door
         .call(Missing::Bucket, move |service, refusal| {
             let after_version = match (&marker, &after) {
@@ -218,7 +220,7 @@ pub(super) async fn versions(
                 _ => None,
             };
             let limit = max_keys as usize;
-            let listing = Listing { prefix, delimiter, after, after_version, limit };
+            let listing = Listing { prefix, delimiter: by, after, after_version, limit };
             service.versions(bucket.id, &listing)
         })
         .await?;
@@ -251,7 +253,7 @@ pub(super) async fn versions(
     Ok(S3Response::new(ListObjectVersionsOutput {
         common_prefixes: prefixes(&page.prefixes, &encoding),
         delete_markers: Some(markers),
-        delimiter: input.delimiter.map(|text| encoding.text(&text)),
+        delimiter: delimiter.map(|text| encoding.text(&text)),
         encoding_type: input.encoding_type,
         is_truncated: Some(next.is_some()),
         key_marker: Some(encoding.text(&input.key_marker.unwrap_or_default())),
@@ -271,15 +273,16 @@ pub(super) async fn uploads(
     door: &Door,
     request: S3Request<ListMultipartUploadsInput>,
 ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     let bucket = door.bucket(&actor, &input.bucket, Permission::Read).await?;
     let encoding = Encoding::new(input.encoding_type.as_ref())?;
+    let delimiter = input.delimiter.clone().filter(|text| !text.is_empty());
     let max_uploads = page_size(input.max_uploads)?;
     let owner = door.owner_of(&bucket).await?;
     let listing = Listing {
         prefix: input.prefix.clone().unwrap_or_default(),
-        delimiter: input.delimiter.clone(),
+        delimiter: delimiter.clone(),
         after: input.key_marker.clone().filter(|marker| !marker.is_empty()),
         after_version: None,
         limit: max_uploads as usize,
@@ -304,7 +307,7 @@ pub(super) async fn uploads(
     Ok(S3Response::new(ListMultipartUploadsOutput {
         bucket: Some(input.bucket),
         common_prefixes: prefixes(&page.prefixes, &encoding),
-        delimiter: input.delimiter.map(|text| encoding.text(&text)),
+        delimiter: delimiter.map(|text| encoding.text(&text)),
         encoding_type: input.encoding_type,
         is_truncated: Some(next.is_some()),
         key_marker: Some(encoding.text(&input.key_marker.unwrap_or_default())),

@@ -157,7 +157,7 @@ pub(super) async fn put_configuration(
     door: &Door,
     request: S3Request<PutObjectLockConfigurationInput>,
 ) -> S3Result<S3Response<PutObjectLockConfigurationOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     let bucket = door.own_bucket(&actor, &input.bucket).await?;
     let configuration = input.object_lock_configuration.unwrap_or_default();
@@ -201,7 +201,7 @@ pub(super) async fn get_configuration(
     door: &Door,
     request: S3Request<GetObjectLockConfigurationInput>,
 ) -> S3Result<S3Response<GetObjectLockConfigurationOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let bucket = door.own_bucket(&actor, &request.input.bucket).await?;
     let object_lock_configuration = configuration(&bucket);
     if object_lock_configuration.is_none() {
@@ -224,7 +224,7 @@ pub(super) async fn put_retention(
     door: &Door,
     request: S3Request<PutObjectRetentionInput>,
 ) -> S3Result<S3Response<PutObjectRetentionOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     let bucket = locking(door, &actor, &input.bucket).await?;
     let retention = input.retention.unwrap_or_default();
@@ -267,7 +267,7 @@ pub(super) async fn get_retention(
     door: &Door,
     request: S3Request<GetObjectRetentionInput>,
 ) -> S3Result<S3Response<GetObjectRetentionOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     locking(door, &actor, &input.bucket).await?;
     let version = input.version_id.as_deref();
@@ -287,7 +287,7 @@ pub(super) async fn put_hold(
     door: &Door,
     request: S3Request<PutObjectLegalHoldInput>,
 ) -> S3Result<S3Response<PutObjectLegalHoldOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     let bucket = locking(door, &actor, &input.bucket).await?;
     let status = input.legal_hold.and_then(|hold| hold.status);
@@ -310,7 +310,7 @@ pub(super) async fn get_hold(
     door: &Door,
     request: S3Request<GetObjectLegalHoldInput>,
 ) -> S3Result<S3Response<GetObjectLegalHoldOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     locking(door, &actor, &input.bucket).await?;
     let version = input.version_id.as_deref();

@@ -19,12 +19,15 @@ use crate::upload::upload;
 /// All parts but the last have at least so many bytes: what S3 has.
 const PART_BYTES_MIN: u64 = 5 << 20;
 
+/// Under this name an object keeps which upload it came by.
+const UPLOAD: &str = "s3.upload";
+
 /// `CreateMultipartUpload`.
 pub(super) async fn create(
     door: &Door,
     request: S3Request<CreateMultipartUploadInput>,
 ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     refuse_encryption!(input);
     lock::refuse_kms(input.server_side_encryption.as_ref())?;
@@ -79,7 +82,7 @@ pub(super) async fn put(
     request: S3Request<UploadPartInput>,
 ) -> S3Result<S3Response<UploadPartOutput>> {
     let expected = Expected::new(&request.headers, request.trailing_headers.clone())?;
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let mut input = request.input;
     refuse_encryption!(input);
     let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
@@ -138,7 +141,7 @@ pub(super) async fn copy(
     door: &Door,
     request: S3Request<UploadPartCopyInput>,
 ) -> S3Result<S3Response<UploadPartCopyOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     refuse_encryption!(input);
     let (bucket, key, version) = source_of(&input.copy_source)?;
@@ -185,7 +188,7 @@ pub(super) async fn complete(
     door: &Door,
     request: S3Request<CompleteMultipartUploadInput>,
 ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     refuse_encryption!(input);
     let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
@@ -201,15 +204,24 @@ pub(super) async fn complete(
             Ok((number(part.part_number.unwrap_or(0))?, etag.unwrap_or_default()))
         })
         .collect::<S3Result<_>>()?;
-    if !wanted.is_sorted_by(|a, b| a.0 < b.0) {
+    if !wanted.is_sorted_by_key(|part| part.0) {
         return Err(S3Error::new(S3ErrorCode::InvalidPartOrder));
     }
+    // Of a part that was sent again, the last answer counts.
+    let mut by_number: BTreeMap<u32, String> = BTreeMap::new();
+    by_number.extend(wanted);
+    let wanted: Vec<(u32, String)> = by_number.into_iter().collect();
     let (uuid, said_size) = (input.upload_id, input.mpu_object_size);
     let (if_match, if_none_match) = (input.if_match, input.if_none_match);
     let object = door
         .call(Missing::Upload, move |service, refusal| {
             let at = UploadAt { container: bucket.id, name: &name, uuid: &uuid };
-            let here = service.parts(at, 0, archipelago_pool::PARTS_MAX as usize)?;
+            let here = match service.parts(at, 0, archipelago_pool::PARTS_MAX as usize) {
+                Err(error) if error.kind() == archipelago_pool::ErrorKind::NotFound => {
+                    return completed_before(service, at, error);
+                }
+                here => here?,
+            };
             let here: BTreeMap<u32, &str> =
                 here.iter().map(|part| (part.number, part.etag.as_str())).collect();
             let missing =
@@ -257,8 +269,25 @@ fn known_of(
     if said_size.is_some_and(|said| said != size.cast_signed()) {
         return Err(s3_error!(InvalidRequest, "the parts have {size} bytes together"));
     }
-    let sizes = parts.iter().map(|part| part.size).collect();
-    Ok(Meta { parts: sizes, ..upload.meta.clone() })
+    let mut known =
+        Meta { parts: parts.iter().map(|part| part.size).collect(), ..upload.meta.clone() };
+    known.settings.insert(UPLOAD.to_owned(), upload.uuid.clone());
+    Ok(known)
+}
+
+/// The answer may have been lost: who asks again gets it.
+fn completed_before(
+    service: &archipelago_pool::Service,
+    at: UploadAt<'_>,
+    error: archipelago_pool::Error,
+) -> Result<Object, archipelago_pool::Error> {
+    let newest = service.object(at.container, at.name, archipelago_pool::Which::Latest);
+    match newest {
+        Ok(object) if object.meta.settings.get(UPLOAD).is_some_and(|id| id == at.uuid) => {
+            Ok(object)
+        }
+        _ => Err(error),
+    }
 }
 
 /// `AbortMultipartUpload`.
@@ -266,7 +295,7 @@ pub(super) async fn abort(
     door: &Door,
     request: S3Request<AbortMultipartUploadInput>,
 ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
     let (name, uuid) = (auth::key(&input.key)?, input.upload_id);
@@ -283,7 +312,7 @@ pub(super) async fn list(
     door: &Door,
     request: S3Request<ListPartsInput>,
 ) -> S3Result<S3Response<ListPartsOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
     let owner = door.owner_of(&bucket).await?;

@@ -6,7 +6,7 @@ use archipelago_pool::{Container, Object, Which};
 use s3s::dto::*;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
-use super::acl::{self, Permission};
+use super::acl::Permission;
 use super::auth::{self, Actor};
 use super::door::Door;
 use super::fault::{Missing, denied, fault};
@@ -47,9 +47,7 @@ impl Door {
                 (true, _) => S3Error::new(S3ErrorCode::NoSuchKey),
             });
         };
-        let granted = actor.owns(&container)
-            || acl::of_object(&container, &object).grants(actor.0.as_deref(), wanted);
-        if !granted {
+        if !actor.may_with(&container, &object, wanted) {
             return Err(denied());
         }
         if object.marker {
@@ -120,10 +118,10 @@ pub(super) async fn get(
     request: S3Request<GetObjectInput>,
 ) -> S3Result<S3Response<GetObjectOutput>> {
     let hangup = request.extensions.get::<Arc<Hangup>>().map(|hangup| (**hangup).clone());
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     refuse_encryption!(input);
-    if actor.0.is_none() && has_overrides(&input) {
+    if actor.identity.is_none() && has_overrides(&input) {
         return Err(s3_error!(
             InvalidRequest,
             "Request specific response headers cannot be used for anonymous GET requests."
@@ -283,7 +281,7 @@ pub(super) async fn head(
     door: &Door,
     request: S3Request<HeadObjectInput>,
 ) -> S3Result<S3Response<HeadObjectOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     refuse_encryption!(input);
     let version = input.version_id.as_deref();
@@ -336,6 +334,9 @@ pub(super) async fn head(
     if partial {
         response.status = Some(axum::http::StatusCode::PARTIAL_CONTENT);
     }
+    if let Some(count) = tag_count(&object) {
+        response.headers.insert("x-amz-tagging-count", axum::http::HeaderValue::from(count));
+    }
     Ok(response)
 }
 
@@ -344,13 +345,17 @@ pub(super) async fn attributes(
     door: &Door,
     request: S3Request<GetObjectAttributesInput>,
 ) -> S3Result<S3Response<GetObjectAttributesOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     refuse_encryption!(input);
     let version = input.version_id.as_deref();
     let (_, object) =
         door.object(&actor, &input.bucket, &input.key, version, Permission::Read).await?;
-    let asks = |name: &str| input.object_attributes.iter().any(|one| one.as_str() == name);
+    // Several may come in one header.
+    let asks = |name: &str| {
+        let mut all = input.object_attributes.iter().flat_map(|one| one.as_str().split(','));
+        all.any(|one| one.trim() == name)
+    };
     let parts = (asks(ObjectAttributes::OBJECT_PARTS) && !object.meta.parts.is_empty())
         .then(|| parts_of(&object, input.max_parts, input.part_number_marker));
     Ok(S3Response::new(GetObjectAttributesOutput {
@@ -387,4 +392,12 @@ fn parts_of(object: &Object, max: Option<i32>, marker: Option<i32>) -> GetObject
         parts: Some(parts),
         total_parts_count: Some(sizes.len() as i32),
     }
+}
+
+/// `GetObjectTorrent`: there are none.
+pub(super) async fn torrent(
+    _: &Door,
+    _: S3Request<GetObjectTorrentInput>,
+) -> S3Result<S3Response<GetObjectTorrentOutput>> {
+    Err(s3_error!(NoSuchKey, "there are no torrents here"))
 }

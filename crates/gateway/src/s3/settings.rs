@@ -23,12 +23,8 @@ fn read<T: DeserializeOwned>(bucket: &Container, name: &str) -> Option<T> {
 
 impl Door {
     /// The bucket of a request about its settings.
-    async fn of_owner(
-        &self,
-        credentials: Option<&s3s::auth::Credentials>,
-        name: &str,
-    ) -> S3Result<Container> {
-        let actor: auth::Actor = self.actor(credentials).await?;
+    async fn of_owner<T>(&self, request: &S3Request<T>, name: &str) -> S3Result<Container> {
+        let actor: auth::Actor = self.actor(request).await?;
         self.own_bucket(&actor, name).await
     }
 
@@ -53,14 +49,19 @@ impl Door {
     }
 }
 
+/// The rules for pages of other sites.
+pub(super) fn cors_of(bucket: &Container) -> Option<CORSConfiguration> {
+    read(bucket, CORS)
+}
+
 /// `GetBucketCors`.
 pub(super) async fn get_cors(
     door: &Door,
     request: S3Request<GetBucketCorsInput>,
 ) -> S3Result<S3Response<GetBucketCorsOutput>> {
-    let bucket = door.of_owner(request.credentials.as_ref(), &request.input.bucket).await?;
-    let kept: Option<CORSConfiguration> = read(&bucket, CORS);
-    let kept = kept.ok_or_else(|| S3Error::new(S3ErrorCode::NoSuchCORSConfiguration))?;
+    let bucket = door.of_owner(&request, &request.input.bucket).await?;
+    let kept =
+        cors_of(&bucket).ok_or_else(|| S3Error::new(S3ErrorCode::NoSuchCORSConfiguration))?;
     Ok(S3Response::new(GetBucketCorsOutput { cors_rules: Some(kept.cors_rules) }))
 }
 
@@ -69,7 +70,7 @@ pub(super) async fn put_cors(
     door: &Door,
     request: S3Request<PutBucketCorsInput>,
 ) -> S3Result<S3Response<PutBucketCorsOutput>> {
-    let bucket = door.of_owner(request.credentials.as_ref(), &request.input.bucket).await?;
+    let bucket = door.of_owner(&request, &request.input.bucket).await?;
     door.keep(bucket.id, CORS, &request.input.cors_configuration).await?;
     Ok(S3Response::new(PutBucketCorsOutput::default()))
 }
@@ -79,7 +80,7 @@ pub(super) async fn delete_cors(
     door: &Door,
     request: S3Request<DeleteBucketCorsInput>,
 ) -> S3Result<S3Response<DeleteBucketCorsOutput>> {
-    let bucket = door.of_owner(request.credentials.as_ref(), &request.input.bucket).await?;
+    let bucket = door.of_owner(&request, &request.input.bucket).await?;
     door.drop_setting(bucket.id, CORS).await?;
     Ok(no_content(DeleteBucketCorsOutput::default()))
 }
@@ -89,7 +90,7 @@ pub(super) async fn get_tags(
     door: &Door,
     request: S3Request<GetBucketTaggingInput>,
 ) -> S3Result<S3Response<GetBucketTaggingOutput>> {
-    let bucket = door.of_owner(request.credentials.as_ref(), &request.input.bucket).await?;
+    let bucket = door.of_owner(&request, &request.input.bucket).await?;
     let kept = read(&bucket, TAGS).ok_or_else(|| S3Error::new(S3ErrorCode::NoSuchTagSet))?;
     Ok(S3Response::new(GetBucketTaggingOutput { tag_set: tags::to_set(&kept) }))
 }
@@ -99,7 +100,7 @@ pub(super) async fn put_tags(
     door: &Door,
     request: S3Request<PutBucketTaggingInput>,
 ) -> S3Result<S3Response<PutBucketTaggingOutput>> {
-    let bucket = door.of_owner(request.credentials.as_ref(), &request.input.bucket).await?;
+    let bucket = door.of_owner(&request, &request.input.bucket).await?;
     let kept = tags::of_bucket(&request.input.tagging.tag_set)?;
     door.keep(bucket.id, TAGS, &kept).await?;
     Ok(S3Response::new(PutBucketTaggingOutput::default()))
@@ -110,7 +111,7 @@ pub(super) async fn delete_tags(
     door: &Door,
     request: S3Request<DeleteBucketTaggingInput>,
 ) -> S3Result<S3Response<DeleteBucketTaggingOutput>> {
-    let bucket = door.of_owner(request.credentials.as_ref(), &request.input.bucket).await?;
+    let bucket = door.of_owner(&request, &request.input.bucket).await?;
     door.drop_setting(bucket.id, TAGS).await?;
     Ok(no_content(DeleteBucketTaggingOutput::default()))
 }
@@ -120,7 +121,7 @@ pub(super) async fn get_access_block(
     door: &Door,
     request: S3Request<GetPublicAccessBlockInput>,
 ) -> S3Result<S3Response<GetPublicAccessBlockOutput>> {
-    let bucket = door.of_owner(request.credentials.as_ref(), &request.input.bucket).await?;
+    let bucket = door.of_owner(&request, &request.input.bucket).await?;
     let kept: Option<PublicAccessBlockConfiguration> = read(&bucket, ACCESS_BLOCK);
     let Some(kept) = kept else {
         let code = S3ErrorCode::Custom("NoSuchPublicAccessBlockConfiguration".into());
@@ -139,7 +140,7 @@ pub(super) async fn put_access_block(
     door: &Door,
     request: S3Request<PutPublicAccessBlockInput>,
 ) -> S3Result<S3Response<PutPublicAccessBlockOutput>> {
-    let bucket = door.of_owner(request.credentials.as_ref(), &request.input.bucket).await?;
+    let bucket = door.of_owner(&request, &request.input.bucket).await?;
     let wanted = request.input.public_access_block_configuration;
     door.keep(bucket.id, ACCESS_BLOCK, &wanted).await?;
     Ok(S3Response::new(PutPublicAccessBlockOutput::default()))
@@ -150,21 +151,33 @@ pub(super) async fn delete_access_block(
     door: &Door,
     request: S3Request<DeletePublicAccessBlockInput>,
 ) -> S3Result<S3Response<DeletePublicAccessBlockOutput>> {
-    let bucket = door.of_owner(request.credentials.as_ref(), &request.input.bucket).await?;
+    let bucket = door.of_owner(&request, &request.input.bucket).await?;
     door.drop_setting(bucket.id, ACCESS_BLOCK).await?;
     Ok(no_content(DeletePublicAccessBlockOutput::default()))
 }
 
+fn access_block(bucket: &Container) -> PublicAccessBlockConfiguration {
+    read(bucket, ACCESS_BLOCK).unwrap_or_default()
+}
+
 /// Whether a bucket ignores what its lists of rights grant to everybody.
 pub(super) fn ignores_public(bucket: &Container) -> bool {
-    read::<PublicAccessBlockConfiguration>(bucket, ACCESS_BLOCK)
-        .is_some_and(|block| block.ignore_public_acls == Some(true))
+    access_block(bucket).ignore_public_acls == Some(true)
 }
 
 /// Whether it takes no lists of rights that grant something to everybody.
 pub(super) fn blocks_public(bucket: &Container) -> bool {
-    read::<PublicAccessBlockConfiguration>(bucket, ACCESS_BLOCK)
-        .is_some_and(|block| block.block_public_acls == Some(true))
+    access_block(bucket).block_public_acls == Some(true)
+}
+
+/// Whether it takes no policies that allow something to everybody.
+pub(super) fn blocks_public_policy(bucket: &Container) -> bool {
+    access_block(bucket).block_public_policy == Some(true)
+}
+
+/// Whether what its policy allows to everybody is for its own account only.
+pub(super) fn restricts_public(bucket: &Container) -> bool {
+    access_block(bucket).restrict_public_buckets == Some(true)
 }
 
 /// `GetBucketOwnershipControls`.
@@ -172,7 +185,7 @@ pub(super) async fn get_ownership(
     door: &Door,
     request: S3Request<GetBucketOwnershipControlsInput>,
 ) -> S3Result<S3Response<GetBucketOwnershipControlsOutput>> {
-    let bucket = door.of_owner(request.credentials.as_ref(), &request.input.bucket).await?;
+    let bucket = door.of_owner(&request, &request.input.bucket).await?;
     let kept: Option<Vec<String>> = read(&bucket, OWNERSHIP);
     let kept = kept.ok_or_else(|| S3Error::new(S3ErrorCode::OwnershipControlsNotFoundError))?;
     let rule = |text| OwnershipControlsRule { object_ownership: ObjectOwnership::from(text) };
@@ -180,12 +193,23 @@ pub(super) async fn get_ownership(
     Ok(S3Response::new(GetBucketOwnershipControlsOutput { ownership_controls: Some(controls) }))
 }
 
+/// Of a new bucket.
+pub(super) fn keep_ownership(
+    settings: &mut std::collections::BTreeMap<String, String>,
+    ownership: &ObjectOwnership,
+) -> S3Result<()> {
+    let rules = vec![ownership.as_str().to_owned()];
+    let text = serde_json::to_string(&rules).map_err(S3Error::internal_error)?;
+    settings.insert(OWNERSHIP.to_owned(), text);
+    Ok(())
+}
+
 /// `PutBucketOwnershipControls`.
 pub(super) async fn put_ownership(
     door: &Door,
     request: S3Request<PutBucketOwnershipControlsInput>,
 ) -> S3Result<S3Response<PutBucketOwnershipControlsOutput>> {
-    let bucket = door.of_owner(request.credentials.as_ref(), &request.input.bucket).await?;
+    let bucket = door.of_owner(&request, &request.input.bucket).await?;
     let rules = request.input.ownership_controls.rules;
     let rules: Vec<String> =
         rules.iter().map(|rule| rule.object_ownership.as_str().to_owned()).collect();
@@ -198,18 +222,9 @@ pub(super) async fn delete_ownership(
     door: &Door,
     request: S3Request<DeleteBucketOwnershipControlsInput>,
 ) -> S3Result<S3Response<DeleteBucketOwnershipControlsOutput>> {
-    let bucket = door.of_owner(request.credentials.as_ref(), &request.input.bucket).await?;
+    let bucket = door.of_owner(&request, &request.input.bucket).await?;
     door.drop_setting(bucket.id, OWNERSHIP).await?;
     Ok(no_content(DeleteBucketOwnershipControlsOutput::default()))
-}
-
-/// `GetBucketPolicy`: there is none, and `PutBucketPolicy` is refused.
-pub(super) async fn get_policy(
-    door: &Door,
-    request: S3Request<GetBucketPolicyInput>,
-) -> S3Result<S3Response<GetBucketPolicyOutput>> {
-    door.of_owner(request.credentials.as_ref(), &request.input.bucket).await?;
-    Err(S3Error::new(S3ErrorCode::NoSuchBucketPolicy))
 }
 
 /// `GetBucketLifecycleConfiguration`: there is none, and putting one is refused.
@@ -217,7 +232,7 @@ pub(super) async fn get_lifecycle(
     door: &Door,
     request: S3Request<GetBucketLifecycleConfigurationInput>,
 ) -> S3Result<S3Response<GetBucketLifecycleConfigurationOutput>> {
-    door.of_owner(request.credentials.as_ref(), &request.input.bucket).await?;
+    door.of_owner(&request, &request.input.bucket).await?;
     Err(S3Error::new(S3ErrorCode::NoSuchLifecycleConfiguration))
 }
 

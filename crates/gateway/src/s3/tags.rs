@@ -69,7 +69,7 @@ pub(super) async fn get(
     door: &Door,
     request: S3Request<GetObjectTaggingInput>,
 ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
-    let (input, actor) = (&request.input, door.actor(request.credentials.as_ref()).await?);
+    let (input, actor) = (&request.input, door.actor(&request).await?);
     let (_, object) = door
         .object(&actor, &input.bucket, &input.key, input.version_id.as_deref(), Permission::Read)
         .await?;
@@ -84,9 +84,9 @@ pub(super) async fn put(
     door: &Door,
     request: S3Request<PutObjectTaggingInput>,
 ) -> S3Result<S3Response<PutObjectTaggingOutput>> {
+    let actor = door.actor(&request).await?;
     let input = request.input;
     let tags = of_set(&input.tagging.tag_set, OBJECT_TAGS_MAX)?;
-    let actor = door.actor(request.credentials.as_ref()).await?;
     let version = input.version_id.as_deref();
     let version_id = change(door, &actor, &input.bucket, &input.key, version, tags).await?;
     Ok(S3Response::new(PutObjectTaggingOutput { version_id }))
@@ -97,8 +97,8 @@ pub(super) async fn delete(
     door: &Door,
     request: S3Request<DeleteObjectTaggingInput>,
 ) -> S3Result<S3Response<DeleteObjectTaggingOutput>> {
+    let actor = door.actor(&request).await?;
     let input = request.input;
-    let actor = door.actor(request.credentials.as_ref()).await?;
     let version = input.version_id.as_deref();
     let none = BTreeMap::new();
     let version_id = change(door, &actor, &input.bucket, &input.key, version, none).await?;

@@ -35,7 +35,7 @@ pub(super) async fn put(
     request: S3Request<PutObjectInput>,
 ) -> S3Result<S3Response<PutObjectOutput>> {
     let expected = Expected::new(&request.headers, request.trailing_headers.clone())?;
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let mut input = request.input;
     refuse_encryption!(input);
     lock::refuse_kms(input.server_side_encryption.as_ref())?;
@@ -120,7 +120,7 @@ pub(super) async fn copy(
     door: &Door,
     request: S3Request<CopyObjectInput>,
 ) -> S3Result<S3Response<CopyObjectOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     refuse_encryption!(input);
     lock::refuse_kms(input.server_side_encryption.as_ref())?;
@@ -228,7 +228,7 @@ pub(super) async fn delete(
     door: &Door,
     request: S3Request<DeleteObjectInput>,
 ) -> S3Result<S3Response<DeleteObjectOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
     let wanted = Wanted {
@@ -317,7 +317,7 @@ pub(super) async fn delete_many(
     door: &Door,
     request: S3Request<DeleteObjectsInput>,
 ) -> S3Result<S3Response<DeleteObjectsOutput>> {
-    let actor = door.actor(request.credentials.as_ref()).await?;
+    let actor = door.actor(&request).await?;
     let input = request.input;
     if input.delete.objects.is_empty() || input.delete.objects.len() > DELETES_MAX {
         return Err(s3_error!(MalformedXML, "name 1 to {DELETES_MAX} objects"));
