@@ -93,7 +93,8 @@ async fn add_headers(mut response: Response) -> Response {
     response
 }
 
-async fn unknown_route(uri: Uri) -> Failure {
+/// There is no such thing, in words of the native API.
+pub(crate) async fn unknown_route(uri: Uri) -> Failure {
     Failure::new(
         ErrorKind::NotFound,
         format!(

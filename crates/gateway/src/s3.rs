@@ -43,6 +43,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 
 use crate::App;
 use crate::failure::Failure;
+use crate::routes::unknown_route;
 use crate::server::Hangup;
 use auth::{Anybody, Keys};
 use cors::Asked;
@@ -114,9 +115,14 @@ pub(crate) async fn layer(State(s3): State<S3>, request: Request, next: Next) ->
     if signed || allowed { s3.answer(request).await } else { next.run(request).await }
 }
 
-/// What no other door has.
+/// What no other door has, if it can be a bucket.
 pub(crate) async fn rest(State(s3): State<S3>, request: Request) -> Response {
-    s3.answer(request).await
+    let first = request.uri().path().split('/').nth(1).unwrap_or_default();
+    if s3s::path::check_bucket_name(first) {
+        s3.answer(request).await
+    } else {
+        unknown_route(request.uri().clone()).await.into_response()
+    }
 }
 
 /// Paths that are not buckets.

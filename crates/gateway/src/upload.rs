@@ -16,6 +16,7 @@ use archipelago_api::ErrorKind;
 use archipelago_pool::{Error, Service};
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
+use axum::http::HeaderMap;
 use axum::http::header::EXPECT;
 use hyper::body::Body as _;
 use tokio::runtime::Handle;
@@ -54,17 +55,17 @@ pub(crate) struct Upload {
 
 impl Upload {
     /// A body that another library has taken out of the request.
-    pub(crate) const fn of(body: Body) -> Self {
-        Self { body, waits: false }
+    pub(crate) fn of(body: Body, headers: &HeaderMap) -> Self {
+        Self { body, waits: headers.contains_key(EXPECT) }
     }
 }
 
 impl<S: Send + Sync> FromRequest<S> for Upload {
     type Rejection = Infallible;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
-        let waits = request.headers().contains_key(EXPECT);
-        Ok(Self { body: request.into_body(), waits })
+    async fn from_request(mut request: Request, _: &S) -> Result<Self, Infallible> {
+        let headers = std::mem::take(request.headers_mut());
+        Ok(Self::of(request.into_body(), &headers))
     }
 }
 

@@ -59,6 +59,21 @@ pub(super) struct Said<'a> {
     pub(super) policy: Option<&'a AccessControlPolicy>,
 }
 
+/// Of an input that puts an object.
+macro_rules! said_of {
+    ($input:expr) => {
+        $crate::s3::acl::Said {
+            canned: $input.acl.as_ref().map(s3s::dto::ObjectCannedACL::as_str),
+            full_control: $input.grant_full_control.as_deref(),
+            read: $input.grant_read.as_deref(),
+            read_acp: $input.grant_read_acp.as_deref(),
+            write_acp: $input.grant_write_acp.as_deref(),
+            ..$crate::s3::acl::Said::default()
+        }
+    };
+}
+pub(super) use said_of;
+
 impl Acl {
     /// Whether somebody who is not the owner has this right.
     pub(super) fn grants(&self, who: Option<&Identity>, wanted: Permission) -> bool {

@@ -1,7 +1,14 @@
 //! Buckets: make, find, remove; whether they keep versions; lists of rights.
 
 use archipelago_pool::{Meta, Versioning};
-use s3s::dto::*;
+use s3s::dto::{
+    BucketCannedACL, BucketLocationConstraint, BucketVersioningStatus, CreateBucketInput,
+    CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput, GetBucketAclInput,
+    GetBucketAclOutput, GetBucketLocationInput, GetBucketLocationOutput, GetBucketVersioningInput,
+    GetBucketVersioningOutput, GetObjectAclInput, GetObjectAclOutput, HeadBucketInput,
+    HeadBucketOutput, ObjectCannedACL, PutBucketAclInput, PutBucketAclOutput,
+    PutBucketVersioningInput, PutBucketVersioningOutput, PutObjectAclInput, PutObjectAclOutput,
+};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use super::acl::{self, Permission, Said};

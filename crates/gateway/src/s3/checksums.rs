@@ -58,17 +58,12 @@ impl Expected {
 
     /// Computes what is wanted of all that passes.
     pub(super) fn hasher(&self) -> Hashing {
-        let mut hasher = ChecksumHasher::default();
-        for name in &self.wanted {
-            match *name {
-                "crc32" => hasher.crc32 = Some(s3s::crypto::Crc32::default()),
-                "crc32c" => hasher.crc32c = Some(s3s::crypto::Crc32c::default()),
-                "crc64nvme" => hasher.crc64nvme = Some(s3s::crypto::Crc64Nvme::default()),
-                "sha1" => hasher.sha1 = Some(s3s::crypto::Sha1::default()),
-                _ => hasher.sha256 = Some(s3s::crypto::Sha256::default()),
-            }
-        }
-        Hashing(RefCell::new(hasher))
+        Hashing(RefCell::new(hasher_of(&self.wanted)))
+    }
+
+    /// What a header says of the checksum of an object in parts.
+    pub(super) fn said(&self) -> Option<(&'static str, &str)> {
+        self.said.iter().next().map(|(name, value)| (*name, value.as_str()))
     }
 
     /// Compares what was said with what came; gives what was computed.
@@ -122,6 +117,31 @@ fn listed(checksum: &Checksum) -> BTreeMap<String, String> {
         ("sha256", &checksum.checksum_sha256),
     ];
     all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
+}
+
+/// The checksum of the checksums of parts, as S3 makes it; `None` when a part has none.
+pub(super) fn composite(name: &str, parts: &[archipelago_pool::Part]) -> Option<String> {
+    let mut hasher = hasher_of(&[NAMES.into_iter().find(|known| *known == name)?]);
+    for part in parts {
+        let checksum = part.checksums.get(name)?;
+        hasher.update(&base64_simd::STANDARD.decode_to_vec(checksum).ok()?);
+    }
+    let sum = listed(&hasher.finalize()).remove(name)?;
+    Some(format!("{sum}-{}", parts.len()))
+}
+
+fn hasher_of(names: &[&'static str]) -> ChecksumHasher {
+    let mut hasher = ChecksumHasher::default();
+    for name in names {
+        match *name {
+            "crc32" => hasher.crc32 = Some(s3s::crypto::Crc32::default()),
+            "crc32c" => hasher.crc32c = Some(s3s::crypto::Crc32c::default()),
+            "crc64nvme" => hasher.crc64nvme = Some(s3s::crypto::Crc64Nvme::default()),
+            "sha1" => hasher.sha1 = Some(s3s::crypto::Sha1::default()),
+            _ => hasher.sha256 = Some(s3s::crypto::Sha256::default()),
+        }
+    }
+    hasher
 }
 
 /// What is computed while a body is read.

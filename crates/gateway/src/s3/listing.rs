@@ -1,7 +1,14 @@
 //! Listings: of buckets, objects, versions and uploads.
 
 use archipelago_pool::{Container, Listing, Object as Found};
-use s3s::dto::*;
+use s3s::dto::{
+    Bucket, CommonPrefix, CommonPrefixList, DeleteMarkerEntry, DeleteMarkers, EncodingType,
+    Initiator, ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput,
+    ListMultipartUploadsOutput, ListObjectVersionsInput, ListObjectVersionsOutput,
+    ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, MultipartUpload,
+    Object, ObjectStorageClass, ObjectVersion, ObjectVersionList, ObjectVersionStorageClass, Owner,
+    StorageClass,
+};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::acl::Permission;
@@ -224,28 +231,7 @@ pub(super) async fn versions(
             service.versions(bucket.id, &listing)
         })
         .await?;
-    let (mut found, mut markers) = (Vec::new(), Vec::new());
-    for object in &page.items {
-        let key = Some(encoding.text(object.name.as_str()));
-        let (is_latest, version_id) = (Some(object.latest), Some(meta::version_id(object)));
-        let (last_modified, owner) = (Some(meta::time(object.created_ms)), Some(owner.clone()));
-        if object.marker {
-            let marker = DeleteMarkerEntry { is_latest, key, last_modified, owner, version_id };
-            markers.push(marker);
-        } else {
-            found.push(ObjectVersion {
-                e_tag: Some(meta::etag(object)),
-                is_latest,
-                key,
-                last_modified,
-                owner,
-                size: Some(object.size.cast_signed()),
-                storage_class: Some(ObjectVersionStorageClass::from(super::read::class_of(object))),
-                version_id,
-                ..ObjectVersion::default()
-            });
-        }
-    }
+    let (found, markers) = versions_shown(&page.items, &encoding, &owner);
     let next = page.next.filter(|_| max_keys > 0);
     let last = page.items.last().filter(|last| {
         next.as_ref().is_some_and(|(name, id)| *name == last.name.as_str() && *id == Some(last.id))
@@ -266,6 +252,37 @@ pub(super) async fn versions(
         version_id_marker: input.version_id_marker,
         versions: Some(found),
     }))
+}
+
+/// Versions, and those that only say that the object was removed.
+fn versions_shown(
+    items: &[Found],
+    encoding: &Encoding,
+    owner: &Owner,
+) -> (ObjectVersionList, DeleteMarkers) {
+    let (mut found, mut markers) = (Vec::new(), Vec::new());
+    for object in items {
+        let key = Some(encoding.text(object.name.as_str()));
+        let (is_latest, version_id) = (Some(object.latest), Some(meta::version_id(object)));
+        let (last_modified, owner) = (Some(meta::time(object.created_ms)), Some(owner.clone()));
+        if object.marker {
+            let marker = DeleteMarkerEntry { is_latest, key, last_modified, owner, version_id };
+            markers.push(marker);
+        } else {
+            found.push(ObjectVersion {
+                e_tag: Some(meta::etag(object)),
+                is_latest,
+                key,
+                last_modified,
+                owner,
+                size: Some(object.size.cast_signed()),
+                storage_class: Some(ObjectVersionStorageClass::from(super::read::class_of(object))),
+                version_id,
+                ..ObjectVersion::default()
+            });
+        }
+    }
+    (found, markers)
 }
 
 /// `ListMultipartUploads`.

@@ -4,7 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use archipelago_pool::{Container, Meta, Object, Versioning};
-use s3s::dto::*;
+use s3s::dto::{
+    GetObjectLegalHoldInput, GetObjectLegalHoldOutput, GetObjectLockConfigurationInput,
+    GetObjectLockConfigurationOutput, GetObjectRetentionInput, GetObjectRetentionOutput,
+    ObjectLockConfiguration, ObjectLockEnabled, ObjectLockLegalHold, ObjectLockLegalHoldStatus,
+    ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode, PutObjectLegalHoldInput,
+    PutObjectLegalHoldOutput, PutObjectLockConfigurationInput, PutObjectLockConfigurationOutput,
+    PutObjectRetentionInput, PutObjectRetentionOutput, ServerSideEncryption, Timestamp,
+};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use super::acl::Permission;
@@ -48,15 +55,33 @@ fn configuration(container: &Container) -> Option<ObjectLockConfiguration> {
     serde_json::from_str(container.settings.get(BUCKET)?).ok()
 }
 
+/// What a request says of the lock of a new version.
+pub(super) struct Said<'a> {
+    pub(super) mode: Option<&'a ObjectLockMode>,
+    pub(super) until: Option<&'a Timestamp>,
+    pub(super) hold: Option<&'a ObjectLockLegalHoldStatus>,
+}
+
+/// Of an input that puts an object.
+macro_rules! lock_of {
+    ($input:expr) => {
+        &$crate::s3::lock::Said {
+            mode: $input.object_lock_mode.as_ref(),
+            until: $input.object_lock_retain_until_date.as_ref(),
+            hold: $input.object_lock_legal_hold_status.as_ref(),
+        }
+    };
+}
+pub(super) use lock_of;
+
 /// What a new version is locked by: what the request says, or the bucket does.
 pub(super) fn keep(
     container: &Container,
-    mode: Option<&ObjectLockMode>,
-    until: Option<&Timestamp>,
-    hold: Option<&ObjectLockLegalHoldStatus>,
+    said: &Said<'_>,
     now_ms: u64,
     settings: &mut BTreeMap<String, String>,
 ) -> S3Result<()> {
+    let Said { mode, until, hold } = *said;
     if !is_enabled(container) {
         return match mode.is_some() || until.is_some() || hold.is_some() {
             true => Err(s3_error!(InvalidRequest, "Bucket is missing Object Lock Configuration")),
@@ -247,12 +272,13 @@ pub(super) async fn put_retention(
     Ok(S3Response::new(PutObjectRetentionOutput::default()))
 }
 
-/// A lock may be made longer, or stricter; else only by who may lift it, while it can be.
+/// A lock may be made longer; else it is changed only by who may lift it, while it can be.
 fn may_shorten(object: &Object, mode: &str, until: u64, bypass: bool, now_ms: u64) -> S3Result<()> {
     let Some(old) = until_ms(object).filter(|old| *old > now_ms) else { return Ok(()) };
     let was = mode_of(object);
-    let was_strict = was.is_some_and(|was| was.as_str() == ObjectLockMode::COMPLIANCE);
-    let weaker = until < old || was_strict && mode != ObjectLockMode::COMPLIANCE;
+    let was_strict = was.as_ref().is_some_and(|was| was.as_str() == ObjectLockMode::COMPLIANCE);
+    let changes = was.as_ref().is_some_and(|was| was.as_str() != mode);
+    let weaker = until < old || changes;
     if weaker && (was_strict || !bypass) {
         return Err(s3_error!(
             AccessDenied,

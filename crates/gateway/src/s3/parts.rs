@@ -3,14 +3,21 @@
 use std::collections::BTreeMap;
 
 use archipelago_pool::{CopySource as From, Meta, Object, UploadAt};
-use s3s::dto::*;
+use s3s::dto::{
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumType,
+    CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedMultipartUpload,
+    CopyPartResult, CreateMultipartUploadInput, CreateMultipartUploadOutput, ETag, Initiator,
+    ListPartsInput, ListPartsOutput, Part, StorageClass, UploadPartCopyInput, UploadPartCopyOutput,
+    UploadPartInput, UploadPartOutput,
+};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
-use super::acl::{Permission, Said};
+use super::acl::{Permission, said_of};
 use super::auth;
-use super::checksums::{Expected, Hashed};
+use super::checksums::{self, Expected, Hashed};
 use super::door::Door;
 use super::fault::{Missing, Refusal, broken};
+use super::lock::lock_of;
 use super::meta::{self, Conditions, headers_of, refuse_encryption};
 use super::write::{body_of, decoded_length, size_of, source_of};
 use super::{lock, read};
@@ -21,6 +28,9 @@ const PART_BYTES_MIN: u64 = 5 << 20;
 
 /// Under this name an object keeps which upload it came by.
 const UPLOAD: &str = "s3.upload";
+
+/// Under this name an upload keeps with what its parts are summed.
+const ALGORITHM: &str = "s3.checksum-algorithm";
 
 /// `CreateMultipartUpload`.
 pub(super) async fn create(
@@ -34,23 +44,12 @@ pub(super) async fn create(
     let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
     let name = auth::key(&input.key)?;
     let mut known = headers_of!(input).meta()?;
-    let said = Said {
-        canned: input.acl.as_ref().map(ObjectCannedACL::as_str),
-        full_control: input.grant_full_control.as_deref(),
-        read: input.grant_read.as_deref(),
-        read_acp: input.grant_read_acp.as_deref(),
-        write_acp: input.grant_write_acp.as_deref(),
-        ..Said::default()
-    };
+    let said = said_of!(input);
     door.keep_acl(&said, &bucket, &mut known.settings).await?;
-    lock::keep(
-        &bucket,
-        input.object_lock_mode.as_ref(),
-        input.object_lock_retain_until_date.as_ref(),
-        input.object_lock_legal_hold_status.as_ref(),
-        door.now_ms(),
-        &mut known.settings,
-    )?;
+    lock::keep(&bucket, lock_of!(input), door.now_ms(), &mut known.settings)?;
+    if let Some(algorithm) = &input.checksum_algorithm {
+        known.settings.insert(ALGORITHM.to_owned(), algorithm.as_str().to_lowercase());
+    }
     let upload = door
         .call(Missing::Bucket, move |service, _| service.upload_create(bucket.id, &name, known))
         .await?;
@@ -88,7 +87,7 @@ pub(super) async fn put(
     let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
     let (name, number) = (auth::key(&input.key)?, number(input.part_number)?);
     let size = size_of(decoded_length(&request.headers).or(input.content_length))?;
-    let body = body_of(input.body.take());
+    let body = body_of(input.body.take(), &request.headers);
     let uuid = input.upload_id;
     let stored = upload(&door.app, body, move |service, bytes| {
         let refusal = Refusal::default();
@@ -183,17 +182,9 @@ pub(super) async fn copy(
     }))
 }
 
-/// `CompleteMultipartUpload`.
-pub(super) async fn complete(
-    door: &Door,
-    request: S3Request<CompleteMultipartUploadInput>,
-) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-    let actor = door.actor(&request).await?;
-    let input = request.input;
-    refuse_encryption!(input);
-    let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
-    let name = auth::key(&input.key)?;
-    let parts = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
+/// The parts that a client names, by number.
+fn wanted_of(upload: Option<CompletedMultipartUpload>) -> S3Result<Vec<(u32, String)>> {
+    let parts = upload.and_then(|upload| upload.parts).unwrap_or_default();
     if parts.is_empty() {
         return Err(s3_error!(MalformedXML));
     }
@@ -208,9 +199,22 @@ pub(super) async fn complete(
         return Err(S3Error::new(S3ErrorCode::InvalidPartOrder));
     }
     // Of a part that was sent again, the last answer counts.
-    let mut by_number: BTreeMap<u32, String> = BTreeMap::new();
-    by_number.extend(wanted);
-    let wanted: Vec<(u32, String)> = by_number.into_iter().collect();
+    let by_number: BTreeMap<u32, String> = wanted.into_iter().collect();
+    Ok(by_number.into_iter().collect())
+}
+
+/// `CompleteMultipartUpload`.
+pub(super) async fn complete(
+    door: &Door,
+    request: S3Request<CompleteMultipartUploadInput>,
+) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+    let expected = Expected::new(&request.headers, None)?;
+    let actor = door.actor(&request).await?;
+    let input = request.input;
+    refuse_encryption!(input);
+    let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
+    let name = auth::key(&input.key)?;
+    let wanted = wanted_of(input.multipart_upload)?;
     let (uuid, said_size) = (input.upload_id, input.mpu_object_size);
     let (if_match, if_none_match) = (input.if_match, input.if_none_match);
     let object = door
@@ -232,7 +236,7 @@ pub(super) async fn complete(
             service.upload_complete(
                 at,
                 &wanted,
-                &mut |upload, parts| refusal.ask(known_of(upload, parts, said_size)),
+                &mut |upload, parts| refusal.ask(known_of(upload, parts, said_size, &expected)),
                 &|newest| {
                     refusal.ask(meta::check_write(
                         newest,
@@ -248,6 +252,11 @@ pub(super) async fn complete(
         location: Some(format!("/{}/{}", input.bucket, input.key)),
         bucket: Some(input.bucket),
         key: Some(input.key),
+        checksum_crc32: checksums.checksum_crc32,
+        checksum_crc32c: checksums.checksum_crc32c,
+        checksum_crc64nvme: checksums.checksum_crc64nvme,
+        checksum_sha1: checksums.checksum_sha1,
+        checksum_sha256: checksums.checksum_sha256,
         checksum_type: checksums.checksum_type,
         e_tag: Some(meta::etag(&object)),
         version_id: meta::version_shown(&object),
@@ -260,6 +269,7 @@ fn known_of(
     upload: &archipelago_pool::Upload,
     parts: &[archipelago_pool::Part],
     said_size: Option<i64>,
+    expected: &Expected,
 ) -> S3Result<Meta> {
     let inner = parts.split_last().map_or(&[][..], |(_, inner)| inner);
     if inner.iter().any(|part| part.size < PART_BYTES_MIN) {
@@ -272,6 +282,24 @@ fn known_of(
     let mut known =
         Meta { parts: parts.iter().map(|part| part.size).collect(), ..upload.meta.clone() };
     known.settings.insert(UPLOAD.to_owned(), upload.uuid.clone());
+    let said = expected.said();
+    let algorithm = known.settings.remove(ALGORITHM);
+    if let Some(name) = said.map(|(name, _)| name.to_owned()).or(algorithm) {
+        let sum = checksums::composite(&name, parts);
+        let agrees = said.is_none_or(|(_, said)| {
+            sum.as_ref().is_some_and(|sum| sum == said || sum.split('-').next() == Some(said))
+        });
+        if !agrees {
+            return Err(s3_error!(
+                BadDigest,
+                "The {name} you specified did not match the calculated checksum"
+            ));
+        }
+        if let Some(sum) = sum {
+            known.checksums.insert(name, sum);
+            known.checksums.insert("type".to_owned(), ChecksumType::COMPOSITE.to_owned());
+        }
+    }
     Ok(known)
 }
 

@@ -8,7 +8,11 @@ use std::collections::BTreeMap;
 
 use archipelago_pool::{Container, Identity, Object};
 use axum::http::{HeaderMap, Uri};
-use s3s::dto::*;
+use s3s::dto::{
+    DeleteBucketPolicyInput, DeleteBucketPolicyOutput, GetBucketPolicyInput, GetBucketPolicyOutput,
+    GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput, PolicyStatus, PutBucketPolicyInput,
+    PutBucketPolicyOutput,
+};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -203,18 +207,19 @@ impl Policy {
         self.statement.iter().all(|one| {
             matches!(one.effect.as_str(), "Allow" | "Deny")
                 && (one.principal.is_some() != one.not_principal.is_some())
+                // To allow everybody but somebody is never what is meant.
+                && !(one.effect == "Allow" && one.not_principal.is_some())
                 && (one.action.is_some() != one.not_action.is_some())
                 && (one.resource.is_some() != one.not_resource.is_some())
                 && one.condition.keys().all(|name| is_operator(name))
         })
     }
 
-    /// Whether it speaks of one bucket only.
-    fn is_of(&self, bucket: &str) -> bool {
-        let (whole, inner) = (format!("arn:aws:s3:::{bucket}"), format!("arn:aws:s3:::{bucket}/"));
+    /// Whether it speaks of buckets only. What it says of others means nothing.
+    fn is_of_buckets(&self) -> bool {
         self.statement.iter().all(|one| {
-            let all = one.resource.iter().chain(&one.not_resource).flat_map(OneOrMany::iter);
-            all.into_iter().all(|arn| *arn == whole || arn.starts_with(&inner))
+            let mut all = one.resource.iter().chain(&one.not_resource).flat_map(OneOrMany::iter);
+            all.all(|arn| arn == "*" || arn.starts_with("arn:aws:s3:::"))
         })
     }
 }
@@ -399,7 +404,7 @@ pub(super) async fn put(
     if !policy.is_known() {
         return Err(malformed("the policy has something that is not known here"));
     }
-    if !policy.is_of(bucket.name.as_str()) {
+    if !policy.is_of_buckets() {
         return Err(malformed("Policy has invalid resource"));
     }
     if policy.is_public() && settings::blocks_public_policy(&bucket) {

@@ -1,9 +1,15 @@
 //! `GetObject`, `HeadObject`, `GetObjectAttributes`.
 
+use std::io::Write;
 use std::sync::Arc;
 
-use archipelago_pool::{Container, Object, Which};
-use s3s::dto::*;
+use archipelago_pool::{Container, Object, Service, Which};
+use s3s::dto::{
+    Checksum, ChecksumMode, ChecksumType, ETagCondition, GetObjectAttributesInput,
+    GetObjectAttributesOutput, GetObjectAttributesParts, GetObjectInput, GetObjectOutput,
+    GetObjectTorrentInput, GetObjectTorrentOutput, HeadObjectInput, HeadObjectOutput,
+    ObjectAttributes, ObjectPart, Range, StorageClass, StreamingBlob, Timestamp,
+};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use super::acl::Permission;
@@ -112,6 +118,73 @@ fn content_range(from: u64, len: u64, size: u64) -> String {
     format!("bytes {from}-{}/{size}", (from + len).saturating_sub(1))
 }
 
+/// Headers that a request wants in the place of those of the object.
+struct Overrides {
+    cache_control: Option<String>,
+    content_disposition: Option<String>,
+    content_encoding: Option<String>,
+    content_language: Option<String>,
+    content_type: Option<String>,
+    expires: Option<Timestamp>,
+    checksums: bool,
+}
+
+/// Of an input that reads an object.
+macro_rules! overrides_of {
+    ($input:expr) => {
+        Overrides {
+            cache_control: $input.response_cache_control,
+            content_disposition: $input.response_content_disposition,
+            content_encoding: $input.response_content_encoding,
+            content_language: $input.response_content_language,
+            content_type: $input.response_content_type,
+            expires: $input.response_expires,
+            checksums: $input
+                .checksum_mode
+                .is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED),
+        }
+    };
+}
+
+/// All that is said of an object whose bytes go out, or could: from where, how many, whether
+/// they are a part of it.
+fn described(
+    object: &Object,
+    instead: Overrides,
+    (from, len, partial): (u64, u64, bool),
+) -> GetObjectOutput {
+    let kept = |name: &str| meta::header(object, name);
+    // They are those of the whole.
+    let sums = if instead.checksums && !partial { checksums(object) } else { Checksum::default() };
+    GetObjectOutput {
+        accept_ranges: Some("bytes".to_owned()),
+        cache_control: instead.cache_control.or_else(|| kept("cache-control")),
+        checksum_crc32: sums.checksum_crc32,
+        checksum_crc32c: sums.checksum_crc32c,
+        checksum_crc64nvme: sums.checksum_crc64nvme,
+        checksum_sha1: sums.checksum_sha1,
+        checksum_sha256: sums.checksum_sha256,
+        checksum_type: sums.checksum_type,
+        content_disposition: instead.content_disposition.or_else(|| kept("content-disposition")),
+        content_encoding: instead.content_encoding.or_else(|| kept("content-encoding")),
+        content_language: instead.content_language.or_else(|| kept("content-language")),
+        content_length: Some(len.cast_signed()),
+        content_range: partial.then(|| content_range(from, len, object.size)),
+        content_type: instead.content_type.or_else(|| Some(type_of(object))),
+        e_tag: Some(meta::etag(object)),
+        expires: instead.expires.or_else(|| meta::expires(object)),
+        last_modified: Some(meta::time(object.created_ms)),
+        metadata: meta::user(object),
+        object_lock_legal_hold_status: super::lock::hold_of(object),
+        object_lock_mode: super::lock::mode_of(object),
+        object_lock_retain_until_date: super::lock::until_of(object),
+        storage_class: class_shown(object),
+        tag_count: tag_count(object),
+        version_id: meta::version_shown(object),
+        ..GetObjectOutput::default()
+    }
+}
+
 /// `GetObject`.
 pub(super) async fn get(
     door: &Door,
@@ -138,81 +211,44 @@ pub(super) async fn get(
     )
     .check(&object)?;
     let (from, len, partial) = stretch(&object, input.range.as_ref(), input.part_number)?;
-    let (id, name) = (object.id, object.name.clone());
+    let object_sent = object.clone();
     let body = crate::download::body(&door.app, hangup.unwrap_or_default(), move |service, out| {
-        // The very version that the conditions were checked of.
-        let which = if object_is_versioned(service, container.id, &name, id)? {
-            Which::Version(id)
-        } else {
-            Which::Unversioned
-        };
-        let content = service.object_open(container.id, &name, which)?;
-        if content.object().id != id {
-            return Err(replaced());
-        }
-        let mut bytes = content.range(from, len);
-        std::io::copy(&mut bytes, out).map(drop).map_err(|error| {
-            match error.downcast::<archipelago_pool::Error>() {
-                Ok(error) => error,
-                Err(error) => {
-                    let message = format!("cannot send: {error}; try again");
-                    archipelago_pool::Error::new(archipelago_pool::ErrorKind::Unavailable, message)
-                }
-            }
-        })
+        send(service, container.id, &object_sent, (from, len), out)
     });
     let body = body.await.map_err(|failure| fault(&failure, Missing::Key))?;
-    let checksums = shown_checksums(&object, input.checksum_mode.as_ref(), partial);
-    let mut response = S3Response::new(GetObjectOutput {
-        accept_ranges: Some("bytes".to_owned()),
-        body: Some(StreamingBlob::from(s3s::Body::http_body_unsync(body))),
-        cache_control: input
-            .response_cache_control
-            .or_else(|| meta::header(&object, "cache-control")),
-        checksum_crc32: checksums.checksum_crc32,
-        checksum_crc32c: checksums.checksum_crc32c,
-        checksum_crc64nvme: checksums.checksum_crc64nvme,
-        checksum_sha1: checksums.checksum_sha1,
-        checksum_sha256: checksums.checksum_sha256,
-        checksum_type: checksums.checksum_type,
-        content_disposition: input
-            .response_content_disposition
-            .or_else(|| meta::header(&object, "content-disposition")),
-        content_encoding: input
-            .response_content_encoding
-            .or_else(|| meta::header(&object, "content-encoding")),
-        content_language: input
-            .response_content_language
-            .or_else(|| meta::header(&object, "content-language")),
-        content_length: Some(len.cast_signed()),
-        content_range: partial.then(|| content_range(from, len, object.size)),
-        content_type: input.response_content_type.or_else(|| Some(type_of(&object))),
-        e_tag: Some(meta::etag(&object)),
-        expires: input.response_expires.or_else(|| meta::expires(&object)),
-        last_modified: Some(meta::time(object.created_ms)),
-        metadata: meta::user(&object),
-        object_lock_legal_hold_status: super::lock::hold_of(&object),
-        object_lock_mode: super::lock::mode_of(&object),
-        object_lock_retain_until_date: super::lock::until_of(&object),
-        parts_count: parts_count(&object, input.part_number),
-        storage_class: class_shown(&object),
-        tag_count: tag_count(&object),
-        version_id: meta::version_shown(&object),
-        ..GetObjectOutput::default()
-    });
+    let mut output = described(&object, overrides_of!(input), (from, len, partial));
+    output.body = Some(StreamingBlob::from(s3s::Body::http_body_unsync(body)));
+    output.parts_count = parts_count(&object, input.part_number);
+    let mut response = S3Response::new(output);
     if partial {
         response.status = Some(axum::http::StatusCode::PARTIAL_CONTENT);
     }
     Ok(response)
 }
 
-fn object_is_versioned(
-    service: &archipelago_pool::Service,
+/// Sends bytes of the very version that the conditions were checked of.
+fn send(
+    service: &Service,
     container: u64,
-    name: &archipelago_model::ObjectName,
-    id: archipelago_model::FileId,
-) -> Result<bool, archipelago_pool::Error> {
-    Ok(service.object_or_marker(container, name, Which::Version(id))?.is_some())
+    object: &Object,
+    (from, len): (u64, u64),
+    out: &mut dyn Write,
+) -> Result<(), archipelago_pool::Error> {
+    let which = if object.versioned { Which::Version(object.id) } else { Which::Unversioned };
+    let content = service.object_open(container, &object.name, which)?;
+    if content.object().id != object.id {
+        return Err(replaced());
+    }
+    let mut bytes = content.range(from, len);
+    std::io::copy(&mut bytes, out).map(drop).map_err(|error| {
+        match error.downcast::<archipelago_pool::Error>() {
+            Ok(error) => error,
+            Err(error) => {
+                let message = format!("cannot send: {error}; try again");
+                archipelago_pool::Error::new(archipelago_pool::ErrorKind::Unavailable, message)
+            }
+        }
+    })
 }
 
 fn replaced() -> archipelago_pool::Error {
@@ -256,12 +292,6 @@ fn tag_count(object: &Object) -> Option<i32> {
     Some(object.meta.tags.len() as i32).filter(|count| *count > 0)
 }
 
-/// Checksums of the whole, to one who asked for them and gets the whole.
-fn shown_checksums(object: &Object, mode: Option<&ChecksumMode>, partial: bool) -> Checksum {
-    let asked = mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
-    if asked && !partial { checksums(object) } else { Checksum::default() }
-}
-
 pub(super) fn checksums(object: &Object) -> Checksum {
     let one = |name: &str| object.meta.checksums.get(name).cloned();
     let kind = one("type").unwrap_or_else(|| ChecksumType::FULL_OBJECT.to_owned());
@@ -295,40 +325,32 @@ pub(super) async fn head(
     )
     .check(&object)?;
     let (from, len, partial) = stretch(&object, input.range.as_ref(), input.part_number)?;
-    let checksums = shown_checksums(&object, input.checksum_mode.as_ref(), partial);
+    let shown = described(&object, overrides_of!(input), (from, len, partial));
     let mut response = S3Response::new(HeadObjectOutput {
-        accept_ranges: Some("bytes".to_owned()),
-        cache_control: input
-            .response_cache_control
-            .or_else(|| meta::header(&object, "cache-control")),
-        checksum_crc32: checksums.checksum_crc32,
-        checksum_crc32c: checksums.checksum_crc32c,
-        checksum_crc64nvme: checksums.checksum_crc64nvme,
-        checksum_sha1: checksums.checksum_sha1,
-        checksum_sha256: checksums.checksum_sha256,
-        checksum_type: checksums.checksum_type,
-        content_disposition: input
-            .response_content_disposition
-            .or_else(|| meta::header(&object, "content-disposition")),
-        content_encoding: input
-            .response_content_encoding
-            .or_else(|| meta::header(&object, "content-encoding")),
-        content_language: input
-            .response_content_language
-            .or_else(|| meta::header(&object, "content-language")),
-        content_length: Some(len.cast_signed()),
-        content_range: partial.then(|| content_range(from, len, object.size)),
-        content_type: input.response_content_type.or_else(|| Some(type_of(&object))),
-        e_tag: Some(meta::etag(&object)),
-        expires: input.response_expires.or_else(|| meta::expires(&object)),
-        last_modified: Some(meta::time(object.created_ms)),
-        metadata: meta::user(&object),
-        object_lock_legal_hold_status: super::lock::hold_of(&object),
-        object_lock_mode: super::lock::mode_of(&object),
-        object_lock_retain_until_date: super::lock::until_of(&object),
+        accept_ranges: shown.accept_ranges,
+        cache_control: shown.cache_control,
+        checksum_crc32: shown.checksum_crc32,
+        checksum_crc32c: shown.checksum_crc32c,
+        checksum_crc64nvme: shown.checksum_crc64nvme,
+        checksum_sha1: shown.checksum_sha1,
+        checksum_sha256: shown.checksum_sha256,
+        checksum_type: shown.checksum_type,
+        content_disposition: shown.content_disposition,
+        content_encoding: shown.content_encoding,
+        content_language: shown.content_language,
+        content_length: shown.content_length,
+        content_range: shown.content_range,
+        content_type: shown.content_type,
+        e_tag: shown.e_tag,
+        expires: shown.expires,
+        last_modified: shown.last_modified,
+        metadata: shown.metadata,
+        object_lock_legal_hold_status: shown.object_lock_legal_hold_status,
+        object_lock_mode: shown.object_lock_mode,
+        object_lock_retain_until_date: shown.object_lock_retain_until_date,
         parts_count: parts_count(&object, input.part_number),
-        storage_class: class_shown(&object),
-        version_id: meta::version_shown(&object),
+        storage_class: shown.storage_class,
+        version_id: shown.version_id,
         ..HeadObjectOutput::default()
     });
     if partial {

@@ -1,7 +1,19 @@
 //! What a bucket keeps for its owner: documents that are checked, kept and given back.
 
 use archipelago_pool::Container;
-use s3s::dto::*;
+use s3s::dto::{
+    CORSConfiguration, DeleteBucketCorsInput, DeleteBucketCorsOutput,
+    DeleteBucketOwnershipControlsInput, DeleteBucketOwnershipControlsOutput,
+    DeleteBucketTaggingInput, DeleteBucketTaggingOutput, DeletePublicAccessBlockInput,
+    DeletePublicAccessBlockOutput, GetBucketCorsInput, GetBucketCorsOutput,
+    GetBucketLifecycleConfigurationInput, GetBucketLifecycleConfigurationOutput,
+    GetBucketOwnershipControlsInput, GetBucketOwnershipControlsOutput, GetBucketTaggingInput,
+    GetBucketTaggingOutput, GetPublicAccessBlockInput, GetPublicAccessBlockOutput, ObjectOwnership,
+    OwnershipControls, OwnershipControlsRule, PublicAccessBlockConfiguration, PutBucketCorsInput,
+    PutBucketCorsOutput, PutBucketOwnershipControlsInput, PutBucketOwnershipControlsOutput,
+    PutBucketTaggingInput, PutBucketTaggingOutput, PutPublicAccessBlockInput,
+    PutPublicAccessBlockOutput,
+};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

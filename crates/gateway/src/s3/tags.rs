@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use archipelago_pool::Meta;
-use s3s::dto::*;
+use s3s::dto::{
+    DeleteObjectTaggingInput, DeleteObjectTaggingOutput, GetObjectTaggingInput,
+    GetObjectTaggingOutput, PutObjectTaggingInput, PutObjectTaggingOutput, Tag, TagSet,
+};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::acl::Permission;

@@ -2,14 +2,20 @@
 
 use archipelago_pool::{CopySource as From, Meta, Object, Removed, Service, Which};
 use axum::body::Body;
-use s3s::dto::*;
+use s3s::dto::{
+    CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, DeleteObjectInput,
+    DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETagCondition,
+    Error, MetadataDirective, ObjectIdentifier, PutObjectInput, PutObjectOutput, StreamingBlob,
+    TaggingDirective, Timestamp,
+};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
-use super::acl::{Permission, Said};
+use super::acl::{Permission, Said, said_of};
 use super::auth::{self, Actor};
 use super::checksums::{Expected, Hashed};
 use super::door::Door;
 use super::fault::{Missing, Refusal, broken};
+use super::lock::lock_of;
 use super::meta::{self, Conditions, headers_of, refuse_encryption};
 use super::{lock, read};
 use crate::upload::{Upload, upload};
@@ -18,8 +24,8 @@ use crate::upload::{Upload, upload};
 const DELETES_MAX: usize = 1000;
 
 /// The body of a request as the gateway's uploads take it.
-pub(super) fn body_of(body: Option<StreamingBlob>) -> Upload {
-    Upload::of(body.map_or_else(Body::empty, Body::from_stream))
+pub(super) fn body_of(body: Option<StreamingBlob>, headers: &axum::http::HeaderMap) -> Upload {
+    Upload::of(body.map_or_else(Body::empty, Body::from_stream), headers)
 }
 
 /// How long it will be.
@@ -49,24 +55,10 @@ pub(super) async fn put(
     let name = auth::key(&input.key)?;
     let size = size_of(decoded_length(&request.headers).or(input.content_length))?;
     let mut known = headers_of!(input).meta()?;
-    let said = Said {
-        canned: input.acl.as_ref().map(ObjectCannedACL::as_str),
-        full_control: input.grant_full_control.as_deref(),
-        read: input.grant_read.as_deref(),
-        read_acp: input.grant_read_acp.as_deref(),
-        write_acp: input.grant_write_acp.as_deref(),
-        ..Said::default()
-    };
+    let said = said_of!(input);
     door.keep_acl(&said, &bucket, &mut known.settings).await?;
-    lock::keep(
-        &bucket,
-        input.object_lock_mode.as_ref(),
-        input.object_lock_retain_until_date.as_ref(),
-        input.object_lock_legal_hold_status.as_ref(),
-        door.now_ms(),
-        &mut known.settings,
-    )?;
-    let body = body_of(input.body.take());
+    lock::keep(&bucket, lock_of!(input), door.now_ms(), &mut known.settings)?;
+    let body = body_of(input.body.take(), &request.headers);
     let (if_match, if_none_match) = (input.if_match, input.if_none_match);
     let stored = upload(&door.app, body, move |service, bytes| {
         let refusal = Refusal::default();
@@ -139,24 +131,10 @@ pub(super) async fn copy(
              or encryption attributes."
         ));
     }
-    let said = Said {
-        canned: input.acl.as_ref().map(ObjectCannedACL::as_str),
-        full_control: input.grant_full_control.as_deref(),
-        read: input.grant_read.as_deref(),
-        read_acp: input.grant_read_acp.as_deref(),
-        write_acp: input.grant_write_acp.as_deref(),
-        ..Said::default()
-    };
+    let said = said_of!(input);
     let mut said_meta = headers_of!(input).meta()?;
     door.keep_acl(&said, &bucket_to, &mut said_meta.settings).await?;
-    lock::keep(
-        &bucket_to,
-        input.object_lock_mode.as_ref(),
-        input.object_lock_retain_until_date.as_ref(),
-        input.object_lock_legal_hold_status.as_ref(),
-        door.now_ms(),
-        &mut said_meta.settings,
-    )?;
+    lock::keep(&bucket_to, lock_of!(input), door.now_ms(), &mut said_meta.settings)?;
     let from =
         From { container: container.id, name: object.name.clone(), which: meta::which(version)? };
     let conditions = input.clone();
