@@ -5,7 +5,7 @@ use archipelago_model::{AccountId, ContainerName, FileId, Location, ObjectName};
 use super::container::{self, Change};
 use super::row::{Fields, from_location, from_number, to_json};
 use super::{CatalogError, Tx};
-use crate::object::{Object, Which};
+use crate::object::{Object, Stretch, Which};
 use crate::resource::File;
 
 const TABLE: &str = "file";
@@ -143,6 +143,22 @@ pub(crate) fn newest(
     );
     let limit = from_number(limit as u64);
     tx.all(TABLE, &sql, (from_number(container), name, limit), decode_object)
+}
+
+/// The newest versions with names in a stretch that are no markers, `limit` at most.
+pub(crate) fn stretch(
+    tx: &Tx<'_>,
+    container: u64,
+    stretch: &Stretch,
+    limit: usize,
+) -> Result<Vec<Object>, CatalogError> {
+    let sql = format!(
+        "{SELECT_OBJECT} WHERE container_id = $1 AND latest = 1 AND marker = 0 AND {} LIMIT $4",
+        stretch.sql("object")
+    );
+    let (container, limit) = (from_number(container), from_number(limit as u64));
+    let params = (container, &stretch.from, stretch.below.as_deref(), limit);
+    tx.all(TABLE, &sql, params, |row| Ok(decode_object(row)?.object))
 }
 
 /// All versions of a container, by name, the newest of a name first, `limit` at most.

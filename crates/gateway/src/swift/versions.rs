@@ -1,0 +1,89 @@
+//! Versions: `X-Versions-Enabled`, `?versions`, `?version-id=`.
+
+use archipelago_model::FileId;
+use archipelago_pool::{Container, Listing, Object, Service, Walk, Which};
+
+use super::answer::Refusal;
+use super::ask::Ask;
+use super::container::object_row;
+use super::listing::Row;
+
+pub(super) const HEADER: &str = "x-object-version-id";
+
+/// The id of the version that has none.
+const NULL: &str = "null";
+/// What a listing says of a version that only says that the object was removed.
+const MARKER_TYPE: &str = "application/x-deleted;swift_versions_deleted=1";
+/// MD5 of nothing.
+pub(super) const EMPTY_MD5: &str = "d41d8cd98f00b204e9800998ecf8427e";
+
+/// How a version is written.
+pub(super) fn text(object: &Object) -> String {
+    if object.versioned { object.id.get().to_string() } else { NULL.to_owned() }
+}
+
+/// The version that a request names.
+pub(super) fn which(ask: &Ask) -> Result<Which, Refusal> {
+    match ask.param("version-id") {
+        None => Ok(Which::Latest),
+        Some(text) => parse(text).ok_or_else(|| Refusal::invalid("Invalid version-id parameter")),
+    }
+}
+
+fn parse(text: &str) -> Option<Which> {
+    match text {
+        NULL => Some(Which::Unversioned),
+        text => text.parse().ok().map(|id| Which::Version(FileId::new(id))),
+    }
+}
+
+/// A listing of all versions.
+pub(super) fn rows(
+    service: &Service,
+    ask: &Ask,
+    container: &Container,
+    walk: &Walk,
+) -> Result<Vec<Row>, Refusal> {
+    if walk.reverse {
+        return Err(Refusal::invalid("versions are not listed in reverse"));
+    }
+    let after_version = match ask.param("version_marker").map(parse) {
+        None => None,
+        Some(Some(Which::Version(id))) => Some(id),
+        // The one without an id may be anywhere among the others; it lists as the oldest.
+        Some(Some(_)) => Some(FileId::new(0)),
+        Some(None) => return Err(Refusal::invalid("Invalid version_marker parameter")),
+    };
+    let page = service.versions(
+        container.id,
+        &Listing {
+            prefix: walk.prefix.clone(),
+            delimiter: walk.delimiter.clone(),
+            after: walk.marker.clone(),
+            after_version,
+            limit: walk.limit,
+        },
+    )?;
+    let before_end = |name: &str| walk.end.as_deref().is_none_or(|end| name < end);
+    let mut out: Vec<(String, Row)> = Vec::new();
+    for object in page.items.iter().filter(|object| before_end(object.name.as_str())) {
+        out.push((object.name.to_string(), version_row(object)));
+    }
+    for prefix in page.prefixes.into_iter().filter(|prefix| before_end(prefix)) {
+        out.push((prefix.clone(), Row::Prefix(prefix)));
+    }
+    out.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(out.into_iter().map(|(_, row)| row).collect())
+}
+
+fn version_row(object: &Object) -> Row {
+    let mut row = object_row(object);
+    if let Row::Object { version, content_type, hash, .. } = &mut row {
+        *version = Some((text(object), object.latest));
+        if object.marker {
+            MARKER_TYPE.clone_into(content_type);
+            EMPTY_MD5.clone_into(hash);
+        }
+    }
+    row
+}
