@@ -37,8 +37,9 @@ mod slo;
 mod tempurl;
 mod versions;
 
-use std::sync::Arc;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
 
 use archipelago_pool::Service;
 use axum::Router;
@@ -78,10 +79,13 @@ async fn serve(State(app): State<App>, hangup: Hangup, request: Request) -> Resp
     response
 }
 
-/// Tells requests apart in reports of errors; nothing depends on it.
+/// Tells requests apart in reports of errors; nothing depends on it. It does not tell how many
+/// requests others make.
 fn transaction(now_ms: u64) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    format!("tx{:021x}-{:010x}", COUNT.fetch_add(1, Relaxed), now_ms / 1000)
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    let number = KEY.hash_one(COUNT.fetch_add(1, Relaxed));
+    format!("tx{number:021x}-{:010x}", now_ms / 1000)
 }
 
 async fn answer(

@@ -198,8 +198,14 @@ pub(super) fn iso_date(ms: u64) -> String {
         .unwrap_or_default()
 }
 
-/// Seconds since 1970 of a date in a header.
+/// Seconds since 1970 of a date in a header, in each of the three ways of HTTP.
 pub(super) fn parse_date(text: &str) -> Option<i64> {
-    let time = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.trim());
-    time.ok().map(jiff::Timestamp::as_second)
+    let text = text.trim();
+    if let Ok(time) = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text) {
+        return Some(time.as_second());
+    }
+    ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"].iter().find_map(|format| {
+        let time = jiff::fmt::strtime::parse(format, text).ok()?.to_datetime().ok()?;
+        Some(jiff::tz::Offset::UTC.to_timestamp(time).ok()?.as_second())
+    })
 }

@@ -29,7 +29,8 @@ pub(super) async fn remove(app: &App, ask: Arc<Ask>, body: Body) -> Result<Respo
     let asked = Arc::clone(&ask);
     let rights = call(app, move |service| {
         let rights = Rights::new(service, &asked)?;
-        // Each removal is checked below; strangers are told at once.
+        // Each removal is checked below; strangers learn nothing of the account here.
+        rights.check_read()?;
         Ok(rights)
     })
     .await?;

@@ -60,9 +60,10 @@ fn headers(rights: &Rights, container: &Container) -> HeaderMap {
     let mut out = HeaderMap::new();
     set(&mut out, "x-container-object-count", &container.objects.to_string());
     set(&mut out, "x-container-bytes-used", &container.bytes.to_string());
+    let changed = container.settings.get(meta::CHANGED).and_then(|text| text.parse().ok());
     set(&mut out, "x-timestamp", &timestamp(container.created_ms));
     set(&mut out, "x-storage-policy", info::POLICY);
-    set(&mut out, LAST_MODIFIED, &http_date(container.created_ms));
+    set(&mut out, LAST_MODIFIED, &http_date(changed.unwrap_or(container.created_ms)));
     match container.versioning {
         Versioning::Off => {}
         Versioning::Enabled => set(&mut out, VERSIONS, "True"),
@@ -92,6 +93,7 @@ struct Changes {
     /// Settings with lists of who may; an empty one is removed.
     lists: Vec<(&'static str, String)>,
     versions: Option<bool>,
+    now_ms: u64,
 }
 
 impl Changes {
@@ -122,10 +124,11 @@ impl Changes {
             }
         }
         let versions = ask.header(VERSIONS).map(is_true);
-        Ok(Self { meta, removed, lists, versions })
+        Ok(Self { meta, removed, lists, versions, now_ms: ask.now_ms })
     }
 
     fn apply(&self, container: &mut Container) -> Result<(), Refusal> {
+        container.settings.insert(meta::CHANGED.to_owned(), self.now_ms.to_string());
         apply(&mut container.settings, &self.meta, &self.removed)?;
         for (setting, list) in &self.lists {
             match list.is_empty() {
@@ -139,6 +142,11 @@ impl Changes {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whether a new container is as it should be already.
+    fn is_nothing(&self) -> bool {
+        self.meta.is_empty() && self.lists.is_empty() && self.versions.is_none()
     }
 
     fn run(&self, service: &Service, container: u64) -> Result<(), Refusal> {
@@ -174,7 +182,9 @@ pub(super) fn put(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
         }
         Err(error) => return Err(error.into()),
     };
-    changes.run(service, container.id)?;
+    if status == StatusCode::ACCEPTED || !changes.is_nothing() {
+        changes.run(service, container.id)?;
+    }
     Ok(answer::empty(status, HeaderMap::new()))
 }
 

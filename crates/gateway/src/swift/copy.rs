@@ -94,6 +94,9 @@ fn places(service: &Service, ask: &Ask) -> Result<Copy, Refusal> {
     }
     if !ask.headers.contains_key(COPY_FROM) {
         // `PUT ?version-id=`: that version becomes the newest.
+        if which == Which::Unversioned {
+            return Err(Refusal::invalid("version-id null cannot be made the newest"));
+        }
         let (container, object) = (here.container.clone(), here.object.clone());
         let from = Place { rights: rights.clone(), container, object };
         return Ok(Copy { from, which, to: here });

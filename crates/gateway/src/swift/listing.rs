@@ -28,6 +28,10 @@ impl Format {
             Some("plain") => return Ok(Self::Plain),
             _ => {}
         }
+        // What tells versions apart has no place in a list of names.
+        if ask.has_param("versions") {
+            return Ok(Self::Json);
+        }
         let Some(accept) = ask.header(ACCEPT.as_str()).filter(|accept| !accept.is_empty()) else {
             return Ok(Self::Plain);
         };
@@ -172,7 +176,7 @@ pub(super) fn walk(ask: &Ask) -> Result<Walk, Refusal> {
     };
     if let Some(path) = ask.param("path") {
         let folder = path.trim_end_matches('/');
-        walk.prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        walk.prefix = if path.is_empty() { String::new() } else { format!("{folder}/") };
         walk.delimiter = Some("/".to_owned());
         walk.flat = true;
     }

@@ -29,7 +29,7 @@ const KEPT: [&str; 6] = [
 const DELETE_AT: &str = "swift.delete-at";
 /// The last second that has ten digits, as Swift has it.
 const DELETE_AT_MAX: u64 = 9_999_999_999;
-const CHANGED: &str = "swift.changed";
+pub(super) const CHANGED: &str = "swift.changed";
 pub(super) const SLO_SIZE: &str = "swift.slo-size";
 pub(super) const SLO_ETAG: &str = "swift.slo-etag";
 
@@ -184,6 +184,7 @@ pub(super) fn headers_of(object: &Object, etag: Option<&str>) -> HeaderMap {
     let mut out = HeaderMap::new();
     let meta = &object.meta;
     set(&mut out, CONTENT_TYPE, content_type(meta));
+    set(&mut out, "accept-ranges", "bytes");
     for (name, value) in meta.headers.iter().filter(|(name, _)| *name != CONTENT_TYPE) {
         set(&mut out, name.as_str(), value);
     }
@@ -232,6 +233,7 @@ fn guess(name: &str) -> &'static str {
         "gif" => "image/gif",
         "svg" => "image/svg+xml",
         "webp" => "image/webp",
+        "wav" => "audio/x-wav",
         "mp3" => "audio/mpeg",
         "mp4" => "video/mp4",
         "py" => "text/x-python",

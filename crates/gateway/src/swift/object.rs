@@ -6,8 +6,7 @@ use std::sync::Arc;
 use archipelago_pool::{Service, Versioning, Which};
 use axum::body::Body;
 use axum::http::header::{
-    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPIRES,
-    IF_RANGE, RANGE,
+    CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPIRES, IF_RANGE, RANGE,
 };
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -60,7 +59,6 @@ pub(super) async fn show(app: &App, hangup: Hangup, ask: Arc<Ask>) -> Result<Res
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
-    set(response.headers_mut(), ACCEPT_RANGES, "bytes");
     set(response.headers_mut(), CONTENT_LENGTH, &size.to_string());
     Ok(response)
 }
@@ -128,6 +126,7 @@ fn missing(
         Ok(Some(marker)) if marker.marker => {
             let mut headers = HeaderMap::new();
             set(&mut headers, versions::HEADER, &versions::text(&marker));
+            set(&mut headers, CONTENT_TYPE, versions::MARKER_TYPE);
             refusal.with(headers)
         }
         _ => refusal,

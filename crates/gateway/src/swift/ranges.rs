@@ -16,11 +16,12 @@ pub(super) enum Wanted {
 
 /// Reads a header, for something of so many bytes.
 pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
-    let Some(list) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else {
+    let header = header.map(|header| header.replace([' ', '\t'], ""));
+    let Some(list) = header.as_deref().and_then(|header| header.strip_prefix("bytes=")) else {
         return Wanted::All;
     };
     let mut out = Vec::new();
-    for item in list.split(',').map(str::trim) {
+    for item in list.split(',') {
         match range(item, size) {
             None => return Wanted::All,
             Some(None) => {}
@@ -41,7 +42,6 @@ pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
 /// One range: `None` when it is none, `Some(None)` when it lies behind the end.
 pub(super) fn range(item: &str, size: u64) -> Option<Option<(u64, u64)>> {
     let (first, last) = item.split_once('-')?;
-    let (first, last) = (first.trim(), last.trim());
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(first) || !digits(last) || (first.is_empty() && last.is_empty()) {
         return None;

@@ -1,5 +1,7 @@
 //! `DELETE` of an object.
 
+use std::cell::Cell;
+
 use archipelago_model::ObjectName;
 use archipelago_pool::{Service, Which};
 use axum::http::{HeaderMap, StatusCode};
@@ -36,15 +38,17 @@ pub(super) fn one(
     now_ms: u64,
 ) -> Result<HeaderMap, Refusal> {
     let veto = meta::Veto::default();
+    // Of an object that has ended nothing is left to be seen; it goes all the same.
+    let ended = Cell::new(false);
     let result = service.object_remove(container, name, which, &|old| match (which, old) {
         (Which::Latest, None) => Err(veto.say(Refusal::not_found())),
-        (Which::Latest, Some(old)) if meta::is_expired(old, now_ms) => {
-            Err(veto.say(Refusal::not_found()))
+        (_, old) => {
+            ended.set(old.is_some_and(|old| meta::is_expired(old, now_ms)));
+            Ok(())
         }
-        _ => Ok(()),
     });
     let removed = veto.settle(result)??;
-    let object = removed.object.ok_or_else(Refusal::not_found)?;
+    let object = removed.object.filter(|_| !ended.get()).ok_or_else(Refusal::not_found)?;
     let mut headers = HeaderMap::new();
     if object.versioned || which != Which::Latest {
         set(&mut headers, versions::HEADER, &versions::text(&object));

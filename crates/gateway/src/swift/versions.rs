@@ -13,7 +13,7 @@ pub(super) const HEADER: &str = "x-object-version-id";
 /// The id of the version that has none.
 const NULL: &str = "null";
 /// What a listing says of a version that only says that the object was removed.
-const MARKER_TYPE: &str = "application/x-deleted;swift_versions_deleted=1";
+pub(super) const MARKER_TYPE: &str = "application/x-deleted;swift_versions_deleted=1";
 /// MD5 of nothing.
 pub(super) const EMPTY_MD5: &str = "d41d8cd98f00b204e9800998ecf8427e";
 
@@ -33,7 +33,14 @@ pub(super) fn which(ask: &Ask) -> Result<Which, Refusal> {
 fn parse(text: &str) -> Option<Which> {
     match text {
         NULL => Some(Which::Unversioned),
-        text => text.parse().ok().map(|id| Which::Version(FileId::new(id))),
+        text => match text.split_once('.') {
+            None => text.parse().ok().map(|id| Which::Version(FileId::new(id))),
+            // Swift's own ids are times with a fraction: one of another server names nothing.
+            Some((seconds, rest)) => {
+                let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+                (digits(seconds) && digits(rest)).then(|| Which::Version(FileId::new(u64::MAX)))
+            }
+        },
     }
 }
 

@@ -80,6 +80,7 @@ fn a_static_manifest_is_checked_and_shows_its_segments() {
 fn many_are_removed_at_once_each_with_its_own_right() {
     let site = Site::start();
     let (ann, carl) = (site.token("ann"), site.token("carl"));
+    is(&site.ask("POST", "?bulk-delete", &site.token("bob"), b"/box/a\n"), 403);
     is(&site.ask("PUT", "/box", &ann, b""), 201);
     for name in ["a", "b%20c"] {
         is(&site.ask("PUT", &format!("/box/{name}"), &ann, b"x"), 201);

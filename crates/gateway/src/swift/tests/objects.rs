@@ -80,6 +80,13 @@ fn metadata_is_replaced_by_a_post_and_objects_end_when_they_should() {
     is(&site.ask("GET", "/box/a.txt", &ann, b""), 404);
     is(&site.ask("POST", "/box/a.txt", &ann, b""), 404);
     is(&site.ask("PUT", "/box/a.txt", &format!("{ann}If-None-Match: *\r\n"), b"y"), 201);
+    let soon = site.server.app.service.now_ms() / 1000 + 1;
+    is(&site.ask("POST", "/box/a.txt", &format!("{ann}X-Delete-At: {soon}\r\n"), b""), 202);
+    while site.server.app.service.now_ms() / 1000 < soon {
+        site.server.get("/healthz");
+    }
+    is(&site.ask("DELETE", "/box/a.txt", &ann, b""), 404);
+    is(&site.ask("DELETE", "/box", &ann, b""), 204);
 }
 
 #[test]
