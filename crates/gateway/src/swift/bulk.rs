@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::access::{Need, Rights};
 use super::answer::{self, Refusal};
-use super::ask::{Ask, Level, container_name, decode, encode, object_name};
-use super::listing::Format;
+use super::ask::{Ask, container_name, decode, encode, object_name};
+use super::listing::{Format, escape};
 use super::{call, info, remove, small_body};
 use crate::App;
 
@@ -20,9 +20,8 @@ const BODY_BYTES_MAX: usize =
     info::DELETES_MAX * 3 * (info::CONTAINER_NAME_BYTES_MAX + info::OBJECT_NAME_BYTES_MAX + 4);
 
 pub(super) fn is_meant(ask: &Ask) -> bool {
-    ask.level() == Level::Account
-        && ask.has_param("bulk-delete")
-        && matches!(ask.method.as_str(), "POST" | "DELETE")
+    // Whatever else the path names: it is the account's list, never a removal of that.
+    ask.has_param("bulk-delete") && matches!(ask.method.as_str(), "POST" | "DELETE")
 }
 
 pub(super) async fn remove(app: &App, ask: Arc<Ask>, body: Body) -> Result<Response, Refusal> {
@@ -81,23 +80,38 @@ impl Outcome {
                 "Errors": self.errors,
             })
             .to_string(),
-            _ => {
-                let mut text = format!(
-                    "Number Deleted: {}\nNumber Not Found: {}\nResponse Body: {body}\n\
-                     Response Status: {status}\nErrors:\n",
-                    self.deleted, self.not_found
-                );
-                for (path, why) in &self.errors {
-                    text.push_str(&format!("{path}, {why}\n"));
-                }
-                text
-            }
+            Format::Plain => self.plain(status, body),
+            Format::Xml | Format::TextXml => self.xml(status, body),
         };
-        let kind = match format {
-            Format::Json => format.content_type(),
-            _ => Format::Plain.content_type(),
-        };
-        answer::text(kind, HeaderMap::new(), text)
+        answer::text(format.content_type(), HeaderMap::new(), text)
+    }
+
+    fn plain(&self, status: &str, body: &str) -> String {
+        let mut text = format!(
+            "Number Deleted: {}\nNumber Not Found: {}\nResponse Body: {body}\n\
+             Response Status: {status}\nErrors:\n",
+            self.deleted, self.not_found
+        );
+        for (path, why) in &self.errors {
+            text.push_str(&format!("{path}, {why}\n"));
+        }
+        text
+    }
+
+    fn xml(&self, status: &str, body: &str) -> String {
+        let mut text = format!(
+            "<delete><number_deleted>{}</number_deleted><number_not_found>{}</number_not_found>\
+             <response_body>{body}</response_body><response_status>{status}</response_status>\
+             <errors>",
+            self.deleted, self.not_found
+        );
+        for (path, why) in &self.errors {
+            // Paths are encoded, so that nothing in them is XML.
+            let why = escape(why);
+            text.push_str(&format!("<object><name>{path}</name><status>{why}</status></object>"));
+        }
+        text.push_str("</errors></delete>");
+        text
     }
 }
 

@@ -127,14 +127,13 @@ fn run(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
         let content = service.object_open(source.id, &from.object, which)?;
         let whole = Whole::of(service, &from.rights, content, raw)?;
         source_conditions(ask, whole.etag.as_deref(), &object)?;
-        let (pieces, size) = match wanted(range, whole.size) {
-            Wanted::All => (whole.pieces, whole.size),
-            Wanted::Some(ranges) if ranges.len() == 1 => {
-                let (offset, len) = ranges[0];
-                (whole.slice(offset, len), len)
-            }
+        let (offset, size) = match (whole.part(ask)?, wanted(range, whole.size)) {
+            (Some(part), _) => part,
+            (None, Wanted::All) => (0, whole.size),
+            (None, Wanted::Some(ranges)) if ranges.len() == 1 => ranges[0],
             _ => return Err(Refusal::range(whole.size)),
         };
+        let pieces = whole.slice(offset, size);
         let plan = Plan {
             container: target.id,
             name: to.object.clone(),

@@ -35,7 +35,7 @@ pub(super) fn whole(service: &Service, rights: &Rights, manifest: &str) -> Resul
     let wrong = || Refusal::conflict("The manifest is not in the format container/prefix.");
     let (container, prefix) = split(manifest).ok_or_else(wrong)?;
     let container = container_name(&container)?;
-    let mut whole = Whole { pieces: Vec::new(), size: 0, etag: None };
+    let mut whole = Whole { pieces: Vec::new(), size: 0, etag: None, parts: Vec::new() };
     let mut md5 = Md5::new();
     let container = rights.container(service, &container, Need::Read)?;
     let mut walk = Walk { prefix, limit: LISTING_MAX, ..Walk::default() };

@@ -96,6 +96,10 @@ fn answer(service: &Service, ask: &Ask) -> Result<Shown, Refusal> {
         to_stranger(ask, &mut headers);
     }
     conditions::check(ask, whole.etag.as_deref(), meta::changed_ms(&object), &headers)?;
+    if let Some(part) = whole.part(ask)? {
+        set(&mut headers, "x-parts-count", &whole.parts.len().to_string());
+        return Ok(partial(&whole, &[part], headers));
+    }
     let header = ask.header(RANGE.as_str()).filter(|_| {
         let same = |text: &str| {
             whole.etag.as_deref().map(conditions::bare) == Some(conditions::bare(text))

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use archipelago_model::ObjectName;
 use archipelago_pool::{Content, Error, ErrorKind, Object, Service, Which};
+use axum::http::header::RANGE;
 
 use super::access::Rights;
 use super::answer::Refusal;
+use super::ask::Ask;
 use super::{dlo, meta, slo};
 
 /// Pieces of one object at most: each is some 100 bytes in memory.
@@ -40,9 +42,28 @@ pub(super) struct Whole {
     pub size: u64,
     /// As it stands in the header: that of a manifest is in quotes.
     pub etag: Option<String>,
+    /// Of a static manifest: the lengths of what it names, one by one.
+    pub parts: Vec<u64>,
 }
 
 impl Whole {
+    /// The stretch that `part-number` names; `None` when there is no such wish, or nothing that
+    /// has parts.
+    pub(super) fn part(&self, ask: &Ask) -> Result<Option<(u64, u64)>, Refusal> {
+        let Some(text) = ask.param("part-number").filter(|_| !self.parts.is_empty()) else {
+            return Ok(None);
+        };
+        if ask.headers.contains_key(RANGE) {
+            return Err(Refusal::invalid("Range requests are not supported with part number"));
+        }
+        let number = text.parse::<usize>().ok().filter(|number| *number > 0);
+        let number = number
+            .ok_or_else(|| Refusal::invalid("Part number must be an integer greater than 0"))?;
+        let len = self.parts.get(number - 1).ok_or_else(|| Refusal::range(self.size))?;
+        let offset = self.parts.iter().take(number - 1).sum();
+        Ok(Some((offset, *len)))
+    }
+
     /// What somebody sees of an object. `raw`: a manifest itself, not what it stands for.
     pub(super) fn of(
         service: &Service,
@@ -59,7 +80,12 @@ impl Whole {
         }
         let (size, etag) = (object.size, object.etag.clone());
         let source = Arc::new(Source::Open(content));
-        Ok(Self { pieces: vec![Piece { source, offset: 0, len: size }], size, etag })
+        Ok(Self {
+            pieces: vec![Piece { source, offset: 0, len: size }],
+            size,
+            etag,
+            parts: Vec::new(),
+        })
     }
 
     /// A stretch of it.

@@ -350,7 +350,8 @@ impl Finder<'_> {
         if content.object().meta.settings.get(meta::SLO_ETAG) != Some(&entry.hash) {
             return Err(Refusal::conflict("A segment is not what the manifest names any more."));
         }
-        let mut whole = Whole { pieces: Vec::new(), size: entry.bytes, etag: None };
+        let mut whole =
+            Whole { pieces: Vec::new(), size: entry.bytes, etag: None, parts: Vec::new() };
         self.pieces(&kept(&content)?, depth + 1, &mut whole.pieces)?;
         Ok(whole)
     }
@@ -380,7 +381,9 @@ pub(super) fn whole(
     let entries = kept(content)?;
     let (etag, size) = summed(&entries)?;
     let mut finder = Finder { service, rights, homes: HashMap::new() };
-    let mut whole = Whole { pieces: Vec::new(), size, etag: Some(format!("\"{etag}\"")) };
+    let lens = entries.iter().filter_map(|entry| entry.stretch().map(|(_, len)| len));
+    let (parts, etag) = (lens.collect(), Some(format!("\"{etag}\"")));
+    let mut whole = Whole { pieces: Vec::new(), size, etag, parts };
     finder.pieces(&entries, 0, &mut whole.pieces)?;
     // The first is looked at while there still can be a status.
     if let Some(first) = entries.iter().find(|entry| entry.data.is_none() && !entry.sub_slo) {
@@ -404,7 +407,12 @@ pub(super) fn manifest(content: &Content, as_given: bool) -> Result<Whole, Refus
     let text = text.map_err(Refusal::invalid)?;
     let (size, etag) = (text.len() as u64, Some(hex::encode(Md5::digest(&text))));
     let source = Arc::new(Source::Inline(text));
-    Ok(Whole { pieces: vec![Piece { source, offset: 0, len: size }], size, etag })
+    Ok(Whole {
+        pieces: vec![Piece { source, offset: 0, len: size }],
+        size,
+        etag,
+        parts: Vec::new(),
+    })
 }
 
 fn raw(entry: &Entry) -> Value {

@@ -48,6 +48,12 @@ fn a_static_manifest_is_checked_and_shows_its_segments() {
     let whole = [one.as_slice(), &two[10..20], b"abc"].concat();
     let got = site.ask("GET", "/box/big", &ann, b"");
     assert!(got.body == whole && header(&got, "x-static-large-object") == Some("true"));
+    let part = site.ask("GET", "/box/big?part-number=2", &ann, b"");
+    assert_eq!((part.status, part.body.as_slice()), (206, &two[10..20]));
+    assert_eq!(header(&part, "x-parts-count"), Some("3"));
+    for (number, status) in [("0", 400), ("x", 400), ("4", 416)] {
+        is(&site.ask("GET", &format!("/box/big?part-number={number}"), &ann, b""), status);
+    }
     is(&put("outer", &json!([{"path": "box/big"}, {"path": "box/2"}])), 201);
     assert!(site.ask("GET", "/box/outer", &ann, b"").body == [whole.as_slice(), &two].concat());
     let json: Vec<Value> = site.ask("GET", "/box?format=json&prefix=big", &ann, b"").json(200);
@@ -95,6 +101,11 @@ fn many_are_removed_at_once_each_with_its_own_right() {
         (&denied["Number Deleted"], denied["Errors"].as_array().unwrap().len()),
         (&json!(0), 4)
     );
+    // The list counts, not the rest of the path.
+    let xml = format!("{ann}Accept: application/xml\r\n");
+    let none = site.ask("DELETE", "/box/a?bulk-delete", &xml, b"/box/none");
+    let text = String::from_utf8(none.body).unwrap();
+    assert!(text.contains("<number_not_found>1</number_not_found>"), "{text}");
     let done = json(&ann);
     assert_eq!((&done["Number Deleted"], &done["Number Not Found"]), (&json!(3), &json!(1)));
     assert_eq!(done["Response Status"], "200 OK");
