@@ -136,6 +136,9 @@ impl Changes {
                 false => container.settings.insert((*setting).to_owned(), list.clone()),
             };
         }
+        if self.versions == Some(false) && container.settings.contains_key(meta::LOCKS) {
+            return Err(Refusal::conflict("The container locks versions, and so keeps them."));
+        }
         match (self.versions, container.versioning) {
             (Some(true), _) => container.versioning = Versioning::Enabled,
             (Some(false), Versioning::Enabled) => container.versioning = Versioning::Suspended,

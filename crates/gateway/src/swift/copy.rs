@@ -157,7 +157,9 @@ fn run(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
                     return Err(veto.say(Refusal::unprocessable()));
                 }
                 if restored {
-                    return Ok(object.meta.clone());
+                    let mut meta = object.meta.clone();
+                    meta.settings.retain(|name, _| name.starts_with("swift."));
+                    return Ok(meta);
                 }
                 merged(ask, to.object.as_str(), &object.meta, raw || !is_manifest)
                     .map_err(|refusal| veto.say(refusal))
@@ -182,10 +184,11 @@ fn source_conditions(ask: &Ask, etag: Option<&str>, object: &Object) -> Result<(
 fn merged(ask: &Ask, name: &str, old: &Meta, same: bool) -> Result<Meta, Refusal> {
     let mut new = meta::of_object(ask, name, Some(old))?;
     if same {
-        for (name, value) in &old.settings {
-            let kept = [dlo::SETTING, meta::SLO_SIZE, meta::SLO_ETAG].contains(&name.as_str());
-            if kept || !name.starts_with("swift.") {
-                new.settings.entry(name.clone()).or_insert_with(|| value.clone());
+        // Not those of other doors: who may read the source, or how long it is locked, is not
+        // what the copy is to have.
+        for setting in [dlo::SETTING, meta::SLO_SIZE, meta::SLO_ETAG] {
+            if let Some(value) = old.settings.get(setting) {
+                new.settings.entry(setting.to_owned()).or_insert_with(|| value.clone());
             }
         }
         new.checksums.clone_from(&old.checksums);

@@ -179,6 +179,20 @@ pub(super) fn content_type(meta: &Meta) -> &str {
     meta.headers.get(CONTENT_TYPE).map_or("application/octet-stream", String::as_str)
 }
 
+/// What the door of S3 keeps of what may not be removed: of a container that may hold such, and
+/// of a version, how long and whether at all.
+pub(super) const LOCKS: &str = "s3.lock";
+const LOCK_UNTIL: &str = "s3.lock.until-ms";
+const LOCK_HOLD: &str = "s3.lock.hold";
+
+/// Whether a version may not be removed for good: a lock holds at every door.
+pub(super) fn is_locked(object: &Object, now_ms: u64) -> bool {
+    let settings = &object.meta.settings;
+    let until = settings.get(LOCK_UNTIL).and_then(|text| text.parse::<u64>().ok());
+    until.is_some_and(|until| until > now_ms)
+        || settings.get(LOCK_HOLD).is_some_and(|on| on == "ON")
+}
+
 /// Everything known of an object but its size, as headers.
 pub(super) fn headers_of(object: &Object, etag: Option<&str>) -> HeaderMap {
     let mut out = HeaderMap::new();

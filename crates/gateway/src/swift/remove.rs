@@ -42,6 +42,9 @@ pub(super) fn one(
     let ended = Cell::new(false);
     let result = service.object_remove(container, name, which, &|old| match (which, old) {
         (Which::Latest, None) => Err(veto.say(Refusal::not_found())),
+        (Which::Version(_) | Which::Unversioned, Some(old)) if meta::is_locked(old, now_ms) => {
+            Err(veto.say(Refusal::forbidden("The version is locked.")))
+        }
         (_, old) => {
             ended.set(old.is_some_and(|old| meta::is_expired(old, now_ms)));
             Ok(())

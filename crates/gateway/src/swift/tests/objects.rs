@@ -173,3 +173,30 @@ fn versions_are_kept_and_removed_for_good_only_by_their_id() {
     is(&site.ask("DELETE", &format!("/box/a?version-id={first}"), &ann, b""), 204);
     is(&site.ask("GET", &format!("/box/a?version-id={first}"), &ann, b""), 404);
 }
+
+#[test]
+fn what_another_door_locks_is_locked_here() {
+    use archipelago_pool::{Named, Which};
+    let site = Site::start();
+    let ann = site.token("ann");
+    is(&site.ask("PUT", "/box", &format!("{ann}X-Versions-Enabled: true\r\n"), b""), 201);
+    let put = site.ask("PUT", "/box/a", &ann, b"one");
+    let id = header(&put, "x-object-version-id").unwrap().to_owned();
+    let service = &site.server.app.service;
+    let account = service.account(&Named::name("ann")).unwrap().id;
+    let container = service.container(account, &"box".parse().unwrap()).unwrap().id;
+    let lock = |on: &str| {
+        let which = Which::Latest;
+        let done = service.object_change(container, &"a".parse().unwrap(), which, &mut |object| {
+            let mut meta = object.meta.clone();
+            meta.settings.insert("s3.lock.hold".to_owned(), on.to_owned());
+            Ok(meta)
+        });
+        done.unwrap();
+    };
+    lock("ON");
+    is(&site.ask("POST", "/box/a", &format!("{ann}X-Object-Meta-A: b\r\n"), b""), 202);
+    is(&site.ask("DELETE", &format!("/box/a?version-id={id}"), &ann, b""), 403);
+    lock("OFF");
+    is(&site.ask("DELETE", &format!("/box/a?version-id={id}"), &ann, b""), 204);
+}
