@@ -115,6 +115,12 @@ impl Rights {
         if self.writes() { Ok(()) } else { Err(self.denied()) }
     }
 
+    /// To read versions by their ids, or to make and remove them so: lists let nobody do that,
+    /// since what they allow is what there is now.
+    pub(super) fn check_versions(&self, writes: bool) -> Result<(), Refusal> {
+        if writes { self.check_write() } else { self.check_read() }
+    }
+
     /// To say who else may do what.
     pub(super) fn check_govern(&self) -> Result<(), Refusal> {
         if self.governs() {

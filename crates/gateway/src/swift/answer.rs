@@ -58,8 +58,15 @@ impl Refusal {
     }
 
     pub(super) fn range(size: u64) -> Self {
-        let mut refusal =
-            Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "The range lies behind the end.");
+        Self::unsatisfiable(size, "The range lies behind the end.")
+    }
+
+    pub(super) fn part(size: u64) -> Self {
+        Self::unsatisfiable(size, "The requested part number is not satisfiable")
+    }
+
+    fn unsatisfiable(size: u64, text: &str) -> Self {
+        let mut refusal = Self::new(StatusCode::RANGE_NOT_SATISFIABLE, text);
         refusal.add(CONTENT_RANGE, &format!("bytes */{size}"));
         refusal
     }
@@ -98,8 +105,11 @@ impl Refusal {
         set(&mut self.headers, name, value);
     }
 
-    pub(super) fn with(mut self, headers: HeaderMap) -> Self {
-        self.headers.extend(headers);
+    /// With headers of what it is about; its own stay.
+    pub(super) fn with(mut self, mut headers: HeaderMap) -> Self {
+        headers.remove(CONTENT_LENGTH);
+        headers.extend(std::mem::take(&mut *self.headers));
+        *self.headers = headers;
         self
     }
 

@@ -154,7 +154,7 @@ pub(super) fn one(
     match object {
         Some(object) => {
             let name = object_name(object)?;
-            remove::one(service, home.id, &name, Which::Latest, now_ms).map(|_| ())
+            remove::one(service, &home, &name, Which::Latest, now_ms).map(|_| ())
         }
         None => match service.container_remove(home.id) {
             Err(error) if error.kind() == ErrorKind::InUse => {

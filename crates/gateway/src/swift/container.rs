@@ -28,7 +28,10 @@ pub(super) fn show(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     }
     let walk = listing::walk(ask)?;
     let rows = match ask.has_param("versions") {
-        true => versions::rows(service, ask, &container, &walk)?,
+        true => {
+            rights.check_versions(false)?;
+            versions::rows(service, ask, &container, &walk)?
+        }
         false => {
             let steps = service.object_walk(container.id, &walk)?;
             steps.into_iter().map(row).collect()
@@ -59,7 +62,9 @@ pub(super) fn object_row(object: &Object) -> Row {
 fn headers(rights: &Rights, container: &Container) -> HeaderMap {
     let mut out = HeaderMap::new();
     set(&mut out, "x-container-object-count", &container.objects.to_string());
-    set(&mut out, "x-container-bytes-used", &container.bytes.to_string());
+    // Where versions are kept, they count.
+    let old = if container.versioning == Versioning::Off { 0 } else { container.old_bytes };
+    set(&mut out, "x-container-bytes-used", &container.bytes.saturating_add(old).to_string());
     let changed = container.settings.get(meta::CHANGED).and_then(|text| text.parse().ok());
     set(&mut out, "x-timestamp", &timestamp(container.created_ms));
     set(&mut out, "x-storage-policy", info::POLICY);

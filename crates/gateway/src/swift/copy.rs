@@ -82,6 +82,9 @@ fn places(service: &Service, ask: &Ask) -> Result<Copy, Refusal> {
         Ok(Place { rights, container: container_name(container)?, object: object_name(object)? })
     };
     let which = versions::which(ask)?;
+    if which != Which::Latest {
+        rights.check_versions(false)?;
+    }
     if ask.method == "COPY" {
         if ask.header("destination").is_none() {
             return Err(Refusal::precondition("Destination header required"));
@@ -97,11 +100,16 @@ fn places(service: &Service, ask: &Ask) -> Result<Copy, Refusal> {
         if which == Which::Unversioned {
             return Err(Refusal::invalid("version-id null cannot be made the newest"));
         }
+        rights.check_versions(true)?;
         let (container, object) = (here.container.clone(), here.object.clone());
         let from = Place { rights: rights.clone(), container, object };
         return Ok(Copy { from, which, to: here });
     }
-    Ok(Copy { from: other(COPY_FROM, "x-copy-from-account")?, which, to: here })
+    let from = other(COPY_FROM, "x-copy-from-account")?;
+    if which != Which::Latest {
+        from.rights.check_versions(false)?;
+    }
+    Ok(Copy { from, which, to: here })
 }
 
 fn run(service: &Service, ask: &Ask) -> Result<Response, Refusal> {

@@ -29,11 +29,9 @@ impl Format {
             _ => {}
         }
         // What tells versions apart has no place in a list of names.
-        if ask.has_param("versions") {
-            return Ok(Self::Json);
-        }
+        let usual = if ask.has_param("versions") { Self::Json } else { Self::Plain };
         let Some(accept) = ask.header(ACCEPT.as_str()).filter(|accept| !accept.is_empty()) else {
-            return Ok(Self::Plain);
+            return Ok(usual);
         };
         let mut best = None;
         for item in accept.split(',') {
@@ -42,7 +40,7 @@ impl Format {
             let weight = parts.find_map(|part| part.strip_prefix("q="));
             let weight: f32 = weight.map_or(Ok(1.0), str::parse).unwrap_or(0.0);
             let format = match kind.as_str() {
-                "text/plain" | "text/*" | "*/*" => Self::Plain,
+                "text/plain" | "text/*" | "*/*" => usual,
                 "application/json" | "application/*" => Self::Json,
                 "application/xml" => Self::Xml,
                 "text/xml" => Self::TextXml,

@@ -67,7 +67,11 @@ fn answer(service: &Service, ask: &Ask) -> Result<Shown, Refusal> {
     let rights = Rights::new(service, ask)?;
     let (container, name) = (ask.container()?, ask.object()?);
     let home = rights.container(service, &container, Need::Read)?;
-    let which = versions::which(ask)?;
+    // A signed URL says nothing of versions: it is for the newest.
+    let which = if rights.by_link() { Which::Latest } else { versions::which(ask)? };
+    if which != Which::Latest {
+        rights.check_versions(false)?;
+    }
     let content = match service.object_open(home.id, &name, which) {
         Ok(content) => content,
         Err(error) if error.kind() == archipelago_pool::ErrorKind::NotFound => {
@@ -86,7 +90,7 @@ fn answer(service: &Service, ask: &Ask) -> Result<Shown, Refusal> {
         false => Whole::of(service, &rights, content, raw)?,
     };
     let mut headers = meta::headers_of(&object, whole.etag.as_deref());
-    if raw && is_slo {
+    if raw && is_slo && ask.param("format") != Some("raw") {
         set(&mut headers, CONTENT_TYPE, "application/json; charset=utf-8");
     }
     if home.versioning != Versioning::Off {
@@ -96,7 +100,7 @@ fn answer(service: &Service, ask: &Ask) -> Result<Shown, Refusal> {
         to_stranger(ask, &mut headers);
     }
     conditions::check(ask, whole.etag.as_deref(), meta::changed_ms(&object), &headers)?;
-    if let Some(part) = whole.part(ask)? {
+    if let Some(part) = whole.part(ask).map_err(|refusal| refusal.with(headers.clone()))? {
         set(&mut headers, "x-parts-count", &whole.parts.len().to_string());
         return Ok(partial(&whole, &[part], headers));
     }

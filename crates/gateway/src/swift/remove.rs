@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use archipelago_model::ObjectName;
-use archipelago_pool::{Service, Which};
+use archipelago_pool::{Container, Service, Versioning, Which};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
@@ -16,6 +16,9 @@ pub(super) fn remove(service: &Service, ask: &Ask) -> Result<Response, Refusal> 
     let rights = Rights::new(service, ask)?;
     let home = rights.container(service, &ask.container()?, Need::Write)?;
     let (name, which) = (ask.object()?, versions::which(ask)?);
+    if which != Which::Latest {
+        rights.check_versions(true)?;
+    }
     if ask.manifest() == "delete" {
         return slo::remove(service, ask, &rights, &home, &name);
     }
@@ -25,14 +28,14 @@ pub(super) fn remove(service: &Service, ask: &Ask) -> Result<Response, Refusal> 
             return Err(Refusal::precondition("X-If-Delete-At and X-Delete-At do not match"));
         }
     }
-    let headers = one(service, home.id, &name, which, ask.now_ms)?;
+    let headers = one(service, &home, &name, which, ask.now_ms)?;
     Ok(answer::empty(StatusCode::NO_CONTENT, headers))
 }
 
 /// Removes one object; what is not there is a refusal.
 pub(super) fn one(
     service: &Service,
-    container: u64,
+    home: &Container,
     name: &ObjectName,
     which: Which,
     now_ms: u64,
@@ -40,8 +43,14 @@ pub(super) fn one(
     let veto = meta::Veto::default();
     // Of an object that has ended nothing is left to be seen; it goes all the same.
     let ended = Cell::new(false);
+    let (container, keeps) = (home.id, home.versioning == Versioning::Enabled);
     let result = service.object_remove(container, name, which, &|old| match (which, old) {
-        (Which::Latest, None) => Err(veto.say(Refusal::not_found())),
+        (Which::Latest, None) if !keeps => Err(veto.say(Refusal::not_found())),
+        (Which::Latest, None) => {
+            // It is noted that it was removed, as S3 does, too.
+            ended.set(true);
+            Ok(())
+        }
         (Which::Version(_) | Which::Unversioned, Some(old)) if meta::is_locked(old, now_ms) => {
             Err(veto.say(Refusal::forbidden("The version is locked.")))
         }

@@ -59,7 +59,7 @@ impl Whole {
         let number = text.parse::<usize>().ok().filter(|number| *number > 0);
         let number = number
             .ok_or_else(|| Refusal::invalid("Part number must be an integer greater than 0"))?;
-        let len = self.parts.get(number - 1).ok_or_else(|| Refusal::range(self.size))?;
+        let len = self.parts.get(number - 1).ok_or_else(|| Refusal::part(self.size))?;
         let offset = self.parts.iter().take(number - 1).sum();
         Ok(Some((offset, *len)))
     }

@@ -98,7 +98,7 @@ fn store(
     let mut finder = Finder { service, rights, homes: HashMap::new() };
     for given in &given {
         if given.path == own {
-            return Err(Refusal::conflict(
+            return Err(Refusal::invalid(
                 "A manifest cannot be one of the segments that it names.",
             ));
         }
@@ -401,7 +401,7 @@ pub(super) fn whole(
 pub(super) fn manifest(content: &Content, as_given: bool) -> Result<Whole, Refusal> {
     let entries = kept(content)?;
     let text = match as_given {
-        false => serde_json::to_vec(&entries),
+        false => serde_json::to_vec(&entries.iter().map(shown).collect::<Vec<_>>()),
         true => serde_json::to_vec(&entries.iter().map(raw).collect::<Vec<_>>()),
     };
     let text = text.map_err(Refusal::invalid)?;
@@ -413,6 +413,13 @@ pub(super) fn manifest(content: &Content, as_given: bool) -> Result<Whole, Refus
         etag,
         parts: Vec::new(),
     })
+}
+
+fn shown(entry: &Entry) -> Value {
+    match &entry.data {
+        Some(data) => json!({"data": data}),
+        None => json!(entry),
+    }
 }
 
 fn raw(entry: &Entry) -> Value {

@@ -139,3 +139,32 @@ fn a_signed_url_allows_what_was_signed_and_nothing_else() {
     }
     is(&site.ask("PUT", &format!("/box/new{put}&multipart-manifest=put"), "", b"[]"), 400);
 }
+
+#[test]
+fn lists_and_signed_urls_show_what_is_there_now_and_no_old_versions() {
+    let site = Site::start();
+    let (ann, bob) = (site.token("ann"), site.token("bob"));
+    let head = format!(
+        "{ann}X-Versions-Enabled: true\r\nX-Container-Read: *:*,.r:*,.rlistings\r\n\
+         X-Container-Write: *:*\r\nX-Container-Meta-Temp-URL-Key: key\r\n"
+    );
+    is(&site.ask("PUT", "/box", &head, b""), 201);
+    let old = site.ask("PUT", "/box/a", &ann, b"old");
+    let id = header(&old, "x-object-version-id").unwrap();
+    is(&site.ask("PUT", "/box/a", &ann, b"new"), 201);
+    assert_eq!(site.ask("GET", "/box/a", &bob, b"").body, b"new");
+    let path = format!("/box/a?version-id={id}");
+    assert_eq!(site.ask("GET", &path, &ann, b"").body, b"old");
+    for (method, path) in
+        [("GET", path.as_str()), ("DELETE", &path), ("PUT", &path), ("GET", "/box?versions")]
+    {
+        is(&site.ask(method, path, &bob, b""), 403);
+        is(&site.ask(method, path, "", b""), 401);
+    }
+    let copy = format!("{bob}Destination: box/b\r\n");
+    is(&site.ask("COPY", &path, &copy, b""), 403);
+    let text = format!("GET\n9999999999\n{}/box/a", site.ann);
+    let sig = hex::encode(Hmac::Sha1.sign(b"key", text.as_bytes()));
+    let signed = format!("{path}&temp_url_sig={sig}&temp_url_expires=9999999999");
+    assert_eq!(site.ask("GET", &signed, "", b"").body, b"new");
+}
