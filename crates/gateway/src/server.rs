@@ -31,8 +31,9 @@ const CONNECTIONS_MAX: usize = 512;
 /// connection is kept without any.
 const HEAD_MAX: Duration = Duration::from_secs(60);
 
-/// Headers of a request: 90 of metadata, which Swift has, and those that clients add.
-const HEADERS_MAX: usize = 128;
+/// Headers of a request: 90 of metadata, which Swift has, those that clients add, and some more, so
+/// that too many are told by the door that limits them.
+const HEADERS_MAX: usize = 256;
 
 /// How long running requests may go on after [`Stop`]; then their connections
 /// are dropped, and what they had not finished did not happen.

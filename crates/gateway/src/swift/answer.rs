@@ -10,6 +10,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::ask::encode;
 use crate::failure::{Failure, status_of};
 
 /// What a request is refused with; also a 304, which is no failure.
@@ -43,8 +44,8 @@ impl Refusal {
             StatusCode::UNAUTHORIZED,
             "This server could not verify that you are authorized to access what you requested.",
         );
-        let realm: String = account.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
-        let challenge = format!("Swift realm=\"{}\"", realm.replacen("AUTH", "AUTH_", 1));
+        let shown: String = account.chars().take(REALM_CHARS_MAX).collect();
+        let challenge = format!("Swift realm=\"{}\"", encode(&shown));
         refusal.add(WWW_AUTHENTICATE, &challenge);
         refusal
     }
@@ -145,6 +146,9 @@ impl IntoResponse for Refusal {
         response
     }
 }
+
+/// Of what was called an account, so much is said again.
+const REALM_CHARS_MAX: usize = 256;
 
 /// The type of errors and of answers without content, as Swift has it.
 const EMPTY_TYPE: &str = "text/html; charset=UTF-8";

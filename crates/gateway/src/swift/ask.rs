@@ -118,13 +118,13 @@ fn split(path: &str) -> Result<(String, Option<String>, Option<String>), Refusal
         return Err(Refusal::precondition("Bad URL"));
     }
     if version != "v1" && version != "v1.0" {
-        return Err(Refusal::invalid("The version of this API is v1"));
+        return Err(Refusal::not_found());
     }
     let mut parts = rest.splitn(3, '/');
     let mut next = || parts.next().filter(|part| !part.is_empty()).map(str::to_owned);
     let (account, container, object) = (next(), next(), next());
     match (account, container, object) {
-        (None, ..) | (_, None, Some(_)) => Err(Refusal::precondition("Bad URL")),
+        (None, ..) | (_, None, Some(_)) => Err(Refusal::not_found()),
         (Some(account), container, object) => Ok((account, container, object)),
     }
 }

@@ -96,6 +96,7 @@ impl Row {
             Self::Prefix(prefix) => json!({"subdir": prefix}),
             Self::Container { name, count, bytes, last_modified } => json!({
                 "name": name, "count": count, "bytes": bytes, "last_modified": last_modified,
+                "storage_policy": info::POLICY,
             }),
             Self::Object { name, hash, bytes, content_type, last_modified, slo_etag, version } => {
                 let mut out = json!({
@@ -128,6 +129,7 @@ impl Row {
                     ("count", count.to_string()),
                     ("bytes", bytes.to_string()),
                     ("last_modified", last_modified.clone()),
+                    ("storage_policy", info::POLICY.to_owned()),
                 ],
             ),
             Self::Object { name, hash, bytes, content_type, last_modified, .. } => (

@@ -16,7 +16,7 @@ pub(super) enum Wanted {
 
 /// Reads a header, for something of so many bytes.
 pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
-    let header = header.map(|header| header.replace([' ', '\t'], ""));
+    let header = header.map(|header| header.replace([' ', '\t'], "").to_ascii_lowercase());
     let Some(list) = header.as_deref().and_then(|header| header.strip_prefix("bytes=")) else {
         return Wanted::All;
     };

@@ -1,7 +1,7 @@
 //! Versions: `X-Versions-Enabled`, `?versions`, `?version-id=`.
 
 use archipelago_model::FileId;
-use archipelago_pool::{Container, Listing, Object, Service, Walk, Which};
+use archipelago_pool::{Container, Object, Service, Step, Walk, Which};
 
 use super::answer::Refusal;
 use super::ask::Ask;
@@ -51,36 +51,22 @@ pub(super) fn rows(
     container: &Container,
     walk: &Walk,
 ) -> Result<Vec<Row>, Refusal> {
-    if walk.reverse {
-        return Err(Refusal::invalid("versions are not listed in reverse"));
-    }
-    let after_version = match ask.param("version_marker").map(parse) {
-        None => None,
-        Some(Some(Which::Version(id))) => Some(id),
-        // The one without an id may be anywhere among the others; it lists as the oldest.
-        Some(Some(_)) => Some(FileId::new(0)),
-        Some(None) => return Err(Refusal::invalid("Invalid version_marker parameter")),
+    let after = match ask.param("version_marker") {
+        None | Some("") => None,
+        Some(_) if walk.marker.is_none() => {
+            return Err(Refusal::invalid("version_marker needs a marker"));
+        }
+        Some(text) => {
+            let wrong = || Refusal::invalid("Invalid version_marker parameter");
+            Some(parse(text).ok_or_else(wrong)?)
+        }
     };
-    let page = service.versions(
-        container.id,
-        &Listing {
-            prefix: walk.prefix.clone(),
-            delimiter: walk.delimiter.clone(),
-            after: walk.marker.clone(),
-            after_version,
-            limit: walk.limit,
-        },
-    )?;
-    let before_end = |name: &str| walk.end.as_deref().is_none_or(|end| name < end);
-    let mut out: Vec<(String, Row)> = Vec::new();
-    for object in page.items.iter().filter(|object| before_end(object.name.as_str())) {
-        out.push((object.name.to_string(), version_row(object)));
-    }
-    for prefix in page.prefixes.into_iter().filter(|prefix| before_end(prefix)) {
-        out.push((prefix.clone(), Row::Prefix(prefix)));
-    }
-    out.sort_by(|(one, _), (other, _)| one.cmp(other));
-    Ok(out.into_iter().map(|(_, row)| row).collect())
+    let steps = service.version_walk(container.id, walk, after)?;
+    let row = |step| match step {
+        Step::Prefix(prefix) => Row::Prefix(prefix),
+        Step::Item(object) => version_row(&object),
+    };
+    Ok(steps.into_iter().map(row).collect())
 }
 
 fn version_row(object: &Object) -> Row {

@@ -201,6 +201,44 @@ pub(crate) fn older(
     tx.all(TABLE, &sql, (from_number(container), object, id, limit), decode_object)
 }
 
+/// All versions with names in a stretch, of one name the newest first, or last in reverse;
+/// `limit` at most.
+pub(crate) fn version_stretch(
+    tx: &Tx<'_>,
+    container: u64,
+    stretch: &Stretch,
+    limit: usize,
+) -> Result<Vec<Object>, CatalogError> {
+    let order = if stretch.reverse { "ASC" } else { "DESC" };
+    let sql = format!(
+        "{SELECT_OBJECT} WHERE container_id = $1 AND {}, id {order} LIMIT $4",
+        stretch.sql("object")
+    );
+    let (container, limit) = (from_number(container), from_number(limit as u64));
+    let params = (container, &stretch.from, stretch.below.as_deref(), limit);
+    tx.all(TABLE, &sql, params, |row| Ok(decode_object(row)?.object))
+}
+
+/// Versions of one object that are older than `id`, the newest first; in reverse, newer ones,
+/// the oldest first. `limit` at most.
+pub(crate) fn beside(
+    tx: &Tx<'_>,
+    container: u64,
+    object: &str,
+    id: FileId,
+    reverse: bool,
+    limit: usize,
+) -> Result<Vec<Object>, CatalogError> {
+    let (sign, order) = if reverse { (">", "ASC") } else { ("<", "DESC") };
+    let sql = format!(
+        "{SELECT_OBJECT} WHERE container_id = $1 AND object = $2 AND id {sign} $3 \
+         ORDER BY id {order} LIMIT $4"
+    );
+    let (id, limit) = (from_number(id.get()), from_number(limit as u64));
+    let params = (from_number(container), object, id, limit);
+    tx.all(TABLE, &sql, params, |row| Ok(decode_object(row)?.object))
+}
+
 /// Whether a container has any version of anything.
 pub(crate) fn any(tx: &Tx<'_>, container: u64) -> Result<bool, CatalogError> {
     let sql = "SELECT id FROM file WHERE container_id = $1 LIMIT 1";

@@ -167,6 +167,18 @@ fn versions_are_kept_and_removed_for_good_only_by_their_id() {
         (&json[0]["is_latest"], &json[2]["version_id"]),
         (&true.into(), &first.as_str().into())
     );
+    let list = |query: &str| -> Vec<Value> {
+        let path = format!("/box?versions&format=json&{query}");
+        let rows: Vec<Value> = site.ask("GET", &path, &ann, b"").json(200);
+        rows.into_iter().map(|row| row["version_id"].clone()).collect()
+    };
+    let all = list("");
+    assert_eq!(list("reverse=on"), all.iter().rev().cloned().collect::<Vec<_>>());
+    let middle = all[1].as_str().unwrap();
+    assert_eq!(list(&format!("marker=a&version_marker={middle}")), all[2..]);
+    assert_eq!(list(&format!("marker=a&version_marker={middle}&reverse=on")), all[..1]);
+    assert_eq!(list("limit=2"), all[..2]);
+    assert!(list("marker=a").is_empty());
     is(&site.ask("DELETE", "/box", &ann, b""), 409);
     is(&site.ask("PUT", &format!("/box/a?version-id={first}"), &ann, b""), 201);
     assert_eq!(site.ask("GET", "/box/a", &ann, b"").body, b"one");

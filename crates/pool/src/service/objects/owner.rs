@@ -59,3 +59,6 @@ impl Service {
 fn gone() -> Error {
     Error::not_found("the account", "account ls")
 }
+
+#[cfg(test)]
+mod tests;

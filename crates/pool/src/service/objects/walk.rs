@@ -6,7 +6,7 @@ use super::super::Service;
 use super::listing::successor;
 use crate::catalog::{CatalogError, Tx, container, file};
 use crate::error::Error;
-use crate::object::{Container, Object, Step, Stretch, Walk};
+use crate::object::{Container, Object, Step, Stretch, Walk, Which};
 
 /// Entries of one walk at most.
 const PAGE_MAX: usize = 10_000;
@@ -44,6 +44,55 @@ impl Service {
     }
 }
 
+impl Service {
+    /// All versions of a container: of one name the newest first, or last in reverse. `after`:
+    /// of the name that is the marker, those behind this one, too.
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub fn version_walk(
+        &self,
+        container: u64,
+        walk: &Walk,
+        after: Option<Which>,
+    ) -> Result<Vec<Step<Object>>, Error> {
+        let limit = walk.limit.min(PAGE_MAX);
+        let reverse = walk.reverse;
+        self.core.catalog.read(|tx| {
+            let mut out = Vec::new();
+            if let (Some(name), Some(after)) = (&walk.marker, after) {
+                let id = match after {
+                    Which::Version(id) => Some(id),
+                    other => match name.parse() {
+                        Ok(name) => {
+                            file::version(tx, container, &name, other)?.map(|row| row.object.id)
+                        }
+                        Err(_) => None,
+                    },
+                };
+                if let Some(id) = id {
+                    let rest = file::beside(tx, container, name, id, reverse, limit)?;
+                    out.extend(rest.into_iter().map(Step::Item));
+                }
+            }
+            let fetch = |tx: &Tx<'_>, stretch: &Stretch, rows: usize| {
+                let mut found = file::version_stretch(tx, container, stretch, rows)?;
+                // Whole names only: the walk goes on behind the last.
+                if found.len() == rows
+                    && let Some(last) = found.last()
+                {
+                    let (name, id) = (last.name.to_string(), last.id);
+                    found.extend(file::beside(tx, container, &name, id, reverse, limit)?);
+                }
+                Ok(found)
+            };
+            let left = Walk { limit: limit - out.len(), ..walk.clone() };
+            out.extend(steps(tx, &left, &|found: &Object| found.name.as_str(), &fetch)?);
+            Ok(out)
+        })
+    }
+}
+
 /// Reads rows of a stretch of names.
 type Fetch<'a, T> = dyn Fn(&Tx<'_>, &Stretch, usize) -> Result<Vec<T>, CatalogError> + 'a;
 
@@ -59,7 +108,7 @@ fn steps<T>(
     let mut rows = ROWS_MIN.max(if walk.delimiter.is_none() { ROWS_MAX.min(limit) } else { 0 });
     'chunks: while out.len() < limit {
         let chunk = fetch(tx, &left, rows)?;
-        let full = chunk.len() == rows;
+        let full = chunk.len() >= rows;
         rows = (rows * 2).min(ROWS_MAX);
         for item in chunk {
             if out.len() == limit {
@@ -136,3 +185,6 @@ fn behind(walk: &Walk, mut left: Stretch, mut prefix: String) -> Option<Stretch>
     }
     Some(left)
 }
+
+#[cfg(test)]
+mod tests;
