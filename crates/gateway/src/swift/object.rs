@@ -100,8 +100,10 @@ fn answer(service: &Service, ask: &Ask) -> Result<Shown, Refusal> {
         to_stranger(ask, &mut headers);
     }
     conditions::check(ask, whole.etag.as_deref(), meta::changed_ms(&object), &headers)?;
-    if let Some(part) = whole.part(ask).map_err(|refusal| refusal.with(headers.clone()))? {
+    if !whole.parts.is_empty() && ask.has_param("part-number") {
         set(&mut headers, "x-parts-count", &whole.parts.len().to_string());
+    }
+    if let Some(part) = whole.part(ask).map_err(|refusal| refusal.with(headers.clone()))? {
         return Ok(partial(&whole, &[part], headers));
     }
     let header = ask.header(RANGE.as_str()).filter(|_| {

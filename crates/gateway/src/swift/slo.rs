@@ -119,7 +119,8 @@ fn store(
     let mut kept_meta = meta::of_object(ask, name.as_str(), None)?;
     kept_meta.settings.insert(meta::SLO_ETAG.to_owned(), etag.clone());
     kept_meta.settings.insert(meta::SLO_SIZE.to_owned(), size.to_string());
-    let text = serde_json::to_vec(&entries).map_err(Refusal::invalid)?;
+    let shown: Vec<Value> = entries.iter().map(shown).collect();
+    let text = serde_json::to_vec(&shown).map_err(Refusal::invalid)?;
     let plan = Plan {
         container: home.id,
         name,
@@ -363,13 +364,25 @@ fn damaged() -> Refusal {
 
 /// The entries of a manifest.
 fn kept(content: &Content) -> Result<Vec<Entry>, Refusal> {
+    let mut entries: Vec<Entry> =
+        serde_json::from_slice(&text_of(content)?).map_err(|_| damaged())?;
+    for entry in &mut entries {
+        if let Some(data) = &entry.data {
+            let bytes = tempurl::base64(data).ok_or_else(damaged)?;
+            (entry.bytes, entry.hash) = (bytes.len() as u64, hex::encode(Md5::digest(&bytes)));
+        }
+    }
+    Ok(entries)
+}
+
+fn text_of(content: &Content) -> Result<Vec<u8>, Refusal> {
     let size = content.object().size;
     if size > KEPT_BYTES_MAX {
         return Err(damaged());
     }
     let mut bytes = Vec::new();
     content.range(0, size).read_to_end(&mut bytes).map_err(segments::told)?;
-    serde_json::from_slice(&bytes).map_err(|_| damaged())
+    Ok(bytes)
 }
 
 /// What a manifest stands for.
@@ -399,12 +412,13 @@ pub(super) fn whole(
 
 /// The manifest itself, as it is kept, or `as_given`: as it could be put again.
 pub(super) fn manifest(content: &Content, as_given: bool) -> Result<Whole, Refusal> {
-    let entries = kept(content)?;
     let text = match as_given {
-        false => serde_json::to_vec(&entries.iter().map(shown).collect::<Vec<_>>()),
-        true => serde_json::to_vec(&entries.iter().map(raw).collect::<Vec<_>>()),
+        false => text_of(content)?,
+        true => {
+            let entries: Vec<Value> = kept(content)?.iter().map(raw).collect();
+            serde_json::to_vec(&entries).map_err(Refusal::invalid)?
+        }
     };
-    let text = text.map_err(Refusal::invalid)?;
     let (size, etag) = (text.len() as u64, Some(hex::encode(Md5::digest(&text))));
     let source = Arc::new(Source::Inline(text));
     Ok(Whole {
@@ -415,6 +429,7 @@ pub(super) fn manifest(content: &Content, as_given: bool) -> Result<Whole, Refus
     })
 }
 
+/// An entry as it is kept: of data nothing else, since it can be told from it.
 fn shown(entry: &Entry) -> Value {
     match &entry.data {
         Some(data) => json!({"data": data}),
@@ -426,8 +441,7 @@ fn raw(entry: &Entry) -> Value {
     if let Some(data) = &entry.data {
         return json!({"data": data});
     }
-    let mut out =
-        json!({"path": entry.name, "etag": entry.hash, "size_bytes": entry.bytes.to_string()});
+    let mut out = json!({"path": entry.name, "etag": entry.hash, "size_bytes": entry.bytes});
     if let Some(range) = &entry.range {
         out["range"] = json!(range);
     }

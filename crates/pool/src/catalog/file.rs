@@ -77,6 +77,16 @@ fn decode_object(row: &mut Fields<'_>) -> Result<ObjectRow, CatalogError> {
     Ok(ObjectRow { container, object, sha256: row.text_or_null()?, root: row.location()? })
 }
 
+/// A version without what no listing shows, of which ten thousand may be in memory at once.
+fn decode_listed(row: &mut Fields<'_>) -> Result<Object, CatalogError> {
+    let mut object = decode_object(row)?.object;
+    let meta = &mut object.meta;
+    meta.headers.retain(|name, _| name == "content-type");
+    (meta.user, meta.tags, meta.checksums) = Default::default();
+    meta.parts = Vec::new();
+    Ok(object)
+}
+
 /// All versions with content, of all accounts: by container and name.
 pub(crate) fn list(tx: &Tx<'_>) -> Result<Vec<FileRow>, CatalogError> {
     let sql = format!("{SELECT} WHERE f.marker = 0 ORDER BY c.name, f.object, f.id");
@@ -158,7 +168,7 @@ pub(crate) fn stretch(
     );
     let (container, limit) = (from_number(container), from_number(limit as u64));
     let params = (container, &stretch.from, stretch.below.as_deref(), limit);
-    tx.all(TABLE, &sql, params, |row| Ok(decode_object(row)?.object))
+    tx.all(TABLE, &sql, params, decode_listed)
 }
 
 /// All versions of a container, by name, the newest of a name first, `limit` at most.
@@ -216,7 +226,7 @@ pub(crate) fn version_stretch(
     );
     let (container, limit) = (from_number(container), from_number(limit as u64));
     let params = (container, &stretch.from, stretch.below.as_deref(), limit);
-    tx.all(TABLE, &sql, params, |row| Ok(decode_object(row)?.object))
+    tx.all(TABLE, &sql, params, decode_listed)
 }
 
 /// Versions of one object that are older than `id`, the newest first; in reverse, newer ones,
@@ -236,7 +246,7 @@ pub(crate) fn beside(
     );
     let (id, limit) = (from_number(id.get()), from_number(limit as u64));
     let params = (from_number(container), object, id, limit);
-    tx.all(TABLE, &sql, params, |row| Ok(decode_object(row)?.object))
+    tx.all(TABLE, &sql, params, decode_listed)
 }
 
 /// Whether a container has any version of anything.

@@ -60,6 +60,10 @@ fn a_static_manifest_is_checked_and_shows_its_segments() {
     assert_eq!(json[0]["bytes"], 300_013);
     let kept: Vec<Value> = site.ask("GET", "/box/big?multipart-manifest=get", &ann, b"").json(200);
     assert_eq!((&kept[0]["name"], &kept[1]["range"]), (&json!("/box/1"), &json!("10-19")));
+    let again: Value =
+        site.ask("GET", "/box/big?multipart-manifest=get&format=raw", &ann, b"").json(200);
+    is(&put("again", &again), 201);
+    assert!(site.ask("GET", "/box/again", &ann, b"").body == whole);
     for bad in [
         json!([{"path": "box/1", "size_bytes": 1}]),
         json!([{"path": "box/1", "etag": "00"}]),
@@ -79,7 +83,7 @@ fn a_static_manifest_is_checked_and_shows_its_segments() {
     is(&site.ask("GET", "/box/big", &ann, b""), 409);
     let gone = site.ask("DELETE", "/box/outer?multipart-manifest=delete", &ann, b"");
     is(&gone, 200);
-    assert_eq!(site.ask("GET", "/box", &ann, b"").body, b"");
+    assert_eq!(site.ask("GET", "/box", &ann, b"").body, b"again\n");
 }
 
 #[test]

@@ -32,7 +32,8 @@ impl Service {
             .read(|tx| steps(tx, walk, &|found: &Container| found.name.as_str(), &fetch))
     }
 
-    /// The newest versions of a container.
+    /// The newest versions of a container; of what is known of them, only what listings show:
+    /// their types and what doors keep.
     ///
     /// # Errors
     /// The catalog cannot be read.
@@ -45,7 +46,7 @@ impl Service {
 }
 
 impl Service {
-    /// All versions of a container: of one name the newest first, or last in reverse. `after`:
+    /// The same of all versions: of one name the newest first, or last in reverse. `after`:
     /// of the name that is the marker, those behind this one, too.
     ///
     /// # Errors
