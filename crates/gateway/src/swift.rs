@@ -94,6 +94,7 @@ async fn answer(
     ask: Arc<Ask>,
     request: Request,
 ) -> Result<Response, Refusal> {
+    refuse_unknown(&ask)?;
     if bulk::is_meant(&ask) {
         return bulk::remove(app, ask, request.into_body()).await;
     }
@@ -111,6 +112,19 @@ async fn answer(
         (Level::Object, "GET" | "HEAD") => object::show(app, hangup, ask).await,
         (Level::Object, "COPY") => copy::copy(app, ask).await,
         _ => call(app, move |service| short(service, &ask)).await,
+    }
+}
+
+/// What would be taken for something else if it were ignored: a link for an empty object, an
+/// archive for a container.
+fn refuse_unknown(ask: &Ask) -> Result<(), Refusal> {
+    let header = ["x-symlink-target", "x-container-sync-to", "x-account-access-control"]
+        .into_iter()
+        .find(|name| ask.header(name).is_some_and(|value| !value.is_empty()));
+    let param = ["extract-archive", "symlink"].into_iter().find(|name| ask.has_param(name));
+    match header.or(param).filter(|_| !reads(&ask.method)) {
+        Some(name) => Err(Refusal::invalid(format_args!("{name} is not supported; see /info"))),
+        None => Ok(()),
     }
 }
 
