@@ -60,10 +60,13 @@ pub(super) fn one(
         }
     });
     let removed = veto.settle(result)??;
-    let object = removed.object.filter(|_| !ended.get()).ok_or_else(Refusal::not_found)?;
+    let object = removed.object.ok_or_else(Refusal::not_found)?;
     let mut headers = HeaderMap::new();
     if object.versioned || which != Which::Latest {
         set(&mut headers, versions::HEADER, &versions::text(&object));
+    }
+    if ended.get() {
+        return Err(Refusal::not_found().with(headers));
     }
     if which != Which::Latest
         && let Some(current) = service.object_or_marker(container, name, Which::Latest)?

@@ -181,6 +181,10 @@ fn versions_are_kept_and_removed_for_good_only_by_their_id() {
     assert_eq!(list(&format!("marker=a&version_marker={middle}&reverse=on")), all[..1]);
     assert_eq!(list("limit=2"), all[..2]);
     assert!(list("marker=a").is_empty());
+    let none = site.ask("DELETE", "/box/none", &ann, b"");
+    is(&none, 404);
+    let marker = header(&none, "x-object-version-id").unwrap();
+    is(&site.ask("DELETE", &format!("/box/none?version-id={marker}"), &ann, b""), 204);
     is(&site.ask("DELETE", "/box", &ann, b""), 409);
     is(&site.ask("PUT", &format!("/box/a?version-id={first}"), &ann, b""), 201);
     assert_eq!(site.ask("GET", "/box/a", &ann, b"").body, b"one");
