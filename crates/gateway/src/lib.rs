@@ -35,6 +35,7 @@ mod openapi;
 mod routes;
 mod s3;
 mod server;
+mod swift;
 mod upload;
 
 use std::sync::Arc;

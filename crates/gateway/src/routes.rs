@@ -20,7 +20,7 @@ use axum::routing::{MethodRouter, any, delete, get, post};
 use utoipa::IntoResponses;
 
 use crate::failure::Failure;
-use crate::{App, guard, identity, metrics, s3};
+use crate::{App, guard, identity, metrics, s3, swift};
 
 /// Every route. The OpenAPI document describes just these; a test compares.
 pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
@@ -71,6 +71,7 @@ pub(crate) fn router(app: App) -> Router {
     }
     router
         .merge(identity::router())
+        .merge(swift::router())
         .route("/v1/{*rest}", any(unknown_route))
         .method_not_allowed_fallback(unknown_method)
         .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))

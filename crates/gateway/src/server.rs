@@ -31,6 +31,10 @@ const CONNECTIONS_MAX: usize = 512;
 /// connection is kept without any.
 const HEAD_MAX: Duration = Duration::from_secs(60);
 
+/// Headers of a request: 90 of metadata, which Swift has, those that clients add, and some more, so
+/// that too many are told by the door that limits them.
+const HEADERS_MAX: usize = 256;
+
 /// How long running requests may go on after [`Stop`]; then their connections
 /// are dropped, and what they had not finished did not happen.
 const GRACE_MAX: Duration = Duration::from_secs(10);
@@ -180,6 +184,7 @@ async fn serve_connection(stream: TcpStream, router: Router, mut closing: watch:
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_MAX)
+        .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let mut told = false;

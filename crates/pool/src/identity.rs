@@ -1,6 +1,7 @@
 //! Who may use the store: users, the accounts that own things, and what users prove
 //! themselves with.
 
+mod hmac;
 mod password;
 mod seal;
 mod secret;
@@ -11,6 +12,7 @@ use std::str::FromStr;
 
 use archipelago_model::{AccountId, AccountName, CredentialName, GroupName, UserId, UserName};
 
+pub use hmac::Hmac;
 pub(crate) use password::{Passwords, check as check_password};
 pub(crate) use seal::Keys;
 pub use secret::Secret;

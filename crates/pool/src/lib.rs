@@ -22,10 +22,12 @@ mod testing;
 pub use device::{ChangedRange, Device, StatusRange, Write};
 pub use error::{Error, ErrorKind};
 pub use identity::{
-    AccessKey, Account, ApplicationCredential, FirstAdmin, Group, Identity, Login, Member, Named,
-    NewUser, Role, RoleError, Secret, Session, User,
+    AccessKey, Account, ApplicationCredential, FirstAdmin, Group, Hmac, Identity, Login, Member,
+    Named, NewUser, Role, RoleError, Secret, Session, User,
 };
-pub use object::{Container, Listing, Meta, Object, Page, Part, Upload, Versioning, Which};
+pub use object::{
+    Container, Listing, Meta, Object, Page, Part, Step, Totals, Upload, Versioning, Walk, Which,
+};
 pub use resource::{
     DiffRange, File, Image, Metric, MetricKind, NewImage, Origin, PoolUsage, ResourceUsage,
     Snapshot, Status, Usage, Volume,

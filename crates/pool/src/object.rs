@@ -156,3 +156,71 @@ pub struct Part {
     /// When it came, in ms since 1970.
     pub created_ms: u64,
 }
+
+/// How names are walked through.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Walk {
+    /// Names begin with this.
+    pub prefix: String,
+    /// Names that have this behind the prefix are shown as one, up to and with it.
+    pub delimiter: Option<String>,
+    /// Names behind this one, in the direction of the walk.
+    pub marker: Option<String>,
+    /// Names before this one, in the direction of the walk.
+    pub end: Option<String>,
+    /// From the last to the first.
+    pub reverse: bool,
+    /// As in a folder: no prefixes are shown, but names that end where one would, and the
+    /// prefix itself is no name of it.
+    pub flat: bool,
+    /// So many at most, names and prefixes together.
+    pub limit: usize,
+}
+
+/// What a walk meets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Step<T> {
+    /// This.
+    Item(T),
+    /// Names that begin so.
+    Prefix(String),
+}
+
+/// Names between two others.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Stretch {
+    /// This or greater.
+    pub from: String,
+    /// Whether it may be `from` itself.
+    pub inclusive: bool,
+    /// Less than this.
+    pub below: Option<String>,
+    /// From the last to the first.
+    pub reverse: bool,
+}
+
+impl Stretch {
+    /// Conditions and order on a column, where `$2` is [`Self::from`] and `$3`
+    /// [`Self::below`].
+    pub fn sql(&self, column: &str) -> String {
+        let sign = if self.inclusive { ">=" } else { ">" };
+        // A condition that is always there would keep the index from being entered at its end.
+        let below = match &self.below {
+            Some(_) => format!("{column} < $3"),
+            None => "$3 IS NULL".to_owned(),
+        };
+        let order = if self.reverse { "DESC" } else { "ASC" };
+        format!("{column} {sign} $2 AND {below} ORDER BY {column} {order}")
+    }
+}
+
+/// What containers hold together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Totals {
+    /// How many there are.
+    pub containers: u64,
+    /// Objects, not counting old versions.
+    pub objects: u64,
+    /// Their sizes together.
+    pub bytes: u64,
+}

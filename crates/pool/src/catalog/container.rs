@@ -4,7 +4,7 @@ use archipelago_model::{AccountId, ContainerName};
 
 use super::row::{Fields, from_number};
 use super::{CatalogError, Tx};
-use crate::object::{Container, Versioning};
+use crate::object::{Container, Stretch, Totals, Versioning};
 
 const TABLE: &str = "container";
 
@@ -87,6 +87,28 @@ pub(crate) fn list(
     let sql = format!("{SELECT} WHERE account_id = $1 AND name > $2 ORDER BY name LIMIT $3");
     let limit = from_number(limit as u64);
     tx.all(TABLE, &sql, (from_number(account.get()), after, limit), decode)
+}
+
+/// Those of an account with names in a stretch, `limit` at most.
+pub(crate) fn stretch(
+    tx: &Tx<'_>,
+    account: AccountId,
+    stretch: &Stretch,
+    limit: usize,
+) -> Result<Vec<Container>, CatalogError> {
+    let sql = format!("{SELECT} WHERE account_id = $1 AND {} LIMIT $4", stretch.sql("name"));
+    let (account, limit) = (from_number(account.get()), from_number(limit as u64));
+    tx.all(TABLE, &sql, (account, &stretch.from, stretch.below.as_deref(), limit), decode)
+}
+
+/// What those of an account hold together.
+pub(crate) fn totals(tx: &Tx<'_>, account: AccountId) -> Result<Totals, CatalogError> {
+    let sql = "SELECT COUNT(*), COALESCE(SUM(objects), 0), COALESCE(SUM(bytes), 0) \
+         FROM container WHERE account_id = $1";
+    let found = tx.first(TABLE, sql, [from_number(account.get())], |row| {
+        Ok(Totals { containers: row.number()?, objects: row.number()?, bytes: row.number()? })
+    })?;
+    Ok(found.unwrap_or_default())
 }
 
 /// Makes one; as a bucket unless another account has one of that name.

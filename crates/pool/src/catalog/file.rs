@@ -5,7 +5,7 @@ use archipelago_model::{AccountId, ContainerName, FileId, Location, ObjectName};
 use super::container::{self, Change};
 use super::row::{Fields, from_location, from_number, to_json};
 use super::{CatalogError, Tx};
-use crate::object::{Object, Which};
+use crate::object::{Object, Stretch, Which};
 use crate::resource::File;
 
 const TABLE: &str = "file";
@@ -77,6 +77,16 @@ fn decode_object(row: &mut Fields<'_>) -> Result<ObjectRow, CatalogError> {
     Ok(ObjectRow { container, object, sha256: row.text_or_null()?, root: row.location()? })
 }
 
+/// A version without what no listing shows, of which ten thousand may be in memory at once.
+fn decode_listed(row: &mut Fields<'_>) -> Result<Object, CatalogError> {
+    let mut object = decode_object(row)?.object;
+    let meta = &mut object.meta;
+    meta.headers.retain(|name, _| name == "content-type");
+    (meta.user, meta.tags, meta.checksums) = Default::default();
+    meta.parts = Vec::new();
+    Ok(object)
+}
+
 /// All versions with content, of all accounts: by container and name.
 pub(crate) fn list(tx: &Tx<'_>) -> Result<Vec<FileRow>, CatalogError> {
     let sql = format!("{SELECT} WHERE f.marker = 0 ORDER BY c.name, f.object, f.id");
@@ -145,6 +155,22 @@ pub(crate) fn newest(
     tx.all(TABLE, &sql, (from_number(container), name, limit), decode_object)
 }
 
+/// The newest versions with names in a stretch that are no markers, `limit` at most.
+pub(crate) fn stretch(
+    tx: &Tx<'_>,
+    container: u64,
+    stretch: &Stretch,
+    limit: usize,
+) -> Result<Vec<Object>, CatalogError> {
+    let sql = format!(
+        "{SELECT_OBJECT} WHERE container_id = $1 AND latest = 1 AND marker = 0 AND {} LIMIT $4",
+        stretch.sql("object")
+    );
+    let (container, limit) = (from_number(container), from_number(limit as u64));
+    let params = (container, &stretch.from, stretch.below.as_deref(), limit);
+    tx.all(TABLE, &sql, params, decode_listed)
+}
+
 /// All versions of a container, by name, the newest of a name first, `limit` at most.
 pub(crate) fn versions(
     tx: &Tx<'_>,
@@ -183,6 +209,44 @@ pub(crate) fn older(
     );
     let (id, limit) = (from_number(id.get()), from_number(limit as u64));
     tx.all(TABLE, &sql, (from_number(container), object, id, limit), decode_object)
+}
+
+/// All versions with names in a stretch, of one name the newest first, or last in reverse;
+/// `limit` at most.
+pub(crate) fn version_stretch(
+    tx: &Tx<'_>,
+    container: u64,
+    stretch: &Stretch,
+    limit: usize,
+) -> Result<Vec<Object>, CatalogError> {
+    let order = if stretch.reverse { "ASC" } else { "DESC" };
+    let sql = format!(
+        "{SELECT_OBJECT} WHERE container_id = $1 AND {}, id {order} LIMIT $4",
+        stretch.sql("object")
+    );
+    let (container, limit) = (from_number(container), from_number(limit as u64));
+    let params = (container, &stretch.from, stretch.below.as_deref(), limit);
+    tx.all(TABLE, &sql, params, decode_listed)
+}
+
+/// Versions of one object that are older than `id`, the newest first; in reverse, newer ones,
+/// the oldest first. `limit` at most.
+pub(crate) fn beside(
+    tx: &Tx<'_>,
+    container: u64,
+    object: &str,
+    id: FileId,
+    reverse: bool,
+    limit: usize,
+) -> Result<Vec<Object>, CatalogError> {
+    let (sign, order) = if reverse { (">", "ASC") } else { ("<", "DESC") };
+    let sql = format!(
+        "{SELECT_OBJECT} WHERE container_id = $1 AND object = $2 AND id {sign} $3 \
+         ORDER BY id {order} LIMIT $4"
+    );
+    let (id, limit) = (from_number(id.get()), from_number(limit as u64));
+    let params = (from_number(container), object, id, limit);
+    tx.all(TABLE, &sql, params, decode_listed)
 }
 
 /// Whether a container has any version of anything.

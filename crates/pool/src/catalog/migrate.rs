@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0003_scrub_rate.sql"),
     include_str!("../../migrations/sqlite/0004_identity.sql"),
     include_str!("../../migrations/sqlite/0005_namespace.sql"),
+    include_str!("../../migrations/sqlite/0006_account_settings.sql"),
 ];
 
 /// The version of the schema that this program works with.

@@ -4,7 +4,9 @@
 mod containers;
 mod content;
 mod listing;
+mod owner;
 mod uploads;
+mod walk;
 
 use std::io::Read;
 

@@ -1,8 +1,10 @@
 //! Table `account`.
 
+use std::collections::BTreeMap;
+
 use archipelago_model::AccountId;
 
-use crate::catalog::row::{Fields, from_number};
+use crate::catalog::row::{Fields, from_number, to_json};
 use crate::catalog::{CatalogError, Tx};
 use crate::identity::{Account, Named};
 
@@ -72,6 +74,28 @@ pub(crate) fn set_quota(
     tx.execute(
         "UPDATE account SET quota_bytes = $1 WHERE id = $2",
         (quota_bytes.map(from_number), from_number(id.get())),
+    )?;
+    Ok(())
+}
+
+/// What doors keep of it.
+pub(crate) fn settings(
+    tx: &Tx<'_>,
+    id: AccountId,
+) -> Result<Option<BTreeMap<String, String>>, CatalogError> {
+    let sql = "SELECT settings FROM account WHERE id = $1";
+    tx.first(TABLE, sql, [from_number(id.get())], |row| row.json())
+}
+
+/// Keeps something else of it.
+pub(crate) fn set_settings(
+    tx: &Tx<'_>,
+    id: AccountId,
+    settings: &BTreeMap<String, String>,
+) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE account SET settings = $1 WHERE id = $2",
+        (to_json(settings)?, from_number(id.get())),
     )?;
     Ok(())
 }

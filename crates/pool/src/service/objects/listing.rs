@@ -180,7 +180,7 @@ impl<'a, T> Gathered<'a, T> {
 }
 
 /// The least text that is greater than all that begin with this one.
-fn successor(text: &str) -> Option<String> {
+pub(super) fn successor(text: &str) -> Option<String> {
     let mut chars: Vec<char> = text.chars().collect();
     while let Some(last) = chars.pop() {
         let next = match last {

@@ -1,0 +1,173 @@
+//! The door of OpenStack Swift: `/object/v1/AUTH_<account uuid>/container/object`.
+//!
+//! ```text
+//! ask       what a request says: place, query, headers; names are checked here
+//! access    who asks and what they may; acl: lists of who may, kept of containers
+//! tempurl   requests that a signature lets in, without a token
+//! account, container, listing                what is known of them, and pages of names
+//! object    GET, HEAD (conditions, ranges)   put, copy, post, remove: the other methods
+//! segments  objects made of others: slo, dlo bulk: many removals at once
+//! answer    responses and refusals as Swift writes them
+//! info      what this door can do, with its limits
+//! ```
+//!
+//! Who is not in an account, and on no list of it, gets the same answer whether the account or
+//! the container exists or not.
+
+mod access;
+mod account;
+mod acl;
+mod answer;
+mod ask;
+mod bulk;
+mod conditions;
+mod container;
+mod copy;
+mod dlo;
+mod info;
+mod listing;
+mod meta;
+mod object;
+mod post;
+mod put;
+mod ranges;
+mod remove;
+mod segments;
+mod slo;
+mod tempurl;
+mod versions;
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
+
+use archipelago_pool::Service;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{FromRequest, Request, State};
+use axum::http::{HeaderValue, Method};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+
+use crate::App;
+use crate::server::Hangup;
+use crate::upload::Upload;
+use answer::Refusal;
+use ask::{Ask, Level};
+
+/// The routes; they are no part of the native API and its document.
+pub(crate) fn router() -> Router<App> {
+    Router::new()
+        .route("/info", get(info::show))
+        .route("/object/info", get(info::show))
+        .route("/object", any(serve))
+        .route("/object/", any(serve))
+        .route("/object/{*rest}", any(serve))
+}
+
+async fn serve(State(app): State<App>, hangup: Hangup, request: Request) -> Response {
+    let now_ms = app.service.now_ms();
+    let answered = match Ask::new(&request, now_ms) {
+        Ok(ask) => answer(&app, hangup, Arc::new(ask), request).await,
+        Err(refusal) => Err(refusal),
+    };
+    let mut response = answered.unwrap_or_else(IntoResponse::into_response);
+    if let Ok(id) = HeaderValue::from_str(&transaction(now_ms)) {
+        response.headers_mut().insert("x-trans-id", id.clone());
+        response.headers_mut().insert("x-openstack-request-id", id);
+    }
+    response
+}
+
+/// Tells requests apart in reports of errors; nothing depends on it. It does not tell how many
+/// requests others make.
+fn transaction(now_ms: u64) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    let number = KEY.hash_one(COUNT.fetch_add(1, Relaxed));
+    format!("tx{number:021x}-{:010x}", now_ms / 1000)
+}
+
+async fn answer(
+    app: &App,
+    hangup: Hangup,
+    ask: Arc<Ask>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    refuse_unknown(&ask)?;
+    if bulk::is_meant(&ask) {
+        return bulk::remove(app, ask, request.into_body()).await;
+    }
+    match (ask.level(), ask.method.as_str()) {
+        (Level::Object, "PUT") if slo::is_meant(&ask) => {
+            slo::put(app, ask, request.into_body()).await
+        }
+        (Level::Object, "PUT") => {
+            let upload = match Upload::from_request(request, &()).await {
+                Ok(upload) => upload,
+                Err(never) => match never {},
+            };
+            put::put(app, ask, upload).await
+        }
+        (Level::Object, "GET" | "HEAD") => object::show(app, hangup, ask).await,
+        (Level::Object, "COPY") => copy::copy(app, ask).await,
+        _ => call(app, move |service| short(service, &ask)).await,
+    }
+}
+
+/// What would be taken for something else if it were ignored: a link for an empty object, an
+/// archive for a container.
+fn refuse_unknown(ask: &Ask) -> Result<(), Refusal> {
+    let header = ["x-symlink-target", "x-container-sync-to", "x-account-access-control"]
+        .into_iter()
+        .find(|name| ask.header(name).is_some_and(|value| !value.is_empty()));
+    let param = ["extract-archive", "symlink"].into_iter().find(|name| ask.has_param(name));
+    match header.or(param).filter(|_| !reads(&ask.method)) {
+        Some(name) => Err(Refusal::invalid(format_args!("{name} is not supported; see /info"))),
+        None => Ok(()),
+    }
+}
+
+/// What neither takes nor gives a stream.
+fn short(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
+    match (ask.level(), ask.method.as_str()) {
+        (Level::Account, "GET" | "HEAD") => account::show(service, ask),
+        (Level::Account, "POST") => account::change(service, ask),
+        (Level::Account, "PUT" | "DELETE") => account::refuse(service, ask),
+        (Level::Container, "GET" | "HEAD") => container::show(service, ask),
+        (Level::Container, "PUT") => container::put(service, ask),
+        (Level::Container, "POST") => container::change(service, ask),
+        (Level::Container, "DELETE") => container::remove(service, ask),
+        (Level::Object, "POST") => post::post(service, ask),
+        (Level::Object, "DELETE") => remove::remove(service, ask),
+        (level, _) => Err(Refusal::method(match level {
+            Level::Account => "GET, HEAD, POST",
+            Level::Container => "DELETE, GET, HEAD, POST, PUT",
+            Level::Object => "COPY, DELETE, GET, HEAD, POST, PUT",
+        })),
+    }
+}
+
+/// Runs what asks the catalog.
+async fn call<T, F>(app: &App, verb: F) -> Result<T, Refusal>
+where
+    T: Send + 'static,
+    F: FnOnce(&Service) -> Result<T, Refusal> + Send + 'static,
+{
+    app.calls.call(&app.service, move |service| Ok(verb(service))).await?
+}
+
+/// A body that is held in memory, of so many bytes at most.
+async fn small_body(body: Body, limit: usize) -> Result<axum::body::Bytes, Refusal> {
+    axum::body::to_bytes(body, limit)
+        .await
+        .map_err(|_| Refusal::too_large(format!("a body of this kind has {limit} bytes at most")))
+}
+
+/// Whether a method only reads.
+fn reads(method: &Method) -> bool {
+    matches!(method.as_str(), "GET" | "HEAD")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+//! Who asks, and what they may.
+
+use std::sync::Arc;
+
+use archipelago_model::ContainerName;
+use archipelago_pool::{Account, Container, ErrorKind, Identity, Named, Role, Secret, Service};
+
+use super::acl;
+use super::answer::Refusal;
+use super::ask::Ask;
+use super::tempurl::{self, Scope};
+
+/// Settings of a container: who may read, who may write.
+pub(super) const READ: &str = "swift.read";
+pub(super) const WRITE: &str = "swift.write";
+
+/// What somebody wants to do in a container.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Need {
+    /// Read objects.
+    Read,
+    /// See their names.
+    List,
+    /// Make, change and remove objects.
+    Write,
+    /// Change or remove the container: nothing that a list can allow.
+    Change,
+}
+
+/// Who asks.
+enum Who {
+    Nobody,
+    /// Whoever has a signed URL.
+    Link(Scope),
+    Known(Box<Identity>),
+}
+
+/// What somebody may in an account.
+#[derive(Clone)]
+pub(super) struct Rights {
+    pub account: Account,
+    who: Arc<Who>,
+    referer: Option<String>,
+}
+
+impl Rights {
+    /// Of whoever asks, in the account of the request.
+    pub(super) fn new(service: &Service, ask: &Ask) -> Result<Self, Refusal> {
+        let who = Arc::new(who(service, ask)?);
+        let referer = ask.header("referer").map(str::to_owned);
+        Self::of(service, who, referer, &ask.account)
+    }
+
+    /// Of the same, in another account.
+    pub(super) fn elsewhere(&self, service: &Service, account: &str) -> Result<Self, Refusal> {
+        Self::of(service, Arc::clone(&self.who), self.referer.clone(), account)
+    }
+
+    fn of(
+        service: &Service,
+        who: Arc<Who>,
+        referer: Option<String>,
+        name: &str,
+    ) -> Result<Self, Refusal> {
+        let found = match name.strip_prefix("AUTH_") {
+            Some(uuid) => match service.account(&Named::Uuid(uuid.to_owned())) {
+                Ok(account) => Some(account),
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                Err(error) => return Err(error.into()),
+            },
+            None => None,
+        };
+        let is_admin = matches!(&*who, Who::Known(identity) if identity.is_admin());
+        match found.filter(|account| account.enabled || is_admin) {
+            Some(account) => Ok(Self { account, who, referer }),
+            None if is_admin => Err(Refusal::not_found()),
+            // As if it were there and of no concern to whoever asks.
+            None => Err(denied(&who, name)),
+        }
+    }
+
+    fn role(&self) -> Option<Role> {
+        match &*self.who {
+            Who::Known(identity) if identity.is_admin() => Some(Role::Admin),
+            Who::Known(identity) if identity.account.id == self.account.id => Some(identity.role),
+            _ => None,
+        }
+    }
+
+    /// Whether it may say who else may do what, and see who may.
+    pub(super) fn governs(&self) -> bool {
+        self.role() == Some(Role::Admin)
+    }
+
+    fn writes(&self) -> bool {
+        matches!(self.role(), Some(Role::Admin | Role::Member))
+    }
+
+    /// What the account is called in a path.
+    pub(super) fn path_name(&self) -> String {
+        format!("AUTH_{}", hex::encode(self.account.uuid))
+    }
+
+    pub(super) fn denied(&self) -> Refusal {
+        denied(&self.who, &self.path_name())
+    }
+
+    /// To see the account and its containers.
+    pub(super) fn check_read(&self) -> Result<(), Refusal> {
+        self.role().map(|_| ()).ok_or_else(|| self.denied())
+    }
+
+    /// To make containers and keep metadata.
+    pub(super) fn check_write(&self) -> Result<(), Refusal> {
+        if self.writes() { Ok(()) } else { Err(self.denied()) }
+    }
+
+    /// To read versions by their ids, or to make and remove them so: lists let nobody do that,
+    /// since what they allow is what there is now.
+    pub(super) fn check_versions(&self, writes: bool) -> Result<(), Refusal> {
+        if writes { self.check_write() } else { self.check_read() }
+    }
+
+    /// To say who else may do what.
+    pub(super) fn check_govern(&self) -> Result<(), Refusal> {
+        if self.governs() {
+            return Ok(());
+        }
+        Err(Refusal::forbidden(
+            "Who may read and write, and keys of signed URLs, are set by administrators of the \
+             account.",
+        ))
+    }
+
+    /// A container, if this may be done in it. Who may not learns nothing of whether it exists.
+    pub(super) fn container(
+        &self,
+        service: &Service,
+        name: &ContainerName,
+        need: Need,
+    ) -> Result<Container, Refusal> {
+        let by_role = match need {
+            Need::Read | Need::List => self.role().is_some(),
+            Need::Write | Need::Change => self.writes(),
+        };
+        let found = match service.container(self.account.id, name) {
+            Ok(container) => container,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(if by_role { Refusal::not_found() } else { self.denied() });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if by_role || self.listed(&found, need) { Ok(found) } else { Err(self.denied()) }
+    }
+
+    /// Whether a list of the container, or a signed URL, allows it.
+    fn listed(&self, container: &Container, need: Need) -> bool {
+        let setting = match need {
+            Need::Read | Need::List => READ,
+            Need::Write => WRITE,
+            Need::Change => return false,
+        };
+        let who = match &*self.who {
+            Who::Link(scope) => return scope.allows(&self.path_name(), container, need),
+            Who::Known(identity) => Some(&**identity),
+            Who::Nobody => None,
+        };
+        let Some(list) = container.settings.get(setting) else { return false };
+        acl::allows(list, who, self.referer.as_deref(), need == Need::List)
+    }
+
+    /// Whether it was let in by a signed URL.
+    pub(super) fn by_link(&self) -> bool {
+        matches!(&*self.who, Who::Link(_))
+    }
+}
+
+fn denied(who: &Who, account: &str) -> Refusal {
+    match who {
+        Who::Known(_) => Refusal::forbidden("Access was denied to this resource."),
+        Who::Nobody | Who::Link(_) => Refusal::unauthorized(account),
+    }
+}
+
+fn who(service: &Service, ask: &Ask) -> Result<Who, Refusal> {
+    if let Some(scope) = tempurl::check(service, ask)? {
+        return Ok(Who::Link(scope));
+    }
+    let token = ["x-auth-token", "x-storage-token"].into_iter().find_map(|name| ask.header(name));
+    let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(Who::Nobody) };
+    match service.session(&Secret::new(token)) {
+        Ok(session) => Ok(Who::Known(Box::new(session.identity))),
+        Err(error) if error.kind() == ErrorKind::Unauthenticated => {
+            Err(Refusal::unauthorized(&ask.account))
+        }
+        Err(error) => Err(error.into()),
+    }
+}

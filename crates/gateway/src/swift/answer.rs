@@ -1,0 +1,225 @@
+//! Responses as Swift gives them: errors are a line of text.
+
+use std::fmt;
+
+use archipelago_pool as pool;
+use axum::body::Body;
+use axum::http::header::{
+    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, WWW_AUTHENTICATE,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::ask::encode;
+use crate::failure::{Failure, status_of};
+
+/// What a request is refused with; also a 304, which is no failure.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    text: String,
+    /// In a box, since this is what most functions here may end with.
+    headers: Box<HeaderMap>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, text: impl fmt::Display) -> Self {
+        Self { status, text: text.to_string(), headers: Box::default() }
+    }
+
+    pub(super) fn invalid(text: impl fmt::Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, text)
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "The resource could not be found.")
+    }
+
+    pub(super) fn forbidden(text: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, text)
+    }
+
+    pub(super) fn unauthorized(account: &str) -> Self {
+        let mut refusal = Self::new(
+            StatusCode::UNAUTHORIZED,
+            "This server could not verify that you are authorized to access what you requested.",
+        );
+        let shown: String = account.chars().take(REALM_CHARS_MAX).collect();
+        let challenge = format!("Swift realm=\"{}\"", encode(&shown));
+        refusal.add(WWW_AUTHENTICATE, &challenge);
+        refusal
+    }
+
+    pub(super) fn precondition(text: &str) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, text)
+    }
+
+    pub(super) fn not_modified(headers: HeaderMap) -> Self {
+        Self { status: StatusCode::NOT_MODIFIED, text: String::new(), headers: Box::new(headers) }
+    }
+
+    pub(super) fn range(size: u64) -> Self {
+        Self::unsatisfiable(size, "The range lies behind the end.")
+    }
+
+    pub(super) fn part(size: u64) -> Self {
+        Self::unsatisfiable(size, "The requested part number is not satisfiable")
+    }
+
+    fn unsatisfiable(size: u64, text: &str) -> Self {
+        let mut refusal = Self::new(StatusCode::RANGE_NOT_SATISFIABLE, text);
+        refusal.add(CONTENT_RANGE, &format!("bytes */{size}"));
+        refusal
+    }
+
+    pub(super) fn conflict(text: &str) -> Self {
+        Self::new(StatusCode::CONFLICT, text)
+    }
+
+    pub(super) fn length_required() -> Self {
+        Self::new(StatusCode::LENGTH_REQUIRED, "Missing Content-Length header.")
+    }
+
+    pub(super) fn too_large(text: impl fmt::Display) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, text)
+    }
+
+    pub(super) fn unprocessable() -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "The content is not what its ETag says.")
+    }
+
+    pub(super) fn not_acceptable() -> Self {
+        Self::new(StatusCode::NOT_ACCEPTABLE, "Listings are text, JSON or XML.")
+    }
+
+    pub(super) fn method(allow: &str) -> Self {
+        let mut refusal = Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "The method is not allowed for this resource.",
+        );
+        refusal.add(ALLOW, allow);
+        refusal
+    }
+
+    /// Adds a header; what cannot be one is left out.
+    pub(super) fn add(&mut self, name: HeaderName, value: &str) {
+        set(&mut self.headers, name, value);
+    }
+
+    /// With headers of what it is about; its own stay.
+    pub(super) fn with(mut self, mut headers: HeaderMap) -> Self {
+        headers.remove(CONTENT_LENGTH);
+        headers.extend(std::mem::take(&mut *self.headers));
+        *self.headers = headers;
+        self
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(super) fn is_not_found(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::new(status_of(failure.kind()), failure.message())
+    }
+}
+
+impl From<pool::Error> for Refusal {
+    fn from(error: pool::Error) -> Self {
+        Failure::from(error).into()
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = match self.status {
+            StatusCode::NOT_MODIFIED => self.status.into_response(),
+            status => (status, escape(&self.text)).into_response(),
+        };
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(EMPTY_TYPE));
+        response.headers_mut().extend(*self.headers);
+        response
+    }
+}
+
+/// Of what was called an account, so much is said again.
+const REALM_CHARS_MAX: usize = 256;
+
+/// The type of errors and of answers without content, as Swift has it.
+const EMPTY_TYPE: &str = "text/html; charset=UTF-8";
+
+/// A text that may name what a client sent: no browser may take that for a page.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// Sets a header; a value that cannot stand in one is left out.
+pub(super) fn set(headers: &mut HeaderMap, name: impl TryInto<HeaderName>, value: &str) {
+    if let (Ok(name), Ok(value)) = (name.try_into(), HeaderValue::from_bytes(value.as_bytes())) {
+        headers.insert(name, value);
+    }
+}
+
+/// An answer without content.
+pub(super) fn empty(status: StatusCode, headers: HeaderMap) -> Response {
+    let mut response = status.into_response();
+    let out = response.headers_mut();
+    out.insert(CONTENT_TYPE, HeaderValue::from_static(EMPTY_TYPE));
+    if status != StatusCode::NO_CONTENT {
+        out.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    out.extend(headers);
+    response
+}
+
+/// An answer with a text of some type.
+pub(super) fn text(kind: &str, headers: HeaderMap, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    let out = response.headers_mut();
+    out.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    out.extend(headers);
+    set(out, CONTENT_TYPE, kind);
+    response
+}
+
+/// `1700000000.12345`: when something was, as Swift writes it.
+pub(super) fn timestamp(ms: u64) -> String {
+    format!("{}.{:05}", ms / 1000, ms % 1000 * 100)
+}
+
+/// `Wed, 01 Jan 2025 00:00:00 GMT`; up to the next second, as Swift does, so that what was
+/// changed since is never taken for the same.
+pub(super) fn http_date(ms: u64) -> String {
+    let seconds = ms.div_ceil(1000);
+    i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
+        .map(|time| time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
+        .unwrap_or_default()
+}
+
+/// `2025-01-01T00:00:00.123000`, in listings.
+pub(super) fn iso_date(ms: u64) -> String {
+    i64::try_from(ms)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+        .map(|time| format!("{}.{:06}", time.strftime("%Y-%m-%dT%H:%M:%S"), ms % 1000 * 1000))
+        .unwrap_or_default()
+}
+
+/// Seconds since 1970 of a date in a header, in each of the three ways of HTTP.
+pub(super) fn parse_date(text: &str) -> Option<i64> {
+    let text = text.trim();
+    if let Ok(time) = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text) {
+        return Some(time.as_second());
+    }
+    ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"].iter().find_map(|format| {
+        let time = jiff::fmt::strtime::parse(format, text).ok()?.to_datetime().ok()?;
+        Some(jiff::tz::Offset::UTC.to_timestamp(time).ok()?.as_second())
+    })
+}

@@ -1,0 +1,217 @@
+//! Containers: what is in them, and what is kept of them.
+
+use archipelago_pool::{Container, Object, Service, Step, Versioning};
+use axum::http::header::LAST_MODIFIED;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use super::access::{Need, READ, Rights, WRITE};
+use super::account::{META, TEMP_KEY, apply};
+use super::answer::{self, Refusal, http_date, iso_date, set, timestamp};
+use super::ask::{Ask, is_true};
+use super::listing::{self, Format, Row};
+use super::{acl, info, meta, versions};
+
+const HEADER: &str = "x-container-meta-";
+const REMOVE: &str = "x-remove-container-meta-";
+const VERSIONS: &str = "x-versions-enabled";
+
+pub(super) fn show(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
+    let rights = Rights::new(service, ask)?;
+    let container = rights.container(service, &ask.container()?, Need::List)?;
+    let headers = headers(&rights, &container);
+    let format = Format::of(ask)?;
+    if ask.method.as_str() == "HEAD" {
+        let mut headers = headers;
+        set(&mut headers, "content-type", format.content_type());
+        return Ok(answer::empty(StatusCode::NO_CONTENT, headers));
+    }
+    let walk = listing::walk(ask)?;
+    let rows = match ask.has_param("versions") {
+        true => {
+            rights.check_versions(false)?;
+            versions::rows(service, ask, &container, &walk)?
+        }
+        false => {
+            let steps = service.object_walk(container.id, &walk)?;
+            steps.into_iter().map(row).collect()
+        }
+    };
+    Ok(listing::render(format, "container", container.name.as_str(), &rows, headers))
+}
+
+fn row(step: Step<Object>) -> Row {
+    match step {
+        Step::Prefix(prefix) => Row::Prefix(prefix),
+        Step::Item(object) => object_row(&object),
+    }
+}
+
+pub(super) fn object_row(object: &Object) -> Row {
+    Row::Object {
+        name: object.name.to_string(),
+        hash: object.etag.clone().unwrap_or_default(),
+        bytes: meta::shown_size(object),
+        content_type: meta::content_type(&object.meta).to_owned(),
+        last_modified: iso_date(meta::changed_ms(object)),
+        slo_etag: object.meta.settings.get(meta::SLO_ETAG).cloned(),
+        version: None,
+    }
+}
+
+fn headers(rights: &Rights, container: &Container) -> HeaderMap {
+    let mut out = HeaderMap::new();
+    set(&mut out, "x-container-object-count", &container.objects.to_string());
+    // Where versions are kept, they count.
+    let old = if container.versioning == Versioning::Off { 0 } else { container.old_bytes };
+    set(&mut out, "x-container-bytes-used", &container.bytes.saturating_add(old).to_string());
+    let changed = container.settings.get(meta::CHANGED).and_then(|text| text.parse().ok());
+    set(&mut out, "x-timestamp", &timestamp(container.created_ms));
+    set(&mut out, "x-storage-policy", info::POLICY);
+    set(&mut out, LAST_MODIFIED, &http_date(changed.unwrap_or(container.created_ms)));
+    match container.versioning {
+        Versioning::Off => {}
+        Versioning::Enabled => set(&mut out, VERSIONS, "True"),
+        Versioning::Suspended => set(&mut out, VERSIONS, "False"),
+    }
+    let governs = rights.governs();
+    for (name, value) in &container.settings {
+        match name.as_str() {
+            READ if governs => set(&mut out, "x-container-read", value),
+            WRITE if governs => set(&mut out, "x-container-write", value),
+            other => {
+                if let Some(name) = other.strip_prefix(META)
+                    && (governs || !name.starts_with(TEMP_KEY))
+                {
+                    set(&mut out, format!("{HEADER}{name}"), value);
+                }
+            }
+        }
+    }
+    out
+}
+
+/// What a request changes of a container.
+struct Changes {
+    meta: std::collections::BTreeMap<String, String>,
+    removed: std::collections::BTreeMap<String, String>,
+    /// Settings with lists of who may; an empty one is removed.
+    lists: Vec<(&'static str, String)>,
+    versions: Option<bool>,
+    now_ms: u64,
+}
+
+impl Changes {
+    fn of(ask: &Ask, rights: &Rights) -> Result<Self, Refusal> {
+        let meta = meta::given(&ask.headers, HEADER)?;
+        let removed = meta::given(&ask.headers, REMOVE)?;
+        let mut lists = Vec::new();
+        for (header, remove, setting) in [
+            ("x-container-read", "x-remove-container-read", READ),
+            ("x-container-write", "x-remove-container-write", WRITE),
+        ] {
+            if ask.headers.contains_key(remove) {
+                lists.push((setting, String::new()));
+            } else if ask.headers.contains_key(header) {
+                let text = ask.header(header).ok_or_else(|| Refusal::invalid("an ACL is UTF-8"))?;
+                lists.push((setting, acl::clean(text, setting == WRITE)?));
+            }
+        }
+        let keys = meta.keys().chain(removed.keys()).any(|name| name.starts_with(TEMP_KEY));
+        if keys || !lists.is_empty() {
+            rights.check_govern()?;
+        }
+        for old in ["x-versions-location", "x-history-location"] {
+            if ask.header(old).is_some_and(|value| !value.is_empty()) {
+                return Err(Refusal::invalid(format_args!(
+                    "{old} is not supported; use X-Versions-Enabled"
+                )));
+            }
+        }
+        let versions = ask.header(VERSIONS).map(is_true);
+        Ok(Self { meta, removed, lists, versions, now_ms: ask.now_ms })
+    }
+
+    fn apply(&self, container: &mut Container) -> Result<(), Refusal> {
+        container.settings.insert(meta::CHANGED.to_owned(), self.now_ms.to_string());
+        apply(&mut container.settings, &self.meta, &self.removed)?;
+        for (setting, list) in &self.lists {
+            match list.is_empty() {
+                true => container.settings.remove(*setting),
+                false => container.settings.insert((*setting).to_owned(), list.clone()),
+            };
+        }
+        if self.versions == Some(false) && container.settings.contains_key(meta::LOCKS) {
+            return Err(Refusal::conflict("The container locks versions, and so keeps them."));
+        }
+        match (self.versions, container.versioning) {
+            (Some(true), _) => container.versioning = Versioning::Enabled,
+            (Some(false), Versioning::Enabled) => container.versioning = Versioning::Suspended,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a new container is as it should be already.
+    fn is_nothing(&self) -> bool {
+        self.meta.is_empty() && self.lists.is_empty() && self.versions.is_none()
+    }
+
+    fn run(&self, service: &Service, container: u64) -> Result<(), Refusal> {
+        let veto = meta::Veto::default();
+        let result = service.container_change(container, &mut |container| {
+            self.apply(container).map_err(|refusal| veto.say(refusal))
+        });
+        veto.settle(result)??;
+        Ok(())
+    }
+}
+
+pub(super) fn put(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
+    let rights = Rights::new(service, ask)?;
+    rights.check_write()?;
+    let name = ask.container()?;
+    if let Some(policy) = ask.header("x-storage-policy").filter(|policy| !policy.is_empty())
+        && !policy.eq_ignore_ascii_case(info::POLICY)
+    {
+        return Err(Refusal::invalid(format_args!(
+            "Invalid X-Storage-Policy; the one there is, is {}",
+            info::POLICY
+        )));
+    }
+    let changes = Changes::of(ask, &rights)?;
+    // Before anything is made in vain.
+    let mut settings = std::collections::BTreeMap::new();
+    apply(&mut settings, &changes.meta, &changes.removed)?;
+    let (container, status) = match service.container_create(rights.account.id, &name) {
+        Ok(container) => (container, StatusCode::CREATED),
+        Err(error) if error.kind() == archipelago_pool::ErrorKind::AlreadyExists => {
+            (service.container(rights.account.id, &name)?, StatusCode::ACCEPTED)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if status == StatusCode::ACCEPTED || !changes.is_nothing() {
+        changes.run(service, container.id)?;
+    }
+    Ok(answer::empty(status, HeaderMap::new()))
+}
+
+pub(super) fn change(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
+    let rights = Rights::new(service, ask)?;
+    let container = rights.container(service, &ask.container()?, Need::Change)?;
+    Changes::of(ask, &rights)?.run(service, container.id)?;
+    Ok(answer::empty(StatusCode::NO_CONTENT, HeaderMap::new()))
+}
+
+pub(super) fn remove(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
+    let rights = Rights::new(service, ask)?;
+    let container = rights.container(service, &ask.container()?, Need::Change)?;
+    match service.container_remove(container.id) {
+        Ok(()) => Ok(answer::empty(StatusCode::NO_CONTENT, HeaderMap::new())),
+        Err(error) if error.kind() == archipelago_pool::ErrorKind::InUse => Err(Refusal::conflict(
+            "There was a conflict when trying to complete your request: the container is not \
+             empty.",
+        )),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,62 @@
+//! Dynamic large objects: `X-Object-Manifest: container/prefix`, all objects whose names begin
+//! so, one behind the other.
+
+use std::sync::Arc;
+
+use archipelago_pool::{Service, Step, Walk};
+use md5::{Digest, Md5};
+
+use super::access::{Need, Rights};
+use super::answer::Refusal;
+use super::ask::{container_name, decode};
+use super::info::LISTING_MAX;
+use super::segments::{PIECES_MAX, Piece, Whole, named};
+
+/// Setting of an object: what it is made of, as the header says it.
+pub(super) const SETTING: &str = "swift.dlo";
+
+/// Checks the header.
+pub(super) fn check(text: &str) -> Result<String, Refusal> {
+    split(text)
+        .map(|_| text.to_owned())
+        .ok_or_else(|| Refusal::invalid("X-Object-Manifest must be in the format container/prefix"))
+}
+
+fn split(text: &str) -> Option<(String, String)> {
+    let decoded = decode(text, false)?;
+    let decoded = decoded.strip_prefix('/').unwrap_or(&decoded);
+    let (container, prefix) = decoded.split_once('/')?;
+    let bad = container.is_empty() || prefix.is_empty() || prefix.starts_with('/');
+    (!bad && !text.contains(['?', '&'])).then(|| (container.to_owned(), prefix.to_owned()))
+}
+
+/// What a manifest stands for.
+pub(super) fn whole(service: &Service, rights: &Rights, manifest: &str) -> Result<Whole, Refusal> {
+    let wrong = || Refusal::conflict("The manifest is not in the format container/prefix.");
+    let (container, prefix) = split(manifest).ok_or_else(wrong)?;
+    let container = container_name(&container)?;
+    let mut whole = Whole { pieces: Vec::new(), size: 0, etag: None, parts: Vec::new() };
+    let mut md5 = Md5::new();
+    let container = rights.container(service, &container, Need::Read)?;
+    let mut walk = Walk { prefix, limit: LISTING_MAX, ..Walk::default() };
+    loop {
+        let steps = service.object_walk(container.id, &walk)?;
+        let full = steps.len() == LISTING_MAX;
+        for step in steps {
+            let Step::Item(object) = step else { continue };
+            walk.marker = Some(object.name.to_string());
+            md5.update(object.etag.as_deref().unwrap_or_default());
+            whole.size = whole.size.saturating_add(object.size);
+            let (source, len) = (Arc::new(named(container.id, &object)), object.size);
+            whole.pieces.push(Piece { source, offset: 0, len });
+        }
+        if whole.pieces.len() > PIECES_MAX {
+            return Err(Refusal::conflict("The manifest stands for too many segments."));
+        }
+        if !full {
+            break;
+        }
+    }
+    whole.etag = Some(format!("\"{}\"", hex::encode(md5.finalize())));
+    Ok(whole)
+}

@@ -1,0 +1,49 @@
+//! `POST` of an object: other metadata in the place of what there is.
+
+use archipelago_pool::{Service, Which};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use super::access::{Need, Rights};
+use super::answer::{self, Refusal};
+use super::ask::Ask;
+use super::meta;
+
+pub(super) fn post(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
+    if ask.has_param("version-id") {
+        return Err(Refusal::invalid("version-id is not supported for POST"));
+    }
+    let rights = Rights::new(service, ask)?;
+    let home = rights.container(service, &ask.container()?, Need::Write)?;
+    if rights.by_link() && ask.headers.contains_key("x-object-manifest") {
+        return Err(Refusal::invalid(
+            "The header X-Object-Manifest is not allowed in this tempurl",
+        ));
+    }
+    let name = ask.object()?;
+    let veto = meta::Veto::default();
+    let result = service.object_change(home.id, &name, Which::Latest, &mut |object| {
+        if meta::is_expired(object, ask.now_ms) {
+            return Err(veto.say(Refusal::not_found()));
+        }
+        let old = &object.meta;
+        let mut new =
+            meta::of_object(ask, name.as_str(), Some(old)).map_err(|refusal| veto.say(refusal))?;
+        for setting in [meta::SLO_SIZE, meta::SLO_ETAG] {
+            if let Some(value) = old.settings.get(setting) {
+                new.settings.insert(setting.to_owned(), value.clone());
+            }
+        }
+        // What other doors keep stays, as does what describes the content.
+        for (name, value) in old.settings.iter().filter(|(name, _)| !name.starts_with("swift.")) {
+            new.settings.insert(name.clone(), value.clone());
+        }
+        new.tags.clone_from(&old.tags);
+        new.checksums.clone_from(&old.checksums);
+        new.parts.clone_from(&old.parts);
+        meta::note_change(&mut new, ask.now_ms);
+        Ok(new)
+    });
+    veto.settle(result)??;
+    Ok(answer::empty(StatusCode::ACCEPTED, HeaderMap::new()))
+}

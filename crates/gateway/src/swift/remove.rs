@@ -1,0 +1,77 @@
+//! `DELETE` of an object.
+
+use std::cell::Cell;
+
+use archipelago_model::ObjectName;
+use archipelago_pool::{Container, Service, Versioning, Which};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use super::access::{Need, Rights};
+use super::answer::{self, Refusal, set};
+use super::ask::Ask;
+use super::{meta, slo, versions};
+
+pub(super) fn remove(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
+    let rights = Rights::new(service, ask)?;
+    let home = rights.container(service, &ask.container()?, Need::Write)?;
+    let (name, which) = (ask.object()?, versions::which(ask)?);
+    if which != Which::Latest {
+        rights.check_versions(true)?;
+    }
+    if ask.manifest() == "delete" {
+        return slo::remove(service, ask, &rights, &home, &name);
+    }
+    if let Some(at) = meta::seconds(ask, "X-If-Delete-At")? {
+        let object = service.object(home.id, &name, which)?;
+        if meta::ends_at(&object) != Some(at) {
+            return Err(Refusal::precondition("X-If-Delete-At and X-Delete-At do not match"));
+        }
+    }
+    let headers = one(service, &home, &name, which, ask.now_ms)?;
+    Ok(answer::empty(StatusCode::NO_CONTENT, headers))
+}
+
+/// Removes one object; what is not there is a refusal.
+pub(super) fn one(
+    service: &Service,
+    home: &Container,
+    name: &ObjectName,
+    which: Which,
+    now_ms: u64,
+) -> Result<HeaderMap, Refusal> {
+    let veto = meta::Veto::default();
+    // Of an object that has ended nothing is left to be seen; it goes all the same.
+    let ended = Cell::new(false);
+    let (container, keeps) = (home.id, home.versioning == Versioning::Enabled);
+    let result = service.object_remove(container, name, which, &|old| match (which, old) {
+        (Which::Latest, None) if !keeps => Err(veto.say(Refusal::not_found())),
+        (Which::Latest, None) => {
+            // It is noted that it was removed, as S3 does, too.
+            ended.set(true);
+            Ok(())
+        }
+        (Which::Version(_) | Which::Unversioned, Some(old)) if meta::is_locked(old, now_ms) => {
+            Err(veto.say(Refusal::forbidden("The version is locked.")))
+        }
+        (_, old) => {
+            ended.set(old.is_some_and(|old| meta::is_expired(old, now_ms)));
+            Ok(())
+        }
+    });
+    let removed = veto.settle(result)??;
+    let object = removed.object.ok_or_else(Refusal::not_found)?;
+    let mut headers = HeaderMap::new();
+    if object.versioned || which != Which::Latest {
+        set(&mut headers, versions::HEADER, &versions::text(&object));
+    }
+    if ended.get() {
+        return Err(Refusal::not_found().with(headers));
+    }
+    if which != Which::Latest
+        && let Some(current) = service.object_or_marker(container, name, Which::Latest)?
+    {
+        set(&mut headers, "x-object-current-version-id", &versions::text(&current));
+    }
+    Ok(headers)
+}

@@ -1,0 +1,211 @@
+//! Content that is made of pieces: of one object, or of others that a manifest names.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use archipelago_model::ObjectName;
+use archipelago_pool::{Content, Error, ErrorKind, Object, Service, Which};
+use axum::http::header::RANGE;
+
+use super::access::Rights;
+use super::answer::Refusal;
+use super::ask::Ask;
+use super::{dlo, meta, slo};
+
+/// Pieces of one object at most: each is some 100 bytes in memory.
+pub(super) const PIECES_MAX: usize = 100_000;
+/// Bytes that are moved together.
+const COPY_BYTES: usize = 256 << 10;
+
+/// Where bytes come from.
+pub(super) enum Source {
+    /// An open object.
+    Open(Content),
+    /// An object that is opened when its turn comes, and must be what it was.
+    Named { container: u64, name: ObjectName, size: u64, etag: Option<String> },
+    /// These.
+    Inline(Vec<u8>),
+}
+
+/// A stretch of a source.
+#[derive(Clone)]
+pub(super) struct Piece {
+    pub source: Arc<Source>,
+    pub offset: u64,
+    pub len: u64,
+}
+
+/// All of an object, as clients see it.
+pub(super) struct Whole {
+    pub pieces: Vec<Piece>,
+    pub size: u64,
+    /// As it stands in the header: that of a manifest is in quotes.
+    pub etag: Option<String>,
+    /// Of a static manifest: the lengths of what it names, one by one.
+    pub parts: Vec<u64>,
+}
+
+impl Whole {
+    /// The stretch that `part-number` names; `None` when there is no such wish, or nothing that
+    /// has parts.
+    pub(super) fn part(&self, ask: &Ask) -> Result<Option<(u64, u64)>, Refusal> {
+        let Some(text) = ask.param("part-number").filter(|_| !self.parts.is_empty()) else {
+            return Ok(None);
+        };
+        if ask.headers.contains_key(RANGE) {
+            return Err(Refusal::invalid("Range requests are not supported with part number"));
+        }
+        let number = text.parse::<usize>().ok().filter(|number| *number > 0);
+        let number = number
+            .ok_or_else(|| Refusal::invalid("Part number must be an integer greater than 0"))?;
+        let len = self.parts.get(number - 1).ok_or_else(|| Refusal::part(self.size))?;
+        let offset = self.parts.iter().take(number - 1).sum();
+        Ok(Some((offset, *len)))
+    }
+
+    /// What somebody sees of an object. `raw`: a manifest itself, not what it stands for.
+    pub(super) fn of(
+        service: &Service,
+        rights: &Rights,
+        content: Content,
+        raw: bool,
+    ) -> Result<Self, Refusal> {
+        let object = content.object();
+        if !raw && let Some(manifest) = object.meta.settings.get(dlo::SETTING) {
+            return dlo::whole(service, rights, manifest);
+        }
+        if !raw && object.meta.settings.contains_key(meta::SLO_ETAG) {
+            return slo::whole(service, rights, &content);
+        }
+        let (size, etag) = (object.size, object.etag.clone());
+        let source = Arc::new(Source::Open(content));
+        Ok(Self {
+            pieces: vec![Piece { source, offset: 0, len: size }],
+            size,
+            etag,
+            parts: Vec::new(),
+        })
+    }
+
+    /// A stretch of it.
+    pub(super) fn slice(&self, mut offset: u64, mut len: u64) -> Vec<Piece> {
+        let mut out = Vec::new();
+        for piece in &self.pieces {
+            if len == 0 {
+                break;
+            }
+            if offset >= piece.len {
+                offset -= piece.len;
+                continue;
+            }
+            let taken = len.min(piece.len - offset);
+            out.push(Piece {
+                source: Arc::clone(&piece.source),
+                offset: piece.offset + offset,
+                len: taken,
+            });
+            (offset, len) = (0, len - taken);
+        }
+        out
+    }
+}
+
+/// An object that is read later.
+pub(super) fn named(container: u64, object: &Object) -> Source {
+    Source::Named {
+        container,
+        name: object.name.clone(),
+        size: object.size,
+        etag: object.etag.clone(),
+    }
+}
+
+/// Reads pieces one behind the other.
+pub(super) struct Pieces<'a> {
+    service: &'a Service,
+    left: VecDeque<Piece>,
+    current: Option<Box<dyn Read + Send>>,
+    /// Of the current piece, not read yet.
+    rest: u64,
+}
+
+impl<'a> Pieces<'a> {
+    pub(super) fn new(service: &'a Service, pieces: Vec<Piece>) -> Self {
+        Self { service, left: pieces.into(), current: None, rest: 0 }
+    }
+
+    fn open(&self, piece: &Piece) -> Result<Box<dyn Read + Send>, Error> {
+        match &*piece.source {
+            Source::Open(content) => Ok(Box::new(content.range(piece.offset, piece.len))),
+            Source::Inline(bytes) => {
+                let from = usize::try_from(piece.offset).unwrap_or(usize::MAX).min(bytes.len());
+                let to = from.saturating_add(usize::try_from(piece.len).unwrap_or(usize::MAX));
+                let bytes = bytes[from..to.min(bytes.len())].to_vec();
+                Ok(Box::new(io::Cursor::new(bytes)))
+            }
+            Source::Named { container, name, size, etag } => {
+                let content = self.service.object_open(*container, name, Which::Latest)?;
+                let object = content.object();
+                if object.size != *size || object.etag != *etag {
+                    return Err(Error::new(
+                        ErrorKind::InUse,
+                        format!("segment '{name}' is not what the manifest names any more"),
+                    ));
+                }
+                Ok(Box::new(content.range(piece.offset, piece.len)))
+            }
+        }
+    }
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(current) = &mut self.current {
+                let read = current.read(out)?;
+                if read > 0 || out.is_empty() {
+                    self.rest = self.rest.saturating_sub(read as u64);
+                    return Ok(read);
+                }
+                self.current = None;
+                if self.rest > 0 {
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a segment is short"));
+                }
+            }
+            let Some(piece) = self.left.pop_front() else { return Ok(0) };
+            self.current = Some(self.open(&piece).map_err(io::Error::other)?);
+            self.rest = piece.len;
+        }
+    }
+}
+
+/// Writes pieces one behind the other.
+pub(super) fn write(
+    service: &Service,
+    pieces: Vec<Piece>,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    let mut input = Pieces::new(service, pieces);
+    let mut buffer = vec![0; COPY_BYTES];
+    loop {
+        let read = input.read(&mut buffer).map_err(told)?;
+        if read == 0 {
+            return Ok(());
+        }
+        out.write_all(&buffer[..read]).map_err(|error| {
+            Error::new(ErrorKind::Unavailable, format!("the client takes no more: {error}"))
+        })?;
+    }
+}
+
+/// The pool's own error, if one is inside.
+pub(super) fn told(error: io::Error) -> Error {
+    match error.downcast::<Error>() {
+        Ok(error) => error,
+        Err(error) => {
+            let message = format!("the object cannot be read: {error}");
+            Error::new(ErrorKind::Damaged, message).with_source(error)
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Facts about objects that are made of others, and about many removals at once.
+
+use serde_json::{Value, json};
+
+use super::{Site, header, is};
+use crate::tests::harness::noise;
+
+#[test]
+fn a_dynamic_manifest_shows_what_begins_so() {
+    let site = Site::start();
+    let ann = site.token("ann");
+    is(&site.ask("PUT", "/box", &ann, b""), 201);
+    is(&site.ask("PUT", "/parts", &ann, b""), 201);
+    for (name, body) in [("big/1", "one"), ("big/2", "two"), ("bigger", "no")] {
+        is(&site.ask("PUT", &format!("/parts/{name}"), &ann, body.as_bytes()), 201);
+    }
+    is(&site.ask("PUT", "/box/big", &format!("{ann}X-Object-Manifest: parts/big/\r\n"), b""), 201);
+    let shown = site.ask("HEAD", "/box/big", &ann, b"");
+    assert_eq!(header(&shown, "content-length"), Some("6"));
+    assert_eq!(header(&shown, "x-object-manifest"), Some("parts/big/"));
+    assert_eq!(site.ask("GET", "/box/big", &ann, b"").body, b"onetwo");
+    let part = site.ask("GET", "/box/big", &format!("{ann}Range: bytes=2-3\r\n"), b"");
+    assert_eq!((part.status, part.body.as_slice()), (206, &b"et"[..]));
+    is(&site.ask("COPY", "/box/big", &format!("{ann}Destination: box/flat\r\n"), b""), 201);
+    is(&site.ask("DELETE", "/parts/big/1", &ann, b""), 204);
+    assert_eq!(site.ask("GET", "/box/flat", &ann, b"").body, b"onetwo");
+    is(&site.ask("PUT", "/box/bad", &format!("{ann}X-Object-Manifest: parts\r\n"), b""), 400);
+}
+
+#[test]
+fn a_static_manifest_is_checked_and_shows_its_segments() {
+    let site = Site::start();
+    let ann = site.token("ann");
+    is(&site.ask("PUT", "/box", &ann, b""), 201);
+    let (one, two) = (noise(300_000, 1), noise(5_000, 2));
+    is(&site.ask("PUT", "/box/1", &ann, &one), 201);
+    is(&site.ask("PUT", "/box/2", &ann, &two), 201);
+    let put = |name: &str, manifest: &Value| {
+        let path = format!("/box/{name}?multipart-manifest=put");
+        site.ask("PUT", &path, &ann, manifest.to_string().as_bytes())
+    };
+    let manifest = json!([
+        {"path": "/box/1", "size_bytes": 300_000},
+        {"path": "box/2", "range": "10-19"},
+        {"data": "YWJj"},
+    ]);
+    is(&put("big", &manifest), 201);
+    let whole = [one.as_slice(), &two[10..20], b"abc"].concat();
+    let got = site.ask("GET", "/box/big", &ann, b"");
+    assert!(got.body == whole && header(&got, "x-static-large-object") == Some("true"));
+    let part = site.ask("GET", "/box/big?part-number=2", &ann, b"");
+    assert_eq!((part.status, part.body.as_slice()), (206, &two[10..20]));
+    assert_eq!(header(&part, "x-parts-count"), Some("3"));
+    for (number, status) in [("0", 400), ("x", 400), ("4", 416)] {
+        is(&site.ask("GET", &format!("/box/big?part-number={number}"), &ann, b""), status);
+    }
+    is(&put("outer", &json!([{"path": "box/big"}, {"path": "box/2"}])), 201);
+    assert!(site.ask("GET", "/box/outer", &ann, b"").body == [whole.as_slice(), &two].concat());
+    let json: Vec<Value> = site.ask("GET", "/box?format=json&prefix=big", &ann, b"").json(200);
+    assert_eq!(json[0]["bytes"], 300_013);
+    let kept: Vec<Value> = site.ask("GET", "/box/big?multipart-manifest=get", &ann, b"").json(200);
+    assert_eq!((&kept[0]["name"], &kept[1]["range"]), (&json!("/box/1"), &json!("10-19")));
+    let again: Value =
+        site.ask("GET", "/box/big?multipart-manifest=get&format=raw", &ann, b"").json(200);
+    is(&put("again", &again), 201);
+    assert!(site.ask("GET", "/box/again", &ann, b"").body == whole);
+    for bad in [
+        json!([{"path": "box/1", "size_bytes": 1}]),
+        json!([{"path": "box/1", "etag": "00"}]),
+        json!([{"path": "box/none"}]),
+        json!([{"path": "box/2", "range": "9999-"}]),
+        json!([{"data": "YWJj"}]),
+        json!([]),
+        json!({"path": "box/1"}),
+        json!([{"path": "box/1", "size_bytes": -1}]),
+        json!([{"path": "nothing"}]),
+    ] {
+        assert_eq!(put("bad", &bad).status, 400, "{bad}");
+    }
+    is(&put("big", &json!([{"path": "box/big"}])), 400);
+    // A segment that is another one now is not shown as what it was.
+    is(&site.ask("PUT", "/box/1", &ann, b"changed"), 201);
+    is(&site.ask("GET", "/box/big", &ann, b""), 409);
+    let gone = site.ask("DELETE", "/box/outer?multipart-manifest=delete", &ann, b"");
+    is(&gone, 200);
+    assert_eq!(site.ask("GET", "/box", &ann, b"").body, b"again\n");
+}
+
+#[test]
+fn many_are_removed_at_once_each_with_its_own_right() {
+    let site = Site::start();
+    let (ann, carl) = (site.token("ann"), site.token("carl"));
+    is(&site.ask("POST", "?bulk-delete", &site.token("bob"), b"/box/a\n"), 403);
+    is(&site.ask("PUT", "/box", &ann, b""), 201);
+    for name in ["a", "b%20c"] {
+        is(&site.ask("PUT", &format!("/box/{name}"), &ann, b"x"), 201);
+    }
+    let list = b"/box/a\n/box/b%20c\n\n/box/none\n/box\n";
+    let json = |head: &str| -> Value {
+        let head = format!("{head}Accept: application/json\r\n");
+        site.ask("POST", "?bulk-delete", &head, list).json(200)
+    };
+    let denied = json(&carl);
+    assert_eq!(
+        (&denied["Number Deleted"], denied["Errors"].as_array().unwrap().len()),
+        (&json!(0), 4)
+    );
+    // The list counts, not the rest of the path.
+    let xml = format!("{ann}Accept: application/xml\r\n");
+    let none = site.ask("DELETE", "/box/a?bulk-delete", &xml, b"/box/none");
+    let text = String::from_utf8(none.body).unwrap();
+    assert!(text.contains("<number_not_found>1</number_not_found>"), "{text}");
+    let done = json(&ann);
+    assert_eq!((&done["Number Deleted"], &done["Number Not Found"]), (&json!(3), &json!(1)));
+    assert_eq!(done["Response Status"], "200 OK");
+    is(&site.ask("HEAD", "/box", &ann, b""), 404);
+}
