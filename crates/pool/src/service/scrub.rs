@@ -327,12 +327,15 @@ impl Job<'_> {
         Ok(Some(Some(scrubbed).filter(|_| named)))
     }
 
-    /// A file that is not there is damage, unless it was just removed.
+    /// A file that is not there is damage, unless it was just removed. Of one that leaves,
+    /// nothing is left to be damaged: a crash may have come before its row knew.
     fn missing(&self, id: SegmentId) -> Result<Option<ScrubbedSegment>, Error> {
-        Ok(self
-            .known(id)?
-            .filter(|known| known.state == State::Sealed)
-            .map(|known| ScrubbedSegment::missing(id, known.stored_bytes)))
+        Ok(self.known(id)?.map(|known| match known.state {
+            State::Sealed => ScrubbedSegment::missing(id, known.stored_bytes),
+            State::Condemned | State::Forwarded { .. } => {
+                ScrubbedSegment { damages: Vec::new(), ..ScrubbedSegment::missing(id, 0) }
+            }
+        }))
     }
 
     fn known(&self, id: SegmentId) -> Result<Option<Known>, Error> {

@@ -209,6 +209,23 @@ fn damage_of_what_nobody_names_any_more_is_forgotten() {
 }
 
 #[test]
+fn damage_of_a_moved_segment_whose_file_is_gone_is_forgotten() {
+    let mut bench = Bench::new();
+    bench.create("web", 4 * MIB);
+    bench.put("web", 0, &noise(1, 2 << 20));
+    bench.service.core.engine.rest_log().unwrap();
+    let (_, path, len) = files(&bench)[0].clone();
+    let wanted = crate::service::Collection { thorough: true, now: false, budget: None };
+    assert!(bench.service.collect(wanted).unwrap().compacted > 0);
+    flip(&path, len - 1, 1);
+    assert_eq!(scrub(&bench).damages, 1);
+    // As a crash between the removal of the file and the note of it leaves it.
+    std::fs::remove_file(path).unwrap();
+    bench.crash();
+    assert_eq!(scrub(&bench).damages, 0);
+}
+
+#[test]
 fn what_a_crash_tore_is_no_damage() {
     let mut bench = world();
     bench.tear();
