@@ -27,7 +27,10 @@ pub const PYTHON: &str = "/usr/bin/python3";
 
 /// Every program that a test or a preparation runs.
 pub const TOOLS: &[Tool] = &[
+    Tool { program: "aws", package: "awscli" },
     Tool { program: "busybox", package: "busybox-static" },
+    Tool { program: "curl", package: "curl" },
+    Tool { program: "diff", package: "diffutils" },
     Tool { program: "e2fsck", package: "e2fsprogs" },
     Tool { program: "fio", package: "fio" },
     Tool { program: "fstrim", package: "util-linux" },
@@ -48,6 +51,8 @@ pub const TOOLS: &[Tool] = &[
     Tool { program: "qemu-nbd", package: "qemu-utils" },
     Tool { program: "qemu-storage-daemon", package: "qemu-utils" },
     Tool { program: "qemu-system-x86_64", package: EMULATOR_PACKAGE },
+    Tool { program: "rclone", package: "rclone" },
+    Tool { program: "s3cmd", package: "s3cmd" },
     Tool { program: "swift", package: "python3-swiftclient" },
     Tool { program: "umount", package: "mount" },
     Tool { program: "xfs_repair", package: "xfsprogs" },

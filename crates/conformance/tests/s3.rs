@@ -1,0 +1,200 @@
+//! Objects by the clients of S3, each a round trip that ends in a comparison.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use archipelago_conformance::program::{Program, program};
+use archipelago_conformance::site::Site;
+
+/// Content whose pieces are all different.
+fn content(len: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+struct Key {
+    id: String,
+    secret: String,
+}
+
+fn key(site: &Site, user: &str) -> Result<Key> {
+    let key = site.cli.json(&["user", "key", "create", user])?;
+    let text = |name: &str| key[name].as_str().map(str::to_owned).context("no key");
+    Ok(Key { id: text("id")?, secret: text("secret")? })
+}
+
+fn new_user(site: &Site, name: &str) -> Result<Key> {
+    site.cli.command(&["user", "create", name]).input("correct horse").run()?;
+    key(site, name)
+}
+
+/// The program of AWS, with nothing of this machine's configuration.
+fn aws(site: &Site, key: &Key) -> Result<Program> {
+    let nowhere = site.text("no-such-file");
+    Ok(program("aws")?
+        .env("AWS_ACCESS_KEY_ID", &key.id)
+        .env("AWS_SECRET_ACCESS_KEY", &key.secret)
+        .env("AWS_DEFAULT_REGION", "us-east-1")
+        .env("AWS_CONFIG_FILE", &nowhere)
+        .env("AWS_SHARED_CREDENTIALS_FILE", &nowhere)
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .args(["--endpoint-url", site.daemon.http()]))
+}
+
+fn rclone(site: &Site, key: &Key) -> Result<Program> {
+    Ok(program("rclone")?
+        .env("RCLONE_CONFIG", site.text("no-such-file"))
+        // A proxy of this machine may want it, and this version cannot do it.
+        .env("AWS_CA_BUNDLE", "")
+        .env("RCLONE_CONFIG_HERE_TYPE", "s3")
+        .env("RCLONE_CONFIG_HERE_PROVIDER", "Other")
+        .env("RCLONE_CONFIG_HERE_ENDPOINT", site.daemon.http())
+        .env("RCLONE_CONFIG_HERE_ACCESS_KEY_ID", &key.id)
+        .env("RCLONE_CONFIG_HERE_SECRET_ACCESS_KEY", &key.secret))
+}
+
+#[test]
+fn a_file_that_was_uploaded_is_a_disk_at_once() -> Result<()> {
+    let site = Site::new()?;
+    let key = key(&site, "admin")?;
+    let (from, to) = (site.text("disk.img"), site.text("back.img"));
+    // Above the size at which the program sends parts.
+    let bytes = content(20 << 20);
+    fs::write(&from, &bytes)?;
+    aws(&site, &key)?.args(["s3", "mb", "s3://images"]).run()?;
+    aws(&site, &key)?.args(["s3", "cp", &from, "s3://images/a b/disk.img"]).run()?;
+    site.cli.run(&["volume", "create", "web", "--from", "file:images/a b/disk.img"])?;
+    program("nbdcopy")?.args([&site.daemon.socket_uri("web"), &to]).run()?;
+    ensure!(fs::read(&to)? == bytes, "the volume reads otherwise");
+    // And the other way: what the command line put is an object.
+    site.cli.run(&["file", "put", &from, "images/put"])?;
+    aws(&site, &key)?.args(["s3", "cp", "s3://images/put", &to]).run()?;
+    ensure!(fs::read(&to)? == bytes, "the object reads otherwise");
+    Ok(())
+}
+
+#[test]
+fn the_program_of_aws_lists_copies_signs_and_removes() -> Result<()> {
+    let site = Site::new()?;
+    let key = new_user(&site, "bob")?;
+    let run = |arguments: &[&str]| -> Result<String> {
+        Ok(aws(&site, &key)?.args(arguments).run()?.text())
+    };
+    fs::write(site.path("small"), "text")?;
+    run(&["s3", "mb", "s3://box"])?;
+    run(&["s3", "cp", &site.text("small"), "s3://box/dir/small"])?;
+    run(&["s3", "cp", "s3://box/dir/small", "s3://box/copy"])?;
+    let listed = run(&["s3", "ls", "s3://box/", "--recursive"])?;
+    ensure!(listed.lines().count() == 2 && listed.contains("dir/small"), "{listed}");
+    let url = run(&["s3", "presign", "s3://box/copy"])?;
+    let got = program("curl")?.args(["-sf", url.trim()]).run()?;
+    ensure!(got.text() == "text", "{}", got.text());
+    let bare = url.split('?').next().context("no address")?;
+    program("curl")?.args(["-sf", bare]).fails()?;
+    run(&["s3", "rb", "s3://box", "--force"])?;
+    ensure!(run(&["s3", "ls"])?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn old_versions_are_there_until_they_are_removed_by_id() -> Result<()> {
+    let site = Site::new()?;
+    let key = new_user(&site, "bob")?;
+    let api = |arguments: &[&str]| -> Result<String> {
+        let output = ["--output", "text"];
+        Ok(aws(&site, &key)?.args(["s3api"]).args(arguments).args(output).run()?.text())
+    };
+    let bucket = ["--bucket", "box"];
+    let with = |words: &[&str]| -> Result<String> { api(&[words, &bucket].concat()) };
+    with(&["create-bucket"])?;
+    with(&["put-bucket-versioning", "--versioning-configuration", "Status=Enabled"])?;
+    for text in ["one", "two"] {
+        fs::write(site.path("f"), text)?;
+        with(&["put-object", "--key", "f", "--body", &site.text("f")])?;
+    }
+    with(&["delete-object", "--key", "f"])?;
+    let ids = with(&["list-object-versions", "--query", "Versions[].VersionId"])?;
+    let ids: Vec<&str> = ids.split_whitespace().collect();
+    ensure!(ids.len() == 2, "{ids:?}");
+    let back = site.text("back");
+    with(&["get-object", "--key", "f", "--version-id", ids[1], &back])?;
+    ensure!(fs::read_to_string(&back)? == "one");
+    Ok(())
+}
+
+#[test]
+fn rclone_makes_two_trees_equal_both_ways() -> Result<()> {
+    let site = Site::new()?;
+    let key = new_user(&site, "bob")?;
+    let (from, to) = (site.path("from"), site.path("to"));
+    fs::create_dir_all(from.join("a/b"))?;
+    fs::write(from.join("a/b/\u{fc}mlaut +%.txt"), "x")?;
+    fs::write(from.join("empty"), "")?;
+    fs::write(from.join("big"), content(9 << 20))?;
+    let (from, to) = (from.display().to_string(), to.display().to_string());
+    rclone(&site, &key)?.args(["sync", &from, "here:tree"]).run()?;
+    rclone(&site, &key)?.args(["check", &from, "here:tree"]).run()?;
+    fs::remove_file(site.path("from").join("empty"))?;
+    rclone(&site, &key)?.args(["sync", &from, "here:tree"]).run()?;
+    rclone(&site, &key)?.args(["sync", "here:tree", &to]).run()?;
+    program("diff")?.args(["-r", &from, &to]).run()?;
+    Ok(())
+}
+
+#[test]
+fn s3cmd_puts_gets_and_removes() -> Result<()> {
+    let site = Site::new()?;
+    let key = new_user(&site, "bob")?;
+    let host = site.daemon.http().trim_start_matches("http://").to_owned();
+    let config = format!(
+        "[default]\nbucket_location = us-east-1\naccess_key = {}\nsecret_key = {}\nhost_base = {host}\nhost_bucket = {host}\n\
+         use_https = False\n",
+        key.id, key.secret
+    );
+    fs::write(site.path("s3cfg"), config)?;
+    let run = |arguments: &[&str]| -> Result<String> {
+        let config = ["-c", &site.text("s3cfg")];
+        Ok(program("s3cmd")?.args(config).args(arguments).run()?.text())
+    };
+    let bytes = content(17 << 20);
+    fs::write(site.path("f"), &bytes)?;
+    run(&["mb", "s3://box"])?;
+    run(&["put", &site.text("f"), "s3://box/f"])?;
+    run(&["get", "s3://box/f", &site.text("back")])?;
+    ensure!(fs::read(site.path("back"))? == bytes);
+    run(&["del", "s3://box/f"])?;
+    run(&["rb", "s3://box"])?;
+    Ok(())
+}
+
+#[test]
+fn somebody_else_sees_nothing_until_let_in() -> Result<()> {
+    let site = Site::new()?;
+    let (bob, eve) = (new_user(&site, "bob")?, new_user(&site, "eve")?);
+    fs::write(site.path("f"), "secret")?;
+    aws(&site, &bob)?.args(["s3", "mb", "s3://box"]).run()?;
+    aws(&site, &bob)?.args(["s3", "cp", &site.text("f"), "s3://box/f"]).run()?;
+    for arguments in
+        [["s3", "ls", "s3://box"], ["s3", "rb", "s3://box"], ["s3", "rm", "s3://box/f"]]
+    {
+        aws(&site, &eve)?.args(arguments).fails()?;
+    }
+    let get = ["s3", "cp", "s3://box/f", "-"];
+    let refused = aws(&site, &eve)?.args(get).fails()?;
+    ensure!(refused.contains("403"), "{refused}");
+    let wrong = Key { id: bob.id.clone(), secret: eve.secret.clone() };
+    aws(&site, &wrong)?.args(get).fails()?;
+    let policy = "{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"eve\"},\
+                  \"Action\":\"s3:GetObject\",\"Resource\":\"arn:aws:s3:::box/*\"}]}";
+    let put = ["s3api", "put-bucket-policy", "--bucket", "box", "--policy", policy];
+    aws(&site, &bob)?.args(put).run()?;
+    ensure!(aws(&site, &eve)?.args(get).run()?.text() == "secret");
+    aws(&site, &eve)?.args(["s3", "rm", "s3://box/f"]).fails()?;
+    Ok(())
+}
