@@ -81,6 +81,11 @@ pub(super) struct Actor {
 }
 
 impl Actor {
+    #[cfg(test)]
+    pub(super) const fn anybody(asked: Asked) -> Self {
+        Self { identity: None, expected_owner: None, asked }
+    }
+
     /// The account that it acts for.
     pub(super) fn identity(&self) -> S3Result<&Identity> {
         self.identity.as_deref().ok_or_else(denied)

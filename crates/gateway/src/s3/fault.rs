@@ -18,11 +18,15 @@ pub(super) enum Missing {
 }
 
 impl Missing {
-    fn code(self) -> S3ErrorCode {
+    /// In the words that people find explained elsewhere.
+    fn said(self) -> (S3ErrorCode, &'static str) {
         match self {
-            Self::Bucket => S3ErrorCode::NoSuchBucket,
-            Self::Key => S3ErrorCode::NoSuchKey,
-            Self::Upload => S3ErrorCode::NoSuchUpload,
+            Self::Bucket => (S3ErrorCode::NoSuchBucket, "The specified bucket does not exist"),
+            Self::Key => (S3ErrorCode::NoSuchKey, "The specified key does not exist."),
+            Self::Upload => (
+                S3ErrorCode::NoSuchUpload,
+                "The specified upload does not exist. It may have been aborted or completed.",
+            ),
         }
     }
 }
@@ -55,9 +59,12 @@ impl Refusal {
 
 /// A failure of the gateway or the pool.
 pub(super) fn fault(failure: &Failure, missing: Missing) -> S3Error {
+    if failure.kind() == ErrorKind::NotFound {
+        let (code, message) = missing.said();
+        return S3Error::with_message(code, message);
+    }
     let message = failure.message().to_owned();
     let code = match failure.kind() {
-        ErrorKind::NotFound => missing.code(),
         ErrorKind::AlreadyExists => S3ErrorCode::BucketAlreadyExists,
         ErrorKind::InUse => S3ErrorCode::BucketNotEmpty,
         ErrorKind::Invalid => S3ErrorCode::InvalidArgument,
@@ -67,7 +74,7 @@ pub(super) fn fault(failure: &Failure, missing: Missing) -> S3Error {
         }
         ErrorKind::MethodNotAllowed => S3ErrorCode::MethodNotAllowed,
         ErrorKind::NoSpace | ErrorKind::Throttled | ErrorKind::Unavailable => S3ErrorCode::SlowDown,
-        ErrorKind::Fenced | ErrorKind::Damaged | ErrorKind::Internal => {
+        ErrorKind::NotFound | ErrorKind::Fenced | ErrorKind::Damaged | ErrorKind::Internal => {
             tracing::error!(%message, "a request of S3 failed");
             S3ErrorCode::InternalError
         }

@@ -113,7 +113,7 @@ pub(super) async fn put(
 }
 
 /// `bytes=0-9`, both inclusive, as offset and length.
-fn copy_range(text: &str) -> S3Result<(u64, u64)> {
+pub(super) fn copy_range(text: &str) -> S3Result<(u64, u64)> {
     let invalid = || {
         s3_error!(
             InvalidArgument,

@@ -1,1 +1,178 @@
-//! Facts about the door of S3.
+//! Facts about the door of S3 that need no server: words of requests, policies, conditions.
+
+use std::collections::BTreeMap;
+
+use archipelago_model::{AccountId, FileId};
+use archipelago_pool::{Container, Meta, Object, Versioning, Which};
+use axum::http::{HeaderMap, Uri};
+use s3s::S3ErrorCode;
+use s3s::dto::{ETag, ETagCondition};
+
+use super::auth::{Actor, Asked};
+use super::meta::{self, Conditions};
+use super::policy::{self, Verdict};
+use super::{is_of_others, is_signed, parts, tags};
+
+fn bucket(policy: Option<&str>) -> Container {
+    let kept = policy.map(|text| ("s3.policy".to_owned(), text.to_owned()));
+    Container {
+        id: 1,
+        account: AccountId::new(1),
+        name: "box".parse().unwrap(),
+        bucket: true,
+        versioning: Versioning::Off,
+        settings: kept.into_iter().collect(),
+        objects: 0,
+        bytes: 0,
+        old_bytes: 0,
+        created_ms: 0,
+    }
+}
+
+fn object(name: &str, etag: &str) -> Object {
+    Object {
+        id: FileId::new(7),
+        name: name.parse().unwrap(),
+        versioned: true,
+        latest: true,
+        marker: false,
+        size: 3,
+        etag: Some(etag.to_owned()),
+        meta: Meta::default(),
+        created_ms: 5_500,
+    }
+}
+
+fn anybody(operation: &str, uri: &str) -> Actor {
+    let context = policy::context(&HeaderMap::new(), &uri.parse::<Uri>().unwrap());
+    Actor::anybody(Asked { operation: operation.to_owned(), key: None, context })
+}
+
+fn verdict(document: &str, operation: &str, key: Option<&str>) -> Verdict {
+    let bucket = bucket(Some(document));
+    policy::of_bucket(&bucket).judge(&anybody(operation, "/box?prefix=a"), &bucket, key)
+}
+
+fn statement(effect: &str, action: &str, resource: &str, more: &str) -> String {
+    format!(
+        "{{\"Statement\":{{\"Effect\":\"{effect}\",\"Principal\":\"*\",\"Action\":\"{action}\",\
+         \"Resource\":\"{resource}\"{more}}}}}"
+    )
+}
+
+#[test]
+fn a_policy_allows_what_it_names_and_nothing_else() {
+    let allow = statement("Allow", "s3:Get*", "arn:aws:s3:::box/pub/*", "");
+    assert_eq!(verdict(&allow, "GetObject", Some("pub/x")), Verdict::Allowed);
+    assert_eq!(verdict(&allow, "HeadObject", Some("pub/x")), Verdict::Allowed);
+    assert_eq!(verdict(&allow, "PutObject", Some("pub/x")), Verdict::Silent);
+    assert_eq!(verdict(&allow, "GetObject", Some("x")), Verdict::Silent);
+    assert_eq!(verdict(&allow, "ListObjects", None), Verdict::Silent);
+    let other = statement("Allow", "*", "arn:aws:s3:::boxes*", "");
+    assert_eq!(verdict(&other, "GetObject", Some("x")), Verdict::Silent);
+}
+
+#[test]
+fn what_a_policy_denies_nothing_allows() {
+    let both = "{\"Statement\":[\
+        {\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":\"*\",\"Resource\":\"*\"},\
+        {\"Effect\":\"Deny\",\"Principal\":\"*\",\"Action\":\"s3:DeleteObject\",\"Resource\":\"*\"}]}";
+    assert_eq!(verdict(both, "DeleteObject", Some("x")), Verdict::Denied);
+    assert_eq!(verdict(both, "DeleteObjects", None), Verdict::Denied);
+    assert_eq!(verdict(both, "GetObject", Some("x")), Verdict::Allowed);
+}
+
+#[test]
+fn conditions_hold_or_do_not_and_unknown_ones_count_against_who_asks() {
+    let with = |effect: &str, condition: &str| {
+        let more = format!(",\"Condition\":{condition}");
+        let document = statement(effect, "s3:ListBucket", "arn:aws:s3:::box", &more);
+        verdict(&document, "ListObjectsV2", None)
+    };
+    let prefix = |text: &str| format!("{{\"StringEquals\":{{\"s3:prefix\":\"{text}\"}}}}");
+    assert_eq!(with("Allow", &prefix("a")), Verdict::Allowed);
+    assert_eq!(with("Allow", &prefix("b")), Verdict::Silent);
+    let address = "{\"IpAddress\":{\"aws:SourceIp\":\"127.0.0.1/8\"}}";
+    assert_eq!(with("Allow", address), Verdict::Silent);
+    assert_eq!(with("Deny", address), Verdict::Denied);
+}
+
+#[test]
+fn a_policy_that_cannot_be_read_says_nothing() {
+    assert_eq!(verdict("{\"Statement\": 7}", "GetObject", Some("x")), Verdict::Silent);
+}
+
+#[test]
+fn version_ids_go_round_and_strange_ones_are_refused() {
+    let object = object("x", "e");
+    assert_eq!(meta::which(Some(&meta::version_id(&object))).unwrap(), Which::Version(object.id));
+    assert_eq!(meta::which(Some("null")).unwrap(), Which::Unversioned);
+    assert_eq!(meta::which(None).unwrap(), Which::Latest);
+    for strange in ["7", "zzzzzzzzzzzzzzzz", "00000000000000071"] {
+        assert!(meta::which(Some(strange)).is_err(), "{strange}");
+    }
+}
+
+#[test]
+fn an_etag_that_matches_is_stronger_than_a_time() {
+    let object = object("x", "e");
+    let etag = |text: &str| ETagCondition::ETag(ETag::Strong(text.to_owned()));
+    let (same, other, early, late) = (etag("e"), etag("f"), meta::time(1_000), meta::time(9_000));
+    let check = |if_match, if_none_match, since, unless| {
+        let conditions = Conditions {
+            if_match,
+            if_none_match,
+            if_modified_since: since,
+            if_unmodified_since: unless,
+            unchanged: S3ErrorCode::NotModified,
+        };
+        conditions.check(&object).map_err(|error| error.code().clone())
+    };
+    assert_eq!(check(Some(&same), None, None, Some(&early)), Ok(()));
+    assert_eq!(check(Some(&other), None, None, None), Err(S3ErrorCode::PreconditionFailed));
+    assert_eq!(check(None, None, None, Some(&early)), Err(S3ErrorCode::PreconditionFailed));
+    assert_eq!(check(None, Some(&same), Some(&early), None), Err(S3ErrorCode::NotModified));
+    assert_eq!(check(None, Some(&other), Some(&late), None), Ok(()));
+    assert_eq!(check(None, None, Some(&late), None), Err(S3ErrorCode::NotModified));
+    assert_eq!(check(None, None, Some(&early), None), Ok(()));
+}
+
+#[test]
+fn a_range_to_copy_is_both_ends_and_nothing_else() {
+    assert_eq!(parts::copy_range("bytes=0-9").unwrap(), (0, 10));
+    assert_eq!(parts::copy_range("bytes=5-5").unwrap(), (5, 1));
+    let whole = format!("bytes=0-{}", u64::MAX);
+    for wrong in ["0-9", "bytes=9-0", "bytes=-9", "bytes=1-", "bytes=+1-2", "bytes=1-2-3", &whole] {
+        assert!(parts::copy_range(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn tags_are_few_short_and_different() {
+    let read = |text: &str| tags::of_query(text).ok();
+    assert_eq!(
+        read("a=1&b=%20"),
+        Some(BTreeMap::from([("a".into(), "1".into()), ("b".into(), " ".into())]))
+    );
+    assert_eq!(read("a=1&a=2"), None);
+    assert_eq!(read(&format!("{}=1", "k".repeat(129))), None);
+    assert_eq!(read(&format!("a={}", "v".repeat(257))), None);
+    let eleven: Vec<String> = (0..11).map(|n| format!("k{n}=")).collect();
+    assert_eq!(read(&eleven.join("&")), None);
+}
+
+#[test]
+fn a_request_is_of_this_door_when_it_is_signed_or_nobody_else_has_its_path() {
+    let request = |uri: &str, header: Option<&str>| {
+        let mut builder = axum::extract::Request::builder().uri(uri);
+        if let Some(header) = header {
+            builder = builder.header("authorization", header);
+        }
+        builder.body(axum::body::Body::empty()).unwrap()
+    };
+    assert!(is_signed(&request("/v1/volumes", Some("AWS4-HMAC-SHA256 Credential=x"))));
+    assert!(is_signed(&request("/box/x?X-Amz-Signature=1", None)));
+    assert!(!is_signed(&request("/box/x", Some("Bearer AWS"))));
+    assert!(is_of_others("/v1/volumes") && is_of_others("/") && is_of_others("/identity/v3"));
+    assert!(!is_of_others("/box/v1"));
+}
