@@ -137,6 +137,8 @@ fn action_of(operation: &str) -> String {
         | "UploadPartCopy"
         | "PostObject" => "PutObject",
         "DeleteObjects" => "DeleteObject",
+        "GetPublicAccessBlock" => "GetBucketPublicAccessBlock",
+        "PutPublicAccessBlock" | "DeletePublicAccessBlock" => "PutBucketPublicAccessBlock",
         other => other,
     };
     format!("s3:{action}")
