@@ -49,6 +49,15 @@ impl Calls {
         self.run(&self.calls, service, verb).await
     }
 
+    /// Runs a verb that may take as long as a transfer does.
+    pub(crate) async fn long<T, F>(&self, service: &Arc<Service>, verb: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Service) -> Result<T, Error> + Send + 'static,
+    {
+        self.run(&self.transfers, service, verb).await
+    }
+
     /// Runs a verb that computes the hash of a password.
     pub(crate) async fn login<T, F>(&self, service: &Arc<Service>, verb: F) -> Result<T, Failure>
     where

@@ -35,11 +35,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderValue, Method};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
+use tokio::sync::Semaphore;
 
 use crate::App;
 use crate::failure::Failure;
@@ -49,6 +51,14 @@ use auth::{Anybody, Keys};
 use cors::Asked;
 use door::Door;
 
+/// The file in a form of a browser is held in memory by the library: it has so many bytes at
+/// most, ...
+const FORM_BYTES_MAX: u64 = 16 << 20;
+/// ... and so many forms are read at once; others are told to come later.
+const FORMS_MAX: usize = 8;
+/// The largest document: ten thousand parts.
+const XML_BYTES_MAX: usize = 4 << 20;
+
 /// The service of the library, shared by all requests.
 #[derive(Clone)]
 pub(crate) struct S3 {
@@ -56,6 +66,7 @@ pub(crate) struct S3 {
     app: App,
     /// Requests so far: what their ids are made of.
     requests: Arc<AtomicU64>,
+    forms: Arc<Semaphore>,
 }
 
 /// How a request is called in logs and answers.
@@ -67,11 +78,23 @@ impl S3 {
         let mut builder = S3ServiceBuilder::new(Door::new(app.clone()));
         builder.set_auth(Keys::new(app.clone()));
         builder.set_access(Anybody);
+        let mut config = S3Config::default();
+        config.post_object_max_file_size = FORM_BYTES_MAX;
+        config.xml_max_body_size = XML_BYTES_MAX;
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
         let requests = Arc::new(AtomicU64::new(app.service.now_ms() << 16));
-        Self { service: builder.build(), app: app.clone(), requests }
+        let forms = Arc::new(Semaphore::new(FORMS_MAX));
+        Self { service: builder.build(), app: app.clone(), requests, forms }
     }
 
     async fn answer(&self, mut request: Request) -> Response {
+        let _form = match is_form(&request) {
+            false => None,
+            true => match self.forms.try_acquire() {
+                Ok(permit) => Some(permit),
+                Err(_) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            },
+        };
         let page = Asked::of(&request);
         let hangup = request.extensions().get::<Hangup>().cloned().unwrap_or_default();
         let id = RequestId(format!("{:016X}", self.requests.fetch_add(1, Ordering::Relaxed)));
@@ -129,6 +152,12 @@ pub(crate) async fn rest(State(s3): State<S3>, request: Request) -> Response {
 fn is_of_others(path: &str) -> bool {
     let first = path.split('/').nth(1).unwrap_or_default();
     first.is_empty() || first == "v1" || buckets::RESERVED.contains(&first)
+}
+
+fn is_form(request: &Request) -> bool {
+    let kind = request.headers().get(CONTENT_TYPE).map(|value| value.as_bytes());
+    request.method() == Method::POST
+        && kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with(b"multipart/form-data"))
 }
 
 fn is_signed(request: &Request) -> bool {

@@ -103,7 +103,17 @@ impl Actor {
 
     /// Whether it may do this with a bucket.
     pub(super) fn may(&self, container: &Container, wanted: Permission) -> bool {
-        match policy::of_bucket(container).judge(self, container, self.asked.key.as_deref()) {
+        self.may_with_key(container, wanted, self.asked.key.as_deref())
+    }
+
+    /// Whether it may do this with a key of a bucket.
+    pub(super) fn may_with_key(
+        &self,
+        container: &Container,
+        wanted: Permission,
+        key: Option<&str>,
+    ) -> bool {
+        match policy::of_bucket(container).judge(self, container, key) {
             Verdict::Denied => return false,
             Verdict::Allowed => return true,
             Verdict::Silent => {}

@@ -48,12 +48,18 @@ pub(super) async fn create(
         write_acp: input.grant_write_acp.as_deref(),
         policy: None,
     };
+    let locks = input.object_lock_enabled_for_bucket == Some(true);
     let wanted = name.clone();
     let made = door
         .call(Missing::Bucket, move |service, refusal| {
             match service.bucket_create(account, &wanted) {
                 Err(error) if error.kind() == archipelago_pool::ErrorKind::AlreadyExists => {
                     match service.container(account, &wanted) {
+                        // One that lacks the lock that is wanted must not pass for having it.
+                        Ok(own) if locks && !lock::is_enabled(&own) => {
+                            let error = S3Error::new(S3ErrorCode::BucketAlreadyOwnedByYou);
+                            Err(refusal.refuse(error))
+                        }
                         Ok(_) => Ok(None),
                         Err(_) => {
                             let error = S3Error::new(S3ErrorCode::BucketAlreadyExists);
@@ -75,7 +81,6 @@ pub(super) async fn create(
     let place = input.create_bucket_configuration.and_then(|one| one.location_constraint);
     settings.extend(place.map(|place| (LOCATION.to_owned(), place.as_str().to_owned())));
     door.keep_acl(&said, &made, &mut settings).await?;
-    let locks = input.object_lock_enabled_for_bucket == Some(true);
     if locks || !settings.is_empty() {
         door.change(made.id, move |container| {
             container.settings.extend(settings.clone());
@@ -240,9 +245,10 @@ pub(super) async fn put_object_acl(
         policy: input.access_control_policy.as_ref(),
     };
     let list = door.said_acl(&said, &bucket).await?;
-    let (name, which) = (object.name.clone(), meta::which(version)?);
+    let (name, which, checked) = (object.name.clone(), meta::which(version)?, object.id);
     door.call(Missing::Key, move |service, refusal| {
         service.object_change(bucket.id, &name, which, &mut |object| {
+            refusal.ask(super::write::same_as(object, checked))?;
             let mut known: Meta = object.meta.clone();
             refusal.ask(list.keep(&mut known.settings))?;
             Ok(known)

@@ -79,6 +79,20 @@ impl Door {
         called.await.map_err(|failure| fault(&failure, missing))?
     }
 
+    /// The same, for a verb that may read as much as an object has.
+    pub(super) async fn transfer<T, F>(&self, missing: Missing, verb: F) -> S3Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Service, &Refusal) -> Result<T, Error> + Send + 'static,
+    {
+        let called = self.app.calls.long(&self.app.service, move |service| {
+            let refusal = Refusal::default();
+            let result = verb(service, &refusal);
+            refusal.settle(result)
+        });
+        called.await.map_err(|failure| fault(&failure, missing))?
+    }
+
     /// Changes a bucket.
     pub(super) async fn change<F>(&self, bucket: u64, change: F) -> S3Result<()>
     where

@@ -25,6 +25,8 @@ const MODE: &str = "s3.lock.mode";
 const UNTIL: &str = "s3.lock.until-ms";
 const HOLD: &str = "s3.lock.hold";
 
+/// The longest default retention, in days: a hundred years, as S3 has it.
+const DAYS_MAX: i32 = 36_500;
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
 /// Keys of a service that is not there are not honoured, and are not pretended to be.
@@ -194,8 +196,8 @@ pub(super) async fn put_configuration(
     {
         checked_mode(rule.mode.as_ref().map_or("", ObjectLockRetentionMode::as_str))?;
         match (rule.days, rule.years) {
-            (Some(days), None) if days > 0 => {}
-            (None, Some(years)) if years > 0 => {}
+            (Some(days), None) if (1..=DAYS_MAX).contains(&days) => {}
+            (None, Some(years)) if (1..=DAYS_MAX / 365).contains(&years) => {}
             (Some(_), None) | (None, Some(_)) => {
                 let code = S3ErrorCode::Custom("InvalidRetentionPeriod".into());
                 let text = "Default retention period must be a positive integer value.";
@@ -237,7 +239,8 @@ pub(super) async fn get_configuration(
 
 /// The bucket of a request about the lock of an object.
 async fn locking(door: &Door, actor: &auth::Actor, bucket: &str) -> S3Result<Container> {
-    let bucket = door.bucket(actor, bucket, Permission::Write).await?;
+    // Not whoever may write: a lock is against these.
+    let bucket = door.own_bucket(actor, bucket).await?;
     match is_enabled(&bucket) {
         true => Ok(bucket),
         false => Err(s3_error!(InvalidRequest, "Bucket is missing Object Lock Configuration")),

@@ -123,8 +123,11 @@ fn http_date(time: &Timestamp) -> String {
     String::from_utf8(out).unwrap_or_default()
 }
 
+/// The end of the year 9999, behind which no header can say a time.
+const MS_MAX: u64 = 253_402_300_799_000;
+
 pub(super) fn time(ms: u64) -> Timestamp {
-    Timestamp::from(UNIX_EPOCH + Duration::from_millis(ms))
+    Timestamp::from(UNIX_EPOCH + Duration::from_millis(ms.min(MS_MAX)))
 }
 
 /// One that came by a door which knows of no MD5 has an etag that says so by its form.

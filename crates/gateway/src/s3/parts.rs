@@ -19,7 +19,7 @@ use super::door::Door;
 use super::fault::{Missing, Refusal, broken};
 use super::lock::lock_of;
 use super::meta::{self, Conditions, headers_of, refuse_encryption};
-use super::write::{body_of, decoded_length, size_of, source_of};
+use super::write::{body_of, decoded_length, same_as, size_of, source_of};
 use super::{lock, read};
 use crate::upload::upload;
 
@@ -154,11 +154,12 @@ pub(super) async fn copy(
     let from =
         From { container: container.id, name: object.name.clone(), which: meta::which(version)? };
     let shown = meta::version_shown(&object);
-    let conditions = input.clone();
+    let (conditions, checked) = (input.clone(), object.id);
     let part = door
-        .call(Missing::Upload, move |service, refusal| {
+        .transfer(Missing::Upload, move |service, refusal| {
             let at = UploadAt { container: to.id, name: &name, uuid: &conditions.upload_id };
             let check = |source: &Object| {
+                refusal.ask(same_as(source, checked))?;
                 let conditions = Conditions {
                     if_match: conditions.copy_source_if_match.as_ref(),
                     if_none_match: conditions.copy_source_if_none_match.as_ref(),
@@ -218,7 +219,7 @@ pub(super) async fn complete(
     let (uuid, said_size) = (input.upload_id, input.mpu_object_size);
     let (if_match, if_none_match) = (input.if_match, input.if_none_match);
     let object = door
-        .call(Missing::Upload, move |service, refusal| {
+        .transfer(Missing::Upload, move |service, refusal| {
             let at = UploadAt { container: bucket.id, name: &name, uuid: &uuid };
             let here = match service.parts(at, 0, archipelago_pool::PARTS_MAX as usize) {
                 Err(error) if error.kind() == archipelago_pool::ErrorKind::NotFound => {

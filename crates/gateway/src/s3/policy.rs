@@ -17,7 +17,7 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::auth::Actor;
+use super::auth::{Actor, Asked};
 use super::door::Door;
 use super::fault::denied;
 use super::settings;
@@ -123,8 +123,8 @@ pub(super) fn context(headers: &HeaderMap, uri: &Uri) -> BTreeMap<String, String
 }
 
 /// An operation in the words of policies.
-fn action_of(operation: &str) -> String {
-    let action = match operation {
+fn action_of(asked: &Asked) -> String {
+    let action = match asked.operation.as_str() {
         "HeadObject" => "GetObject",
         "ListObjects" | "ListObjectsV2" | "HeadBucket" => "ListBucket",
         "ListObjectVersions" => "ListBucketVersions",
@@ -141,15 +141,24 @@ fn action_of(operation: &str) -> String {
         "PutPublicAccessBlock" | "DeletePublicAccessBlock" => "PutBucketPublicAccessBlock",
         other => other,
     };
+    // A right to what is newest is none to what is old, nor to destroy for good.
+    let action = match (asked.context.contains_key("s3:versionid"), action) {
+        (true, "GetObject") => "GetObjectVersion",
+        (true, "DeleteObject") => "DeleteObjectVersion",
+        (true, "GetObjectAcl") => "GetObjectVersionAcl",
+        (true, "PutObjectAcl") => "PutObjectVersionAcl",
+        (true, "GetObjectTagging") => "GetObjectVersionTagging",
+        (true, "PutObjectTagging") => "PutObjectVersionTagging",
+        (true, "DeleteObjectTagging") => "DeleteObjectVersionTagging",
+        (_, action) => action,
+    };
     format!("s3:{action}")
 }
 
 impl Policy {
     /// Of a request about a bucket, or about a key in it.
     pub(super) fn judge(&self, actor: &Actor, container: &Container, key: Option<&str>) -> Verdict {
-        let action = action_of(&actor.asked.operation);
-        let key = key.or_else(|| (action == "s3:DeleteObject").then_some("*"));
-        self.verdict(actor, container, &action, key, None)
+        self.verdict(actor, container, &action_of(&actor.asked), key, None)
     }
 
     /// Of a request that reads or changes an object which is there.
@@ -159,13 +168,13 @@ impl Policy {
         container: &Container,
         object: &Object,
     ) -> Verdict {
-        let operation = match actor.asked.operation.as_str() {
+        let action = match actor.asked.operation.as_str() {
             // The object is what is copied from.
-            "CopyObject" | "UploadPartCopy" => "GetObject",
-            other => other,
+            "CopyObject" | "UploadPartCopy" => "s3:GetObject".to_owned(),
+            _ => action_of(&actor.asked),
         };
         let key = Some(object.name.as_str());
-        self.verdict(actor, container, &action_of(operation), key, Some(object))
+        self.verdict(actor, container, &action, key, Some(object))
     }
 
     fn verdict(
@@ -266,6 +275,11 @@ impl Statement {
             for (key, wanted) in keys {
                 let key = key.to_lowercase();
                 let found = match key.strip_prefix("s3:existingobjecttag/") {
+                    // It is not looked up where something is written or removed.
+                    Some(_) if object.is_none() => {
+                        truth = Truth::Unknown;
+                        continue;
+                    }
                     Some(tag) => object.and_then(|object| {
                         let mut tags = object.meta.tags.iter();
                         tags.find(|(name, _)| name.to_lowercase() == tag).map(|(_, v)| v.clone())
@@ -343,24 +357,33 @@ fn names(principal: &Value) -> Vec<String> {
     }
 }
 
-/// `*`, the uuid or the name of an account or a user, or an ARN that ends in one.
+/// `*`, the uuid or the name of an account, or an ARN of an account or of a user.
 fn is_meant(principal: &Value, who: Option<&Identity>) -> bool {
-    names(principal).iter().any(|name| {
-        if name == "*" {
-            return true;
+    names(principal).iter().any(|name| name == "*" || who.is_some_and(|who| is_named(name, who)))
+}
+
+fn is_named(name: &str, who: &Identity) -> bool {
+    let is = |text: &str, uuid: [u8; 16], label: &str| match is_uuid(text) {
+        // A name that looks like the uuid of another is none.
+        true => text == hex::encode(uuid),
+        false => text == label,
+    };
+    let account = |text: &str| is(text, who.account.uuid, who.account.name.as_str());
+    let Some(arn) = name.strip_prefix("arn:aws:iam::") else { return account(name) };
+    let Some((of, rest)) = arn.split_once(':') else { return false };
+    match rest.strip_prefix("user/") {
+        None => rest == "root" && account(of),
+        Some(id) => {
+            // S3 has no users behind its ids: that of an account stands for its users, too.
+            let whole = is_uuid(id) && account(id);
+            (of.is_empty() || account(of))
+                && (is(id, who.user.uuid, who.user.name.as_str()) || whole)
         }
-        let Some(who) = who else { return false };
-        let account = [hex::encode(who.account.uuid), who.account.name.to_string()];
-        let user = [hex::encode(who.user.uuid), who.user.name.to_string()];
-        let mut parts = name.rsplit(':');
-        let last = parts.next().unwrap_or_default();
-        match (last, last.strip_prefix("user/")) {
-            ("root", _) => parts.next().is_some_and(|id| account.iter().any(|one| one == id)),
-            // Ceph's tests take the two for one.
-            (_, Some(id)) => user.iter().chain(&account).any(|one| one == id),
-            (id, None) => account.iter().any(|one| one == id),
-        }
-    })
+    }
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// `*` stands for any text, `?` for a character. Linear in the two lengths but for `*`.

@@ -78,7 +78,7 @@ fn what_a_policy_denies_nothing_allows() {
         {\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":\"*\",\"Resource\":\"*\"},\
         {\"Effect\":\"Deny\",\"Principal\":\"*\",\"Action\":\"s3:DeleteObject\",\"Resource\":\"*\"}]}";
     assert_eq!(verdict(both, "DeleteObject", Some("x")), Verdict::Denied);
-    assert_eq!(verdict(both, "DeleteObjects", None), Verdict::Denied);
+    assert_eq!(verdict(both, "DeleteObjects", Some("x")), Verdict::Denied);
     assert_eq!(verdict(both, "GetObject", Some("x")), Verdict::Allowed);
 }
 
@@ -95,6 +95,28 @@ fn conditions_hold_or_do_not_and_unknown_ones_count_against_who_asks() {
     let address = "{\"IpAddress\":{\"aws:SourceIp\":\"127.0.0.1/8\"}}";
     assert_eq!(with("Allow", address), Verdict::Silent);
     assert_eq!(with("Deny", address), Verdict::Denied);
+}
+
+#[test]
+fn a_right_to_the_newest_version_is_none_to_old_ones() {
+    let document = statement("Allow", "s3:GetObject", "arn:aws:s3:::box/*", "");
+    let bucket = bucket(Some(&document));
+    let old = anybody("GetObject", "/box/x?versionId=0000000000000007");
+    let policy = policy::of_bucket(&bucket);
+    assert_eq!(policy.judge(&old, &bucket, Some("x")), Verdict::Silent);
+    assert_eq!(policy.judge_object(&old, &bucket, &object("x", "e")), Verdict::Silent);
+}
+
+#[test]
+fn a_tag_that_is_not_looked_up_counts_against_who_asks() {
+    let more = ",\"Condition\":{\"StringEquals\":{\"s3:ExistingObjectTag/a\":\"1\"}}";
+    let deny = statement("Deny", "s3:DeleteObject", "arn:aws:s3:::box/*", more);
+    assert_eq!(verdict(&deny, "DeleteObject", Some("x")), Verdict::Denied);
+}
+
+#[test]
+fn times_behind_the_last_year_that_headers_can_say_are_cut() {
+    assert_eq!(meta::time(u64::MAX), meta::time(253_402_300_799_000));
 }
 
 #[test]

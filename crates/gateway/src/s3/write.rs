@@ -1,5 +1,6 @@
 //! `PutObject`, `CopyObject`, `DeleteObject`, `DeleteObjects`.
 
+use archipelago_model::FileId;
 use archipelago_pool::{CopySource as From, Meta, Object, Removed, Service, Which};
 use axum::body::Body;
 use s3s::dto::{
@@ -14,7 +15,7 @@ use super::acl::{Permission, Said, said_of};
 use super::auth::{self, Actor};
 use super::checksums::{Expected, Hashed};
 use super::door::Door;
-use super::fault::{Missing, Refusal, broken};
+use super::fault::{Missing, Refusal, broken, denied};
 use super::lock::lock_of;
 use super::meta::{self, Conditions, headers_of, refuse_encryption};
 use super::{lock, read};
@@ -41,8 +42,10 @@ pub(super) async fn put(
     request: S3Request<PutObjectInput>,
 ) -> S3Result<S3Response<PutObjectOutput>> {
     let expected = Expected::new(&request.headers, request.trailing_headers.clone())?;
-    let actor = door.actor(&request).await?;
+    let mut actor = door.actor(&request).await?;
     let mut input = request.input;
+    // A form has it inside.
+    actor.asked.key = Some(input.key.clone());
     refuse_encryption!(input);
     lock::refuse_kms(input.server_side_encryption.as_ref())?;
     if input.write_offset_bytes.is_some() {
@@ -137,10 +140,12 @@ pub(super) async fn copy(
     lock::keep(&bucket_to, lock_of!(input), door.now_ms(), &mut said_meta.settings)?;
     let from =
         From { container: container.id, name: object.name.clone(), which: meta::which(version)? };
-    let conditions = input.clone();
+    let (conditions, checked) = (input.clone(), object.id);
     let copied = door
         .call(Missing::Key, move |service, refusal| {
             let finish = &mut |source: &Object| {
+                // Rights were asked of the one that was there then.
+                refusal.ask(same_as(source, checked))?;
                 refusal.ask(copy_conditions(&conditions).check(source))?;
                 Ok(copied_meta(source, &said_meta, replaces, retags))
             };
@@ -163,6 +168,14 @@ pub(super) async fn copy(
         version_id: meta::version_shown(&copied),
         ..CopyObjectOutput::default()
     }))
+}
+
+/// Whether this is still the version that rights were asked of.
+pub(super) fn same_as(object: &Object, checked: FileId) -> S3Result<()> {
+    match object.id == checked {
+        true => Ok(()),
+        false => Err(s3_error!(SlowDown, "The object was replaced just now. Please try again.")),
+    }
 }
 
 fn copy_conditions(input: &CopyObjectInput) -> Conditions<'_> {
@@ -300,13 +313,22 @@ pub(super) async fn delete_many(
     if input.delete.objects.is_empty() || input.delete.objects.len() > DELETES_MAX {
         return Err(s3_error!(MalformedXML, "name 1 to {DELETES_MAX} objects"));
     }
-    let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
+    let bucket = door.find_bucket(&actor, &input.bucket).await?;
     let bypass = bypasses(&actor, &bucket, input.bypass_governance_retention);
     let (quiet, now_ms) = (input.delete.quiet.unwrap_or(false), door.now_ms());
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());
     for one in input.delete.objects {
         let (key, version_id) = (one.key.clone(), one.version_id.clone());
-        match delete_one(door, bucket.id, one, bypass, now_ms).await {
+        let mut asking = actor.clone();
+        if let Some(version) = &one.version_id {
+            asking.asked.context.insert("s3:versionid".to_owned(), version.clone());
+        }
+        let may = asking.may_with_key(&bucket, Permission::Write, Some(&one.key));
+        let removed = match may {
+            true => delete_one(door, bucket.id, one, bypass, now_ms).await,
+            false => Err(denied()),
+        };
+        match removed {
             Ok(_) if quiet => {}
             Ok(removed) => {
                 let object = removed.object.as_ref();

@@ -95,7 +95,7 @@ fn store(
     let mut errors = Vec::new();
     let mut entries = Vec::new();
     let own = format!("/{}/{name}", home.name);
-    let mut finder = Finder { service, rights, homes: HashMap::new() };
+    let mut finder = Finder { service, rights, homes: HashMap::new(), opened: 0 };
     for given in &given {
         if given.path == own {
             return Err(Refusal::invalid(
@@ -245,7 +245,13 @@ struct Finder<'a> {
     service: &'a Service,
     rights: &'a Rights,
     homes: HashMap<String, u64>,
+    /// Manifests that were read.
+    opened: usize,
 }
+
+/// Manifests that one request reads at most: they may name each other, and one a thousand
+/// times.
+const MANIFESTS_MAX: usize = 1000;
 
 impl Finder<'_> {
     fn home(&mut self, container: &str) -> Result<u64, Refusal> {
@@ -346,6 +352,10 @@ impl Finder<'_> {
         if depth + 1 >= DEPTH_MAX {
             return Err(Refusal::conflict("Manifests name each other too deeply."));
         }
+        self.opened += 1;
+        if self.opened > MANIFESTS_MAX {
+            return Err(Refusal::conflict("The manifest stands for too many manifests."));
+        }
         let (container, name) = self.segment(&entry.name)?;
         let content = self.service.object_open(container, &name, Which::Latest)?;
         if content.object().meta.settings.get(meta::SLO_ETAG) != Some(&entry.hash) {
@@ -393,7 +403,7 @@ pub(super) fn whole(
 ) -> Result<Whole, Refusal> {
     let entries = kept(content)?;
     let (etag, size) = summed(&entries)?;
-    let mut finder = Finder { service, rights, homes: HashMap::new() };
+    let mut finder = Finder { service, rights, homes: HashMap::new(), opened: 0 };
     let lens = entries.iter().filter_map(|entry| entry.stretch().map(|(_, len)| len));
     let (parts, etag) = (lens.collect(), Some(format!("\"{etag}\"")));
     let mut whole = Whole { pieces: Vec::new(), size, etag, parts };
@@ -489,16 +499,18 @@ fn segment_paths(
     depth: usize,
     out: &mut Vec<String>,
 ) -> Result<(), Refusal> {
-    let mut finder = Finder { service, rights, homes: HashMap::new() };
+    let mut finder = Finder { service, rights, homes: HashMap::new(), opened: 0 };
     for entry in entries.iter().filter(|entry| entry.data.is_none()) {
+        // Each is looked into once, however often it is named.
+        if out.contains(&entry.name) {
+            continue;
+        }
+        out.push(entry.name.clone());
         if entry.sub_slo && depth + 1 < DEPTH_MAX {
             let (container, name) = finder.segment(&entry.name)?;
             if let Ok(content) = service.object_open(container, &name, Which::Latest) {
                 segment_paths(service, rights, &kept(&content)?, depth + 1, out)?;
             }
-        }
-        if !out.contains(&entry.name) {
-            out.push(entry.name.clone());
         }
         if out.len() > info::DELETES_MAX * DEPTH_MAX {
             return Err(Refusal::conflict("The manifest stands for too many segments."));

@@ -297,7 +297,9 @@ fn missing(name: &ObjectName) -> Error {
 }
 
 fn checked(meta: Meta) -> Result<Meta, Error> {
-    let bytes = serde_json::to_string(&meta).map_or(usize::MAX, |text| text.len());
+    // The sizes of parts have a limit of their own.
+    let said = Meta { parts: Vec::new(), ..meta.clone() };
+    let bytes = serde_json::to_string(&said).map_or(usize::MAX, |text| text.len());
     if bytes > META_BYTES_MAX {
         return Err(Error::invalid(format!(
             "headers, tags and labels of an object have {META_BYTES_MAX} bytes at most; send fewer"

@@ -50,19 +50,26 @@ impl Service {
     ) -> Result<Page<Upload>, Error> {
         self.core.catalog.read(|tx| {
             let id = after_upload.map(|uuid| upload::id_of(tx, uuid)).transpose()?.flatten();
-            let (mut object, mut id) = match &listing.after {
-                Some(after) => (after.clone(), id.unwrap_or(i64::MAX as u64)),
-                None => (String::new(), 0),
+            let (mut object, mut id) = match start(listing) {
+                From::At(name) => (name, 0),
+                From::Behind(name) | From::Older(name, _) => (name, id.unwrap_or(i64::MAX as u64)),
             };
             let mut gathered = Gathered::new(listing);
-            loop {
+            'chunks: loop {
                 let rows = upload::list(tx, container, &object, id, ROWS)?;
-                let Some(last) = rows.last() else { return Ok(gathered.end()) };
-                (object, id) = (last.upload.object.to_string(), last.id);
+                if rows.is_empty() {
+                    return Ok(gathered.end());
+                }
                 for row in rows {
-                    let name = row.upload.object.to_string();
-                    if gathered.add(&name, None, row.upload).is_some() {
-                        return Ok(gathered.end());
+                    (object, id) = (row.upload.object.to_string(), row.id);
+                    match gathered.add(&object, None, row.upload) {
+                        None => {}
+                        Some(Stop::End) => return Ok(gathered.end()),
+                        Some(Stop::Prefix(prefix)) => {
+                            let Some(next) = successor(&prefix) else { return Ok(gathered.end()) };
+                            (object, id) = (next, 0);
+                            continue 'chunks;
+                        }
                     }
                 }
             }

@@ -373,6 +373,49 @@ fn a_given_up_upload_leaves_nothing() {
 }
 
 #[test]
+fn uploads_are_listed_by_prefix_and_delimiter_page_by_page() {
+    let home = Home::new();
+    for name in ["a", "b/1", "b/2", "b/2", "c/1", "d"] {
+        home.service().upload_create(home.id, &named(name), Meta::default()).unwrap();
+    }
+    let list = |prefix: &str, delimiter: &str, limit| {
+        let mut listing = Listing {
+            prefix: prefix.to_owned(),
+            delimiter: Some(delimiter.to_owned()),
+            limit,
+            ..Listing::default()
+        };
+        let (mut all, mut marker) = (Vec::new(), None);
+        loop {
+            let page = home.service().uploads(home.id, &listing, marker.as_deref()).unwrap();
+            marker = page.items.last().map(|upload| upload.uuid.clone());
+            let mut names: Vec<String> =
+                page.items.iter().map(|upload| upload.object.to_string()).collect();
+            names.extend(page.prefixes);
+            names.sort();
+            all.extend(names);
+            match page.next {
+                None => return all,
+                Some((name, _)) => listing.after = Some(name),
+            }
+        }
+    };
+    for limit in [1, 2, 100] {
+        assert_eq!(list("", "", limit), ["a", "b/1", "b/2", "b/2", "c/1", "d"]);
+        assert_eq!(list("", "/", limit), ["a", "b/", "c/", "d"]);
+        assert_eq!(list("b/", "", limit), ["b/1", "b/2", "b/2"]);
+    }
+}
+
+#[test]
+fn the_sizes_of_ten_thousand_parts_fit() {
+    let parts = vec![u64::MAX / 2; uploads::PARTS_MAX as usize];
+    assert!(checked(Meta { parts, ..Meta::default() }).is_ok());
+    let user = [("k".to_owned(), "v".repeat(META_BYTES_MAX))].into();
+    assert!(checked(Meta { user, ..Meta::default() }).is_err());
+}
+
+#[test]
 fn a_part_can_be_a_range_of_an_object() {
     let home = Home::new();
     let bytes = noise(1, (1 << 20) + 100);
