@@ -31,6 +31,11 @@ fn faulty_bench() -> (Bench, Faulty) {
 
 #[test]
 fn a_rewritten_root_names_no_leaving_segment_also_over_small_runs() {
+    // Of one store in fifty, whose keys are random, the index has none of the blocks.
+    assert!((0..8).any(|_| a_rewritten_root_names_no_leaving_segment()));
+}
+
+fn a_rewritten_root_names_no_leaving_segment() -> bool {
     let bench = Bench::new();
     let core = &bench.service.core;
     // Two images share a segment; half of it is about to die.
@@ -52,7 +57,9 @@ fn a_rewritten_root_names_no_leaving_segment_also_over_small_runs() {
     let _pin = core.engine.pin(base.root);
     let mut pieces = vec![Piece::Data { offset: 0, bytes: dead.clone() }].into_iter();
     let ingested = core.engine.ingest(base.root, 8 * MIB, &mut || Ok(pieces.next())).unwrap();
-    assert!(!ingested.named.is_empty());
+    if ingested.named.is_empty() {
+        return false;
+    }
     let shared: HashSet<SegmentId> = ingested.named.iter().copied().collect();
     round.run(&mut Collector::default(), true).unwrap();
     let leaving = core
@@ -76,6 +83,7 @@ fn a_rewritten_root_names_no_leaving_segment_also_over_small_runs() {
     let collected = bench.service.collect(THOROUGH);
     collected.unwrap();
     assert_eq!(mark.unwrap(), 0);
+    true
 }
 
 #[test]
