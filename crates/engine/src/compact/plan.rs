@@ -13,7 +13,7 @@ use crate::log;
 use crate::segments::Segments;
 
 /// Groups from here on are slots of cold segments; below it, volumes.
-const COLD_GROUPS: u64 = 1 << 63;
+pub(super) const COLD_GROUPS: u64 = 1 << 63;
 
 /// Sectors that belong together, and where they are.
 struct Piece {
