@@ -32,7 +32,7 @@ use archipelago_format::segment::Fingerprint;
 use archipelago_model::{Location, SegmentId, VOLUME_BYTES_MAX};
 use thiserror::Error;
 
-pub(crate) use self::cold::ColdWriter;
+pub(crate) use self::cold::{CHUNK_BYTES, ColdWriter};
 pub(crate) use self::encode::Compression;
 use self::index::SampleIndex;
 use self::lists::{LIST_BYTES_MAX, Lists};
@@ -264,7 +264,8 @@ impl Context {
         window::fingerprint(&self.dedup.key, block)
     }
 
-    fn count(&self, stats: &IngestStats) {
+    /// Adds to the figures.
+    pub(crate) fn count(&self, stats: &IngestStats) {
         self.bytes_in.fetch_add(stats.bytes_in, Ordering::Relaxed);
         self.duplicate_bytes.fetch_add(stats.duplicate_bytes, Ordering::Relaxed);
         self.stored_bytes.fetch_add(stats.stored_bytes, Ordering::Relaxed);
