@@ -17,7 +17,7 @@ use crate::catalog::volume::{HeadMove, VolumeRow};
 use crate::catalog::{Catalog, Tx, file, image, lease, place, segment, snapshot, state, volume};
 use crate::error::{Error, ErrorKind};
 use crate::resource::Volume;
-use crate::service::{Backups, Collected, Collector, Config};
+use crate::service::{Backups, Collected, Collector, Config, Lanes};
 
 /// Shared by everything that an open store consists of.
 pub(crate) struct Core {
@@ -45,6 +45,8 @@ pub(crate) struct Core {
     /// Held shared from reading a root in the catalog until it is pinned, opened or
     /// bound; the collector takes it for a moment to know that all these are over.
     pub resolving: RwLock<()>,
+    /// Updates of objects that wait to be bound.
+    pub updates: Lanes,
     /// The collector, one at a time.
     pub collector: Mutex<Collector>,
     /// What it did since the store was opened.

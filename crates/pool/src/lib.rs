@@ -33,7 +33,8 @@ pub use resource::{
     Snapshot, Status, Usage, Volume,
 };
 pub use service::{
-    Check, Collected, Collection, Config, Content, CopySource, Damage, Damages, Finding,
-    FindingKind, FinishPart, FinishUpload, NAMES_MAX, PARTS_MAX, Rebuilt, Removed, SNAPSHOTS_MAX,
-    ScrubOptions, ScrubState, Service, Severity, Stored, Touch, UploadAt,
+    Check, Collected, Collection, Config, Content, CopySource, Damage, Damages, Decide, Finding,
+    FindingKind, FinishPart, FinishUpload, NAMES_MAX, PARTS_MAX, Place, Rebuilt, Removed,
+    SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service, Severity, Stored, Touch, Update,
+    UpdateContent, Updated, UploadAt,
 };

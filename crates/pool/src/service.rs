@@ -34,8 +34,10 @@ pub(crate) use backups::Backups;
 pub use check::{Finding, FindingKind, Severity};
 pub(crate) use collector::Collector;
 pub use collector::{Collected, Collection};
+pub(crate) use objects::Lanes;
 pub use objects::{
-    Check, Content, CopySource, FinishPart, FinishUpload, PARTS_MAX, Removed, Stored, UploadAt,
+    Check, Content, CopySource, Decide, FinishPart, FinishUpload, PARTS_MAX, Place, Removed,
+    Stored, Update, UpdateContent, Updated, UploadAt,
 };
 pub use rebuild::Rebuilt;
 pub use scrub::{Damage, Damages, ScrubOptions, ScrubState, Touch};

@@ -211,8 +211,13 @@ fn drawn() -> impl Strategy<Value = Drawn> {
     let at = prop_oneof![0..50_000_usize, (0..100_usize).prop_map(|n| n * 512)];
     let source = prop::option::of((0..2_usize, 0..20_usize));
     let cut = prop::option::weighted(0.2, 0..60_000_usize);
-    (at, len, source, any::<bool>(), cut)
-        .prop_map(|(at, len, source, zeros, cut)| Drawn { at, len, source, zeros, cut })
+    (at, len, source, any::<bool>(), cut).prop_map(|(at, len, source, zeros, cut)| Drawn {
+        at,
+        len,
+        source,
+        zeros,
+        cut,
+    })
 }
 
 proptest! {

@@ -5,6 +5,7 @@ mod containers;
 mod content;
 mod listing;
 mod owner;
+mod update;
 mod uploads;
 mod walk;
 
@@ -22,6 +23,8 @@ use crate::object::{Container, Meta, Object, Versioning, Which};
 
 pub(super) use containers::make;
 pub use content::{Content, Stored};
+pub(crate) use update::Lanes;
+pub use update::{Decide, Place, Update, UpdateContent, Updated};
 pub use uploads::{FinishPart, FinishUpload, PARTS_MAX, UploadAt};
 
 /// JSON of what is known of an object has so many bytes at most.

@@ -11,7 +11,7 @@ use archipelago_model::{SegmentId, VolumeId};
 use archipelago_store::{DirectoryStore, Store, StoreError};
 use parking_lot::{Mutex, RwLock};
 
-use super::{Config, Life, Service, backups, checkpointer, collector};
+use super::{Config, Lanes, Life, Service, backups, checkpointer, collector};
 use crate::attachments::Attachments;
 use crate::catalog::{Catalog, Founding, segment, state, volume};
 use crate::core::{CatalogIds, Core, FIRST_SEGMENT, head_of};
@@ -59,6 +59,7 @@ impl Service {
             collector_problem: Mutex::new(None),
             attaching: Mutex::new(()),
             resolving: RwLock::new(()),
+            updates: Lanes::default(),
             collector: Mutex::default(),
             collector_totals: Mutex::default(),
         });

@@ -32,41 +32,63 @@ impl Core {
         size: Option<u64>,
         input: &mut dyn Read,
     ) -> Result<(Ingested, Stored), Error> {
+        let mut md5 = Md5::new();
+        let (ingested, size) = self.store_behind(0, size, input, &mut |bytes| md5.update(bytes))?;
+        Ok((ingested, Stored { size, etag: hex::encode(md5.finalize()) }))
+    }
+
+    /// Stores what `input` gives behind `phase` zeros, less than a block, in a map of its own,
+    /// and tells how long it was. `seen` sees all of it.
+    pub(super) fn store_behind(
+        &self,
+        phase: u64,
+        size: Option<u64>,
+        input: &mut dyn Read,
+        seen: &mut dyn FnMut(&[u8]),
+    ) -> Result<(Ingested, u64), Error> {
         if size.is_some_and(|size| size > VOLUME_BYTES_MAX) {
             return Err(Error::invalid(format!(
                 "an object has {VOLUME_BYTES_MAX} bytes at most; put it in several"
             )));
         }
-        let expected = size.map_or(VOLUME_BYTES_MAX, |size| size.next_multiple_of(BLOCK_BYTES));
-        let (mut md5, mut at, mut ended) = (Md5::new(), 0_u64, false);
+        let end = size.map_or(VOLUME_BYTES_MAX, |size| phase + size);
+        let expected = end.next_multiple_of(BLOCK_BYTES).min(VOLUME_BYTES_MAX);
+        let (mut at, mut ended) = (0_u64, false);
+        let mut before = phase as usize;
         let ingested = self.engine.ingest(Location::HOLE, expected, &mut || {
             if ended {
                 return Ok(None);
             }
             let mut bytes = Vec::with_capacity(PIECE_BYTES);
-            let limit = PIECE_BYTES as u64;
+            bytes.resize(before, 0);
+            let limit = (PIECE_BYTES - before) as u64;
             Read::take(&mut *input, limit).read_to_end(&mut bytes).map_err(broken)?;
             ended = bytes.len() < PIECE_BYTES;
-            md5.update(&bytes);
+            let said = bytes.get(before..).unwrap_or_default();
+            seen(said);
+            let empty = said.is_empty();
+            before = 0;
             let offset = at;
             at += bytes.len() as u64;
-            if bytes.is_empty() {
+            if empty {
                 return Ok(None);
             }
             bytes.resize(bytes.len().next_multiple_of(BLOCK_BYTES as usize), 0);
             Ok(Some(Piece::Data { offset, bytes }))
         });
         let ingested = ingested.map_err(ingest_error)?;
+        let came = at - phase;
         match size {
-            Some(size) if size != at => Err(Error::invalid(format!(
-                "{at} bytes came where {size} were announced; nothing was kept, send it again"
+            Some(size) if size != came => Err(Error::invalid(format!(
+                "{came} bytes came where {size} were announced; nothing was kept, send it again"
             ))),
-            _ => Ok((ingested, Stored { size: at, etag: hex::encode(md5.finalize()) })),
+            _ => Ok((ingested, came)),
         }
     }
 }
 
-fn broken(error: io::Error) -> IngestError {
+/// The input failed.
+pub(super) fn broken(error: io::Error) -> IngestError {
     IngestError::Source(Box::new(error))
 }
 

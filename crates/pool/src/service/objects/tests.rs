@@ -10,51 +10,56 @@ use crate::service::tests::stored;
 use crate::testing::{Bench, noise};
 use crate::{Collection, ErrorKind};
 
-const ACCOUNT: AccountId = AccountId::new(7);
+pub(super) const ACCOUNT: AccountId = AccountId::new(7);
 const OTHER: AccountId = AccountId::new(8);
 
-fn container_name(name: &str) -> ContainerName {
+pub(super) fn container_name(name: &str) -> ContainerName {
     name.parse().unwrap()
 }
 
-fn named(name: &str) -> ObjectName {
+pub(super) fn named(name: &str) -> ObjectName {
     name.parse().unwrap()
 }
 
-struct Home {
-    bench: Bench,
-    id: u64,
+pub(super) struct Home {
+    pub(super) bench: Bench,
+    pub(super) id: u64,
 }
 
 impl Home {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let bench = Bench::new();
         let id = bench.service.container_create(ACCOUNT, &container_name("c")).unwrap().id;
         Self { bench, id }
     }
 
-    fn service(&self) -> &Service {
+    pub(super) fn service(&self) -> &Service {
         &self.bench.service
     }
 
-    fn put(&self, name: &str, bytes: &[u8]) -> Object {
+    pub(super) fn put(&self, name: &str, bytes: &[u8]) -> Object {
         self.try_put(name, bytes, &|_| Ok(())).unwrap()
     }
 
-    fn try_put(&self, name: &str, mut bytes: &[u8], check: &Check<'_>) -> Result<Object, Error> {
+    pub(super) fn try_put(
+        &self,
+        name: &str,
+        mut bytes: &[u8],
+        check: &Check<'_>,
+    ) -> Result<Object, Error> {
         let size = Some(bytes.len() as u64);
         let finish = &mut |_: &Stored| Ok(Meta::default());
         self.service().object_put(self.id, &named(name), size, &mut bytes, finish, check)
     }
 
-    fn get(&self, name: &str, which: Which) -> Result<Vec<u8>, Error> {
+    pub(super) fn get(&self, name: &str, which: Which) -> Result<Vec<u8>, Error> {
         let content = self.service().object_open(self.id, &named(name), which)?;
         let mut out = Vec::new();
         content.range(0, u64::MAX).read_to_end(&mut out).unwrap();
         Ok(out)
     }
 
-    fn versioning(&self, versioning: Versioning) {
+    pub(super) fn versioning(&self, versioning: Versioning) {
         let change = &mut |c: &mut Container| {
             c.versioning = versioning;
             Ok(())
@@ -62,11 +67,11 @@ impl Home {
         self.service().container_change(self.id, change).unwrap();
     }
 
-    fn remove(&self, name: &str, which: Which) -> Removed {
+    pub(super) fn remove(&self, name: &str, which: Which) -> Removed {
         self.service().object_remove(self.id, &named(name), which, &|_| Ok(())).unwrap()
     }
 
-    fn list(&self, prefix: &str, delimiter: &str, limit: usize) -> Vec<String> {
+    pub(super) fn list(&self, prefix: &str, delimiter: &str, limit: usize) -> Vec<String> {
         let mut listing = Listing {
             prefix: prefix.to_owned(),
             delimiter: Some(delimiter.to_owned()),
@@ -88,7 +93,7 @@ impl Home {
         }
     }
 
-    fn counters(&self) -> (u64, u64, u64) {
+    pub(super) fn counters(&self) -> (u64, u64, u64) {
         let found = self.service().container(ACCOUNT, &container_name("c")).unwrap();
         assert_eq!(self.service().core.catalog.verify().unwrap(), Vec::<String>::new());
         (found.objects, found.bytes, found.old_bytes)
