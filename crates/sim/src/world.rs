@@ -12,7 +12,7 @@
 //! * A verb that returned well is done, for ever; one that was refused changed
 //!   nothing, and was refused for the reason that the model knows; one that failed
 //!   is done or not, but never in part.
-//! * Snapshots, images and files are exact for ever.
+//! * Snapshots, images, files and versions of objects are exact for ever.
 //! * Nothing that the collector frees is ever asked for.
 //! * A scrub finds damage where bytes changed, names what cannot be read because of it,
 //!   and finds nothing where nothing changed.
@@ -34,6 +34,7 @@ mod long;
 mod lost;
 mod model;
 mod names;
+mod objects;
 mod record;
 mod scrub;
 mod verbs;
@@ -245,7 +246,7 @@ impl World {
 
     /// The acts of operators.
     fn operate(&mut self) -> Checked {
-        match self.dice.below(26) {
+        match self.dice.below(32) {
             0..=2 => self.create(),
             3..=6 => self.snapshot(),
             7..=10 => self.clone_something(),
@@ -258,6 +259,7 @@ impl World {
             20 => self.rename(),
             21..=22 => self.import(),
             23..=24 => self.put(),
+            25..=30 => self.use_object(),
             _ => self.replicate(),
         }
     }

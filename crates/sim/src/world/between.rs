@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use super::content::{SECTOR, bytes_of};
 use super::model::Names;
 use super::names::{CONTAINER, Subject, parse, snapshot_path};
+use super::objects::ObjectAct;
 use super::{Act, Checked, World};
 
 /// Looks between two acts, at most: a small pool is looked at so often in a round.
@@ -127,7 +128,7 @@ impl World {
     pub(super) fn plan_acts(&mut self, service: &Arc<Service>) -> Checked<Vec<Waiting>> {
         let mut waiting = Vec::new();
         // Each of its own kind, so that none changes what another one was planned with.
-        let mut kinds = vec![0, 1, 2, 3];
+        let mut kinds = vec![0, 1, 2, 3, 4];
         for _ in 0..=self.dice.below(DEEDS_MAX) {
             if kinds.is_empty() {
                 break;
@@ -137,6 +138,7 @@ impl World {
                 0 => self.plan_write()?,
                 1 => self.plan_flush()?,
                 2 => self.plan_put(service)?,
+                3 => self.plan_object_act(service),
                 _ => self.plan_clone_or_removal(service)?,
             };
             waiting.extend(planned);
@@ -231,6 +233,20 @@ impl World {
             let after = |model: &mut super::Model| drop(model.files.insert(name.clone(), fixed));
             world.conclude(act, after, result).map(drop)
         })))
+    }
+
+    fn plan_object_act(&mut self, service: &Arc<Service>) -> Option<Waiting> {
+        let ObjectAct { kind: _, name, refusal, after, call } = self.object_act()?;
+        let service = Arc::downgrade(service);
+        let deed = move || match service.upgrade() {
+            Some(service) => call(&service),
+            None => Err(gone()),
+        };
+        Some(self.plan(deed, move |world, result| {
+            let names = Names::object(&name);
+            let act = Act { kind: "object between", subject: &name, names, refusal };
+            world.conclude(act, after, result).map(drop)
+        }))
     }
 
     /// A new volume from something fixed, or the end of a snapshot.

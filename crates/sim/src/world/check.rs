@@ -8,7 +8,8 @@ use archipelago_pool::{Error, ErrorKind, Service};
 use super::content::SECTOR;
 use super::guest::shown;
 use super::model::{Cells, Doubt, Model, Names};
-use super::names::Subject;
+use super::names::{CONTAINER, Subject};
+use super::objects::{ShownObject, shown as shown_objects, wrong_object};
 use super::{Act, Checked, Violation, World};
 
 /// Names and sizes in bytes, as the service lists them.
@@ -18,6 +19,7 @@ struct Listing {
     snapshots: BTreeMap<(String, String), u64>,
     images: BTreeMap<String, u64>,
     files: BTreeMap<String, u64>,
+    objects: BTreeMap<String, ShownObject>,
 }
 
 impl Listing {
@@ -35,7 +37,11 @@ impl Listing {
                 })
                 .collect(),
             images: images.map(|one| (one.name.to_string(), one.size.bytes())).collect(),
-            files: files.map(|one| (one.object.to_string(), one.size)).collect(),
+            files: files
+                .filter(|one| one.container.as_str() == CONTAINER)
+                .map(|one| (one.object.to_string(), one.size))
+                .collect(),
+            objects: shown_objects(service)?.into_iter().collect(),
         })
     }
 
@@ -56,6 +62,11 @@ impl Listing {
                 .collect(),
             images: model.images.iter().map(|(name, one)| (name.clone(), bytes(one))).collect(),
             files: model.files.iter().map(|(name, one)| (name.clone(), bytes(one))).collect(),
+            objects: model
+                .objects
+                .iter()
+                .map(|(name, one)| (name.clone(), ShownObject::of(one)))
+                .collect(),
         }
     }
 
@@ -68,6 +79,12 @@ impl Listing {
             volumes: pick(&self.volumes, &names.volumes),
             images: pick(&self.images, &names.images),
             files: pick(&self.files, &names.files),
+            objects: self
+                .objects
+                .iter()
+                .filter(|(name, _)| names.objects.contains(*name))
+                .map(|(name, one)| (name.clone(), one.clone()))
+                .collect(),
             snapshots: self
                 .snapshots
                 .iter()
@@ -229,7 +246,8 @@ impl World {
         let images = self.model.images.keys().map(|name| Subject::Image(name.clone()));
         let files = self.model.files.keys().map(|name| Subject::File(name.clone()));
         let all: Vec<Subject> = snapshots.chain(images).chain(files).collect();
-        all.iter().try_for_each(|subject| self.check_fixed(subject))
+        all.iter().try_for_each(|subject| self.check_fixed(subject))?;
+        self.check_objects()
     }
 }
 
@@ -281,6 +299,11 @@ fn fits(service: &Service, model: &mut Model, exact: bool) -> Result<Option<Stri
     for (subject, fixed) in images.chain(files) {
         let bytes = content_of(service, &subject)?;
         if let Some(what) = said(check_exact(&subject.export(), fixed, &bytes)) {
+            return Ok(Some(what));
+        }
+    }
+    for (name, known) in &model.objects {
+        if let Some(what) = wrong_object(service, name, known)? {
             return Ok(Some(what));
         }
     }

@@ -102,7 +102,7 @@ impl World {
     }
 
     fn act_of_a_day(&mut self) -> Checked {
-        match self.dice.below(24) {
+        match self.dice.below(28) {
             0..=5 => self.guest_write(),
             6 => self.guest_flush(),
             7..=8 => self.guest_read(),
@@ -115,6 +115,7 @@ impl World {
             18..=20 => self.remove_snapshot(),
             21 => self.remove_image(),
             22 => self.remove_file(),
+            23..=26 => self.use_object(),
             _ => self.check_something(),
         }
     }

@@ -139,12 +139,25 @@ impl Fixed {
     }
 }
 
+/// Content of an object or a part.
+pub(super) type Bytes = Arc<Vec<u8>>;
+
+/// What is under one name of a container that keeps versions.
+#[derive(Clone, Default, PartialEq, Debug)]
+pub(super) struct Shelved {
+    /// Oldest first; `None` is a marker.
+    pub versions: Vec<Option<Bytes>>,
+    /// Parts of the upload that is under way.
+    pub upload: Option<BTreeMap<u32, Bytes>>,
+}
+
 /// Everything that has a name.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Model {
     pub volumes: BTreeMap<String, Volume>,
     pub images: BTreeMap<String, Fixed>,
     pub files: BTreeMap<String, Fixed>,
+    pub objects: BTreeMap<String, Shelved>,
 }
 
 /// Names that a verb touches.
@@ -153,6 +166,7 @@ pub(super) struct Names {
     pub volumes: BTreeSet<String>,
     pub images: BTreeSet<String>,
     pub files: BTreeSet<String>,
+    pub objects: BTreeSet<String>,
 }
 
 impl Names {
@@ -166,6 +180,10 @@ impl Names {
 
     pub fn file(name: &str) -> Self {
         Self { files: BTreeSet::from([name.to_owned()]), ..Self::default() }
+    }
+
+    pub fn object(name: &str) -> Self {
+        Self { objects: BTreeSet::from([name.to_owned()]), ..Self::default() }
     }
 }
 
@@ -182,6 +200,9 @@ impl Model {
         for name in &names.files {
             out.files.extend(self.files.remove_entry(name));
         }
+        for name in &names.objects {
+            out.objects.extend(self.objects.remove_entry(name));
+        }
         out
     }
 
@@ -190,6 +211,16 @@ impl Model {
         self.volumes.extend(part.volumes);
         self.images.extend(part.images);
         self.files.extend(part.files);
+        self.objects.extend(part.objects);
+    }
+
+    /// Changes what is under a name; one with nothing under it is gone.
+    pub fn change_object(&mut self, name: &str, change: impl FnOnce(&mut Shelved)) {
+        let mut known = self.objects.remove(name).unwrap_or_default();
+        change(&mut known);
+        if known != Shelved::default() {
+            self.objects.insert(name.to_owned(), known);
+        }
     }
 
     /// A flush of any volume covers all.

@@ -15,9 +15,13 @@ const SNAPSHOTS: u64 = 5;
 const IMAGES: u64 = 4;
 /// How many files.
 const FILES: u64 = 4;
+/// How many objects.
+const OBJECTS: u64 = 3;
 
 /// The container of all files.
 pub(super) const CONTAINER: &str = "box";
+/// The container that keeps versions.
+pub(super) const SHELF: &str = "shelf";
 
 impl World {
     /// A name for a volume, taken or not, but not in doubt.
@@ -41,6 +45,12 @@ impl World {
     pub(super) fn any_file_name(&mut self) -> Option<String> {
         let name = format!("f{}", self.dice.below(FILES));
         let doubtful = self.doubts.iter().any(|doubt| doubt.names.files.contains(&name));
+        (!doubtful).then_some(name)
+    }
+
+    pub(super) fn any_object_name(&mut self) -> Option<String> {
+        let name = format!("o{}", self.dice.below(OBJECTS));
+        let doubtful = self.doubts.iter().any(|doubt| doubt.names.objects.contains(&name));
         (!doubtful).then_some(name)
     }
 

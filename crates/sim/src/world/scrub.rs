@@ -11,7 +11,7 @@ use archipelago_pool::{Damages, ErrorKind, ScrubOptions, ScrubState};
 
 use super::check::{check_cells, content_of};
 use super::model::Names;
-use super::names::Subject;
+use super::names::{SHELF, Subject};
 use super::{Act, Checked, Violation, World};
 use crate::{DiskOp, Failure, Fault};
 
@@ -176,6 +176,16 @@ impl World {
     /// Whatever is named must be there, or may be.
     fn check_touched(&self, damages: &Damages) -> Checked {
         for touch in damages.damages.iter().flat_map(|damage| &damage.touches) {
+            if let Some(object) = object_of(&touch.source) {
+                let doubtful = self.doubts.iter().any(|doubt| doubt.names.objects.contains(object));
+                if !doubtful && !self.model.objects.contains_key(object) {
+                    return Err(Violation::new(format!(
+                        "a scrub says that damage touches {}, which is not there",
+                        touch.source
+                    )));
+                }
+                continue;
+            }
             let subject = subject_of(&touch.source);
             let there = match &subject {
                 Subject::Volume(name) => self.model.volumes.contains_key(name),
@@ -268,7 +278,7 @@ impl World {
         let named: Vec<String> = found
             .iter()
             .flat_map(|one| &one.touches)
-            .map(|touch| subject_of(&touch.source).export())
+            .map(|touch| export_of(&touch.source))
             .collect();
         let all = unreadable.iter().find(|one| !named.contains(one));
         if let Some(missed) = all {
@@ -277,8 +287,13 @@ impl World {
             )));
         }
         let plain = found.iter().flat_map(|one| &one.touches).filter(|touch| !touch.map);
+        // Parts of an upload cannot be read before it is complete.
+        let plain = plain.filter(|touch| {
+            let known = object_of(&touch.source).and_then(|name| self.model.objects.get(name));
+            known.is_none_or(|known| known.upload.is_none())
+        });
         let misnamed = plain
-            .map(|touch| subject_of(&touch.source).export())
+            .map(|touch| export_of(&touch.source))
             .find(|one| !self.caches && !unreadable.contains(one));
         match misnamed {
             Some(one) => Err(Violation::new(format!(
@@ -319,6 +334,7 @@ impl World {
                 }
             }
         }
+        out.extend(self.unreadable_objects(&service)?);
         Ok(out)
     }
 
@@ -354,6 +370,21 @@ fn wrong_state(state: &ScrubState, disturbed: bool) -> Option<String> {
     }
     let catalog = state.catalog.first().filter(|_| !disturbed);
     catalog.map(|what| format!("a scrub finds the catalog damaged: {what}"))
+}
+
+/// The object in the container that keeps versions.
+fn object_of(source: &Source) -> Option<&str> {
+    match source {
+        Source::File(container, name) if container.as_str() == SHELF => Some(name.as_str()),
+        _ => None,
+    }
+}
+
+fn export_of(source: &Source) -> String {
+    match object_of(source) {
+        Some(name) => format!("file:{SHELF}/{name}"),
+        None => subject_of(source).export(),
+    }
 }
 
 fn subject_of(source: &Source) -> Subject {

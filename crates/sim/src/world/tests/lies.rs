@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use archipelago_env::{Disk, Entry, File, Lock, Mode, Space};
-use archipelago_model::{SegmentId, SnapshotPath, VolumeName, VolumeSize};
-use archipelago_pool::{Origin, Write};
+use archipelago_model::{AccountId, SegmentId, SnapshotPath, VolumeName, VolumeSize};
+use archipelago_pool::{Object, Origin, UploadAt, Which, Write};
 use archipelago_store::{SegmentWriter, Store, StoreError};
 use parking_lot::Mutex;
 
 use super::*;
-use crate::world::names::parse;
+use crate::world::names::{SHELF, parse};
 
 /// A lie must show in so many worlds at most.
 const SEEDS: u64 = 150;
@@ -381,12 +381,22 @@ fn an_act_that_is_not_durable_when_it_returns_is_found() {
         "remove file",
         "import",
         "put",
+        "put object",
+        "copy object",
+        "remove object",
+        "remove version",
+        "put part",
+        "complete upload",
+        "abort upload",
         "receive",
     ] {
         found(act, || lazy(Kept::Data("catalog.sqlite"), Some(act)));
     }
     found("flush", || lazy(Kept::Data("/pool/"), Some("flush")));
     for act in ["import", "put", "snapshot", "collect", "background", "close", "open"] {
+        found(act, || lazy(Kept::Data("/pool/"), Some(act)));
+    }
+    for act in ["put object", "put part", "complete upload"] {
         found(act, || lazy(Kept::Data("/pool/"), Some(act)));
     }
     found("collect", || lazy(Kept::Data("catalog.sqlite"), Some("collect")));
@@ -481,6 +491,53 @@ fn take_last_file(service: &Service) -> Result<(), Error> {
 
 /// What no disk can imitate: a command that is done in part, that does too much, or that
 /// changes what it has no business with.
+fn objects(service: &Service) -> Result<(u64, Vec<Object>), Error> {
+    let shelf = service.container(AccountId::new(0), &parse(SHELF)?)?;
+    let all = archipelago_pool::Listing { limit: 1000, ..Default::default() };
+    Ok((shelf.id, service.versions(shelf.id, &all)?.items))
+}
+
+fn take_oldest_version(service: &Service) -> Result<(), Error> {
+    let (shelf, all) = objects(service)?;
+    let Some(oldest) = all.iter().min_by_key(|object| object.id) else { return Ok(()) };
+    let which = Which::Version(oldest.id);
+    service.object_remove(shelf, &oldest.name, which, &|_| Ok(())).map(drop)
+}
+
+/// Puts as many zeros over what came last, under the same identity as far as anybody sees.
+fn put_zeros_in_its_place(service: &Service) -> Result<(), Error> {
+    let (shelf, all) = objects(service)?;
+    let Some(newest) = all.iter().max_by_key(|object| object.id) else { return Ok(()) };
+    let (size, name) = (newest.size, newest.name.clone());
+    service.object_remove(shelf, &name, Which::Version(newest.id), &|_| Ok(()))?;
+    let mut zeros = std::io::Read::take(std::io::repeat(0), size);
+    let finish = &mut |_: &_| Ok(Default::default());
+    service.object_put(shelf, &name, None, &mut zeros, finish, &|_| Ok(())).map(drop)
+}
+
+fn abort_uploads(service: &Service) -> Result<(), Error> {
+    let (shelf, _) = objects(service)?;
+    let all = archipelago_pool::Listing { limit: 1000, ..Default::default() };
+    for upload in service.uploads(shelf, &all, None)?.items {
+        let at = UploadAt { container: shelf, name: &upload.object, uuid: &upload.uuid };
+        service.upload_abort(at)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn objects_that_change_behind_the_back_are_found() {
+    for (lie, kind, deed) in [
+        ("an old version goes with a put", "put object", take_oldest_version as Deed),
+        ("a removal takes more than its version", "remove version", take_oldest_version),
+        ("a copy has other bytes", "copy object", put_zeros_in_its_place),
+        ("an upload becomes other bytes", "complete upload", put_zeros_in_its_place),
+        ("a collection ends uploads", "collect", abort_uploads),
+    ] {
+        found(lie, || meddling(kind, deed));
+    }
+}
+
 #[test]
 fn a_service_that_does_too_much_or_too_little_is_found() {
     for (lie, kind, deed) in [
