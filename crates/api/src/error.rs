@@ -47,6 +47,8 @@ pub enum ErrorKind {
     InUse,
     /// The pool is full (507).
     NoSpace,
+    /// A container or an account holds what it may (413).
+    QuotaExceeded,
     /// The resource or the store is read-only (403).
     ReadOnly,
     /// Another holder has taken over the lease (409).

@@ -111,6 +111,7 @@ fn error(error: pool::Error) -> ExportError {
         ErrorKind::Invalid
         | ErrorKind::AlreadyExists
         | ErrorKind::Unauthenticated
+        | ErrorKind::QuotaExceeded
         | ErrorKind::Throttled => ExportErrorKind::Invalid,
         ErrorKind::Unavailable | ErrorKind::Internal => ExportErrorKind::Io,
     };

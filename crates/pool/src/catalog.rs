@@ -19,6 +19,7 @@ pub(crate) mod image;
 pub(crate) mod lease;
 mod migrate;
 pub(crate) mod place;
+pub(crate) mod quota;
 mod row;
 pub(crate) mod scrub;
 pub(crate) mod segment;

@@ -20,6 +20,9 @@ pub enum ErrorKind {
     InUse,
     /// The disk is full; goes on by itself once there is room.
     NoSpace,
+    /// A container or an account holds what it may; goes on once something of it was removed
+    /// or the quota was raised.
+    QuotaExceeded,
     /// The resource or the disk is read-only.
     ReadOnly,
     /// A newer holder has taken over: this handle is of no use any more.

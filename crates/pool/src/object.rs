@@ -39,6 +39,10 @@ pub struct Container {
     pub bytes: u64,
     /// The sizes of old versions and of parts of uploads.
     pub old_bytes: u64,
+    /// How many bytes it may hold in all, old versions and parts too; `None` for no limit.
+    pub quota_bytes: Option<u64>,
+    /// How many objects it may hold, not counting old versions; `None` for no limit.
+    pub quota_objects: Option<u64>,
     /// When it was made, in ms since 1970.
     pub created_ms: u64,
 }

@@ -9,11 +9,13 @@ use crate::object::{Container, Stretch, Totals, Versioning};
 const TABLE: &str = "container";
 
 const SELECT: &str = "SELECT id, account_id, name, bucket IS NOT NULL, versioning, settings, \
-     objects, bytes, old_bytes, created_ms FROM container";
+     objects, bytes, old_bytes, quota_bytes, quota_objects, created_ms FROM container";
 
 /// What a change adds to the counters of a container.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Change {
+    /// Rows of table `file`.
+    pub versions: i64,
     pub objects: i64,
     pub bytes: i64,
     pub old_bytes: i64,
@@ -33,6 +35,8 @@ fn decode(row: &mut Fields<'_>) -> Result<Container, CatalogError> {
         objects: row.number()?,
         bytes: row.number()?,
         old_bytes: row.number()?,
+        quota_bytes: row.number_or_null()?,
+        quota_objects: row.number_or_null()?,
         created_ms: row.number()?,
     })
 }
@@ -137,27 +141,48 @@ pub(crate) fn insert(
 /// Changes what can be changed of one.
 pub(crate) fn update(tx: &Tx<'_>, container: &Container) -> Result<(), CatalogError> {
     tx.execute(
-        "UPDATE container SET versioning = $1, settings = $2 WHERE id = $3",
+        "UPDATE container SET versioning = $1, settings = $2, quota_bytes = $3, \
+         quota_objects = $4 WHERE id = $5",
         (
             versioning_text(container.versioning),
             super::row::to_json(&container.settings)?,
+            container.quota_bytes.map(from_number),
+            container.quota_objects.map(from_number),
             from_number(container.id),
         ),
     )?;
     Ok(())
 }
 
-/// Counts what came and went.
-pub(crate) fn count(tx: &Tx<'_>, id: u64, change: Change) -> Result<(), CatalogError> {
-    tx.execute(
+/// Counts what came and went, of the container and of its account.
+pub(super) fn count(tx: &Tx<'_>, id: u64, change: Change) -> Result<(), CatalogError> {
+    let Change { versions, objects, bytes, old_bytes } = change;
+    let account = tx.first(
+        TABLE,
         "UPDATE container SET objects = objects + $1, bytes = bytes + $2, \
-         old_bytes = old_bytes + $3 WHERE id = $4",
-        (change.objects, change.bytes, change.old_bytes, from_number(id)),
+         old_bytes = old_bytes + $3 WHERE id = $4 RETURNING account_id",
+        (objects, bytes, old_bytes, from_number(id)),
+        |row| row.number::<u64>(),
+    )?;
+    let Some(account) = account else { return Err(CatalogError::RowMissing(TABLE)) };
+    tx.execute(
+        "INSERT INTO account_usage (account_id, versions, bytes) VALUES ($1, $2, $3) \
+         ON CONFLICT (account_id) DO UPDATE SET \
+         versions = account_usage.versions + excluded.versions, \
+         bytes = account_usage.bytes + excluded.bytes",
+        (from_number(account), versions, bytes + old_bytes),
     )?;
     Ok(())
 }
 
-/// Counts anew what is in each: of a catalog from before there were counters.
+/// What the containers of an account hold in all: every version, and parts.
+pub(crate) fn usage(tx: &Tx<'_>, account: AccountId) -> Result<u64, CatalogError> {
+    let sql = "SELECT bytes FROM account_usage WHERE account_id = $1";
+    let found = tx.first("account_usage", sql, [from_number(account.get())], |row| row.number())?;
+    Ok(found.unwrap_or(0))
+}
+
+/// Counts anew what is in each: of a dump, which may be from before there were counters.
 pub(crate) fn recount(tx: &Tx<'_>) -> Result<(), CatalogError> {
     tx.execute(
         "UPDATE container SET \
@@ -171,25 +196,66 @@ pub(crate) fn recount(tx: &Tx<'_>) -> Result<(), CatalogError> {
                       ON u.id = p.upload_id WHERE u.container_id = container.id)",
         [],
     )?;
+    tx.execute("DELETE FROM account_usage", [])?;
+    tx.execute(
+        "INSERT INTO account_usage (account_id, versions, bytes) SELECT account_id, \
+         SUM((SELECT COUNT(*) FROM file f WHERE f.container_id = c.id)), SUM(bytes + old_bytes) \
+         FROM container c GROUP BY account_id",
+        [],
+    )?;
     Ok(())
 }
 
-/// Containers whose counters are not what is in them, by name.
-pub(crate) fn miscounted(tx: &Tx<'_>) -> Result<Vec<String>, CatalogError> {
-    tx.all(
+/// What is counted wrong: of which container or account, and what it counts and has.
+pub(crate) fn miscounted(tx: &Tx<'_>) -> Result<Vec<(String, String)>, CatalogError> {
+    let mut out = tx.all(
         TABLE,
-        "SELECT name FROM container c WHERE \
-         objects <> (SELECT COUNT(*) FROM file f WHERE f.container_id = c.id \
-                     AND f.latest = 1 AND f.marker = 0) \
-         OR bytes <> (SELECT COALESCE(SUM(f.size), 0) FROM file f \
-                      WHERE f.container_id = c.id AND f.latest = 1) \
-         OR old_bytes <> (SELECT COALESCE(SUM(f.size), 0) FROM file f \
-                          WHERE f.container_id = c.id AND f.latest = 0) \
-                       + (SELECT COALESCE(SUM(p.size), 0) FROM part p JOIN upload u \
-                          ON u.id = p.upload_id WHERE u.container_id = c.id) ORDER BY name",
+        "SELECT name, objects, bytes, old_bytes, real_objects, real_bytes, real_old FROM \
+         (SELECT c.id, c.name, c.objects, c.bytes, c.old_bytes, \
+          (SELECT COUNT(*) FROM file f WHERE f.container_id = c.id \
+           AND f.latest = 1 AND f.marker = 0) AS real_objects, \
+          (SELECT COALESCE(SUM(f.size), 0) FROM file f \
+           WHERE f.container_id = c.id AND f.latest = 1) AS real_bytes, \
+          (SELECT COALESCE(SUM(f.size), 0) FROM file f \
+           WHERE f.container_id = c.id AND f.latest = 0) \
+          + (SELECT COALESCE(SUM(p.size), 0) FROM part p JOIN upload u \
+             ON u.id = p.upload_id WHERE u.container_id = c.id) AS real_old FROM container c) \
+         WHERE objects <> real_objects OR bytes <> real_bytes OR old_bytes <> real_old \
+         ORDER BY name, id",
         [],
-        |row| row.text(),
-    )
+        |row| {
+            let name = format!("container:{}", row.text()?);
+            let mut three = || Ok::<_, CatalogError>((row.signed()?, row.signed()?, row.signed()?));
+            let (counts, has) = (three()?, three()?);
+            Ok((name, format!("it counts {} where there are {}", told(counts), told(has))))
+        },
+    )?;
+    out.extend(tx.all(
+        "account_usage",
+        "SELECT account, versions, bytes, real_versions, real_bytes FROM \
+         (SELECT COALESCE(a.name, CAST(o.id AS TEXT)) AS account, COALESCE(u.versions, 0) AS versions, \
+          COALESCE(u.bytes, 0) AS bytes, \
+          (SELECT COUNT(*) FROM file f JOIN container c ON c.id = f.container_id \
+           WHERE c.account_id = o.id) AS real_versions, \
+          (SELECT COALESCE(SUM(c.bytes + c.old_bytes), 0) FROM container c \
+           WHERE c.account_id = o.id) AS real_bytes \
+          FROM (SELECT account_id AS id FROM container UNION SELECT account_id FROM account_usage) o \
+          LEFT JOIN account a ON a.id = o.id LEFT JOIN account_usage u ON u.account_id = o.id) \
+         WHERE versions <> real_versions OR bytes <> real_bytes ORDER BY account",
+        [],
+        |row| {
+            let name = format!("account:{}", row.text()?);
+            let mut two = || Ok::<_, CatalogError>((row.signed()?, row.signed()?));
+            let (counts, has) = (two()?, two()?);
+            let told = |(versions, bytes)| format!("{versions} versions of {bytes} bytes");
+            Ok((name, format!("it counts {} where its containers have {}", told(counts), told(has))))
+        },
+    )?);
+    Ok(out)
+}
+
+fn told((objects, bytes, old_bytes): (i64, i64, i64)) -> String {
+    format!("{objects} objects of {bytes} bytes and {old_bytes} bytes of old versions and parts")
 }
 
 /// Removes one that has no versions and no uploads.

@@ -90,6 +90,9 @@ pub(crate) enum CatalogError {
         /// The term that is over.
         epoch: archipelago_model::Epoch,
     },
+    /// More than a container or an account may hold.
+    #[error("{0}")]
+    Quota(Box<super::quota::Exceeded>),
     /// 2^32 terms.
     #[error("volume {0} was attached too often; clone it and go on with the clone")]
     Epochs(archipelago_model::VolumeId),
@@ -117,6 +120,7 @@ impl CatalogError {
             Self::SegmentIds => ErrorKind::NoSpace,
             Self::Condemned(_) | Self::Closed => ErrorKind::Unavailable,
             Self::Fenced { .. } => ErrorKind::Fenced,
+            Self::Quota(_) => ErrorKind::QuotaExceeded,
         }
     }
 }

@@ -4,8 +4,9 @@ use archipelago_model::{AccountId, ContainerName, FileId, Location, ObjectName};
 
 use super::container::{self, Change};
 use super::row::{Fields, from_location, from_number, to_json};
-use super::{CatalogError, Tx};
-use crate::object::{Object, Stretch, Which};
+use super::upload::{self, UploadRow};
+use super::{CatalogError, Tx, quota};
+use crate::object::{Container, Object, Stretch, Which};
 use crate::resource::File;
 
 const TABLE: &str = "file";
@@ -257,18 +258,56 @@ pub(crate) fn any(tx: &Tx<'_>, container: u64) -> Result<bool, CatalogError> {
 
 /// Puts a version on top of the others of its name. One without a version id takes the
 /// place of the one that has none, too.
+///
+/// # Errors
+/// `Quota`; the transaction is to be given up then.
 pub(crate) fn put(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
+    quota::within(tx, row.container, || push(tx, row))
+}
+
+/// The same, of parts of an upload, which ends with it: what these held is free for it.
+pub(crate) fn put_parts(
+    tx: &Tx<'_>,
+    row: &ObjectRow,
+    upload: &UploadRow,
+) -> Result<(), CatalogError> {
+    quota::within(tx, row.container, || {
+        upload::remove(tx, upload)?;
+        push(tx, row)
+    })
+}
+
+/// Whether a version of so many bytes may be put, before anybody sends it.
+pub(crate) fn may_put(
+    tx: &Tx<'_>,
+    home: &Container,
+    name: &ObjectName,
+    size: u64,
+) -> Result<(), CatalogError> {
+    let is_there = version(tx, home.id, name, Which::Latest)?.is_some_and(|row| !row.object.marker);
+    let replaced = version(tx, home.id, name, Which::Unversioned)?.map_or(0, |row| row.object.size);
+    quota::ask(tx, home.id, quota::addition(home.versioning, size, is_there, replaced))
+}
+
+fn push(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
     let object = &row.object;
     if !object.versioned
         && let Some(old) = version(tx, row.container, &object.name, Which::Unversioned)?
     {
         delete(tx, &old)?;
     }
+    let mut change = Change {
+        versions: 1,
+        objects: i64::from(!object.marker),
+        bytes: object.size.cast_signed(),
+        old_bytes: 0,
+    };
     if let Some(old) = version(tx, row.container, &object.name, Which::Latest)? {
         tx.execute("UPDATE file SET latest = 0 WHERE id = $1", [from_number(old.object.id.get())])?;
         let bytes = old.object.size.cast_signed();
-        let objects = -i64::from(!old.object.marker);
-        container::count(tx, row.container, Change { objects, bytes: -bytes, old_bytes: bytes })?;
+        change.objects -= i64::from(!old.object.marker);
+        change.bytes -= bytes;
+        change.old_bytes += bytes;
     }
     tx.execute(
         "INSERT INTO file (id, container_id, object, latest, version, marker, size, root, etag, \
@@ -287,13 +326,18 @@ pub(crate) fn put(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
             from_number(object.created_ms),
         ),
     )?;
-    let objects = i64::from(!object.marker);
-    let change = Change { objects, bytes: object.size.cast_signed(), old_bytes: 0 };
     container::count(tx, row.container, change)
 }
 
 /// Removes a version; the newest of the others comes to the top.
+///
+/// # Errors
+/// `Quota`, where an object comes back and there may be no more of them.
 pub(crate) fn remove(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
+    quota::within(tx, row.container, || pull(tx, row))
+}
+
+fn pull(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
     delete(tx, row)?;
     if !row.object.latest {
         return Ok(());
@@ -303,16 +347,18 @@ pub(crate) fn remove(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
     tx.execute("UPDATE file SET latest = 1 WHERE id = $1", [from_number(top.object.id.get())])?;
     let bytes = top.object.size.cast_signed();
     let objects = i64::from(!top.object.marker);
-    container::count(tx, row.container, Change { objects, bytes, old_bytes: -bytes })
+    let change = Change { versions: 0, objects, bytes, old_bytes: -bytes };
+    container::count(tx, row.container, change)
 }
 
 fn delete(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
     tx.execute("DELETE FROM file WHERE id = $1", [from_number(row.object.id.get())])?;
     let bytes = row.object.size.cast_signed();
-    let change = match row.object.latest {
-        true => Change { objects: -i64::from(!row.object.marker), bytes: -bytes, old_bytes: 0 },
-        false => Change { old_bytes: -bytes, ..Change::default() },
-    };
+    let mut change = Change { versions: -1, ..Change::default() };
+    match row.object.latest {
+        true => (change.objects, change.bytes) = (-i64::from(!row.object.marker), -bytes),
+        false => change.old_bytes = -bytes,
+    }
     container::count(tx, row.container, change)
 }
 

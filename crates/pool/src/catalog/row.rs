@@ -49,6 +49,11 @@ impl<'r> Fields<'r> {
         self.check(T::try_from(value))
     }
 
+    /// A number that a fault may have made negative.
+    pub fn signed(&mut self) -> Result<i64, CatalogError> {
+        self.raw()
+    }
+
     /// A number or null.
     pub fn number_or_null(&mut self) -> Result<Option<u64>, CatalogError> {
         let value: Option<i64> = self.raw()?;

@@ -2,6 +2,8 @@
 
 use archipelago_model::{Location, ObjectName, Source};
 
+use super::container::{self, Change};
+use super::quota::{self, Addition};
 use super::row::{Fields, from_location, from_number, to_json};
 use super::{CatalogError, Tx};
 use crate::object::{Part, Upload};
@@ -91,28 +93,58 @@ pub(crate) fn id_of(tx: &Tx<'_>, uuid: &str) -> Result<Option<u64>, CatalogError
     tx.first("upload", "SELECT id FROM upload WHERE uuid = $1", [uuid], |row| row.number())
 }
 
-/// Ends one with its parts; gives their sizes together.
-pub(crate) fn remove(tx: &Tx<'_>, id: u64) -> Result<u64, CatalogError> {
+/// Ends one with its parts.
+pub(crate) fn remove(tx: &Tx<'_>, row: &UploadRow) -> Result<(), CatalogError> {
+    let id = from_number(row.id);
     let sql = "SELECT COALESCE(SUM(size), 0) FROM part WHERE upload_id = $1";
-    let bytes = tx.first("part", sql, [from_number(id)], |row| row.number())?.unwrap_or(0);
-    tx.execute("DELETE FROM part WHERE upload_id = $1", [from_number(id)])?;
-    tx.execute("DELETE FROM upload WHERE id = $1", [from_number(id)])?;
-    Ok(bytes)
+    let bytes = tx.first("part", sql, [id], |row| row.number::<u64>())?.unwrap_or(0);
+    tx.execute("DELETE FROM part WHERE upload_id = $1", [id])?;
+    tx.execute("DELETE FROM upload WHERE id = $1", [id])?;
+    let change = Change { old_bytes: -bytes.cast_signed(), ..Change::default() };
+    container::count(tx, row.container, change)
 }
 
-/// Puts a part, in the place of one of the same number; gives the size of that.
-pub(crate) fn put_part(tx: &Tx<'_>, upload: u64, row: &PartRow) -> Result<u64, CatalogError> {
+/// Whether a part of so many bytes may be put, before anybody sends it.
+pub(crate) fn may_put_part(
+    tx: &Tx<'_>,
+    upload: &UploadRow,
+    number: u32,
+    size: u64,
+) -> Result<(), CatalogError> {
+    let old = tx.first(
+        "part",
+        "SELECT size FROM part WHERE upload_id = $1 AND number = $2",
+        (from_number(upload.id), number),
+        |row| row.number::<u64>(),
+    )?;
+    let bytes = size.saturating_sub(old.unwrap_or(0));
+    quota::ask(tx, upload.container, Addition { objects: 0, bytes })
+}
+
+/// Puts a part, in the place of one of the same number.
+///
+/// # Errors
+/// `Quota`; the transaction is to be given up then.
+pub(crate) fn put_part(
+    tx: &Tx<'_>,
+    upload: &UploadRow,
+    row: &PartRow,
+) -> Result<(), CatalogError> {
+    quota::within(tx, upload.container, || push_part(tx, upload, row))
+}
+
+fn push_part(tx: &Tx<'_>, upload: &UploadRow, row: &PartRow) -> Result<(), CatalogError> {
     let old = tx.first(
         "part",
         "DELETE FROM part WHERE upload_id = $1 AND number = $2 RETURNING size",
-        (from_number(upload), row.part.number),
-        |row| row.number(),
+        (from_number(upload.id), row.part.number),
+        |row| row.number::<u64>(),
     )?;
     tx.execute(
         "INSERT INTO part (upload_id, number, size, root, etag, checksums, created_ms) \
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
         (
-            from_number(upload),
+            from_number(upload.id),
             row.part.number,
             from_number(row.part.size),
             from_location(row.root),
@@ -121,7 +153,8 @@ pub(crate) fn put_part(tx: &Tx<'_>, upload: u64, row: &PartRow) -> Result<u64, C
             from_number(row.part.created_ms),
         ),
     )?;
-    Ok(old.unwrap_or(0))
+    let old_bytes = row.part.size.cast_signed() - old.unwrap_or(0).cast_signed();
+    container::count(tx, upload.container, Change { old_bytes, ..Change::default() })
 }
 
 /// Parts with greater numbers than `after`, `limit` at most.

@@ -18,7 +18,7 @@ use archipelago_store::StoreError;
 use super::reports::everything;
 use super::{Config, Service};
 use crate::catalog::segment::{self, Known, State};
-use crate::catalog::{check, state};
+use crate::catalog::{check, container, state};
 use crate::core::FIRST_SEGMENT;
 use crate::error::{Error, store_kind};
 use crate::folder::{self, Folder};
@@ -116,6 +116,9 @@ impl Service {
         if let Some((floor, oldest)) = self.late_floor()? {
             let what = format!("{floor:x}, while segment {oldest} is still needed");
             found.add(FindingKind::LogFloor, "store_state", what);
+        }
+        for (holder, what) in core.catalog.read(container::miscounted)? {
+            found.add(FindingKind::Count, &holder, what);
         }
         for (volume, lease, epoch) in leases {
             let what = format!("the lease is of epoch {lease}, the volume of {epoch}");

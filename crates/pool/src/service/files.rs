@@ -9,7 +9,7 @@ use super::images::check_sha256;
 use super::objects::make;
 use super::transfer::Incoming;
 use crate::catalog::file::{FileRow, ObjectRow};
-use crate::catalog::{Tx, container, file, state};
+use crate::catalog::{Tx, container, file, quota, state};
 use crate::core::{OPERATOR, shown};
 use crate::error::Error;
 use crate::object::{Meta, Object, Versioning, Which};
@@ -32,6 +32,11 @@ impl Service {
         check_sha256(sha256.as_deref())?;
         let incoming = Incoming::full(input).map_err(|error| error.on(&label))?;
         let size = incoming.size();
+        // Before anything is sent in vain.
+        core.catalog.read(|tx| match container::find(tx, OPERATOR, container)? {
+            Some(home) => file::may_put(tx, &home, object, size),
+            None => quota::ask_without(tx, OPERATOR, size),
+        })?;
         let ingested = core.ingest(incoming).map_err(|error| error.on(&label))?;
         core.bind(ingested, size, |tx, root| {
             let (now, sha256) = (core.now_ms(), sha256.clone());

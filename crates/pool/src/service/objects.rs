@@ -72,8 +72,9 @@ impl Service {
         let core = &self.core;
         // Before anything is sent in vain.
         core.catalog.read(|tx| {
-            container_of(tx, container)?;
-            check_newest(tx, container, name, check)
+            let home = container_of(tx, container)?;
+            check_newest(tx, container, name, check)?;
+            Ok::<_, Error>(file::may_put(tx, &home, name, size.unwrap_or(0))?)
         })?;
         let (ingested, stored) = core.store(size, input)?;
         let meta = checked(finish(&stored)?)?;
@@ -234,12 +235,16 @@ impl Core {
         check: &Check<'_>,
     ) -> Result<Object, Error> {
         self.bind(ingested, stored.size, |tx, root| {
-            self.put_object(tx, container, name, stored, meta, root, check)
+            let row = self.object_row(tx, container, name, stored, meta, root, check)?;
+            file::put(tx, &row)?;
+            Ok(row.object)
         })
     }
 
+    /// The version that is about to be bound.
+
     #[allow(clippy::too_many_arguments, reason = "each is one column or one question")]
-    fn put_object(
+    fn object_row(
         &self,
         tx: &Tx<'_>,
         container: u64,
@@ -248,7 +253,7 @@ impl Core {
         meta: &Meta,
         root: Location,
         check: &Check<'_>,
-    ) -> Result<Object, Error> {
+    ) -> Result<ObjectRow, Error> {
         let home = container_of(tx, container)?;
         check_newest(tx, container, name, check)?;
         let object = Object {
@@ -262,9 +267,7 @@ impl Core {
             meta: meta.clone(),
             created_ms: self.now_ms(),
         };
-        let row = ObjectRow { container, object, sha256: None, root };
-        file::put(tx, &row)?;
-        Ok(row.object)
+        Ok(ObjectRow { container, object, sha256: None, root })
     }
 }
 

@@ -121,6 +121,7 @@ pub(crate) fn remove(tx: &Tx<'_>, id: AccountId) -> Result<bool, CatalogError> {
         "DELETE FROM group_member WHERE group_id IN (SELECT id FROM group_ WHERE account_id = $1)",
         "DELETE FROM group_ WHERE account_id = $1",
         "DELETE FROM membership WHERE account_id = $1",
+        "DELETE FROM account_usage WHERE account_id = $1",
     ] {
         tx.execute(sql, [id])?;
     }

@@ -39,6 +39,8 @@ pub enum FindingKind {
     NextId,
     /// Recovery would begin too late.
     LogFloor,
+    /// A container or an account counts something else than it holds.
+    Count,
     /// A lease of a term that the volume has not had.
     Lease,
     /// An S3 key whose secret does not open.
@@ -99,6 +101,7 @@ impl FindingKind {
             Self::NextSegment => "next-segment",
             Self::NextId => "next-id",
             Self::LogFloor => "log-floor",
+            Self::Count => "count",
             Self::Lease => "lease",
             Self::SecretKey => "secret-key",
             Self::Missing => "segment-missing",
@@ -138,6 +141,7 @@ impl FindingKind {
             Self::NextSegment => "new data would be written under the name of old data",
             Self::NextId => "a new resource would get the writes that were meant for an old one",
             Self::LogFloor => "a restart would pass over writes that were acknowledged",
+            Self::Count => "its quota lets too much in or keeps it out; nothing is lost",
             Self::Lease => "its holder's writes and those of the next one are not told apart",
             Self::SecretKey => "requests that are signed with it fail",
             Self::Missing => "what is named of it cannot be read",
@@ -169,6 +173,10 @@ impl FindingKind {
             Self::Opening | Self::Catalog | Self::NextSegment | Self::NextId => {
                 "stop the server, keep a copy of the folder; if the catalog is damaged, make it anew: \
                  `archipelago rebuild --force --data DIR`"
+            }
+            Self::Count => {
+                "stop the server and let `archipelago rebuild --force --data DIR` count anew; report \
+                 this defect"
             }
             Self::StoreFile => "put STORE back from a copy before the server is stopped",
             Self::LogFloor => {

@@ -177,6 +177,24 @@ const PLANTS: &[Plant] = &[
         "store_state",
     ),
     (
+        "a container that counts too little",
+        |p| p.sql("UPDATE container SET old_bytes = old_bytes - 1"),
+        FindingKind::Count,
+        "container:files",
+    ),
+    (
+        "an account that counts too much",
+        |p| p.sql("UPDATE account_usage SET bytes = bytes + 4096"),
+        FindingKind::Count,
+        "account:",
+    ),
+    (
+        "an account whose versions are not counted",
+        |p| p.sql("DELETE FROM account_usage"),
+        FindingKind::Count,
+        "account:",
+    ),
+    (
         "a lease from the future",
         |p| p.sql("UPDATE lease SET epoch = epoch + 7"),
         FindingKind::Lease,

@@ -125,7 +125,7 @@ impl Service {
                 ));
             }
             while let Some(row) = upload::list(tx, id, "", 0, 1)?.first() {
-                upload::remove(tx, row.id)?;
+                upload::remove(tx, row)?;
             }
             Ok(container::remove(tx, id)?)
         })

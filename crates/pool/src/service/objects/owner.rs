@@ -47,6 +47,15 @@ impl Service {
         })
     }
 
+    /// What counts for the quota of an account: the sizes of all versions in its containers,
+    /// and of parts of uploads that nobody ended.
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub fn account_usage(&self, id: AccountId) -> Result<u64, Error> {
+        Ok(self.core.catalog.read(|tx| container::usage(tx, id))?)
+    }
+
     /// How much the containers of an account hold together.
     ///
     /// # Errors

@@ -10,6 +10,8 @@ use crate::service::tests::stored;
 use crate::testing::{Bench, noise};
 use crate::{Collection, ErrorKind};
 
+mod quota;
+
 pub(super) const ACCOUNT: AccountId = AccountId::new(7);
 const OTHER: AccountId = AccountId::new(8);
 
@@ -95,7 +97,9 @@ impl Home {
 
     pub(super) fn counters(&self) -> (u64, u64, u64) {
         let found = self.service().container(ACCOUNT, &container_name("c")).unwrap();
-        assert_eq!(self.service().core.catalog.verify().unwrap(), Vec::<String>::new());
+        let catalog = &self.service().core.catalog;
+        assert_eq!(catalog.verify().unwrap(), Vec::<String>::new());
+        assert_eq!(catalog.read(container::miscounted).unwrap(), []);
         (found.objects, found.bytes, found.old_bytes)
     }
 }

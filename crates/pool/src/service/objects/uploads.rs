@@ -10,9 +10,8 @@ use md5::{Digest, Md5};
 
 use super::super::Service;
 use super::{Check, CopySource, Stored, checked, container_of, content, content_row};
-use crate::catalog::container::{self, Change};
 use crate::catalog::upload::{self, PartRow, UploadRow};
-use crate::catalog::{Tx, state};
+use crate::catalog::{Tx, file, state};
 use crate::core::{Core, Fixed, Held};
 use crate::error::{Error, ErrorKind};
 use crate::object::{Meta, Object, Part, Upload};
@@ -98,7 +97,11 @@ impl Service {
     ) -> Result<Part, Error> {
         check_number(number)?;
         let core = &self.core;
-        core.catalog.read(|tx| upload_row(tx, at))?;
+        // Before anything is sent in vain.
+        core.catalog.read(|tx| {
+            let row = upload_row(tx, at)?;
+            Ok::<_, Error>(upload::may_put_part(tx, &row, number, size.unwrap_or(0))?)
+        })?;
         let (ingested, stored) = core.store(size, input)?;
         let checksums = finish(&stored)?;
         core.bind_part(ingested, at, number, &stored, &checksums)
@@ -131,6 +134,10 @@ impl Service {
             let message = format!("the range ends behind the end of the object, at {size} bytes");
             return Err(Error::invalid(message));
         }
+        core.catalog.read(|tx| {
+            let row = upload_row(tx, at)?;
+            Ok::<_, Error>(upload::may_put_part(tx, &row, number, len)?)
+        })?;
         let stretches = [Source { held: &held, offset, len }];
         // Its MD5 is what a client compares: this is read, but not written.
         let etag = content::md5_of(&mut core.reader(&stretches)?)?;
@@ -181,9 +188,9 @@ impl Service {
                 let message = "a part was replaced meanwhile; list the parts and complete again";
                 return Err(Error::invalid(message));
             }
-            let object = core.put_object(tx, at.container, at.name, &stored, &meta, root, check)?;
-            end(tx, &now)?;
-            Ok(object)
+            let row = core.object_row(tx, at.container, at.name, &stored, &meta, root, check)?;
+            file::put_parts(tx, &row, &now)?;
+            Ok(row.object)
         })
     }
 
@@ -192,7 +199,7 @@ impl Service {
     /// # Errors
     /// `NotFound`.
     pub fn upload_abort(&self, at: UploadAt<'_>) -> Result<(), Error> {
-        self.core.catalog.write(|tx| end(tx, &upload_row(tx, at)?))
+        self.core.catalog.write(|tx| Ok(upload::remove(tx, &upload_row(tx, at)?)?))
     }
 }
 
@@ -257,18 +264,10 @@ impl Core {
         };
         self.bind(ingested, stored.size, |tx, root: Location| {
             let upload = upload_row(tx, at)?;
-            let old = upload::put_part(tx, upload.id, &PartRow { part: part.clone(), root })?;
-            let old_bytes = stored.size.cast_signed() - old.cast_signed();
-            container::count(tx, at.container, Change { old_bytes, ..Change::default() })?;
+            upload::put_part(tx, &upload, &PartRow { part: part.clone(), root })?;
             Ok(part.clone())
         })
     }
-}
-
-fn end(tx: &Tx<'_>, row: &UploadRow) -> Result<(), Error> {
-    let bytes = upload::remove(tx, row.id)?;
-    let change = Change { old_bytes: -bytes.cast_signed(), ..Change::default() };
-    Ok(container::count(tx, row.container, change)?)
 }
 
 /// Those of the parts that a client wants.
