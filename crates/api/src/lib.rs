@@ -11,6 +11,7 @@
 //! it does not know. Request bodies are strict: an unknown field is an error.
 
 pub mod collection;
+mod container;
 pub mod error;
 pub mod file;
 pub mod image;
@@ -22,6 +23,7 @@ pub mod user;
 pub mod volume;
 
 pub use collection::{Collect, Collected, Rebuilt};
+pub use container::{Container, ContainerQuery, Containers, SetContainerQuota};
 pub use error::{Error, ErrorKind};
 pub use file::{File, FileQuery, Files, PutQuery};
 pub use image::{Image, Images, ImportQuery};

@@ -54,6 +54,12 @@ pub const ACCOUNTS: &str = "/v1/accounts";
 pub const ACCOUNT: &str = "/v1/accounts/{name}";
 /// `POST` [`SetQuota`](crate::SetQuota).
 pub const ACCOUNT_QUOTA: &str = "/v1/accounts/{name}/quota";
+/// `GET` with [`ContainerQuery`](crate::ContainerQuery).
+pub const CONTAINERS: &str = "/v1/accounts/{name}/containers";
+/// `GET`.
+pub const CONTAINER: &str = "/v1/accounts/{name}/containers/{container}";
+/// `POST` [`SetContainerQuota`](crate::SetContainerQuota).
+pub const CONTAINER_QUOTA: &str = "/v1/accounts/{name}/containers/{container}/quota";
 /// `POST` [`Join`](crate::Join).
 pub const MEMBERS: &str = "/v1/accounts/{name}/members";
 /// `DELETE`.
@@ -197,6 +203,22 @@ pub fn account(name: &str) -> String {
 /// [`ACCOUNT_QUOTA`] of one account.
 pub fn account_quota(name: &str) -> String {
     format!("{}/quota", account(name))
+}
+
+/// [`CONTAINERS`] of one account, behind a name.
+pub fn containers(account_name: &str, after: Option<&str>) -> String {
+    let query = after.map(|after| format!("?after={}", encode(after))).unwrap_or_default();
+    format!("{}/containers{query}", account(account_name))
+}
+
+/// [`CONTAINER`] of one container.
+pub fn container(account_name: &str, name: &str) -> String {
+    format!("{}/containers/{}", account(account_name), encode(name))
+}
+
+/// [`CONTAINER_QUOTA`] of one container.
+pub fn container_quota(account_name: &str, name: &str) -> String {
+    format!("{}/quota", container(account_name, name))
 }
 
 /// [`MEMBERS`] of one account.

@@ -142,6 +142,9 @@ pub struct Account {
     pub name: String,
     /// Whether its members may come in.
     pub enabled: bool,
+    /// What counts for its quota: the sizes of all versions in its containers, and of parts of
+    /// unfinished uploads.
+    pub used_bytes: u64,
     /// How much it may hold, in bytes; null for no limit.
     pub quota_bytes: Option<u64>,
     /// When it was made, in ms since the epoch.

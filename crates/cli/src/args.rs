@@ -4,6 +4,7 @@
 //! Names, sizes and SOURCEs are parsed here, into the types of `model`, so that
 //! a malformed one is a usage error (exit 2) and reaches no server.
 
+pub mod container;
 pub mod file;
 pub mod image;
 pub mod serve;
@@ -74,6 +75,9 @@ pub enum Command {
     /// Files: objects in containers, which are SOURCEs too
     #[command(subcommand, arg_required_else_help = true)]
     File(file::File),
+    /// Containers: what they hold and may hold
+    #[command(subcommand, arg_required_else_help = true)]
+    Container(container::Container),
     /// Users: who may log in, and their S3 keys
     #[command(subcommand, arg_required_else_help = true)]
     User(user::User),

@@ -1,6 +1,7 @@
 //! What each verb does.
 
 mod account;
+mod container;
 mod env;
 mod file;
 mod gc;
@@ -39,6 +40,7 @@ pub fn run(cli: Cli, output: Output) -> Result {
         Command::Volume(verb) => volume::run(&context, verb),
         Command::Snapshot(verb) => snapshot::run(&context, verb),
         Command::File(verb) => file::run(&context, verb),
+        Command::Container(verb) => container::run(&context, verb),
         Command::User(verb) => user::run(&context, verb),
         Command::Account(verb) => account::run(&context, verb),
         Command::Env { user, account } => env::env(&context, &user, account),

@@ -78,11 +78,25 @@ pub(crate) fn key(key: pool::AccessKey, secret: Option<&pool::Secret>) -> api::K
     }
 }
 
-pub(crate) fn account(account: pool::Account) -> api::Account {
+pub(crate) fn container(account: &pool::Account, container: pool::Container) -> api::Container {
+    api::Container {
+        account: account.name.to_string(),
+        name: container.name.to_string(),
+        objects: container.objects,
+        used_bytes: container.bytes + container.old_bytes,
+        quota_bytes: container.quota_bytes,
+        quota_objects: container.quota_objects,
+        created_ms: container.created_ms,
+    }
+}
+
+/// With what it holds.
+pub(crate) fn account(account: pool::Account, used_bytes: u64) -> api::Account {
     api::Account {
         id: hex::encode(account.uuid),
         name: account.name.to_string(),
         enabled: account.enabled,
+        used_bytes,
         quota_bytes: account.quota_bytes,
         created_ms: account.created_ms,
     }

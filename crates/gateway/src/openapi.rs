@@ -6,7 +6,7 @@ use archipelago_api::{Error, ErrorKind};
 use utoipa::OpenApi;
 
 use crate::routes::{
-    accounts, collection, files, images, reports, snapshots, trust, users, volumes,
+    accounts, collection, containers, files, images, reports, snapshots, trust, users, volumes,
 };
 
 #[derive(OpenApi)]
@@ -60,6 +60,9 @@ use crate::routes::{
         accounts::show,
         accounts::remove,
         accounts::set_quota,
+        containers::list,
+        containers::show,
+        containers::set_quota,
         accounts::join,
         accounts::leave,
         collection::collect,

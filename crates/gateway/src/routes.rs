@@ -2,6 +2,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod collection;
+pub(crate) mod containers;
 pub(crate) mod files;
 pub(crate) mod images;
 pub(crate) mod reports;
@@ -49,6 +50,9 @@ pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
         (path::ACCOUNTS, get(accounts::list).post(accounts::create)),
         (path::ACCOUNT, get(accounts::show).delete(accounts::remove)),
         (path::ACCOUNT_QUOTA, post(accounts::set_quota)),
+        (path::CONTAINERS, get(containers::list)),
+        (path::CONTAINER, get(containers::show)),
+        (path::CONTAINER_QUOTA, post(containers::set_quota)),
         (path::MEMBERS, post(accounts::join)),
         (path::MEMBER, delete(accounts::leave)),
         (path::USAGE, get(reports::usage)),
@@ -157,7 +161,8 @@ pub(crate) enum Failures {
     /// The state of things forbids it: `already_exists`, `in_use`, `fenced`.
     #[response(status = 409)]
     Conflict(Error),
-    /// The JSON body is too large: `too_large`.
+    /// The JSON body is too large: `too_large`; or a container or an account holds what it may:
+    /// `quota_exceeded`.
     #[response(status = 413)]
     TooLarge(Error),
     /// A defect or an error of the disk: `internal`; bytes that fail

@@ -30,6 +30,7 @@ mod meta;
 mod object;
 mod post;
 mod put;
+mod quota;
 mod ranges;
 mod remove;
 mod segments;

@@ -16,5 +16,5 @@ pub use name::{
     AccountName, ContainerName, CredentialName, GroupName, ImageName, NameError, ObjectName,
     SnapshotName, UserName, VolumeName,
 };
-pub use size::{BLOCK_BYTES, SECTOR_BYTES, VOLUME_BYTES_MAX, VolumeSize};
+pub use size::{BLOCK_BYTES, SECTOR_BYTES, SizeError, VOLUME_BYTES_MAX, VolumeSize};
 pub use source::{SnapshotPath, Source, SourceError};

@@ -1,7 +1,9 @@
 //! `archipelago user` and `archipelago account`.
 
-use archipelago_model::{AccountName, UserName, VolumeSize};
+use archipelago_model::{AccountName, UserName};
 use clap::{Subcommand, ValueEnum};
+
+use super::container::BytesQuota;
 
 /// What a user may do in an account.
 #[derive(ValueEnum, Clone, Copy, Debug)]
@@ -151,21 +153,31 @@ Examples:
         name: AccountName,
         /// How much it may hold
         #[arg(long, value_name = "SIZE")]
-        quota: Option<VolumeSize>,
+        quota: Option<BytesQuota>,
     },
     /// List the accounts
     #[command(after_help = "Example:\n  archipelago account ls")]
     Ls,
-    /// Set how much an account may hold; without a size there is no limit
+    /// Show an account and what it holds
+    #[command(after_help = "Example:\n  archipelago account show lab")]
+    Show {
+        /// The account
+        name: AccountName,
+    },
+    /// Set how much the containers of an account may hold together
+    ///
+    /// The sizes of all versions count, and those of parts of unfinished uploads; volumes,
+    /// snapshots and images do not. What is held already stays, also when it is more.
     #[command(after_help = "\
 Examples:
   archipelago account quota lab 1T
-  archipelago account quota lab")]
+  archipelago account quota lab none")]
     Quota {
         /// The account
         name: AccountName,
         /// How much
-        size: Option<VolumeSize>,
+        #[arg(value_name = "SIZE|none")]
+        size: BytesQuota,
     },
     /// Remove accounts that own nothing; their users stay
     #[command(after_help = "Example:\n  archipelago account rm lab")]

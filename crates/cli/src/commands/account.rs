@@ -6,14 +6,14 @@ use archipelago_model::AccountName;
 use super::{Context, remove_each};
 use crate::args::user::Account as Verb;
 use crate::failure::Result;
-use crate::output::table::{Column, render};
-use crate::output::text::{plain, size, time};
+use crate::output::table::{Column, facts, render};
+use crate::output::text::{exact_size, plain, size, time};
 
 pub fn run(context: &Context, verb: Verb) -> Result {
     let client = &context.client;
     match verb {
         Verb::Create { name, quota } => {
-            let quota_bytes = quota.map(|size| size.bytes());
+            let quota_bytes = quota.and_then(|quota| quota.0);
             let body = api::CreateAccount { name: name.to_string(), quota_bytes };
             let account: api::Account = client.post(path::ACCOUNTS, &body)?;
             context.output.confirm(&account, |one| format!("created account {}", one.name))
@@ -22,8 +22,12 @@ pub fn run(context: &Context, verb: Verb) -> Result {
             let accounts: api::Accounts = client.get(path::ACCOUNTS)?;
             context.output.show(&accounts, |list| table(&list.accounts))
         }
+        Verb::Show { name } => {
+            let account: api::Account = client.get(&path::account(name.as_str()))?;
+            context.output.show(&account, view)
+        }
         Verb::Quota { name, size } => {
-            let body = api::SetQuota { quota_bytes: size.map(|size| size.bytes()) };
+            let body = api::SetQuota { quota_bytes: size.0 };
             let account: api::Account = client.post(&path::account_quota(name.as_str()), &body)?;
             context
                 .output
@@ -42,12 +46,28 @@ fn quota(account: &api::Account) -> String {
     account.quota_bytes.map_or_else(|| "anything".to_owned(), size)
 }
 
+fn view(one: &api::Account) -> String {
+    facts([
+        ("name", plain(&one.name)),
+        ("id", plain(&one.id)),
+        ("enabled", one.enabled.to_string()),
+        ("used", exact_size(one.used_bytes)),
+        ("quota", one.quota_bytes.map_or_else(|| "none".to_owned(), exact_size)),
+        ("created", time(one.created_ms)),
+    ])
+}
+
 fn table(accounts: &[api::Account]) -> String {
-    let columns =
-        [Column::Left("NAME"), Column::Left("ID"), Column::Right("QUOTA"), Column::Left("CREATED")];
+    let columns = [
+        Column::Left("NAME"),
+        Column::Left("ID"),
+        Column::Right("USED"),
+        Column::Right("QUOTA"),
+        Column::Left("CREATED"),
+    ];
     let rows = accounts.iter().map(|one| {
         let quota = one.quota_bytes.map_or_else(|| "-".to_owned(), size);
-        vec![plain(&one.name), plain(&one.id), quota, time(one.created_ms)]
+        vec![plain(&one.name), plain(&one.id), size(one.used_bytes), quota, time(one.created_ms)]
     });
     render(&columns, rows)
 }

@@ -56,6 +56,41 @@ fn a_local_file_is_replaced_only_when_forced() {
 }
 
 #[test]
+fn a_container_holds_no_more_than_its_quota_and_the_error_says_what_to_do() {
+    let site = Site::start();
+    site.feed(&["file", "put", "-", "c/o"], &[7; 600]);
+    let set = site.json(&["container", "quota", "c", "1000", "--objects", "2"]);
+    assert_eq!((&set["quota_bytes"], &set["quota_objects"]), (&1000.into(), &2.into()));
+    let big = site.write("big", &[8; 500]);
+    let error = site.fails(&["file", "put", &big, "c/p"], 1);
+    for word in ["container 'c'", "1000 B", "600 B", "archipelago container quota c SIZE"] {
+        assert!(error.contains(word), "{error}");
+    }
+    let set = site.json(&["container", "quota", "c", "none"]);
+    assert_eq!((&set["quota_bytes"], &set["quota_objects"]), (&().into(), &2.into()));
+    site.run(&["file", "put", &big, "c/p"]);
+    assert!(site.fails(&["file", "put", &big, "c/q"], 1).contains("--objects"), "objects");
+    let shown = site.json(&["container", "show", "c"]);
+    assert_eq!((&shown["objects"], &shown["used_bytes"]), (&2.into(), &1100.into()));
+    assert_eq!(site.json(&["container", "ls"])["containers"][0], shown);
+}
+
+#[test]
+fn an_account_holds_no_more_than_its_quota() {
+    let site = Site::start();
+    site.feed(&["file", "put", "-", "c/o"], &[7; 600]);
+    assert_eq!(site.json(&["account", "quota", "admin", "1000"])["used_bytes"], 600);
+    let big = site.write("big", &[8; 500]);
+    for name in ["c/p", "new/p"] {
+        let error = site.fails(&["file", "put", &big, name], 1);
+        assert!(error.contains("archipelago account quota admin SIZE"), "{error}");
+    }
+    site.run(&["account", "quota", "admin", "none"]);
+    site.run(&["file", "put", &big, "new/p"]);
+    assert_eq!(site.json(&["account", "show", "admin"])["used_bytes"], 1100);
+}
+
+#[test]
 fn a_file_that_is_not_there_is_said_on_either_side() {
     let site = Site::start();
     assert!(site.fails(&["file", "put", &site.file("none"), "c/o"], 1).contains("none"));

@@ -2,7 +2,7 @@
 
 use archipelago_api::{Account, Accounts, CreateAccount, Join, SetQuota, User};
 use archipelago_model::{AccountName, UserName};
-use archipelago_pool::{Named, Role, Service};
+use archipelago_pool::{self as pool, Named, Role, Service};
 use axum::Json as JsonBody;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -16,13 +16,19 @@ fn account_named(name: &str) -> Result<Named, Failure> {
     Ok(Named::name(parse::<AccountName>(name)?))
 }
 
+fn described(service: &Service, account: pool::Account) -> Result<Account, pool::Error> {
+    let used = service.account_usage(account.id)?;
+    Ok(convert::account(account, used))
+}
+
 /// Lists the accounts.
 #[utoipa::path(get, path = "/v1/accounts", tag = "users",
     responses((status = 200, description = "By name", body = Accounts), Failures))]
 pub(crate) async fn list(State(app): State<App>) -> Result<JsonBody<Accounts>, Failure> {
-    let accounts = app.calls.call(&app.service, Service::accounts).await?;
-    let accounts = accounts.into_iter().map(convert::account).collect();
-    Ok(JsonBody(Accounts { accounts }))
+    let listed = app.calls.call(&app.service, |service| {
+        service.accounts()?.into_iter().map(|one| described(service, one)).collect()
+    });
+    Ok(JsonBody(Accounts { accounts: listed.await? }))
 }
 
 /// Makes an account without members.
@@ -33,10 +39,10 @@ pub(crate) async fn create(
     Json(request): Json<CreateAccount>,
 ) -> Result<JsonBody<Account>, Failure> {
     let name: AccountName = parse(&request.name)?;
-    let made = app
-        .calls
-        .call(&app.service, move |service| service.account_create(&name, request.quota_bytes));
-    Ok(JsonBody(convert::account(made.await?)))
+    let made = app.calls.call(&app.service, move |service| {
+        described(service, service.account_create(&name, request.quota_bytes)?)
+    });
+    Ok(JsonBody(made.await?))
 }
 
 /// Describes an account.
@@ -48,8 +54,9 @@ pub(crate) async fn show(
     Path(name): Path<String>,
 ) -> Result<JsonBody<Account>, Failure> {
     let account = account_named(&name)?;
-    let account = app.calls.call(&app.service, move |service| service.account(&account)).await?;
-    Ok(JsonBody(convert::account(account)))
+    let found =
+        app.calls.call(&app.service, move |service| described(service, service.account(&account)?));
+    Ok(JsonBody(found.await?))
 }
 
 /// Removes an account that owns nothing; its users stay.
@@ -77,9 +84,9 @@ pub(crate) async fn set_quota(
     let account = account_named(&name)?;
     let changed = app.calls.call(&app.service, move |service| {
         service.account_set_quota(&account, request.quota_bytes)?;
-        service.account(&account)
+        described(service, service.account(&account)?)
     });
-    Ok(JsonBody(convert::account(changed.await?)))
+    Ok(JsonBody(changed.await?))
 }
 
 /// Puts a user in an account, or gives it another role there.

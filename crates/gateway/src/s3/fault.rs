@@ -63,6 +63,9 @@ pub(super) fn fault(failure: &Failure, missing: Missing) -> S3Error {
         let (code, message) = missing.said();
         return S3Error::with_message(code, message);
     }
+    if failure.kind() == ErrorKind::QuotaExceeded {
+        return over_quota();
+    }
     let message = failure.message().to_owned();
     let code = match failure.kind() {
         ErrorKind::AlreadyExists => S3ErrorCode::BucketAlreadyExists,
@@ -74,12 +77,24 @@ pub(super) fn fault(failure: &Failure, missing: Missing) -> S3Error {
         }
         ErrorKind::MethodNotAllowed => S3ErrorCode::MethodNotAllowed,
         ErrorKind::NoSpace | ErrorKind::Throttled | ErrorKind::Unavailable => S3ErrorCode::SlowDown,
-        ErrorKind::NotFound | ErrorKind::Fenced | ErrorKind::Damaged | ErrorKind::Internal => {
+        ErrorKind::NotFound
+        | ErrorKind::QuotaExceeded
+        | ErrorKind::Fenced
+        | ErrorKind::Damaged
+        | ErrorKind::Internal => {
             tracing::error!(%message, "a request of S3 failed");
             S3ErrorCode::InternalError
         }
     };
     S3Error::with_message(code, message)
+}
+
+/// Without figures: who may write into somebody's bucket need not know what else there is.
+fn over_quota() -> S3Error {
+    let text = "The bucket or its account holds as much as it may.";
+    let mut error = S3Error::with_message(S3ErrorCode::Custom("QuotaExceeded".into()), text);
+    error.set_status_code(axum::http::StatusCode::FORBIDDEN);
+    error
 }
 
 /// An upload whose body was not what it should be.

@@ -25,6 +25,8 @@ fn bucket(policy: Option<&str>) -> Container {
         objects: 0,
         bytes: 0,
         old_bytes: 0,
+        quota_bytes: None,
+        quota_objects: None,
         created_ms: 0,
     }
 }

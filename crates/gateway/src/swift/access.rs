@@ -92,6 +92,14 @@ impl Rights {
         self.role() == Some(Role::Admin)
     }
 
+    /// To say how much an account may hold.
+    pub(super) fn check_rule(&self) -> Result<(), Refusal> {
+        match &*self.who {
+            Who::Known(identity) if identity.is_admin() => Ok(()),
+            _ => Err(Refusal::forbidden("Quotas of accounts are set by administrators only.")),
+        }
+    }
+
     fn writes(&self) -> bool {
         matches!(self.role(), Some(Role::Admin | Role::Member))
     }

@@ -1,6 +1,6 @@
 //! Accounts: what is in them, and what is kept of them.
 
-use archipelago_pool::{Container, Service, Step};
+use archipelago_pool::{Container, Named, Service, Step};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
@@ -8,7 +8,7 @@ use super::access::Rights;
 use super::answer::{self, Refusal, iso_date, set, timestamp};
 use super::ask::Ask;
 use super::listing::{self, Format, Row};
-use super::{info, meta, reads};
+use super::{info, meta, quota, reads};
 
 pub(super) const META: &str = "swift.meta.";
 const HEADER: &str = "x-account-meta-";
@@ -78,8 +78,12 @@ fn policy_prefix() -> String {
 pub(super) fn change(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     let rights = Rights::new(service, ask)?;
     rights.check_write()?;
-    let given = meta::given(&ask.headers, HEADER)?;
-    let removed = meta::given(&ask.headers, REMOVE)?;
+    let mut given = meta::given(&ask.headers, HEADER)?;
+    let mut removed = meta::given(&ask.headers, REMOVE)?;
+    let quota = quota::said(&mut given, &mut removed, quota::BYTES)?;
+    if quota.is_some() {
+        rights.check_rule()?;
+    }
     if given.keys().chain(removed.keys()).any(|name| name.starts_with(TEMP_KEY)) {
         rights.check_govern()?;
     }
@@ -88,6 +92,10 @@ pub(super) fn change(service: &Service, ask: &Ask) -> Result<Response, Refusal> 
         apply(settings, &given, &removed).map_err(|refusal| veto.say(refusal))
     });
     veto.settle(result)??;
+    if let Some(quota) = quota {
+        let account = Named::Uuid(hex::encode(rights.account.uuid));
+        service.account_set_quota(&account, quota)?;
+    }
     Ok(answer::empty(StatusCode::NO_CONTENT, HeaderMap::new()))
 }
 

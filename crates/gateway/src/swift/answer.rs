@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use archipelago_api::ErrorKind;
 use archipelago_pool as pool;
 use axum::body::Body;
 use axum::http::header::{
@@ -125,6 +126,10 @@ impl Refusal {
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
+        if failure.kind() == ErrorKind::QuotaExceeded {
+            // Without figures: who may write there need not know what else there is.
+            return Self::too_large("Upload exceeds quota.");
+        }
         Self::new(status_of(failure.kind()), failure.message())
     }
 }

@@ -10,7 +10,7 @@ use super::account::{META, TEMP_KEY, apply};
 use super::answer::{self, Refusal, http_date, iso_date, set, timestamp};
 use super::ask::{Ask, is_true};
 use super::listing::{self, Format, Row};
-use super::{acl, info, meta, versions};
+use super::{acl, info, meta, quota, versions};
 
 const HEADER: &str = "x-container-meta-";
 const REMOVE: &str = "x-remove-container-meta-";
@@ -74,6 +74,13 @@ fn headers(rights: &Rights, container: &Container) -> HeaderMap {
         Versioning::Enabled => set(&mut out, VERSIONS, "True"),
         Versioning::Suspended => set(&mut out, VERSIONS, "False"),
     }
+    for (name, quota) in
+        [(quota::BYTES, container.quota_bytes), (quota::COUNT, container.quota_objects)]
+    {
+        if let Some(quota) = quota {
+            set(&mut out, format!("{HEADER}{name}"), &quota.to_string());
+        }
+    }
     let governs = rights.governs();
     for (name, value) in &container.settings {
         match name.as_str() {
@@ -98,13 +105,17 @@ struct Changes {
     /// Settings with lists of who may; an empty one is removed.
     lists: Vec<(&'static str, String)>,
     versions: Option<bool>,
+    /// Of bytes, and of objects.
+    quotas: (Option<quota::Quota>, Option<quota::Quota>),
     now_ms: u64,
 }
 
 impl Changes {
     fn of(ask: &Ask, rights: &Rights) -> Result<Self, Refusal> {
-        let meta = meta::given(&ask.headers, HEADER)?;
-        let removed = meta::given(&ask.headers, REMOVE)?;
+        let mut meta = meta::given(&ask.headers, HEADER)?;
+        let mut removed = meta::given(&ask.headers, REMOVE)?;
+        let mut quota = |name| quota::said(&mut meta, &mut removed, name);
+        let quotas = (quota(quota::BYTES)?, quota(quota::COUNT)?);
         let mut lists = Vec::new();
         for (header, remove, setting) in [
             ("x-container-read", "x-remove-container-read", READ),
@@ -129,12 +140,14 @@ impl Changes {
             }
         }
         let versions = ask.header(VERSIONS).map(is_true);
-        Ok(Self { meta, removed, lists, versions, now_ms: ask.now_ms })
+        Ok(Self { meta, removed, lists, versions, quotas, now_ms: ask.now_ms })
     }
 
     fn apply(&self, container: &mut Container) -> Result<(), Refusal> {
         container.settings.insert(meta::CHANGED.to_owned(), self.now_ms.to_string());
         apply(&mut container.settings, &self.meta, &self.removed)?;
+        container.quota_bytes = self.quotas.0.unwrap_or(container.quota_bytes);
+        container.quota_objects = self.quotas.1.unwrap_or(container.quota_objects);
         for (setting, list) in &self.lists {
             match list.is_empty() {
                 true => container.settings.remove(*setting),
@@ -154,7 +167,10 @@ impl Changes {
 
     /// Whether a new container is as it should be already.
     fn is_nothing(&self) -> bool {
-        self.meta.is_empty() && self.lists.is_empty() && self.versions.is_none()
+        self.quotas == (None, None)
+            && self.meta.is_empty()
+            && self.lists.is_empty()
+            && self.versions.is_none()
     }
 
     fn run(&self, service: &Service, container: u64) -> Result<(), Refusal> {

@@ -46,6 +46,8 @@ pub(super) async fn show() -> Json<Value> {
             "strict_cors_mode": true,
             "valid_api_versions": ["v1", "v1.0"],
         },
+        "account_quotas": {},
+        "container_quotas": {},
         "bulk_delete": {
             "max_deletes_per_request": DELETES_MAX,
             "max_failed_deletes": DELETES_MAX,

@@ -4,6 +4,7 @@ mod access;
 mod manifests;
 mod objects;
 mod parts;
+mod quota;
 
 use archipelago_pool::{Named, NewUser, Role, Secret};
 

@@ -2,6 +2,8 @@
 
 use archipelago_api::{Account, ErrorKind, Key, Keys, User, Users, path};
 
+use archipelago_pool::Named;
+
 use super::harness::Harness;
 
 #[test]
@@ -25,6 +27,9 @@ fn a_user_lives_through_all_its_verbs() {
     assert_eq!(lab.quota_bytes, Some(7));
     let quota = server.post(&path::account_quota("lab"), r#"{"quota_bytes":null}"#);
     assert_eq!(quota.json::<Account>(200).quota_bytes, None);
+    server.app.service.account_set_quota(&Named::name("lab"), Some(7)).unwrap();
+    let lab: Account = server.get(&path::account("lab")).json(200);
+    assert_eq!((lab.used_bytes, lab.quota_bytes), (0, Some(7)));
     let joined: User =
         server.post(&path::members("lab"), r#"{"user":"bob","role":"reader"}"#).json(200);
     assert_eq!(joined.accounts.len(), 2);

@@ -183,11 +183,7 @@ pub(super) fn ask(tx: &Tx<'_>, container: u64, added: Addition) -> Result<(), Ca
 }
 
 /// The same, of a container that the write will make.
-pub(crate) fn ask_without(
-    tx: &Tx<'_>,
-    account: AccountId,
-    bytes: u64,
-) -> Result<(), CatalogError> {
+pub(crate) fn ask_without(tx: &Tx<'_>, account: AccountId, bytes: u64) -> Result<(), CatalogError> {
     held_without(tx, account)?.map_or(Ok(()), |held| held.check(Addition { objects: 1, bytes }))
 }
 

@@ -125,11 +125,7 @@ pub(crate) fn may_put_part(
 ///
 /// # Errors
 /// `Quota`; the transaction is to be given up then.
-pub(crate) fn put_part(
-    tx: &Tx<'_>,
-    upload: &UploadRow,
-    row: &PartRow,
-) -> Result<(), CatalogError> {
+pub(crate) fn put_part(tx: &Tx<'_>, upload: &UploadRow, row: &PartRow) -> Result<(), CatalogError> {
     quota::within(tx, upload.container, || push_part(tx, upload, row))
 }
 

@@ -1,8 +1,6 @@
 //! Whether the catalog itself is sound: pages, references, every row.
 
-use super::{
-    Catalog, CatalogError, Tx, file, identity, image, segment, snapshot, upload, volume,
-};
+use super::{Catalog, CatalogError, Tx, file, identity, image, segment, snapshot, upload, volume};
 
 /// SQLite tells of so many faults at most; the first few say enough.
 const FAULTS_MAX: u32 = 100;

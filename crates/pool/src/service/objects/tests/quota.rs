@@ -110,21 +110,13 @@ fn a_body_that_would_not_fit_is_not_taken() {
     let refused = |error: Error| assert_eq!(error.kind(), ErrorKind::QuotaExceeded);
     let finish = &mut |_: &Stored| Ok(Meta::default());
     let name = named("a");
-    let put = home.service().object_put(
-        home.id,
-        &name,
-        Some(1001),
-        &mut Untouched,
-        finish,
-        &|_| Ok(()),
-    );
+    let put =
+        home.service().object_put(home.id, &name, Some(1001), &mut Untouched, finish, &|_| Ok(()));
     refused(put.unwrap_err());
     let uuid = home.begin("a");
     let at = UploadAt { container: home.id, name: &name, uuid: &uuid };
     let finish = &mut |_: &Stored| Ok(BTreeMap::new());
-    refused(
-        home.service().upload_part(at, 1, Some(1001), &mut Untouched, finish).unwrap_err(),
-    );
+    refused(home.service().upload_part(at, 1, Some(1001), &mut Untouched, finish).unwrap_err());
 }
 
 #[test]
@@ -133,8 +125,7 @@ fn a_body_of_unknown_size_is_refused_when_it_is_bound() {
     let bytes = noise(1, 1001);
     let finish = &mut |_: &Stored| Ok(Meta::default());
     let name = named("a");
-    let put =
-        home.service().object_put(home.id, &name, None, &mut &bytes[..], finish, &|_| Ok(()));
+    let put = home.service().object_put(home.id, &name, None, &mut &bytes[..], finish, &|_| Ok(()));
     assert_eq!(put.unwrap_err().kind(), ErrorKind::QuotaExceeded);
     assert_eq!(home.counters(), (0, 0, 0));
 }
@@ -214,12 +205,8 @@ fn objects_are_counted_as_they_are_listed() {
     let marker = home.remove("a", Which::Latest).object.unwrap();
     home.put("c", b"4");
     // Without its marker it would be there again.
-    let back = home.service().object_remove(
-        home.id,
-        &named("a"),
-        Which::Version(marker.id),
-        &|_| Ok(()),
-    );
+    let back =
+        home.service().object_remove(home.id, &named("a"), Which::Version(marker.id), &|_| Ok(()));
     assert_eq!(back.unwrap_err().kind(), ErrorKind::QuotaExceeded);
     home.remove("c", Which::Latest);
     home.remove("a", Which::Version(marker.id));
