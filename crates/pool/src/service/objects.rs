@@ -242,7 +242,6 @@ impl Core {
     }
 
     /// The version that is about to be bound.
-
     #[allow(clippy::too_many_arguments, reason = "each is one column or one question")]
     fn object_row(
         &self,
