@@ -42,6 +42,29 @@ pub struct FileQuery {
     pub prefix: Option<String>,
 }
 
+/// How a file is changed by the bytes that come: written over from an offset on, or appended.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct UpdateQuery {
+    /// Where the bytes go, at most where the file ends; without, to the end, wherever that is
+    /// when their turn comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// How long the file is afterwards: what is beyond is cut off, what is missing is zeros.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
+/// A file that was updated.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct UpdatedFile {
+    /// The version that the update made. There may be a newer one by now.
+    pub file: File,
+    /// Where in the file the bytes went.
+    pub offset: u64,
+}
+
 /// What is known about a file that is being put.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

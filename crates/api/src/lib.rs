@@ -25,7 +25,7 @@ pub mod volume;
 pub use collection::{Collect, Collected, Rebuilt};
 pub use container::{Container, ContainerQuery, Containers, SetContainerQuota};
 pub use error::{Error, ErrorKind};
-pub use file::{File, FileQuery, Files, PutQuery};
+pub use file::{File, FileQuery, Files, PutQuery, UpdateQuery, UpdatedFile};
 pub use image::{Image, Images, ImportQuery};
 pub use report::{Health, PoolUsage, ResourceUsage, Status, Usage};
 pub use snapshot::{

@@ -33,8 +33,8 @@ pub const EXPORT: &str = "/v1/export";
 /// `GET` with [`FileQuery`](crate::FileQuery).
 pub const FILES: &str = "/v1/files";
 /// `GET` (description; the content is at [`EXPORT`]), `DELETE`, `PUT` a
-/// transfer stream with [`PutQuery`](crate::PutQuery). The object's slashes are
-/// part of the path.
+/// transfer stream with [`PutQuery`](crate::PutQuery), `PATCH` plain bytes with
+/// [`UpdateQuery`](crate::UpdateQuery). The object's slashes are part of the path.
 pub const FILE: &str = "/v1/files/{container}/{*object}";
 /// `GET` list, `POST` [`CreateUser`](crate::CreateUser).
 pub const USERS: &str = "/v1/users";
@@ -168,6 +168,14 @@ pub fn file(container: &str, object: &str) -> String {
 /// [`FILE`] to put to.
 pub fn file_put(container: &str, object: &str, sha256: Option<&str>) -> String {
     with_query(file(container, object), &[("sha256", sha256)])
+}
+
+/// [`FILE`] to update.
+pub fn file_update(container: &str, object: &str, query: &crate::UpdateQuery) -> String {
+    let text = |number: Option<u64>| number.map(|number| number.to_string());
+    let (offset, size) = (text(query.offset), text(query.size));
+    let pairs = [("offset", offset.as_deref()), ("size", size.as_deref())];
+    with_query(file(container, object), &pairs)
 }
 
 /// [`USER`] of one user.

@@ -80,6 +80,7 @@ impl fmt::Display for Endpoint {
 pub enum Method {
     Post,
     Put,
+    Patch,
 }
 
 /// A server.
@@ -156,7 +157,7 @@ impl Client {
         self.accept(request.build().call(), path).map(|_| ())
     }
 
-    /// Sends a transfer stream. `body` is read only once the server has agreed
+    /// Sends a transfer stream, or plain bytes to `PATCH` with. `body` is read only once the server has agreed
     /// to have it, and no further once it has answered.
     pub fn upload<T: DeserializeOwned>(
         &self,
@@ -168,10 +169,15 @@ impl Client {
         let request = match method {
             Method::Post => self.agent.post(url),
             Method::Put => self.agent.put(url),
+            Method::Patch => self.agent.patch(url),
+        };
+        let kind = match method {
+            Method::Post | Method::Put => STREAM_CONTENT_TYPE,
+            Method::Patch => "application/octet-stream",
         };
         let mut body = self.answered.stop(body);
         let answer = request
-            .content_type(STREAM_CONTENT_TYPE)
+            .content_type(kind)
             .header("expect", "100-continue")
             .send(SendBody::from_reader(&mut body));
         self.value(answer, path)

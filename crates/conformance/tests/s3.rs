@@ -198,3 +198,26 @@ fn somebody_else_sees_nothing_until_let_in() -> Result<()> {
     aws(&site, &eve)?.args(["s3", "rm", "s3://box/f"]).fails()?;
     Ok(())
 }
+
+#[test]
+fn what_is_appended_at_the_end_is_there_and_elsewhere_is_refused() -> Result<()> {
+    let site = Site::new()?;
+    let key = key(&site, "admin")?;
+    let (first, second) = (site.text("first"), site.text("second"));
+    let bytes = content(200_001);
+    fs::write(&first, &bytes[..150_000])?;
+    fs::write(&second, &bytes[150_000..])?;
+    let append = |file: &str, offset: &str| -> Result<Program> {
+        let put = ["s3api", "put-object", "--bucket", "logs", "--key", "a", "--body", file];
+        Ok(aws(&site, &key)?.args(put).args(["--write-offset-bytes", offset]))
+    };
+    aws(&site, &key)?.args(["s3", "mb", "s3://logs"]).run()?;
+    append(&first, "0")?.run()?;
+    append(&second, "150000")?.run()?;
+    let refused = append(&second, "150000")?.output()?;
+    ensure!(!refused.status.success() && refused.stderr.contains("InvalidWriteOffset"));
+    let to = site.text("back");
+    aws(&site, &key)?.args(["s3", "cp", "s3://logs/a", &to]).run()?;
+    ensure!(fs::read(&to)? == bytes, "the object reads otherwise");
+    Ok(())
+}

@@ -51,6 +51,10 @@ pub(crate) fn file(file: pool::File) -> api::File {
     }
 }
 
+pub(crate) fn updated(updated: pool::UpdatedFile) -> api::UpdatedFile {
+    api::UpdatedFile { file: file(updated.file), offset: updated.at }
+}
+
 pub(crate) fn user(user: &pool::User, members: &[pool::Member]) -> api::User {
     api::User {
         id: hex::encode(user.uuid),

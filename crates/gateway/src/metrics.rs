@@ -135,6 +135,7 @@ pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) 
         "HEAD" => "HEAD",
         "POST" => "POST",
         "PUT" => "PUT",
+        "PATCH" => "PATCH",
         "DELETE" => "DELETE",
         _ => "other",
     };

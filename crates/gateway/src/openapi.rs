@@ -46,6 +46,7 @@ use crate::routes::{
         files::stat,
         files::remove,
         files::put,
+        files::update,
         users::list,
         users::create,
         users::show,

@@ -40,7 +40,7 @@ pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
         (path::IMAGE, delete(images::remove).get(images::show).post(images::import)),
         (path::EXPORT, get(volumes::export)),
         (path::FILES, get(files::list)),
-        (path::FILE, get(files::stat).put(files::put).delete(files::remove)),
+        (path::FILE, get(files::stat).put(files::put).patch(files::update).delete(files::remove)),
         (path::USERS, get(users::list).post(users::create)),
         (path::USER, get(users::show).delete(users::remove)),
         (path::USER_PASSWORD, post(users::set_password)),

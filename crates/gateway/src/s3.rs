@@ -14,6 +14,7 @@
 //! Only here S3's words exist: below, a bucket is a container, a key is the name of an object.
 
 mod acl;
+mod append;
 mod auth;
 mod buckets;
 mod checksums;

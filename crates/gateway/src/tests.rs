@@ -4,4 +4,5 @@ mod document;
 pub(crate) mod harness;
 mod requests;
 mod transfers;
+mod updates;
 mod users;

@@ -58,6 +58,11 @@ impl Upload {
     pub(crate) fn of(body: Body, headers: &HeaderMap) -> Self {
         Self { body, waits: headers.contains_key(EXPECT) }
     }
+
+    /// How long it will be, if the client says so.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.body.size_hint().exact()
+    }
 }
 
 impl<S: Send + Sync> FromRequest<S> for Upload {

@@ -36,5 +36,5 @@ pub use service::{
     Check, Collected, Collection, Config, Content, CopySource, Damage, Damages, Decide, Finding,
     FindingKind, FinishPart, FinishUpload, NAMES_MAX, PARTS_MAX, Place, Rebuilt, Removed,
     SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service, Severity, Stored, Touch, Update,
-    UpdateContent, Updated, UploadAt,
+    UpdateContent, Updated, UpdatedFile, UploadAt,
 };

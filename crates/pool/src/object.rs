@@ -95,6 +95,14 @@ pub struct Object {
     pub created_ms: u64,
 }
 
+impl Object {
+    /// What tells versions apart to clients of HTTP: the MD5 where it is known, else one of the
+    /// identity, whose form says that it is no MD5.
+    pub fn entity_tag(&self) -> String {
+        self.etag.clone().unwrap_or_else(|| format!("{:032x}-1", self.id.get()))
+    }
+}
+
 /// Which version of an object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Which {

@@ -34,6 +34,7 @@ pub(crate) use backups::Backups;
 pub use check::{Finding, FindingKind, Severity};
 pub(crate) use collector::Collector;
 pub use collector::{Collected, Collection};
+pub use files::UpdatedFile;
 pub(crate) use objects::Lanes;
 pub use objects::{
     Check, Content, CopySource, Decide, FinishPart, FinishUpload, PARTS_MAX, Place, Removed,

@@ -1,5 +1,5 @@
-//! `cargo xtask bench volumes`: the figures of docs/benchmarks.md, ours beside
-//! others in the same run on the same disk.
+//! `cargo xtask bench volumes` and `bench files`: the figures of docs/benchmarks.md and
+//! docs/benchmarks-files.md, ours beside others in the same run on the same disk.
 //!
 //! Each section leaves its result in `bench-results/`; the document is made of
 //! all that are there, so that one section can be measured again alone. Quick
@@ -19,6 +19,7 @@ mod peers;
 mod process;
 mod report;
 mod statistics;
+mod writers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,11 +37,11 @@ use self::report::{Section, Stamp};
 /// What to measure.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// One round of short jobs, to see that all works; docs/benchmarks.md stays as it is.
+    /// One round of short jobs, to see that all works; the document stays as it is.
     #[arg(long)]
     quick: bool,
     /// Only this section; may be repeated.
-    #[arg(long, value_parser = SECTIONS.map(|(key, _)| key))]
+    #[arg(long)]
     only: Vec<String>,
     /// Measures a cold release build too; minutes.
     #[arg(long)]
@@ -53,19 +54,40 @@ pub struct Arguments {
 /// Measures a section.
 type Measure = fn(&Bench) -> Result<Section>;
 
-/// All sections, in the order of the document.
-const SECTIONS: [(&str, Measure); 10] = [
-    ("devices", devices::one_disk),
-    ("flush", devices::many_disks),
-    ("latency", clones::latency),
-    ("thousand", clones::thousand),
-    ("ingest", ingest::ingest),
-    ("maps", log::maps),
-    ("recovery", log::recovery),
-    ("guests", collection::guests),
-    ("space", collection::space),
-    ("footprint", footprint::footprint),
-];
+/// What one document tells.
+pub struct Suite {
+    /// Its name on the command line and in the heading.
+    name: &'static str,
+    /// The document, without `.md`; the samples are in the same with `-raw.json`.
+    document: &'static str,
+    /// In the order of the document.
+    sections: &'static [(&'static str, Measure)],
+}
+
+/// `bench volumes`.
+pub const VOLUMES: Suite = Suite {
+    name: "volumes",
+    document: "benchmarks",
+    sections: &[
+        ("devices", devices::one_disk),
+        ("flush", devices::many_disks),
+        ("latency", clones::latency),
+        ("thousand", clones::thousand),
+        ("ingest", ingest::ingest),
+        ("maps", log::maps),
+        ("recovery", log::recovery),
+        ("guests", collection::guests),
+        ("space", collection::space),
+        ("footprint", footprint::footprint),
+    ],
+};
+
+/// `bench files`.
+pub const FILES: Suite = Suite {
+    name: "files",
+    document: "benchmarks-files",
+    sections: &[("appends", writers::appends), ("writes", writers::writes)],
+};
 
 /// What the sections have in common.
 pub struct Bench {
@@ -93,7 +115,12 @@ impl Bench {
 }
 
 /// Measures what was asked for and writes the document.
-pub fn run(root: &Path, arguments: &Arguments) -> Result<()> {
+pub fn run(root: &Path, suite: &Suite, arguments: &Arguments) -> Result<()> {
+    let known = |only: &String| suite.sections.iter().any(|(key, _)| key == only);
+    if let Some(other) = arguments.only.iter().find(|only| !known(only)) {
+        let keys: Vec<&str> = suite.sections.iter().map(|(key, _)| *key).collect();
+        bail!("there is no section '{other}'; there are {}", keys.join(", "));
+    }
     if std::env::var_os(BINARY_VARIABLE).is_none() {
         return again_with_binary(root);
     }
@@ -111,7 +138,7 @@ pub fn run(root: &Path, arguments: &Arguments) -> Result<()> {
         build_seconds: arguments.build_seconds,
     };
     let mut failed = Vec::new();
-    for (key, measure) in SECTIONS {
+    for &(key, measure) in suite.sections {
         if !arguments.only.is_empty() && !arguments.only.iter().any(|only| only == key) {
             continue;
         }
@@ -121,7 +148,7 @@ pub fn run(root: &Path, arguments: &Arguments) -> Result<()> {
             failed.push(key);
         }
     }
-    write(root, &results, arguments.quick)?;
+    write(root, suite, &results, arguments.quick)?;
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     Ok(())
 }
@@ -190,9 +217,9 @@ fn machine() -> Result<String> {
 }
 
 /// The document and all samples, of every section that was ever measured here.
-fn write(root: &Path, results: &Path, quick: bool) -> Result<()> {
+fn write(root: &Path, suite: &Suite, results: &Path, quick: bool) -> Result<()> {
     let mut sections: Vec<Section> = Vec::new();
-    for (key, _) in SECTIONS {
+    for (key, _) in suite.sections {
         let path = results.join(format!("{key}.json"));
         match fs::read(&path) {
             Ok(text) => sections.push(serde_json::from_slice(&text)?),
@@ -206,9 +233,10 @@ fn write(root: &Path, results: &Path, quick: bool) -> Result<()> {
         .map(|section| serde_json::json!({ "section": section.key, "stamp": section.stamp, "samples": section.raw }))
         .collect();
     let lines: Vec<String> = raw.iter().map(ToString::to_string).collect();
-    fs::write(folder.join("benchmarks-raw.json"), format!("[\n{}\n]\n", lines.join(",\n")))?;
-    let path = folder.join("benchmarks.md");
-    fs::write(&path, document::document(&sections))?;
+    let samples = format!("{}-raw.json", suite.document);
+    fs::write(folder.join(&samples), format!("[\n{}\n]\n", lines.join(",\n")))?;
+    let path = folder.join(format!("{}.md", suite.document));
+    fs::write(&path, document::document(suite.name, &samples, &sections))?;
     println!("{}", path.display());
     Ok(())
 }

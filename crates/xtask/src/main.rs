@@ -39,7 +39,7 @@ enum Command {
     Layers,
     /// Installs the Debian packages and the guest kernel that the conformance tests use.
     Packages,
-    /// Measures what docs/benchmarks.md tells, beside other programs on the same disk.
+    /// Measures what docs/benchmarks*.md tell, beside other programs on the same disk.
     Bench {
         #[command(subcommand)]
         what: Measured,
@@ -75,6 +75,8 @@ enum Command {
 enum Measured {
     /// Volumes: NBD, clones, images, recovery, memory.
     Volumes(bench::Arguments),
+    /// Files: many writers of one, over HTTP.
+    Files(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -84,7 +86,12 @@ fn main() -> ExitCode {
         Command::Tidy { bless_format: false } => tidy::run(&root()),
         Command::Layers => layers::run(&root()),
         Command::Packages => packages::ensure(),
-        Command::Bench { what: Measured::Volumes(arguments) } => bench::run(&root(), &arguments),
+        Command::Bench { what: Measured::Volumes(arguments) } => {
+            bench::run(&root(), &bench::VOLUMES, &arguments)
+        }
+        Command::Bench { what: Measured::Files(arguments) } => {
+            bench::run(&root(), &bench::FILES, &arguments)
+        }
         Command::CrashCampaign { rounds, seed, release } => {
             crash::run(&root(), rounds, seed, release)
         }

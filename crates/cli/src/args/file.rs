@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use archipelago_model::size::parse_bytes;
 use archipelago_model::{ContainerName, NameError, ObjectName};
 use clap::Subcommand;
 use thiserror::Error;
@@ -22,6 +23,51 @@ Examples:
         /// Where to put it; the object's name may hold slashes
         #[arg(value_name = "CONT/OBJ")]
         file: FilePath,
+    },
+    /// Add a local file, or standard input, to the end of a file
+    ///
+    /// Any number of clients may append to one file at once: what each brings is there as a
+    /// whole, or not at all. A file that is not there is made.
+    #[command(after_help = "\
+Examples:
+  archipelago file append today.log logs/2026.log
+  journalctl -o json | archipelago file append - logs/journal.json")]
+    Append {
+        /// The local file; - is stdin
+        #[arg(value_name = "LOCAL|-")]
+        local: PathBuf,
+        /// The file to append to
+        #[arg(value_name = "CONT/OBJ")]
+        file: FilePath,
+    },
+    /// Write a local file, or standard input, over a part of a file
+    ///
+    /// It may reach beyond the end, but not begin there: make the file longer first. Any number
+    /// of clients may write to one file at once, in any places; each write is atomic.
+    #[command(after_help = "\
+Examples:
+  archipelago file write header.bin images/disk.raw --at 0
+  archipelago file write - runs/results.dat --at 64M < part7")]
+    Write {
+        /// The local file; - is stdin
+        #[arg(value_name = "LOCAL|-")]
+        local: PathBuf,
+        /// The file to write to
+        #[arg(value_name = "CONT/OBJ")]
+        file: FilePath,
+        /// Where it begins in the file, in bytes; K, M, G and T are powers of 1024
+        #[arg(long, value_name = "OFFSET", value_parser = parse_bytes)]
+        at: u64,
+    },
+    /// Cut a file off, or make it longer with zeros
+    #[command(after_help = "Example:\n  archipelago file truncate runs/results.dat 128M")]
+    Truncate {
+        /// The file
+        #[arg(value_name = "CONT/OBJ")]
+        file: FilePath,
+        /// How long it is afterwards, in bytes; K, M, G and T are powers of 1024
+        #[arg(value_name = "SIZE", value_parser = parse_bytes)]
+        size: u64,
     },
     /// Fetch a file
     ///

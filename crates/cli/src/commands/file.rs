@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{Context, remove_each, transfer};
 use crate::args::file::{File as Verb, FilePath};
 use crate::client::Method;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::output::table::{Column, facts, render};
 use crate::output::text::{exact_size, optional, plain, size, time};
 use crate::progress::Progress;
@@ -18,6 +18,22 @@ use crate::progress::Progress;
 pub fn run(context: &Context, verb: Verb) -> Result {
     match verb {
         Verb::Put { local, file } => put(context, &local, &file),
+        Verb::Append { local, file } => {
+            let done = update(context, &local, &file, &api::UpdateQuery::default())?;
+            context.output.confirm(&done, |done| {
+                let file = &done.file;
+                format!("appended to {} at {}: {}", name(file), done.offset, size(file.size))
+            })
+        }
+        Verb::Write { local, file, at } => {
+            let query = api::UpdateQuery { offset: Some(at), size: None };
+            let done = update(context, &local, &file, &query)?;
+            context.output.confirm(&done, |done| {
+                let file = &done.file;
+                format!("written to {} at {}: {}", name(file), done.offset, size(file.size))
+            })
+        }
+        Verb::Truncate { file, size } => truncate(context, &file, size),
         Verb::Get { file, local, force } => get(context, &file, &local, force),
         Verb::Ls { container, prefix } => {
             let container = container.as_ref().map(|name| name.as_str());
@@ -52,6 +68,34 @@ fn put(context: &Context, local: &Path, file: &FilePath) -> Result {
         context.client.upload(Method::Put, &route, body)
     })?;
     context.output.confirm(&made, |made| format!("stored {}: {}", name(made), size(made.size)))
+}
+
+/// Sends a local file as an update of one in the store.
+fn update(
+    context: &Context,
+    local: &Path,
+    file: &FilePath,
+    query: &api::UpdateQuery,
+) -> Result<api::UpdatedFile> {
+    let (mut input, total) = transfer::plain_bytes(local)?;
+    let progress = Progress::new(context.output, "sending");
+    let mut body = transfer::Sending::new(&mut input, progress, total);
+    let route = path::file_update(file.container.as_str(), file.object.as_str(), query);
+    let answer = context.client.upload(Method::Patch, &route, &mut body);
+    if let Some(error) = body.failure() {
+        return Err(Failure::local(format!("read '{}'", local.display()))(error));
+    }
+    answer
+}
+
+fn truncate(context: &Context, file: &FilePath, bytes: u64) -> Result {
+    let query = api::UpdateQuery { offset: None, size: Some(bytes) };
+    let route = path::file_update(file.container.as_str(), file.object.as_str(), &query);
+    let done: api::UpdatedFile =
+        context.client.upload(Method::Patch, &route, &mut std::io::empty())?;
+    context
+        .output
+        .confirm(&done, |done| format!("{} has {}", name(&done.file), exact_size(done.file.size)))
 }
 
 /// The JSON of `get`.

@@ -43,6 +43,18 @@ pub fn open(
     Ok(opener(Input::Path(path), &scratch, &tell)?)
 }
 
+/// A local file, or standard input, as it is, with its length; 0 when it is not known.
+pub fn plain_bytes(path: &Path) -> Result<(Box<dyn Read>, u64)> {
+    if is_standard(path) {
+        refuse_terminal(&io::stdin(), "standard input is a terminal", "pipe the bytes in")?;
+        return Ok((Box::new(io::stdin().lock()), 0));
+    }
+    let open = || Failure::local(format!("open '{}'", path.display()));
+    let opened = File::open(path).map_err(open())?;
+    let total = opened.metadata().map_err(open())?.len();
+    Ok((Box::new(opened), total))
+}
+
 /// The checksum of a source, with a bar; none for a file that is mostly holes.
 pub fn sha256(
     context: &Context,

@@ -97,3 +97,21 @@ fn a_file_that_is_not_there_is_said_on_either_side() {
     assert!(site.fails(&["file", "get", "c/o", &site.file("out")], 1).contains("c/o"));
     assert!(!site.path("out").exists());
 }
+
+#[test]
+fn a_file_is_appended_to_written_over_and_cut_off() {
+    let site = Site::start();
+    let local = site.write("in", b"first");
+    site.run(&["file", "put", &local, "c/log"]);
+    site.feed(&["file", "append", "-", "c/log"], b", second");
+    assert_eq!(site.json(&["file", "append", &local, "c/log"])["offset"], 13);
+    site.feed(&["file", "write", "-", "c/log", "--at", "0"], b"F");
+    assert_eq!(site.json(&["file", "truncate", "c/log", "13"])["file"]["size"], 13);
+    site.run(&["file", "get", "c/log", &site.file("out")]);
+    assert_eq!(read(&site.path("out")), b"First, second");
+    site.feed(&["file", "append", "-", "c/made"], b"new");
+    assert_eq!(site.json(&["file", "stat", "c/made"])["size"], 3);
+    assert!(site.fails(&["file", "append", &local, "no/file"], 1).contains("no"));
+    assert!(site.fails(&["file", "write", &local, "c/log", "--at", "14"], 1).contains("beyond"));
+    assert!(site.fails(&["file", "truncate", "c/none", "14"], 1).contains("c/none"));
+}

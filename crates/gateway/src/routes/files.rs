@@ -1,7 +1,8 @@
 //! Files. Their content is read through `/v1/export`.
 
-use archipelago_api::{File, FileQuery, Files, PutQuery};
+use archipelago_api::{File, FileQuery, Files, PutQuery, UpdateQuery, UpdatedFile};
 use archipelago_model::{ContainerName, ObjectName};
+use archipelago_pool::Place;
 use axum::Json as JsonBody;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -80,4 +81,29 @@ pub(crate) async fn put(
     })
     .await?;
     Ok((StatusCode::CREATED, JsonBody(convert::file(file))))
+}
+
+/// Writes over a part of a file, or appends to it, and sets its size: one new version. Any number
+/// of clients may do that to one file at once. A file that is not there is made, unless a size is
+/// given.
+#[utoipa::path(patch, path = "/v1/files/{container}/{object}", tag = "files",
+    params(("container" = String, Path, description = "The container"),
+        ("object" = String, Path, description = "The object; its slashes stand as they are"), UpdateQuery),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream",
+        description = "The bytes; none, when only the size changes"),
+    responses((status = 200, description = "The new version, durable", body = UpdatedFile), Failures))]
+pub(crate) async fn update(
+    State(app): State<App>,
+    Path(path): Path<(String, String)>,
+    Query(query): Query<UpdateQuery>,
+    body: Upload,
+) -> Result<JsonBody<UpdatedFile>, Failure> {
+    let (container, object) = names_of(path)?;
+    let length = body.length();
+    let done = upload(&app, body, move |service, input| {
+        let place = query.offset.map_or(Place::End, Place::At);
+        service.file_update(&container, &object, place, query.size, length, input)
+    })
+    .await?;
+    Ok(JsonBody(convert::updated(done)))
 }

@@ -56,6 +56,11 @@ impl Expected {
         Ok(Self { said, wanted, trailers, md5 })
     }
 
+    /// Whether the body's MD5 was said.
+    pub(super) const fn wants_md5(&self) -> bool {
+        self.md5.is_some()
+    }
+
     /// Computes what is wanted of all that passes.
     pub(super) fn hasher(&self) -> Hashing {
         Hashing(RefCell::new(hasher_of(&self.wanted)))
@@ -147,6 +152,13 @@ fn hasher_of(names: &[&'static str]) -> ChecksumHasher {
 /// What is computed while a body is read.
 pub(super) struct Hashing(RefCell<ChecksumHasher>);
 
+impl Hashing {
+    /// Takes in what passes.
+    pub(super) fn update(&self, bytes: &[u8]) {
+        self.0.borrow_mut().update(bytes);
+    }
+}
+
 /// A body that is hashed while it is read.
 pub(super) struct Hashed<'a> {
     pub(super) input: &'a mut dyn Read,
@@ -156,7 +168,7 @@ pub(super) struct Hashed<'a> {
 impl Read for Hashed<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let read = self.input.read(out)?;
-        self.hashing.0.borrow_mut().update(&out[..read]);
+        self.hashing.update(&out[..read]);
         Ok(read)
     }
 }

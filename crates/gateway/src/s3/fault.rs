@@ -1,10 +1,11 @@
 //! Errors of the pool as those of S3. What a verb was refused by a question of this door
 //! (a condition, a right) keeps its own error.
 
-use std::cell::RefCell;
+use std::sync::Arc;
 
 use archipelago_api::ErrorKind;
 use archipelago_pool::Error;
+use parking_lot::Mutex;
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
 use crate::failure::Failure;
@@ -31,25 +32,27 @@ impl Missing {
     }
 }
 
-/// Keeps the error that a question inside a verb answered with.
-#[derive(Default)]
-pub(super) struct Refusal(RefCell<Option<S3Error>>);
+/// Keeps the error that a question inside a verb answered with. Copies keep the same one: some
+/// questions are asked in other threads.
+#[derive(Clone, Default)]
+pub(super) struct Refusal(Arc<Mutex<Option<S3Error>>>);
 
 impl Refusal {
     /// For the pool, which only has to know that the answer is no.
     pub(super) fn refuse(&self, error: S3Error) -> Error {
-        *self.0.borrow_mut() = Some(error);
+        *self.0.lock() = Some(error);
         Error::new(archipelago_pool::ErrorKind::Invalid, "refused")
     }
 
-    /// The same, of a result.
+    /// The same, of a result. What was answered before does not count any more.
     pub(super) fn ask<T>(&self, answer: S3Result<T>) -> Result<T, Error> {
+        *self.0.lock() = None;
         answer.map_err(|error| self.refuse(error))
     }
 
     /// Tells refusals from failures, once the verb is over.
     pub(super) fn settle<T>(self, result: Result<T, Error>) -> Result<S3Result<T>, Error> {
-        match (result, self.0.into_inner()) {
+        match (result, self.0.lock().take()) {
             (Ok(value), _) => Ok(Ok(value)),
             (Err(_), Some(refused)) => Ok(Err(refused)),
             (Err(error), None) => Err(error),

@@ -76,6 +76,11 @@ macro_rules! lock_of {
 }
 pub(super) use lock_of;
 
+/// Takes from what is known of a version what it is locked by: each version has its own lock.
+pub(super) fn unlock(settings: &mut BTreeMap<String, String>) {
+    settings.retain(|name, _| ![MODE, UNTIL, HOLD].contains(&name.as_str()));
+}
+
 /// What a new version is locked by: what the request says, or the bucket does.
 pub(super) fn keep(
     container: &Container,

@@ -132,7 +132,7 @@ pub(super) fn time(ms: u64) -> Timestamp {
 
 /// One that came by a door which knows of no MD5 has an etag that says so by its form.
 pub(super) fn etag_text(object: &Object) -> String {
-    object.etag.clone().unwrap_or_else(|| format!("{:032x}-1", object.id.get()))
+    object.entity_tag()
 }
 
 pub(super) fn etag(object: &Object) -> ETag {

@@ -12,6 +12,7 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use super::acl::{Permission, Said, said_of};
+use super::append::Append;
 use super::auth::{self, Actor};
 use super::checksums::{Expected, Hashed};
 use super::door::Door;
@@ -48,12 +49,6 @@ pub(super) async fn put(
     actor.asked.key = Some(input.key.clone());
     refuse_encryption!(input);
     lock::refuse_kms(input.server_side_encryption.as_ref())?;
-    if input.write_offset_bytes.is_some() {
-        return Err(s3_error!(
-            NotImplemented,
-            "objects of this kind of bucket are not appended to"
-        ));
-    }
     let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
     let name = auth::key(&input.key)?;
     let size = size_of(decoded_length(&request.headers).or(input.content_length))?;
@@ -63,6 +58,11 @@ pub(super) async fn put(
     lock::keep(&bucket, lock_of!(input), door.now_ms(), &mut known.settings)?;
     let body = body_of(input.body.take(), &request.headers);
     let (if_match, if_none_match) = (input.if_match, input.if_none_match);
+    if let Some(offset) = input.write_offset_bytes {
+        let conditions = (if_match, if_none_match);
+        let append = Append { container: bucket.id, name, offset, size, known, conditions };
+        return append.run(door, body, expected).await;
+    }
     let stored = upload(&door.app, body, move |service, bytes| {
         let refusal = Refusal::default();
         let hashing = expected.hasher();

@@ -50,7 +50,7 @@ fn row(step: Step<Object>) -> Row {
 pub(super) fn object_row(object: &Object) -> Row {
     Row::Object {
         name: object.name.to_string(),
-        hash: object.etag.clone().unwrap_or_default(),
+        hash: object.entity_tag(),
         bytes: meta::shown_size(object),
         content_type: meta::content_type(&object.meta).to_owned(),
         last_modified: iso_date(meta::changed_ms(object)),

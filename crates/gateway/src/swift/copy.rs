@@ -153,7 +153,7 @@ fn run(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
         };
         plan.store(service, &mut Pieces::new(service, pieces))??
     } else {
-        source_conditions(ask, object.etag.as_deref(), &object)?;
+        source_conditions(ask, Some(&object.entity_tag()), &object)?;
         let veto = Veto::default();
         let source = CopySource { container: source.id, name: from.object.clone(), which };
         let result = service.object_copy(

@@ -45,7 +45,7 @@ pub(super) fn whole(service: &Service, rights: &Rights, manifest: &str) -> Resul
         for step in steps {
             let Step::Item(object) = step else { continue };
             walk.marker = Some(object.name.to_string());
-            md5.update(object.etag.as_deref().unwrap_or_default());
+            md5.update(object.entity_tag());
             whole.size = whole.size.saturating_add(object.size);
             let (source, len) = (Arc::new(named(container.id, &object)), object.size);
             whole.pieces.push(Piece { source, offset: 0, len });

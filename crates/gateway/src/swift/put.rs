@@ -127,9 +127,7 @@ pub(super) fn check_new(
 
 /// The answer to what made an object.
 pub(super) fn created(object: &Object, mut headers: HeaderMap) -> Response {
-    if let Some(etag) = &object.etag {
-        set(&mut headers, ETAG, etag);
-    }
+    set(&mut headers, ETAG, &object.entity_tag());
     set(&mut headers, LAST_MODIFIED, &http_date(object.created_ms));
     if object.versioned {
         set(&mut headers, versions::HEADER, &versions::text(object));

@@ -78,7 +78,7 @@ impl Whole {
         if !raw && object.meta.settings.contains_key(meta::SLO_ETAG) {
             return slo::whole(service, rights, &content);
         }
-        let (size, etag) = (object.size, object.etag.clone());
+        let (size, etag) = (object.size, Some(object.entity_tag()));
         let source = Arc::new(Source::Open(content));
         Ok(Self {
             pieces: vec![Piece { source, offset: 0, len: size }],
@@ -117,7 +117,7 @@ pub(super) fn named(container: u64, object: &Object) -> Source {
         container,
         name: object.name.clone(),
         size: object.size,
-        etag: object.etag.clone(),
+        etag: Some(object.entity_tag()),
     }
 }
 
@@ -147,7 +147,7 @@ impl<'a> Pieces<'a> {
             Source::Named { container, name, size, etag } => {
                 let content = self.service.object_open(*container, name, Which::Latest)?;
                 let object = content.object();
-                if object.size != *size || object.etag != *etag {
+                if object.size != *size || Some(object.entity_tag()) != *etag {
                     return Err(Error::new(
                         ErrorKind::InUse,
                         format!("segment '{name}' is not what the manifest names any more"),

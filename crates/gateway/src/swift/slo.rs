@@ -289,11 +289,11 @@ impl Finder<'_> {
         }
         let object = self.object(&given.path).map_err(|refusal| refusal.status().to_string())?;
         let slo = object.meta.settings.get(meta::SLO_ETAG);
-        let (bytes, etag) = (meta::shown_size(&object), slo.or(object.etag.as_ref()));
+        let bytes = meta::shown_size(&object);
+        let etag = slo.cloned().unwrap_or_else(|| object.entity_tag());
         if given.size.is_some_and(|size| size != bytes) {
             return Err("Size Mismatch".to_owned());
         }
-        let etag = etag.ok_or("the segment has no MD5; put it again")?;
         if given.etag.as_ref().is_some_and(|said| said.trim_matches('"') != etag) {
             return Err("Etag Mismatch".to_owned());
         }
@@ -410,9 +410,9 @@ pub(super) fn whole(
     finder.pieces(&entries, 0, &mut whole.pieces)?;
     // The first is looked at while there still can be a status.
     if let Some(first) = entries.iter().find(|entry| entry.data.is_none() && !entry.sub_slo) {
-        let same = finder.object(&first.name).is_ok_and(|object| {
-            object.size == first.bytes && object.etag.as_ref() == Some(&first.hash)
-        });
+        let same = finder
+            .object(&first.name)
+            .is_ok_and(|object| object.size == first.bytes && object.entity_tag() == first.hash);
         if !same {
             return Err(Refusal::conflict("A segment is not what the manifest names any more."));
         }

@@ -6,7 +6,7 @@ use archipelago_model::{ContainerName, FileId, ObjectName, Source};
 
 use super::Service;
 use super::images::check_sha256;
-use super::objects::make;
+use super::objects::{Place, Update, UpdateContent, make};
 use super::transfer::Incoming;
 use crate::catalog::file::{FileRow, ObjectRow};
 use crate::catalog::{Tx, container, file, quota, state};
@@ -14,6 +14,15 @@ use crate::core::{OPERATOR, shown};
 use crate::error::Error;
 use crate::object::{Meta, Object, Versioning, Which};
 use crate::resource::File;
+
+/// What an update of a file did.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UpdatedFile {
+    /// The version that it made.
+    pub file: File,
+    /// Where it began.
+    pub at: u64,
+}
 
 impl Service {
     /// Makes a file, or replaces it at once, from a full transfer stream.
@@ -61,6 +70,39 @@ impl Service {
             file::put(tx, &ObjectRow { container: home.id, object: new, sha256, root })?;
             Ok(file)
         })
+    }
+
+    /// Updates a file with the `length` bytes that `input` gives, and sets its `size`. One that is
+    /// not there is made, unless it is to have a size. See [`Self::object_update`].
+    ///
+    /// # Errors
+    /// `NotFound` (the container, the file), `Invalid` (beyond the end, too long); those of the input.
+    pub fn file_update(
+        &self,
+        container: &ContainerName,
+        object: &ObjectName,
+        place: Place,
+        size: Option<u64>,
+        length: Option<u64>,
+        input: &mut dyn Read,
+    ) -> Result<UpdatedFile, Error> {
+        let home = self.container(OPERATOR, container)?;
+        let update = Update {
+            container: home.id,
+            name: object,
+            place,
+            content: UpdateContent::Bytes { input, size: length },
+            size,
+            // Nobody means one that has only zeros.
+            create: size.is_none(),
+            decide: Box::new(|now| Ok(now.map_or_else(Meta::default, |now| now.meta.clone()))),
+        };
+        let done =
+            self.object_update(update).map_err(|error| error.on(label(container, object)))?;
+        let Object { id, size, created_ms, .. } = done.object;
+        let (container, object) = (container.clone(), object.clone());
+        let file = File { id, container, object, size, sha256: None, created_ms };
+        Ok(UpdatedFile { file, at: done.at })
     }
 
     /// The files of one container, or of all: by container and name.

@@ -1,17 +1,18 @@
-//! docs/benchmarks.md, written from what the sections measured.
+//! The documents, written from what the sections measured.
 
 use std::fmt::Write;
 
 use super::report::{Section, Table};
 
-const HEAD: &str = "# Benchmarks: volumes\n\n\
-Written by `cargo xtask bench volumes`; do not edit. Every sample is in `docs/benchmarks-raw.json`. \
-Figures are for comparison within one table: same machine, same disk, same run. They are not tests, \
+const ABOUT: &str = "Figures are for comparison within one table: same machine, same disk, same run. They are not tests, \
 and another machine gives others.\n\n";
 
-/// The whole document.
-pub fn document(sections: &[Section]) -> String {
-    let mut out = HEAD.to_owned();
+/// A whole document; its samples are in the file `samples` beside it.
+pub fn document(name: &str, samples: &str, sections: &[Section]) -> String {
+    let mut out = format!(
+        "# Benchmarks: {name}\n\nWritten by `cargo xtask bench {name}`; do not edit. Every sample \
+         is in `docs/{samples}`. {ABOUT}"
+    );
     out.push_str("## Targets\n\n");
     out.push_str(&verdicts(sections));
     for section in sections {

@@ -47,6 +47,20 @@ impl Http {
         Ok(serde_json::from_str(&answer).unwrap_or(Value::Null))
     }
 
+    /// Sends bytes; anything but success is an error.
+    pub fn send(&mut self, method: &str, path: &str, body: &[u8]) -> Result<()> {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n",
+            self.host,
+            body.len()
+        );
+        self.stream.get_mut().write_all(head.as_bytes())?;
+        self.stream.get_mut().write_all(body)?;
+        let (status, answer) = answer(&mut self.stream)?;
+        ensure!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        Ok(())
+    }
+
     /// A figure of `/metrics`; `None` when there is none of that name.
     pub fn metric(&mut self, name: &str) -> Result<Option<f64>> {
         let (status, text) = self.call("GET", "/metrics", "")?;

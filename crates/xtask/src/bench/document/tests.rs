@@ -14,7 +14,7 @@ fn section() -> Section {
 
 #[test]
 fn missed_targets_are_named() {
-    let text = document(&[section()]);
+    let text = document("volumes", "benchmarks-raw.json", &[section()]);
     assert!(text.contains("| fast | >= 1.5 | 1.60 | yes |"), "{text}");
     assert!(text.contains("| faster | >= 1.5 | 1.40 | **no** |"), "{text}");
     assert!(text.contains("2 missed: faster; small."), "{text}");
@@ -22,7 +22,7 @@ fn missed_targets_are_named() {
 
 #[test]
 fn a_bar_in_a_cell_does_not_end_it() {
-    let text = document(&[section()]);
+    let text = document("volumes", "benchmarks-raw.json", &[section()]);
     assert!(
         text.contains("Speed, MB/s:\n\n| what | a\\|b |\n| --- | ---: |\n| x | 1 |\n"),
         "{text}"
