@@ -41,7 +41,7 @@ pub struct User {
 pub struct Membership {
     /// The account.
     pub account: String,
-    /// `admin`, `member` or `reader`.
+    /// `admin`, `member`, `reader` or `guest`.
     #[schema(example = "member")]
     pub role: String,
 }
@@ -68,7 +68,8 @@ pub struct CreateUser {
     /// The account that it joins; else one of its own is made, under its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// As what it joins: `admin`, `member` (which it is if nothing is said) or `reader`.
+    /// As what it joins: `admin`, `member` (which it is if nothing is said), `reader` or
+    /// `guest`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
 }
@@ -95,7 +96,7 @@ pub struct SetEnabled {
 pub struct Join {
     /// The user.
     pub user: String,
-    /// `admin`, `member` or `reader`.
+    /// `admin`, `member`, `reader` or `guest`.
     pub role: String,
 }
 

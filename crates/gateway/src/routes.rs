@@ -76,7 +76,7 @@ pub(crate) fn router(app: App) -> Router {
     router
         .merge(identity::router())
         .merge(swift::router())
-        .route("/v1/{*rest}", any(unknown_route))
+        .route("/v1/{*rest}", any(swift::rest))
         .method_not_allowed_fallback(unknown_method)
         .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))
         // What has no path here may be a bucket.

@@ -1,4 +1,6 @@
-//! The door of OpenStack Swift: `/object/v1/AUTH_<account uuid>/container/object`.
+//! The door of OpenStack Swift: `/object/v1/AUTH_<account uuid>/container/object`, and the same
+//! without `/object`, where many programs expect it. Neither the native API nor S3 can mean
+//! that: no path of the one begins so, and a bucket's name has three characters at least.
 //!
 //! ```text
 //! ask       what a request says: place, query, headers; names are checked here
@@ -16,6 +18,7 @@
 
 mod access;
 mod account;
+mod account_acl;
 mod acl;
 mod answer;
 mod ask;
@@ -25,6 +28,7 @@ mod container;
 mod copy;
 mod dlo;
 mod info;
+mod link;
 mod listing;
 mod meta;
 mod object;
@@ -51,6 +55,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 
 use crate::App;
+use crate::routes::unknown_route;
 use crate::server::Hangup;
 use crate::upload::Upload;
 use answer::Refusal;
@@ -64,6 +69,14 @@ pub(crate) fn router() -> Router<App> {
         .route("/object", any(serve))
         .route("/object/", any(serve))
         .route("/object/{*rest}", any(serve))
+}
+
+/// What the native API has no route for: `/v1/AUTH_...` is an account.
+pub(crate) async fn rest(state: State<App>, hangup: Hangup, request: Request) -> Response {
+    match request.uri().path().starts_with("/v1/AUTH_") {
+        true => serve(state, hangup, request).await,
+        false => unknown_route(request.uri().clone()).await.into_response(),
+    }
 }
 
 async fn serve(State(app): State<App>, hangup: Hangup, request: Request) -> Response {
@@ -119,10 +132,10 @@ async fn answer(
 /// What would be taken for something else if it were ignored: a link for an empty object, an
 /// archive for a container.
 fn refuse_unknown(ask: &Ask) -> Result<(), Refusal> {
-    let header = ["x-symlink-target", "x-container-sync-to", "x-account-access-control"]
+    let header = ["x-container-sync-to"]
         .into_iter()
         .find(|name| ask.header(name).is_some_and(|value| !value.is_empty()));
-    let param = ["extract-archive", "symlink"].into_iter().find(|name| ask.has_param(name));
+    let param = ["extract-archive"].into_iter().find(|name| ask.has_param(name));
     match header.or(param).filter(|_| !reads(&ask.method)) {
         Some(name) => Err(Refusal::invalid(format_args!("{name} is not supported; see /info"))),
         None => Ok(()),

@@ -9,6 +9,7 @@
 //! "It does not exist" is an answer of a query that succeeded. A row that cannot
 //! be read is an error, so that nothing is ever made in place of what is there.
 
+pub(crate) mod archive;
 pub(crate) mod check;
 pub(crate) mod container;
 pub(crate) mod dump;

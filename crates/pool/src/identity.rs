@@ -62,6 +62,8 @@ pub enum Role {
     Member,
     /// Read.
     Reader,
+    /// Nothing but what lists and shares allow by name.
+    Guest,
 }
 
 impl Role {
@@ -71,6 +73,7 @@ impl Role {
             Self::Admin => "admin",
             Self::Member => "member",
             Self::Reader => "reader",
+            Self::Guest => "guest",
         }
     }
 }
@@ -88,7 +91,7 @@ pub struct RoleError(String);
 impl fmt::Display for RoleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown: String = self.0.chars().take(64).flat_map(char::escape_default).collect();
-        write!(f, "'{shown}' is not a role: use admin, member or reader")
+        write!(f, "'{shown}' is not a role: use admin, member, reader or guest")
     }
 }
 
@@ -102,6 +105,7 @@ impl FromStr for Role {
             "admin" => Ok(Self::Admin),
             "member" => Ok(Self::Member),
             "reader" => Ok(Self::Reader),
+            "guest" => Ok(Self::Guest),
             other => Err(RoleError(other.to_owned())),
         }
     }

@@ -47,6 +47,35 @@ pub struct Container {
     pub created_ms: u64,
 }
 
+/// Settings of a container without versions: the container of the same account in which it keeps
+/// what is replaced, so that a removal brings back what was before; ...
+pub const ARCHIVE_STACK: &str = "archive.stack";
+/// ... or that a removal is noted there, too.
+pub const ARCHIVE_HISTORY: &str = "archive.history";
+/// The type of such a note.
+pub const ARCHIVED_MARKER_TYPE: &str = "application/x-deleted;swift_versions_deleted=1";
+
+/// Where a container keeps what is replaced.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Archive {
+    /// A container of the same account.
+    pub container: String,
+    /// Whether removals are noted, too, and bring nothing back.
+    pub history: bool,
+}
+
+impl Container {
+    /// Where it keeps what is replaced, unless it keeps versions itself.
+    pub fn archive(&self) -> Option<Archive> {
+        let at = |name: &str, history| {
+            let container = self.settings.get(name)?.clone();
+            Some(Archive { container, history })
+        };
+        let archive = at(ARCHIVE_STACK, false).or_else(|| at(ARCHIVE_HISTORY, true));
+        archive.filter(|_| self.versioning == Versioning::Off)
+    }
+}
+
 /// What is known of an object besides its content.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -100,6 +129,12 @@ impl Object {
     /// identity, whose form says that it is no MD5.
     pub fn entity_tag(&self) -> String {
         self.etag.clone().unwrap_or_else(|| format!("{:032x}-1", self.id.get()))
+    }
+
+    /// Whether it only notes in an archive that something was removed.
+    pub fn is_archived_marker(&self) -> bool {
+        let kind = self.meta.headers.get("content-type");
+        kind.is_some_and(|kind| kind == ARCHIVED_MARKER_TYPE) && self.size == 0
     }
 }
 

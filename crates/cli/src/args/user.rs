@@ -14,6 +14,8 @@ pub enum Role {
     Member,
     /// Read
     Reader,
+    /// Nothing but what lists and shares allow by name
+    Guest,
 }
 
 impl Role {
@@ -22,6 +24,7 @@ impl Role {
             Self::Admin => "admin",
             Self::Member => "member",
             Self::Reader => "reader",
+            Self::Guest => "guest",
         }
     }
 }

@@ -61,7 +61,7 @@ pub(super) async fn show_domain(
 
 /// All roles.
 pub(super) async fn roles(_: Caller, base: Base, Query(filter): Query<Filter>) -> Json<Value> {
-    let rows = [Role::Admin, Role::Member, Role::Reader]
+    let rows = [Role::Admin, Role::Member, Role::Reader, Role::Guest]
         .into_iter()
         .filter(|one| wanted(filter.name.as_deref(), one.name()))
         .map(|one| role(&base, one))

@@ -43,7 +43,7 @@ async fn answer(app: &App, base: &Base, headers: &HeaderMap) -> Result<Response,
     });
     let login = login.await?;
     let session = &login.session;
-    let url = views::object_store(base, &session.identity.account);
+    let url = views::swift_store(base, &session.identity.account);
     let url = HeaderValue::from_str(&url).map_err(|_| Refusal::from(Failure::defect()))?;
     let seconds = session.expires_ms.saturating_sub(session.created_ms) / 1000;
     let token = secret_value(&login.token)?;

@@ -40,6 +40,12 @@ fn version_3(Base(base): &Base) -> Value {
     })
 }
 
+/// Where an account's containers are, for clients that logged in as Swift alone has it: they,
+/// and the people who sign URLs for them, expect the paths of a Swift without anything beside.
+pub(super) fn swift_store(Base(base): &Base, account: &Account) -> String {
+    format!("{base}/v1/AUTH_{}", hex::encode(account.uuid))
+}
+
 /// Where an account's containers are.
 pub(super) fn object_store(Base(base): &Base, account: &Account) -> String {
     format!("{base}/object/v1/AUTH_{}", hex::encode(account.uuid))
@@ -99,6 +105,7 @@ pub(super) fn roles(role: Role) -> Value {
         Role::Admin => &[Role::Admin, Role::Member, Role::Reader],
         Role::Member => &[Role::Member, Role::Reader],
         Role::Reader => &[Role::Reader],
+        Role::Guest => &[Role::Guest],
     };
     all.iter().map(|role| json!({"id": role.name(), "name": role.name()})).collect()
 }

@@ -157,6 +157,10 @@ impl Door {
             let key = credentials.access_key.clone();
             let found = self.app.calls.call(&self.app.service, move |s| s.key_secret(&key)).await;
             let (_, identity) = found.map_err(|failure| fault(&failure, Missing::Key))?;
+            // A key of S3 acts for an account, in which a guest may do nothing.
+            if identity.role == Role::Guest && !identity.is_admin() {
+                return Err(denied());
+            }
             actor.identity = Some(Arc::new(identity));
         }
         Ok(actor)

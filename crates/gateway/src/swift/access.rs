@@ -5,7 +5,7 @@ use std::sync::Arc;
 use archipelago_model::ContainerName;
 use archipelago_pool::{Account, Container, ErrorKind, Identity, Named, Role, Secret, Service};
 
-use super::acl;
+use super::{account_acl, acl, link};
 use super::answer::Refusal;
 use super::ask::Ask;
 use super::tempurl::{self, Scope};
@@ -39,8 +39,14 @@ enum Who {
 #[derive(Clone)]
 pub(super) struct Rights {
     pub account: Account,
+    /// By membership, or by a list of the account.
+    role: Option<Role>,
     who: Arc<Who>,
     referer: Option<String>,
+    /// When the request came, in ms since 1970.
+    pub now_ms: u64,
+    /// What stands before the account in the path of the request.
+    pub mount: &'static str,
 }
 
 impl Rights {
@@ -48,48 +54,21 @@ impl Rights {
     pub(super) fn new(service: &Service, ask: &Ask) -> Result<Self, Refusal> {
         let who = Arc::new(who(service, ask)?);
         let referer = ask.header("referer").map(str::to_owned);
-        Self::of(service, who, referer, &ask.account)
+        let account = account(service, &who, &ask.account)?;
+        let role = role(service, &who, &account)?;
+        Ok(Self { account, role, who, referer, now_ms: ask.now_ms, mount: ask.mount() })
     }
 
     /// Of the same, in another account.
     pub(super) fn elsewhere(&self, service: &Service, account: &str) -> Result<Self, Refusal> {
-        Self::of(service, Arc::clone(&self.who), self.referer.clone(), account)
-    }
-
-    fn of(
-        service: &Service,
-        who: Arc<Who>,
-        referer: Option<String>,
-        name: &str,
-    ) -> Result<Self, Refusal> {
-        let found = match name.strip_prefix("AUTH_") {
-            Some(uuid) => match service.account(&Named::Uuid(uuid.to_owned())) {
-                Ok(account) => Some(account),
-                Err(error) if error.kind() == ErrorKind::NotFound => None,
-                Err(error) => return Err(error.into()),
-            },
-            None => None,
-        };
-        let is_admin = matches!(&*who, Who::Known(identity) if identity.is_admin());
-        match found.filter(|account| account.enabled || is_admin) {
-            Some(account) => Ok(Self { account, who, referer }),
-            None if is_admin => Err(Refusal::not_found()),
-            // As if it were there and of no concern to whoever asks.
-            None => Err(denied(&who, name)),
-        }
-    }
-
-    fn role(&self) -> Option<Role> {
-        match &*self.who {
-            Who::Known(identity) if identity.is_admin() => Some(Role::Admin),
-            Who::Known(identity) if identity.account.id == self.account.id => Some(identity.role),
-            _ => None,
-        }
+        let account = self::account(service, &self.who, account)?;
+        let role = role(service, &self.who, &account)?;
+        Ok(Self { account, role, ..self.clone() })
     }
 
     /// Whether it may say who else may do what, and see who may.
     pub(super) fn governs(&self) -> bool {
-        self.role() == Some(Role::Admin)
+        self.role == Some(Role::Admin)
     }
 
     /// To say how much an account may hold.
@@ -101,7 +80,7 @@ impl Rights {
     }
 
     fn writes(&self) -> bool {
-        matches!(self.role(), Some(Role::Admin | Role::Member))
+        matches!(self.role, Some(Role::Admin | Role::Member))
     }
 
     /// What the account is called in a path.
@@ -115,12 +94,22 @@ impl Rights {
 
     /// To see the account and its containers.
     pub(super) fn check_read(&self) -> Result<(), Refusal> {
-        self.role().map(|_| ()).ok_or_else(|| self.denied())
+        self.role.map(|_| ()).ok_or_else(|| self.denied())
     }
 
     /// To make containers and keep metadata.
     pub(super) fn check_write(&self) -> Result<(), Refusal> {
         if self.writes() { Ok(()) } else { Err(self.denied()) }
+    }
+
+    /// To keep metadata of the account itself, which a list that lets somebody write in it does
+    /// not allow.
+    pub(super) fn check_account_write(&self) -> Result<(), Refusal> {
+        let own = match &*self.who {
+            Who::Known(identity) => member(identity, &self.account).is_some(),
+            Who::Nobody | Who::Link(_) => false,
+        };
+        if self.governs() || (own && self.writes()) { Ok(()) } else { Err(self.denied()) }
     }
 
     /// To read versions by their ids, or to make and remove them so: lists let nobody do that,
@@ -148,7 +137,7 @@ impl Rights {
         need: Need,
     ) -> Result<Container, Refusal> {
         let by_role = match need {
-            Need::Read | Need::List => self.role().is_some(),
+            Need::Read | Need::List => self.role.is_some(),
             Need::Write | Need::Change => self.writes(),
         };
         let found = match service.container(self.account.id, name) {
@@ -177,10 +166,60 @@ impl Rights {
         acl::allows(list, who, self.referer.as_deref(), need == Need::List)
     }
 
+    /// A signed URL is for one object: what would let its holder read others is refused.
+    pub(super) fn check_headers(&self, ask: &Ask) -> Result<(), Refusal> {
+        let wide = ["X-Object-Manifest", link::HEADER]
+            .into_iter()
+            .find(|name| self.by_link() && ask.headers.contains_key(*name));
+        match wide {
+            Some(name) => Err(Refusal::invalid(format_args!(
+                "The header '{name}' is not allowed in this tempurl"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// Whether it was let in by a signed URL.
     pub(super) fn by_link(&self) -> bool {
         matches!(&*self.who, Who::Link(_))
     }
+}
+
+/// An account by its name in a path; who may not know of it learns nothing.
+fn account(service: &Service, who: &Who, name: &str) -> Result<Account, Refusal> {
+    let found = match name.strip_prefix("AUTH_") {
+        Some(uuid) => match service.account(&Named::Uuid(uuid.to_owned())) {
+            Ok(account) => Some(account),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error.into()),
+        },
+        None => None,
+    };
+    let is_admin = matches!(who, Who::Known(identity) if identity.is_admin());
+    match found.filter(|account| account.enabled || is_admin) {
+        Some(account) => Ok(account),
+        None if is_admin => Err(Refusal::not_found()),
+        // As if it were there and of no concern to whoever asks.
+        None => Err(denied(who, name)),
+    }
+}
+
+/// What somebody is in an account that it belongs to.
+fn member(who: &Identity, account: &Account) -> Option<Role> {
+    (who.account.id == account.id && who.role != Role::Guest).then_some(who.role)
+}
+
+fn role(service: &Service, who: &Who, account: &Account) -> Result<Option<Role>, Refusal> {
+    let Who::Known(identity) = who else { return Ok(None) };
+    if identity.is_admin() {
+        return Ok(Some(Role::Admin));
+    }
+    if let Some(role) = member(identity, account) {
+        return Ok(Some(role));
+    }
+    let settings = service.account_settings(account.id)?;
+    let list = settings.get(account_acl::SETTING);
+    Ok(list.and_then(|list| account_acl::role(list, identity)))
 }
 
 fn denied(who: &Who, account: &str) -> Refusal {

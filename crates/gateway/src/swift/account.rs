@@ -8,7 +8,7 @@ use super::access::Rights;
 use super::answer::{self, Refusal, iso_date, set, timestamp};
 use super::ask::Ask;
 use super::listing::{self, Format, Row};
-use super::{info, meta, quota, reads};
+use super::{account_acl, info, meta, quota, reads};
 
 pub(super) const META: &str = "swift.meta.";
 const HEADER: &str = "x-account-meta-";
@@ -65,6 +65,8 @@ fn headers(service: &Service, rights: &Rights) -> Result<HeaderMap, Refusal> {
             && (rights.governs() || !name.starts_with(TEMP_KEY))
         {
             set(&mut out, format!("{HEADER}{name}"), value);
+        } else if name == account_acl::SETTING && rights.governs() {
+            set(&mut out, account_acl::HEADER, value);
         }
     }
     Ok(out)
@@ -77,7 +79,7 @@ fn policy_prefix() -> String {
 /// Keeps metadata, and lets go of what is named to be removed or empty.
 pub(super) fn change(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     let rights = Rights::new(service, ask)?;
-    rights.check_write()?;
+    rights.check_account_write()?;
     let mut given = meta::given(&ask.headers, HEADER)?;
     let mut removed = meta::given(&ask.headers, REMOVE)?;
     let quota = quota::said(&mut given, &mut removed, quota::BYTES)?;
@@ -87,8 +89,21 @@ pub(super) fn change(service: &Service, ask: &Ask) -> Result<Response, Refusal> 
     if given.keys().chain(removed.keys()).any(|name| name.starts_with(TEMP_KEY)) {
         rights.check_govern()?;
     }
+    let list = ask.headers.contains_key(account_acl::HEADER).then(|| {
+        let wrong = || Refusal::invalid("an ACL is UTF-8");
+        account_acl::clean(ask.header(account_acl::HEADER).ok_or_else(wrong)?)
+    });
+    let list = list.transpose()?;
+    if list.is_some() {
+        rights.check_govern()?;
+    }
     let veto = meta::Veto::default();
     let result = service.account_change(rights.account.id, &mut |settings| {
+        match &list {
+            Some(Some(list)) => settings.insert(account_acl::SETTING.to_owned(), list.clone()),
+            Some(None) => settings.remove(account_acl::SETTING),
+            None => None,
+        };
         apply(settings, &given, &removed).map_err(|refusal| veto.say(refusal))
     });
     veto.settle(result)??;

@@ -5,7 +5,7 @@ use archipelago_pool::Identity;
 use super::answer::Refusal;
 
 /// A list has so many bytes at most; Swift has no limit but that of headers.
-const ACL_BYTES_MAX: usize = 8 << 10;
+pub(super) const ACL_BYTES_MAX: usize = 8 << 10;
 
 /// Checks a list, and writes it in one way.
 pub(super) fn clean(value: &str, write: bool) -> Result<String, Refusal> {
@@ -90,7 +90,7 @@ fn host_of(url: &str) -> Option<&str> {
 
 /// Whether an item means somebody: `account`, `account:user`, `*:user`, `account:*`, `*:*`,
 /// with names or ids. What looks like an id is never taken for a name.
-fn names(item: &str, who: &Identity) -> bool {
+pub(super) fn names(item: &str, who: &Identity) -> bool {
     if item.starts_with('.') {
         return false;
     }

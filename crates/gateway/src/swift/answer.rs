@@ -6,7 +6,7 @@ use archipelago_api::ErrorKind;
 use archipelago_pool as pool;
 use axum::body::Body;
 use axum::http::header::{
-    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, WWW_AUTHENTICATE,
+    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -51,6 +51,12 @@ impl Refusal {
         refusal
     }
 
+    /// Says it as text that is no HTML, and so without its escapes.
+    pub(super) fn plain(mut self) -> Self {
+        self.add(CONTENT_TYPE, PLAIN_TYPE);
+        self
+    }
+
     pub(super) fn precondition(text: &str) -> Self {
         Self::new(StatusCode::PRECONDITION_FAILED, text)
     }
@@ -75,6 +81,17 @@ impl Refusal {
 
     pub(super) fn conflict(text: &str) -> Self {
         Self::new(StatusCode::CONFLICT, text)
+    }
+
+    /// What was asked for was done to a link, and may be asked for of its target.
+    pub(super) fn redirect(location: &str) -> Self {
+        let mut refusal = Self::new(
+            StatusCode::TEMPORARY_REDIRECT,
+            "The requested POST was applied to a symlink. POST directly to the target to apply \
+             requested metadata.",
+        );
+        refusal.add(LOCATION, location);
+        refusal.plain()
     }
 
     pub(super) fn length_required() -> Self {
@@ -144,6 +161,9 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = match self.status {
             StatusCode::NOT_MODIFIED => self.status.into_response(),
+            status if self.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == PLAIN_TYPE) => {
+                (status, self.text).into_response()
+            }
             status => (status, escape(&self.text)).into_response(),
         };
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(EMPTY_TYPE));
@@ -157,6 +177,9 @@ const REALM_CHARS_MAX: usize = 256;
 
 /// The type of errors and of answers without content, as Swift has it.
 const EMPTY_TYPE: &str = "text/html; charset=UTF-8";
+
+/// The type of errors that are text alone.
+const PLAIN_TYPE: &str = "text/plain; charset=utf-8";
 
 /// A text that may name what a client sent: no browser may take that for a page.
 fn escape(text: &str) -> String {

@@ -42,6 +42,16 @@ impl Ask {
         Ok(Self { method, account, container, object, path, query, headers, now_ms })
     }
 
+    /// The whole path, decoded, without what this server puts before `/v1`.
+    pub(super) fn bare_path(&self) -> &str {
+        bare_path(&self.path)
+    }
+
+    /// What stands before the account in the path of the request.
+    pub(super) fn mount(&self) -> &'static str {
+        if self.bare_path().len() == self.path.len() { "/v1" } else { "/object/v1" }
+    }
+
     pub(super) fn level(&self) -> Level {
         match (&self.container, &self.object) {
             (None, _) => Level::Account,
@@ -110,9 +120,20 @@ pub(super) fn object_name(text: &str) -> Result<ObjectName, Refusal> {
     text.parse().map_err(Refusal::invalid)
 }
 
-/// `/object/v1/ACCOUNT[/CONTAINER[/OBJECT]]`
+/// What stands before `/v1` where this door is not at the root.
+const MOUNT: &str = "/object";
+
+/// A path without [`MOUNT`], as it is on other servers.
+fn bare_path(path: &str) -> &str {
+    match path.strip_prefix(MOUNT) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => rest,
+        _ => path,
+    }
+}
+
+/// `[/object]/v1/ACCOUNT[/CONTAINER[/OBJECT]]`
 fn split(path: &str) -> Result<(String, Option<String>, Option<String>), Refusal> {
-    let rest = path.strip_prefix("/object").unwrap_or_default().trim_start_matches('/');
+    let rest = bare_path(path).trim_start_matches('/');
     let (version, rest) = rest.split_once('/').unwrap_or((rest, ""));
     if rest.is_empty() {
         return Err(Refusal::precondition("Bad URL"));

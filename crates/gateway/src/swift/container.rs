@@ -1,6 +1,9 @@
 //! Containers: what is in them, and what is kept of them.
 
-use archipelago_pool::{Container, Object, Service, Step, Versioning};
+use archipelago_model::ContainerName;
+use archipelago_pool::{
+    ARCHIVE_HISTORY, ARCHIVE_STACK, Container, Object, Service, Step, Versioning,
+};
 use axum::http::header::LAST_MODIFIED;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -8,7 +11,8 @@ use axum::response::Response;
 use super::access::{Need, READ, Rights, WRITE};
 use super::account::{META, TEMP_KEY, apply};
 use super::answer::{self, Refusal, http_date, iso_date, set, timestamp};
-use super::ask::{Ask, is_true};
+use super::ask::{Ask, container_name, decode, encode, is_true};
+use super::link::Link;
 use super::listing::{self, Format, Row};
 use super::{acl, info, meta, quota, versions};
 
@@ -30,31 +34,39 @@ pub(super) fn show(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     let rows = match ask.has_param("versions") {
         true => {
             rights.check_versions(false)?;
-            versions::rows(service, ask, &container, &walk)?
+            versions::rows(service, ask, &rights, &container, &walk)?
         }
         false => {
             let steps = service.object_walk(container.id, &walk)?;
-            steps.into_iter().map(row).collect()
+            steps.into_iter().map(|step| row(&rights, step)).collect()
         }
     };
     Ok(listing::render(format, "container", container.name.as_str(), &rows, headers))
 }
 
-fn row(step: Step<Object>) -> Row {
+fn row(rights: &Rights, step: Step<Object>) -> Row {
     match step {
         Step::Prefix(prefix) => Row::Prefix(prefix),
-        Step::Item(object) => object_row(&object),
+        Step::Item(object) => object_row(rights, &object),
     }
 }
 
-pub(super) fn object_row(object: &Object) -> Row {
+pub(super) fn object_row(rights: &Rights, object: &Object) -> Row {
+    let link = Link::of(&object.meta);
+    let slo = link.as_ref().map_or(object.meta.settings.get(meta::SLO_ETAG), |link| {
+        link.slo_etag.as_ref()
+    });
     Row::Object {
         name: object.name.to_string(),
         hash: object.entity_tag(),
         bytes: meta::shown_size(object),
         content_type: meta::content_type(&object.meta).to_owned(),
         last_modified: iso_date(meta::changed_ms(object)),
-        slo_etag: object.meta.settings.get(meta::SLO_ETAG).cloned(),
+        slo_etag: slo.cloned(),
+        link: link.map(|link| {
+            let path = link.location(rights.mount, &rights.path_name());
+            (link, path)
+        }),
         version: None,
     }
 }
@@ -81,9 +93,11 @@ fn headers(rights: &Rights, container: &Container) -> HeaderMap {
             set(&mut out, format!("{HEADER}{name}"), &quota.to_string());
         }
     }
-    let governs = rights.governs();
+    let (governs, reads) = (rights.governs(), rights.check_read().is_ok());
     for (name, value) in &container.settings {
         match name.as_str() {
+            ARCHIVE_STACK if reads => set(&mut out, "x-versions-location", &encode(value)),
+            ARCHIVE_HISTORY if reads => set(&mut out, "x-history-location", &encode(value)),
             READ if governs => set(&mut out, "x-container-read", value),
             WRITE if governs => set(&mut out, "x-container-write", value),
             other => {
@@ -98,6 +112,40 @@ fn headers(rights: &Rights, container: &Container) -> HeaderMap {
     out
 }
 
+/// Headers with which a container keeps what is replaced in another one, and the settings.
+const ARCHIVES: [(&str, &str); 2] =
+    [("x-versions-location", ARCHIVE_STACK), ("x-history-location", ARCHIVE_HISTORY)];
+
+/// Where a request wants what is replaced to go.
+fn archive(ask: &Ask) -> Result<Option<Option<(&'static str, ContainerName)>>, Refusal> {
+    let said = |name: &str| ask.header(name).map(str::trim);
+    let wanted: Vec<_> = ARCHIVES
+        .iter()
+        .filter_map(|(header, of)| Some((*of, said(header).filter(|text| !text.is_empty())?)))
+        .collect();
+    match wanted.as_slice() {
+        [] => {
+            let ends = ARCHIVES.iter().any(|(header, _)| {
+                let remove = header.replacen("x-", "x-remove-", 1);
+                said(header).is_some() || said(&remove).is_some_and(|text| !text.is_empty())
+            });
+            Ok(ends.then_some(None))
+        }
+        [(of, text)] => {
+            let name = decode(text, false).unwrap_or_default();
+            if name.is_empty() || name.contains('/') {
+                return Err(Refusal::precondition("Container name cannot contain slashes"));
+            }
+            Ok(Some(Some((*of, container_name(&name)?))))
+        }
+        _ => {
+            let text =
+                "Only one of X-Versions-Location or X-History-Location may be specified";
+            Err(Refusal::invalid(text).plain())
+        }
+    }
+}
+
 /// What a request changes of a container.
 struct Changes {
     meta: std::collections::BTreeMap<String, String>,
@@ -107,6 +155,8 @@ struct Changes {
     versions: Option<bool>,
     /// Of bytes, and of objects.
     quotas: (Option<quota::Quota>, Option<quota::Quota>),
+    /// Where what is replaced goes, by the setting of how; nothing in the place of nowhere.
+    archive: Option<Option<(&'static str, ContainerName)>>,
     now_ms: u64,
 }
 
@@ -132,15 +182,9 @@ impl Changes {
         if keys || !lists.is_empty() {
             rights.check_govern()?;
         }
-        for old in ["x-versions-location", "x-history-location"] {
-            if ask.header(old).is_some_and(|value| !value.is_empty()) {
-                return Err(Refusal::invalid(format_args!(
-                    "{old} is not supported; use X-Versions-Enabled"
-                )));
-            }
-        }
+        let archive = archive(ask)?;
         let versions = ask.header(VERSIONS).map(is_true);
-        Ok(Self { meta, removed, lists, versions, quotas, now_ms: ask.now_ms })
+        Ok(Self { meta, removed, lists, versions, quotas, archive, now_ms: ask.now_ms })
     }
 
     fn apply(&self, container: &mut Container) -> Result<(), Refusal> {
@@ -154,6 +198,12 @@ impl Changes {
                 false => container.settings.insert((*setting).to_owned(), list.clone()),
             };
         }
+        if let Some(archive) = &self.archive {
+            container.settings.retain(|name, _| !ARCHIVES.iter().any(|(_, of)| of == name));
+            if let Some((setting, name)) = archive {
+                container.settings.insert((*setting).to_owned(), name.to_string());
+            }
+        }
         if self.versions == Some(false) && container.settings.contains_key(meta::LOCKS) {
             return Err(Refusal::conflict("The container locks versions, and so keeps them."));
         }
@@ -161,6 +211,12 @@ impl Changes {
             (Some(true), _) => container.versioning = Versioning::Enabled,
             (Some(false), Versioning::Enabled) => container.versioning = Versioning::Suspended,
             _ => {}
+        }
+        let archives = ARCHIVES.iter().any(|(_, of)| container.settings.contains_key(*of));
+        if archives && container.versioning != Versioning::Off {
+            return Err(Refusal::invalid(
+                "A container keeps versions itself or has a Versions-Location, not both",
+            ));
         }
         Ok(())
     }
@@ -171,6 +227,7 @@ impl Changes {
             && self.meta.is_empty()
             && self.lists.is_empty()
             && self.versions.is_none()
+            && self.archive.is_none()
     }
 
     fn run(&self, service: &Service, container: u64) -> Result<(), Refusal> {

@@ -16,7 +16,7 @@ use super::meta::{self, Veto};
 use super::put::{self, Plan};
 use super::ranges::{Wanted, wanted};
 use super::segments::{Pieces, Whole};
-use super::{conditions, dlo, versions};
+use super::{conditions, dlo, link, versions};
 use crate::App;
 use crate::failure::Failure;
 
@@ -57,6 +57,9 @@ fn places(service: &Service, ask: &Ask) -> Result<Copy, Refusal> {
     let rights = Rights::new(service, ask)?;
     if rights.by_link() {
         return Err(Refusal::invalid("A signed URL does not copy"));
+    }
+    if link::is_meant(ask) {
+        return Err(Refusal::invalid("Symlink requests require a zero byte body").plain());
     }
     let here = Place { rights: rights.clone(), container: ask.container()?, object: ask.object()? };
     let other = |place: &str, account: &str| -> Result<Place, Refusal> {
@@ -114,26 +117,26 @@ fn places(service: &Service, ask: &Ask) -> Result<Copy, Refusal> {
 
 fn run(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     let Copy { from, which, to } = places(service, ask)?;
-    let source = from.rights.container(service, &from.container, Need::Read)?;
+    let restored = ask.method == "PUT" && !ask.headers.contains_key(COPY_FROM);
+    let itself = restored || link::itself(ask);
+    let found =
+        link::open(service, &from.rights, (&from.container, &from.object), which, itself)?;
     let target = to.rights.container(service, &to.container, Need::Write)?;
-    let object = match service.object(source.id, &from.object, which) {
-        Ok(object) if !meta::is_expired(&object, ask.now_ms) => object,
-        Ok(_) => return Err(Refusal::not_found()),
-        Err(error) if error.kind() == archipelago_pool::ErrorKind::NotFound => {
-            return Err(Refusal::not_found());
-        }
-        Err(error) => return Err(error.into()),
+    let object = found.content.object().clone();
+    // A link's target has no version ids here: the newest is what it leads to.
+    let source = CopySource {
+        container: found.home.id,
+        name: object.name.clone(),
+        which: if found.location.is_none() { which } else { Which::Latest },
     };
     let raw = ask.manifest() == "get";
     let is_manifest = object.meta.settings.contains_key(dlo::SETTING)
         || object.meta.settings.contains_key(meta::SLO_ETAG);
-    let restored = ask.method == "PUT" && !ask.headers.contains_key(COPY_FROM);
     let range = ask.header(RANGE.as_str()).filter(|_| !restored);
     let only_new = put::only_new(ask)?;
     let said = put::etag(ask);
     let copied = if (is_manifest && !raw && !restored) || range.is_some() {
-        let content = service.object_open(source.id, &from.object, which)?;
-        let whole = Whole::of(service, &from.rights, content, raw)?;
+        let whole = Whole::of(service, &found.rights, found.content, raw)?;
         source_conditions(ask, whole.etag.as_deref(), &object)?;
         let (offset, size) = match (whole.part(ask)?, wanted(range, whole.size)) {
             (Some(part), _) => part,
@@ -155,7 +158,6 @@ fn run(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     } else {
         source_conditions(ask, Some(&object.entity_tag()), &object)?;
         let veto = Veto::default();
-        let source = CopySource { container: source.id, name: from.object.clone(), which };
         let result = service.object_copy(
             &source,
             target.id,
@@ -194,11 +196,13 @@ fn merged(ask: &Ask, name: &str, old: &Meta, same: bool) -> Result<Meta, Refusal
     if same {
         // Not those of other doors: who may read the source, or how long it is locked, is not
         // what the copy is to have.
-        for setting in [dlo::SETTING, meta::SLO_SIZE, meta::SLO_ETAG] {
+        let kept = [dlo::SETTING, meta::SLO_SIZE, meta::SLO_ETAG];
+        for setting in kept.into_iter().chain(link::SETTINGS) {
             if let Some(value) = old.settings.get(setting) {
                 new.settings.entry(setting.to_owned()).or_insert_with(|| value.clone());
             }
         }
+        link::redirect(ask, &mut new)?;
         new.checksums.clone_from(&old.checksums);
         new.parts.clone_from(&old.parts);
     }

@@ -10,6 +10,7 @@ use super::access::{Need, Rights};
 use super::answer::Refusal;
 use super::ask::{container_name, decode};
 use super::info::LISTING_MAX;
+use super::link;
 use super::segments::{PIECES_MAX, Piece, Whole, named};
 
 /// Setting of an object: what it is made of, as the header says it.
@@ -37,6 +38,7 @@ pub(super) fn whole(service: &Service, rights: &Rights, manifest: &str) -> Resul
     let container = container_name(&container)?;
     let mut whole = Whole { pieces: Vec::new(), size: 0, etag: None, parts: Vec::new() };
     let mut md5 = Md5::new();
+    let shared = Arc::new(rights.clone());
     let container = rights.container(service, &container, Need::Read)?;
     let mut walk = Walk { prefix, limit: LISTING_MAX, ..Walk::default() };
     loop {
@@ -45,9 +47,11 @@ pub(super) fn whole(service: &Service, rights: &Rights, manifest: &str) -> Resul
         for step in steps {
             let Step::Item(object) = step else { continue };
             walk.marker = Some(object.name.to_string());
+            let (home, object) =
+                link::target(service, rights, &object)?.unwrap_or((container.id, object));
             md5.update(object.entity_tag());
             whole.size = whole.size.saturating_add(object.size);
-            let (source, len) = (Arc::new(named(container.id, &object)), object.size);
+            let (source, len) = (Arc::new(named(home, &object, &shared)), object.size);
             whole.pieces.push(Piece { source, offset: 0, len });
         }
         if whole.pieces.len() > PIECES_MAX {

@@ -67,6 +67,11 @@ pub(super) async fn show() -> Json<Value> {
             "outgoing_allow_headers": ["x-object-meta-public-*"],
             "outgoing_remove_headers": ["x-object-meta-*"],
         },
+        "tempauth": {"account_acls": true},
+        "symlink": {"symloop_max": super::link::LINKS_MAX, "static_links": true},
         "object_versioning": {},
+        "versioned_writes": {
+            "allowed_flags": ["x-versions-location", "x-history-location"],
+        },
     }))
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::answer::{self, Refusal, set};
 use super::ask::{Ask, is_true};
 use super::info;
+use super::link::Link;
 
 /// How a listing is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,6 +80,8 @@ pub(super) enum Row {
         content_type: String,
         last_modified: String,
         slo_etag: Option<String>,
+        /// Where it leads, with the whole path to there.
+        link: Option<(Link, String)>,
         /// In a listing of versions: which, and whether it is the newest.
         version: Option<(String, bool)>,
     },
@@ -98,13 +101,29 @@ impl Row {
                 "name": name, "count": count, "bytes": bytes, "last_modified": last_modified,
                 "storage_policy": info::POLICY,
             }),
-            Self::Object { name, hash, bytes, content_type, last_modified, slo_etag, version } => {
+            Self::Object {
+                name,
+                hash,
+                bytes,
+                content_type,
+                last_modified,
+                slo_etag,
+                link,
+                version,
+            } => {
                 let mut out = json!({
                     "name": name, "hash": hash, "bytes": bytes, "content_type": content_type,
                     "last_modified": last_modified,
                 });
                 if let Some(etag) = slo_etag {
                     out["slo_etag"] = json!(format!("\"{etag}\""));
+                }
+                if let Some((link, path)) = link {
+                    out["symlink_path"] = json!(path);
+                    if let Some(etag) = &link.etag {
+                        out["symlink_etag"] = json!(etag);
+                        out["symlink_bytes"] = json!(link.bytes.unwrap_or_default());
+                    }
                 }
                 if let Some((version, latest)) = version {
                     out["version_id"] = json!(version);

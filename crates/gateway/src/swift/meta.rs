@@ -9,7 +9,7 @@ use axum::http::header::{ETAG, LAST_MODIFIED};
 
 use super::answer::{Refusal, http_date, set, timestamp};
 use super::ask::{Ask, header, is_true};
-use super::{dlo, info, versions};
+use super::{dlo, info, link, versions};
 
 pub(super) const OBJECT: &str = "x-object-meta-";
 pub(super) const CONTENT_TYPE: &str = "content-type";
@@ -174,6 +174,11 @@ pub(super) fn shown_size(object: &Object) -> u64 {
     noted.unwrap_or(object.size)
 }
 
+/// Says what type it has.
+pub(super) fn set_type(meta: &mut Meta, kind: &str) {
+    meta.headers.insert(CONTENT_TYPE.to_owned(), kind.to_owned());
+}
+
 /// Its type, which files of the command line have none of.
 pub(super) fn content_type(meta: &Meta) -> &str {
     meta.headers.get(CONTENT_TYPE).map_or("application/octet-stream", String::as_str)
@@ -206,7 +211,7 @@ pub(super) fn headers_of(object: &Object, etag: Option<&str>) -> HeaderMap {
         set(&mut out, format!("{OBJECT}{name}"), value);
     }
     let settings = [("x-delete-at", DELETE_AT), ("x-object-manifest", dlo::SETTING)];
-    for (header, setting) in settings {
+    for (header, setting) in settings.into_iter().chain(link::SHOWN) {
         if let Some(value) = meta.settings.get(setting) {
             set(&mut out, header, value);
         }

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use archipelago_pool::{Service, Versioning, Which};
+use archipelago_model::ObjectName;
+use archipelago_pool::{Container, Service, Versioning, Which};
 use axum::body::Body;
 use axum::http::header::{
     CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPIRES, IF_RANGE, RANGE,
@@ -11,12 +12,12 @@ use axum::http::header::{
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use super::access::{Need, Rights};
+use super::access::Rights;
 use super::answer::{Refusal, set};
 use super::ask::Ask;
 use super::ranges::{Wanted, wanted};
 use super::segments::{self, Piece, Whole};
-use super::{call, conditions, meta, slo, tempurl, versions};
+use super::{call, conditions, link, meta, slo, tempurl, versions};
 use crate::App;
 use crate::download;
 use crate::server::Hangup;
@@ -65,24 +66,14 @@ pub(super) async fn show(app: &App, hangup: Hangup, ask: Arc<Ask>) -> Result<Res
 
 fn answer(service: &Service, ask: &Ask) -> Result<Shown, Refusal> {
     let rights = Rights::new(service, ask)?;
-    let (container, name) = (ask.container()?, ask.object()?);
-    let home = rights.container(service, &container, Need::Read)?;
+    let place = (ask.container()?, ask.object()?);
     // A signed URL says nothing of versions: it is for the newest.
     let which = if rights.by_link() { Which::Latest } else { versions::which(ask)? };
-    if which != Which::Latest {
-        rights.check_versions(false)?;
-    }
-    let content = match service.object_open(home.id, &name, which) {
-        Ok(content) => content,
-        Err(error) if error.kind() == archipelago_pool::ErrorKind::NotFound => {
-            return Err(missing(service, home.id, &name, which));
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let found = link::open(service, &rights, (&place.0, &place.1), which, link::itself(ask))?;
+    let mut shown = HeaderMap::new();
+    found.tell(&mut shown);
+    let link::Found { rights, home, content, .. } = found;
     let object = content.object().clone();
-    if meta::is_expired(&object, ask.now_ms) {
-        return Err(Refusal::not_found());
-    }
     let raw = ask.manifest() == "get";
     let is_slo = object.meta.settings.contains_key(meta::SLO_ETAG);
     let whole = match raw && is_slo {
@@ -90,6 +81,7 @@ fn answer(service: &Service, ask: &Ask) -> Result<Shown, Refusal> {
         false => Whole::of(service, &rights, content, raw)?,
     };
     let mut headers = meta::headers_of(&object, whole.etag.as_deref());
+    headers.extend(shown);
     if raw && is_slo && ask.param("format") != Some("raw") {
         set(&mut headers, CONTENT_TYPE, "application/json; charset=utf-8");
     }
@@ -125,14 +117,14 @@ fn answer(service: &Service, ask: &Ask) -> Result<Shown, Refusal> {
 }
 
 /// What a version that only says that the object was removed answers.
-fn missing(
+pub(super) fn missing(
     service: &Service,
-    container: u64,
-    name: &archipelago_model::ObjectName,
+    home: &Container,
+    name: &ObjectName,
     which: Which,
 ) -> Refusal {
     let refusal = Refusal::not_found();
-    match service.object_or_marker(container, name, which) {
+    match service.object_or_marker(home.id, name, which) {
         Ok(Some(marker)) if marker.marker => {
             let mut headers = HeaderMap::new();
             set(&mut headers, versions::HEADER, &versions::text(&marker));

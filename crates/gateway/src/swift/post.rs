@@ -1,12 +1,13 @@
 //! `POST` of an object: other metadata in the place of what there is.
 
 use archipelago_pool::{Service, Which};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::Response;
 
 use super::access::{Need, Rights};
 use super::answer::{self, Refusal};
 use super::ask::Ask;
+use super::link::{self, Link};
 use super::meta;
 
 pub(super) fn post(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
@@ -15,10 +16,10 @@ pub(super) fn post(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     }
     let rights = Rights::new(service, ask)?;
     let home = rights.container(service, &ask.container()?, Need::Write)?;
-    if rights.by_link() && ask.headers.contains_key("x-object-manifest") {
-        return Err(Refusal::invalid(
-            "The header X-Object-Manifest is not allowed in this tempurl",
-        ));
+    rights.check_headers(ask)?;
+    if link::is_meant(ask) {
+        let text = "A PUT request is required to set a symlink target";
+        return Err(Refusal::invalid(text).plain());
     }
     let name = ask.object()?;
     let veto = meta::Veto::default();
@@ -29,7 +30,7 @@ pub(super) fn post(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
         let old = &object.meta;
         let mut new =
             meta::of_object(ask, name.as_str(), Some(old)).map_err(|refusal| veto.say(refusal))?;
-        for setting in [meta::SLO_SIZE, meta::SLO_ETAG] {
+        for setting in [meta::SLO_SIZE, meta::SLO_ETAG].into_iter().chain(link::SETTINGS) {
             if let Some(value) = old.settings.get(setting) {
                 new.settings.insert(setting.to_owned(), value.clone());
             }
@@ -44,6 +45,19 @@ pub(super) fn post(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
         meta::note_change(&mut new, ask.now_ms);
         Ok(new)
     });
-    veto.settle(result)??;
+    let object = veto.settle(result)??;
+    if let Some(link) = Link::of(&object.meta) {
+        return Err(elsewhere(&rights, &link));
+    }
     Ok(answer::empty(StatusCode::ACCEPTED, HeaderMap::new()))
+}
+
+/// It was done to the link; where the target is, for whoever meant that.
+fn elsewhere(rights: &Rights, link: &Link) -> Refusal {
+    let location = link.location(rights.mount, &rights.path_name());
+    let mut refusal = Refusal::redirect(&location);
+    if let Some(etag) = &link.etag {
+        refusal.add(HeaderName::from_static("x-symlink-target-etag"), etag);
+    }
+    refusal
 }

@@ -14,7 +14,7 @@ use super::answer::{self, Refusal, http_date, set};
 use super::ask::Ask;
 use super::conditions::bare;
 use super::meta::{self, Veto};
-use super::{call, copy, versions};
+use super::{call, copy, link, versions};
 use crate::App;
 use crate::upload::{Upload, upload};
 
@@ -43,14 +43,13 @@ pub(super) async fn put(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Respon
 fn plan(service: &Service, ask: &Ask) -> Result<Plan, Refusal> {
     let rights = Rights::new(service, ask)?;
     let home = rights.container(service, &ask.container()?, Need::Write)?;
-    if rights.by_link() && ask.headers.contains_key("x-object-manifest") {
-        return Err(Refusal::invalid(
-            "The header X-Object-Manifest is not allowed in this tempurl",
-        ));
-    }
+    rights.check_headers(ask)?;
     let name = ask.object()?;
-    let size = size(ask)?;
-    let meta = meta::of_object(ask, name.as_str(), None)?;
+    let mut size = size(ask)?;
+    let mut meta = meta::of_object(ask, name.as_str(), None)?;
+    if link::make(service, ask, &rights, &mut meta)? {
+        size = Some(0);
+    }
     let (etag, only_new) = (etag(ask), only_new(ask)?);
     Ok(Plan { container: home.id, name, size, etag, only_new, meta, now_ms: ask.now_ms })
 }

@@ -44,7 +44,10 @@ pub(super) fn one(
     // Of an object that has ended nothing is left to be seen; it goes all the same.
     let ended = Cell::new(false);
     let (container, keeps) = (home.id, home.versioning == Versioning::Enabled);
+    let archives = home.archive().is_some();
     let result = service.object_remove(container, name, which, &|old| match (which, old) {
+        // What was before it may come back.
+        (Which::Latest, None) if archives => Ok(()),
         (Which::Latest, None) if !keeps => Err(veto.say(Refusal::not_found())),
         (Which::Latest, None) => {
             // It is noted that it was removed, as S3 does, too.

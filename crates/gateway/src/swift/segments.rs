@@ -11,7 +11,7 @@ use axum::http::header::RANGE;
 use super::access::Rights;
 use super::answer::Refusal;
 use super::ask::Ask;
-use super::{dlo, meta, slo};
+use super::{dlo, link, meta, slo};
 
 /// Pieces of one object at most: each is some 100 bytes in memory.
 pub(super) const PIECES_MAX: usize = 100_000;
@@ -23,7 +23,14 @@ pub(super) enum Source {
     /// An open object.
     Open(Content),
     /// An object that is opened when its turn comes, and must be what it was.
-    Named { container: u64, name: ObjectName, size: u64, etag: Option<String> },
+    Named {
+        container: u64,
+        name: ObjectName,
+        size: u64,
+        etag: Option<String>,
+        /// Of whoever reads: a link among segments is followed with them.
+        rights: Arc<Rights>,
+    },
     /// These.
     Inline(Vec<u8>),
 }
@@ -112,12 +119,13 @@ impl Whole {
 }
 
 /// An object that is read later.
-pub(super) fn named(container: u64, object: &Object) -> Source {
+pub(super) fn named(container: u64, object: &Object, rights: &Arc<Rights>) -> Source {
     Source::Named {
         container,
         name: object.name.clone(),
         size: object.size,
         etag: Some(object.entity_tag()),
+        rights: Arc::clone(rights),
     }
 }
 
@@ -144,8 +152,12 @@ impl<'a> Pieces<'a> {
                 let bytes = bytes[from..to.min(bytes.len())].to_vec();
                 Ok(Box::new(io::Cursor::new(bytes)))
             }
-            Source::Named { container, name, size, etag } => {
+            Source::Named { container, name, size, etag, rights } => {
                 let content = self.service.object_open(*container, name, Which::Latest)?;
+                let content = link::follow(self.service, rights, content).map_err(|refusal| {
+                    let message = format!("segment '{name}' leads nowhere: {}", refusal.status());
+                    Error::new(ErrorKind::InUse, message)
+                })?;
                 let object = content.object();
                 if object.size != *size || Some(object.entity_tag()) != *etag {
                     return Err(Error::new(

@@ -24,7 +24,7 @@ use super::bulk::{self, Outcome};
 use super::listing::Format;
 use super::put::{self, Plan};
 use super::segments::{self, PIECES_MAX, Piece, Source, Whole};
-use super::{call, info, meta, ranges, small_body, tempurl};
+use super::{call, info, link, meta, ranges, small_body, tempurl};
 use crate::App;
 
 /// How deep manifests may name manifests, as Swift has it.
@@ -91,11 +91,14 @@ fn store(
     body: &Bytes,
 ) -> Result<Response, Refusal> {
     let name = ask.object()?;
+    if link::is_meant(ask) {
+        return Err(Refusal::invalid("A manifest is no symlink."));
+    }
     let given = parse(body)?;
     let mut errors = Vec::new();
     let mut entries = Vec::new();
     let own = format!("/{}/{name}", home.name);
-    let mut finder = Finder { service, rights, homes: HashMap::new(), opened: 0 };
+    let mut finder = Finder::new(service, rights);
     for given in &given {
         if given.path == own {
             return Err(Refusal::invalid(
@@ -244,6 +247,8 @@ fn given(value: &Value) -> Result<Given, String> {
 struct Finder<'a> {
     service: &'a Service,
     rights: &'a Rights,
+    /// The same, for what is read later.
+    shared: Arc<Rights>,
     homes: HashMap<String, u64>,
     /// Manifests that were read.
     opened: usize,
@@ -253,7 +258,12 @@ struct Finder<'a> {
 /// times.
 const MANIFESTS_MAX: usize = 1000;
 
-impl Finder<'_> {
+impl<'a> Finder<'a> {
+    fn new(service: &'a Service, rights: &'a Rights) -> Self {
+        let shared = Arc::new(rights.clone());
+        Self { service, rights, shared, homes: HashMap::new(), opened: 0 }
+    }
+
     fn home(&mut self, container: &str) -> Result<u64, Refusal> {
         if let Some(id) = self.homes.get(container) {
             return Ok(*id);
@@ -273,7 +283,9 @@ impl Finder<'_> {
 
     fn object(&mut self, path: &str) -> Result<Object, Refusal> {
         let (container, name) = self.segment(path)?;
-        Ok(self.service.object(container, &name, Which::Latest)?)
+        let object = self.service.object(container, &name, Which::Latest)?;
+        let led = link::target(self.service, self.rights, &object)?;
+        Ok(led.map_or(object, |(_, target)| target))
     }
 
     /// What is kept of an entry, once its segment was found to be what it says.
@@ -337,7 +349,8 @@ impl Finder<'_> {
             } else {
                 let (container, name) = self.segment(&entry.name)?;
                 let etag = Some(entry.hash.clone());
-                let source = Source::Named { container, name, size: entry.bytes, etag };
+                let rights = Arc::clone(&self.shared);
+                let source = Source::Named { container, name, size: entry.bytes, etag, rights };
                 out.push(Piece { source: Arc::new(source), offset, len });
             }
             if out.len() > PIECES_MAX {
@@ -358,6 +371,7 @@ impl Finder<'_> {
         }
         let (container, name) = self.segment(&entry.name)?;
         let content = self.service.object_open(container, &name, Which::Latest)?;
+        let content = link::follow(self.service, self.rights, content)?;
         if content.object().meta.settings.get(meta::SLO_ETAG) != Some(&entry.hash) {
             return Err(Refusal::conflict("A segment is not what the manifest names any more."));
         }
@@ -403,7 +417,7 @@ pub(super) fn whole(
 ) -> Result<Whole, Refusal> {
     let entries = kept(content)?;
     let (etag, size) = summed(&entries)?;
-    let mut finder = Finder { service, rights, homes: HashMap::new(), opened: 0 };
+    let mut finder = Finder::new(service, rights);
     let lens = entries.iter().filter_map(|entry| entry.stretch().map(|(_, len)| len));
     let (parts, etag) = (lens.collect(), Some(format!("\"{etag}\"")));
     let mut whole = Whole { pieces: Vec::new(), size, etag, parts };
@@ -499,7 +513,7 @@ fn segment_paths(
     depth: usize,
     out: &mut Vec<String>,
 ) -> Result<(), Refusal> {
-    let mut finder = Finder { service, rights, homes: HashMap::new(), opened: 0 };
+    let mut finder = Finder::new(service, rights);
     for entry in entries.iter().filter(|entry| entry.data.is_none()) {
         // Each is looked into once, however often it is named.
         if out.contains(&entry.name) {
@@ -508,7 +522,9 @@ fn segment_paths(
         out.push(entry.name.clone());
         if entry.sub_slo && depth + 1 < DEPTH_MAX {
             let (container, name) = finder.segment(&entry.name)?;
-            if let Ok(content) = service.object_open(container, &name, Which::Latest) {
+            let content = service.object_open(container, &name, Which::Latest);
+            let content = content.map(|content| link::follow(service, rights, content));
+            if let Ok(Ok(content)) = content {
                 segment_paths(service, rights, &kept(&content)?, depth + 1, out)?;
             }
         }

@@ -99,9 +99,8 @@ fn end(text: &str) -> Option<i64> {
 /// The paths that may have been signed: this one, or what all paths of the URL begin with.
 /// Many programs sign `/v1/...`, as it is on other servers, whatever stands before it.
 fn signed_paths(ask: &Ask) -> Option<Vec<String>> {
-    let short = ask.path.strip_prefix("/object")?;
     let mut out = Vec::new();
-    for path in [ask.path.as_str(), short] {
+    for path in [ask.path.as_str(), ask.bare_path()] {
         let Some(prefix) = ask.param("temp_url_prefix") else {
             out.push(path.to_owned());
             continue;

@@ -3,6 +3,7 @@
 use archipelago_model::FileId;
 use archipelago_pool::{Container, Object, Service, Step, Walk, Which};
 
+use super::access::Rights;
 use super::answer::Refusal;
 use super::ask::Ask;
 use super::container::object_row;
@@ -13,7 +14,7 @@ pub(super) const HEADER: &str = "x-object-version-id";
 /// The id of the version that has none.
 const NULL: &str = "null";
 /// What a listing says of a version that only says that the object was removed.
-pub(super) const MARKER_TYPE: &str = "application/x-deleted;swift_versions_deleted=1";
+pub(super) const MARKER_TYPE: &str = archipelago_pool::ARCHIVED_MARKER_TYPE;
 /// MD5 of nothing.
 pub(super) const EMPTY_MD5: &str = "d41d8cd98f00b204e9800998ecf8427e";
 
@@ -48,6 +49,7 @@ fn parse(text: &str) -> Option<Which> {
 pub(super) fn rows(
     service: &Service,
     ask: &Ask,
+    rights: &Rights,
     container: &Container,
     walk: &Walk,
 ) -> Result<Vec<Row>, Refusal> {
@@ -64,13 +66,13 @@ pub(super) fn rows(
     let steps = service.version_walk(container.id, walk, after)?;
     let row = |step| match step {
         Step::Prefix(prefix) => Row::Prefix(prefix),
-        Step::Item(object) => version_row(&object),
+        Step::Item(object) => version_row(rights, &object),
     };
     Ok(steps.into_iter().map(row).collect())
 }
 
-fn version_row(object: &Object) -> Row {
-    let mut row = object_row(object);
+fn version_row(rights: &Rights, object: &Object) -> Row {
+    let mut row = object_row(rights, object);
     if let Row::Object { version, content_type, hash, .. } = &mut row {
         *version = Some((text(object), object.latest));
         if object.marker {

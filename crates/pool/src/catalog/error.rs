@@ -93,6 +93,16 @@ pub(crate) enum CatalogError {
     /// More than a container or an account may hold.
     #[error("{0}")]
     Quota(Box<super::quota::Exceeded>),
+    /// A container keeps what is replaced where it cannot.
+    #[error(
+        "what is replaced goes to container '{}', which does not exist, keeps versions itself or \
+         has something of that name: make it, or let this container keep nothing",
+        .0.escape_debug()
+    )]
+    Archive(String),
+    /// The name of what is replaced leaves no room for when that was.
+    #[error("object '{}' cannot be kept: its name is too long for that", .0.escape_debug())]
+    ArchivedName(String),
     /// 2^32 terms.
     #[error("volume {0} was attached too often; clone it and go on with the clone")]
     Epochs(archipelago_model::VolumeId),
@@ -114,7 +124,8 @@ impl CatalogError {
             Self::Row { .. } | Self::RowMissing(_) | Self::NotCatalog | Self::Foreign { .. } => {
                 ErrorKind::Damaged
             }
-            Self::Newer { .. } | Self::Epochs(_) => ErrorKind::Invalid,
+            Self::Archive(_) => ErrorKind::InUse,
+            Self::Newer { .. } | Self::Epochs(_) | Self::ArchivedName(_) => ErrorKind::Invalid,
             Self::Dump(_) | Self::Json(_) => ErrorKind::Internal,
             Self::NoDump(_) | Self::ForeignDump(_) => ErrorKind::Damaged,
             Self::SegmentIds => ErrorKind::NoSpace,

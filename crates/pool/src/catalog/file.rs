@@ -2,6 +2,7 @@
 
 use archipelago_model::{AccountId, ContainerName, FileId, Location, ObjectName};
 
+use super::archive;
 use super::container::{self, Change};
 use super::row::{Fields, from_location, from_number, to_json};
 use super::upload::{self, UploadRow};
@@ -293,6 +294,7 @@ fn push(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
     let object = &row.object;
     if !object.versioned
         && let Some(old) = version(tx, row.container, &object.name, Which::Unversioned)?
+        && !archive::keep(tx, &old)?
     {
         delete(tx, &old)?;
     }
@@ -349,6 +351,32 @@ fn pull(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
     let objects = i64::from(!top.object.marker);
     let change = Change { versions: 0, objects, bytes, old_bytes: -bytes };
     container::count(tx, row.container, change)
+}
+
+/// Moves the only version of an object to a name that nothing has.
+pub(crate) fn shift(
+    tx: &Tx<'_>,
+    row: &ObjectRow,
+    container: u64,
+    name: &ObjectName,
+    created_ms: u64,
+) -> Result<(), CatalogError> {
+    let (objects, bytes) = (i64::from(!row.object.marker), row.object.size.cast_signed());
+    let here = Change { versions: 1, objects, bytes, old_bytes: 0 };
+    let gone = Change { versions: -1, objects: -objects, bytes: -bytes, old_bytes: 0 };
+    quota::within(tx, container, || {
+        tx.execute(
+            "UPDATE file SET container_id = $1, object = $2, created_ms = $3 WHERE id = $4",
+            (
+                from_number(container),
+                name.as_str(),
+                from_number(created_ms),
+                from_number(row.object.id.get()),
+            ),
+        )?;
+        container::count(tx, row.container, gone)?;
+        container::count(tx, container, here)
+    })
 }
 
 fn delete(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {

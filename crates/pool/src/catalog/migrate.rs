@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0005_namespace.sql"),
     include_str!("../../migrations/sqlite/0006_account_settings.sql"),
     include_str!("../../migrations/sqlite/0007_quota.sql"),
+    include_str!("../../migrations/sqlite/0008_guest.sql"),
 ];
 
 /// The version of the schema that this program works with.

@@ -114,7 +114,7 @@ fn held_without(tx: &Tx<'_>, account: AccountId) -> Result<Option<Held>, Catalog
 }
 
 impl Held {
-    fn check(&self, added: Addition) -> Result<(), CatalogError> {
+    fn check(&self, added: Addition, by_account: u64) -> Result<(), CatalogError> {
         let over = |max: Option<u64>, held: u64, added: u64| {
             max.filter(|max| added > 0 && held.saturating_add(added) > *max)
         };
@@ -125,8 +125,8 @@ impl Held {
                 (What::Objects, quota, self.objects, objects)
             } else if let Some(quota) = over(self.bytes_max, self.bytes, bytes) {
                 (What::Bytes, quota, self.bytes, bytes)
-            } else if let Some(quota) = over(account_max, self.account_bytes, bytes) {
-                return Err(self.by_account(quota, bytes));
+            } else if let Some(quota) = over(account_max, self.account_bytes, by_account) {
+                return Err(self.by_account(quota, by_account));
             } else {
                 return Ok(());
             };
@@ -167,11 +167,13 @@ pub(super) fn within<T>(
     let before = held(tx, container)?;
     let done = change()?;
     if let (Some(before), Some(after)) = (before, held(tx, container)?) {
-        // All sizes of an account are among its own: one difference tells both.
-        before.check(Addition {
+        // What an archive keeps moves within the account: its difference is another.
+        let by_account = after.account_bytes.saturating_sub(before.account_bytes);
+        let added = Addition {
             objects: after.objects.saturating_sub(before.objects),
             bytes: after.bytes.saturating_sub(before.bytes),
-        })?;
+        };
+        before.check(added, by_account)?;
     }
     Ok(done)
 }
@@ -179,12 +181,13 @@ pub(super) fn within<T>(
 /// Whether so much may be added, before anybody sends it: the last word has the transaction
 /// that does.
 pub(super) fn ask(tx: &Tx<'_>, container: u64, added: Addition) -> Result<(), CatalogError> {
-    held(tx, container)?.map_or(Ok(()), |held| held.check(added))
+    held(tx, container)?.map_or(Ok(()), |held| held.check(added, added.bytes))
 }
 
 /// The same, of a container that the write will make.
 pub(crate) fn ask_without(tx: &Tx<'_>, account: AccountId, bytes: u64) -> Result<(), CatalogError> {
-    held_without(tx, account)?.map_or(Ok(()), |held| held.check(Addition { objects: 1, bytes }))
+    let added = Addition { objects: 1, bytes };
+    held_without(tx, account)?.map_or(Ok(()), |held| held.check(added, bytes))
 }
 
 /// What a new version adds, where this is below it: the newest of its name, if that is an

@@ -14,12 +14,14 @@ use std::io::Read;
 use archipelago_engine::Ingested;
 use archipelago_model::{FileId, Location, ObjectName};
 
+use md5::{Digest, Md5};
+
 use super::Service;
 use crate::catalog::file::{self, ObjectRow};
-use crate::catalog::{Tx, container, state};
+use crate::catalog::{Tx, archive, container, state};
 use crate::core::{Core, Fixed};
 use crate::error::{Error, ErrorKind};
-use crate::object::{Container, Meta, Object, Versioning, Which};
+use crate::object::{ARCHIVED_MARKER_TYPE, Container, Meta, Object, Versioning, Which};
 
 pub(super) use containers::make;
 pub use content::{Content, Stored};
@@ -197,6 +199,13 @@ impl Service {
             let home = container_of(tx, container)?;
             let found = file::version(tx, container, name, which)?;
             check(found.as_ref().map(|row| &row.object).filter(|object| !object.marker))?;
+            let note = |name| Ok(archived_marker(state::take_id(tx)?, name, core.now_ms()));
+            if which == Which::Latest
+                && let Some(gone) = archive::remove(tx, &home, name, core.now_ms(), note)?
+            {
+                let object = gone.map(|row| row.object);
+                return Ok(Removed { object, made_marker: false });
+            }
             if which != Which::Latest || home.versioning == Versioning::Off {
                 if let Some(row) = &found {
                     file::remove(tx, row)?;
@@ -268,6 +277,23 @@ impl Core {
         };
         Ok(ObjectRow { container, object, sha256: None, root })
     }
+}
+
+/// The note in an archive that something was removed; the catalog says where it goes.
+fn archived_marker(id: u64, name: ObjectName, now_ms: u64) -> ObjectRow {
+    let kind = ("content-type".to_owned(), ARCHIVED_MARKER_TYPE.to_owned());
+    let object = Object {
+        id: FileId::new(id),
+        name,
+        versioned: false,
+        latest: true,
+        marker: false,
+        size: 0,
+        etag: Some(hex::encode(Md5::digest([]))),
+        meta: Meta { headers: [kind].into(), ..Meta::default() },
+        created_ms: now_ms,
+    };
+    ObjectRow { container: 0, object, sha256: None, root: Location::HOLE }
 }
 
 fn check_newest(

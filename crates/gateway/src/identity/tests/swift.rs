@@ -10,7 +10,7 @@ fn swift_gives_a_token_and_the_address_of_the_account() {
     for user in ["X-Auth-User: bob:bob", "X-Auth-User: bob", "X-Storage-User: bob:bob"] {
         let answer = site.get("/auth/v1.0", &format!("{user}\r\nX-Auth-Key: {PASSWORD}\r\n"));
         assert_eq!(answer.status, 200);
-        let url = format!("http://localhost/object/v1/auth_{}", site.project);
+        let url = format!("http://localhost/v1/auth_{}", site.project);
         assert_eq!(header(&answer, "x-storage-url"), url);
         assert_eq!(header(&answer, "x-auth-token-expires"), "43200");
         let token = header(&answer, "x-auth-token");
