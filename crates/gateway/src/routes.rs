@@ -76,6 +76,8 @@ pub(crate) fn router(app: App) -> Router {
     router
         .merge(identity::router())
         .merge(swift::router())
+        .route("/v1", any(swift::rest))
+        .route("/v1/", any(swift::rest))
         .route("/v1/{*rest}", any(swift::rest))
         .method_not_allowed_fallback(unknown_method)
         .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))

@@ -50,6 +50,7 @@ use archipelago_pool::Service;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequest, Request, State};
+use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -71,9 +72,11 @@ pub(crate) fn router() -> Router<App> {
         .route("/object/{*rest}", any(serve))
 }
 
-/// What the native API has no route for: `/v1/AUTH_...` is an account.
+/// What the native API has no route for: `/v1/AUTH_...` is an account, and where no name is at
+/// all, one of an account is missing.
 pub(crate) async fn rest(state: State<App>, hangup: Hangup, request: Request) -> Response {
-    match request.uri().path().starts_with("/v1/AUTH_") {
+    let path = request.uri().path();
+    match path.starts_with("/v1/AUTH_") || path.contains("//") || path.len() <= "/v1/".len() {
         true => serve(state, hangup, request).await,
         false => unknown_route(request.uri().clone()).await.into_response(),
     }
@@ -81,11 +84,16 @@ pub(crate) async fn rest(state: State<App>, hangup: Hangup, request: Request) ->
 
 async fn serve(State(app): State<App>, hangup: Hangup, request: Request) -> Response {
     let now_ms = app.service.now_ms();
+    let kept = request.headers().get(CONNECTION).filter(|word| *word == "keep-alive").cloned();
     let answered = match Ask::new(&request, now_ms) {
         Ok(ask) => answer(&app, hangup, Arc::new(ask), request).await,
         Err(refusal) => Err(refusal),
     };
     let mut response = answered.unwrap_or_else(IntoResponse::into_response);
+    // It is so in any case; programs written for Swift look for the word when they said it.
+    if let Some(kept) = kept {
+        response.headers_mut().insert(CONNECTION, kept);
+    }
     if let Ok(id) = HeaderValue::from_str(&transaction(now_ms)) {
         response.headers_mut().insert("x-trans-id", id.clone());
         response.headers_mut().insert("x-openstack-request-id", id);

@@ -26,7 +26,8 @@ pub use identity::{
     Named, NewUser, Role, RoleError, Secret, Session, User,
 };
 pub use object::{
-    ARCHIVE_HISTORY, ARCHIVE_STACK, ARCHIVED_MARKER_TYPE, Archive, Container, Listing, Meta, Object, Page, Part, Step, Totals, Upload, Versioning, Walk, Which,
+    ARCHIVE_HISTORY, ARCHIVE_STACK, ARCHIVED_MARKER_TYPE, Archive, Container, Listing, Meta,
+    Object, Page, Part, Step, Totals, Upload, Versioning, Walk, Which,
 };
 pub use resource::{
     DiffRange, File, Image, Metric, MetricKind, NewImage, Origin, PoolUsage, ResourceUsage,

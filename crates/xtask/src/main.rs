@@ -1,6 +1,7 @@
 //! Automation for developers: what CI runs, what keeps the tree in shape.
 
 mod bench;
+mod conformance;
 mod crash;
 mod fuzz;
 mod layers;
@@ -67,6 +68,8 @@ enum Command {
     },
     /// Cuts the power of a recorded disk under a verifying load, again and again. Needs root.
     PowerCuts(powercuts::Arguments),
+    /// Runs a suite of others against the daemon, and fails when what passed once does not now.
+    Conformance(conformance::Arguments),
     /// Plays the production service in simulated worlds, in which everything fails on purpose.
     Sim(sim::Arguments),
 }
@@ -97,6 +100,7 @@ fn main() -> ExitCode {
         }
         Command::Fuzz { seconds, targets } => fuzz::run(&root(), seconds, &targets),
         Command::PowerCuts(arguments) => powercuts::run(&root(), &arguments),
+        Command::Conformance(arguments) => conformance::run(&root(), &arguments),
         Command::Sim(arguments) => sim::run(&root(), &arguments),
     };
     match outcome {

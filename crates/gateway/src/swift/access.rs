@@ -5,10 +5,10 @@ use std::sync::Arc;
 use archipelago_model::ContainerName;
 use archipelago_pool::{Account, Container, ErrorKind, Identity, Named, Role, Secret, Service};
 
-use super::{account_acl, acl, link};
 use super::answer::Refusal;
 use super::ask::Ask;
 use super::tempurl::{self, Scope};
+use super::{account_acl, acl, link};
 
 /// Settings of a container: who may read, who may write.
 pub(super) const READ: &str = "swift.read";

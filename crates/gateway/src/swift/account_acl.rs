@@ -26,9 +26,10 @@ pub(super) fn clean(text: &str) -> Result<Option<String>, Refusal> {
     if text.trim().is_empty() {
         return Ok(None);
     }
-    let wrong = |why: &str| Refusal::invalid(format_args!("X-Account-Access-Control invalid: {why}"));
-    let lists: Lists = serde_json::from_str(text)
-        .map_err(|_| wrong("not a JSON object of lists of names"))?;
+    let wrong =
+        |why: &str| Refusal::invalid(format_args!("X-Account-Access-Control invalid: {why}"));
+    let lists: Lists =
+        serde_json::from_str(text).map_err(|_| wrong("not a JSON object of lists of names"))?;
     if lists.keys().any(|key| !LEVELS.iter().any(|(level, _)| level == key)) {
         return Err(wrong("its keys are admin, read-write and read-only"));
     }

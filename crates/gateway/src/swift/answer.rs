@@ -136,6 +136,11 @@ impl Refusal {
         self.status
     }
 
+    /// Whether it is for want of rights.
+    pub(super) fn is_denied(&self) -> bool {
+        matches!(self.status, StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED)
+    }
+
     pub(super) fn is_not_found(&self) -> bool {
         self.status == StatusCode::NOT_FOUND
     }

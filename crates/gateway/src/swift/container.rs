@@ -53,9 +53,9 @@ fn row(rights: &Rights, step: Step<Object>) -> Row {
 
 pub(super) fn object_row(rights: &Rights, object: &Object) -> Row {
     let link = Link::of(&object.meta);
-    let slo = link.as_ref().map_or(object.meta.settings.get(meta::SLO_ETAG), |link| {
-        link.slo_etag.as_ref()
-    });
+    let slo = link
+        .as_ref()
+        .map_or(object.meta.settings.get(meta::SLO_ETAG), |link| link.slo_etag.as_ref());
     Row::Object {
         name: object.name.to_string(),
         hash: object.entity_tag(),
@@ -139,8 +139,7 @@ fn archive(ask: &Ask) -> Result<Option<Option<(&'static str, ContainerName)>>, R
             Ok(Some(Some((*of, container_name(&name)?))))
         }
         _ => {
-            let text =
-                "Only one of X-Versions-Location or X-History-Location may be specified";
+            let text = "Only one of X-Versions-Location or X-History-Location may be specified";
             Err(Refusal::invalid(text).plain())
         }
     }

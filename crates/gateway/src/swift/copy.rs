@@ -16,7 +16,7 @@ use super::meta::{self, Veto};
 use super::put::{self, Plan};
 use super::ranges::{Wanted, wanted};
 use super::segments::{Pieces, Whole};
-use super::{conditions, dlo, link, versions};
+use super::{conditions, dlo, link, slo, versions};
 use crate::App;
 use crate::failure::Failure;
 
@@ -119,8 +119,7 @@ fn run(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     let Copy { from, which, to } = places(service, ask)?;
     let restored = ask.method == "PUT" && !ask.headers.contains_key(COPY_FROM);
     let itself = restored || link::itself(ask);
-    let found =
-        link::open(service, &from.rights, (&from.container, &from.object), which, itself)?;
+    let found = link::open(service, &from.rights, (&from.container, &from.object), which, itself)?;
     let target = to.rights.container(service, &to.container, Need::Write)?;
     let object = found.content.object().clone();
     // A link's target has no version ids here: the newest is what it leads to.
@@ -132,6 +131,10 @@ fn run(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     let raw = ask.manifest() == "get";
     let is_manifest = object.meta.settings.contains_key(dlo::SETTING)
         || object.meta.settings.contains_key(meta::SLO_ETAG);
+    let moves = found.rights.account.id != to.rights.account.id;
+    if raw && moves && object.meta.settings.contains_key(meta::SLO_ETAG) {
+        slo::check_elsewhere(service, &to.rights, &found.content)?;
+    }
     let range = ask.header(RANGE.as_str()).filter(|_| !restored);
     let only_new = put::only_new(ask)?;
     let said = put::etag(ask);

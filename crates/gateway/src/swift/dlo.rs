@@ -36,7 +36,8 @@ pub(super) fn whole(service: &Service, rights: &Rights, manifest: &str) -> Resul
     let wrong = || Refusal::conflict("The manifest is not in the format container/prefix.");
     let (container, prefix) = split(manifest).ok_or_else(wrong)?;
     let container = container_name(&container)?;
-    let mut whole = Whole { pieces: Vec::new(), size: 0, etag: None, parts: Vec::new() };
+    let mut whole =
+        Whole { pieces: Vec::new(), size: 0, etag: None, dynamic: true, parts: Vec::new() };
     let mut md5 = Md5::new();
     let shared = Arc::new(rights.clone());
     let container = rights.container(service, &container, Need::Read)?;

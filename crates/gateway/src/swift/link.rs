@@ -291,7 +291,9 @@ impl Trip {
             }
             Err(error) => return Err(error.into()),
         };
-        if meta::is_expired(content.object(), self.rights.now_ms) {
+        // What ends is the object; its versions stay until they are removed.
+        let ends = which == Which::Latest;
+        if ends && meta::is_expired(content.object(), self.rights.now_ms) {
             return Err(self.say(Refusal::not_found()));
         }
         self.home = Some(home);

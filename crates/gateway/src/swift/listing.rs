@@ -23,14 +23,19 @@ pub(super) enum Format {
 impl Format {
     /// By `format` in the query, else by `Accept`.
     pub(super) fn of(ask: &Ask) -> Result<Self, Refusal> {
+        // What tells versions apart has no place in a list of names.
+        let only_json = ask.has_param("versions");
+        let fits = |format: Self| match only_json && format != Self::Json {
+            true => Err(Refusal::not_acceptable()),
+            false => Ok(format),
+        };
         match ask.param("format").map(str::to_ascii_lowercase).as_deref() {
             Some("json") => return Ok(Self::Json),
-            Some("xml") => return Ok(Self::Xml),
-            Some("plain") => return Ok(Self::Plain),
+            Some("xml") => return fits(Self::Xml),
+            Some("plain") => return fits(Self::Plain),
             _ => {}
         }
-        // What tells versions apart has no place in a list of names.
-        let usual = if ask.has_param("versions") { Self::Json } else { Self::Plain };
+        let usual = if only_json { Self::Json } else { Self::Plain };
         let Some(accept) = ask.header(ACCEPT.as_str()).filter(|accept| !accept.is_empty()) else {
             return Ok(usual);
         };
@@ -41,13 +46,15 @@ impl Format {
             let weight = parts.find_map(|part| part.strip_prefix("q="));
             let weight: f32 = weight.map_or(Ok(1.0), str::parse).unwrap_or(0.0);
             let format = match kind.as_str() {
-                "text/plain" | "text/*" | "*/*" => usual,
+                "*/*" => usual,
+                "text/plain" | "text/*" => Self::Plain,
                 "application/json" | "application/*" => Self::Json,
                 "application/xml" => Self::Xml,
                 "text/xml" => Self::TextXml,
                 _ => continue,
             };
-            if weight > 0.0 && best.is_none_or(|(_, other)| weight > other) {
+            if weight > 0.0 && fits(format).is_ok() && best.is_none_or(|(_, other)| weight > other)
+            {
                 best = Some((format, weight));
             }
         }

@@ -7,14 +7,15 @@ use archipelago_model::ObjectName;
 use archipelago_pool::{Container, Service, Versioning, Which};
 use axum::body::Body;
 use axum::http::header::{
-    CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPIRES, IF_RANGE, RANGE,
+    CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, EXPIRES,
+    IF_RANGE, RANGE,
 };
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use super::access::Rights;
 use super::answer::{Refusal, set};
-use super::ask::Ask;
+use super::ask::{Ask, encode};
 use super::ranges::{Wanted, wanted};
 use super::segments::{self, Piece, Whole};
 use super::{call, conditions, link, meta, slo, tempurl, versions};
@@ -72,8 +73,17 @@ fn answer(service: &Service, ask: &Ask) -> Result<Shown, Refusal> {
     let found = link::open(service, &rights, (&place.0, &place.1), which, link::itself(ask))?;
     let mut shown = HeaderMap::new();
     found.tell(&mut shown);
-    let link::Found { rights, home, content, .. } = found;
+    let link::Found { rights, home, content, location } = found;
     let object = content.object().clone();
+    if which == Which::Latest && object.versioned {
+        let own = || {
+            let path = encode(&format!("{}/{}", place.0, place.1));
+            format!("{}/{}/{path}", rights.mount, rights.path_name())
+        };
+        let location = location.unwrap_or_else(own);
+        let text = format!("{location}?version-id={}", versions::text(&object));
+        set(&mut shown, CONTENT_LOCATION, &text);
+    }
     let raw = ask.manifest() == "get";
     let is_slo = object.meta.settings.contains_key(meta::SLO_ETAG);
     let whole = match raw && is_slo {
@@ -104,7 +114,12 @@ fn answer(service: &Service, ask: &Ask) -> Result<Shown, Refusal> {
         };
         ask.header(IF_RANGE.as_str()).is_none_or(same)
     });
-    match wanted(header, whole.size) {
+    let wanted = match wanted(header, whole.size) {
+        // Swift sends all of a dynamic manifest then, and its clients count on it.
+        Wanted::Some(ranges) if ranges.len() > 1 && whole.dynamic => Wanted::All,
+        wanted => wanted,
+    };
+    match wanted {
         Wanted::Nothing => Err(Refusal::range(whole.size).with(headers)),
         Wanted::All => Ok(Shown {
             status: StatusCode::OK,

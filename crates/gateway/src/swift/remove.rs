@@ -47,7 +47,7 @@ pub(super) fn one(
     let archives = home.archive().is_some();
     let result = service.object_remove(container, name, which, &|old| match (which, old) {
         // What was before it may come back.
-        (Which::Latest, None) if archives => Ok(()),
+        (Which::Latest | Which::Unversioned, None) if archives => Ok(()),
         (Which::Latest, None) if !keeps => Err(veto.say(Refusal::not_found())),
         (Which::Latest, None) => {
             // It is noted that it was removed, as S3 does, too.

@@ -49,6 +49,8 @@ pub(super) struct Whole {
     pub size: u64,
     /// As it stands in the header: that of a manifest is in quotes.
     pub etag: Option<String>,
+    /// Whether it is what a dynamic manifest stands for.
+    pub dynamic: bool,
     /// Of a static manifest: the lengths of what it names, one by one.
     pub parts: Vec<u64>,
 }
@@ -91,6 +93,7 @@ impl Whole {
             pieces: vec![Piece { source, offset: 0, len: size }],
             size,
             etag,
+            dynamic: false,
             parts: Vec::new(),
         })
     }

@@ -153,6 +153,31 @@ fn summed(entries: &[Entry]) -> Result<(String, u64), Refusal> {
     Ok((hex::encode(md5.finalize()), size))
 }
 
+/// Whether what a manifest names is there, too, in the account that a copy goes to.
+pub(super) fn check_elsewhere(
+    service: &Service,
+    rights: &Rights,
+    content: &Content,
+) -> Result<(), Refusal> {
+    let mut finder = Finder::new(service, rights);
+    let mut lines = Vec::new();
+    for entry in kept(content)?.iter().filter(|entry| entry.data.is_none()) {
+        let why = match finder.object(&entry.name) {
+            Ok(object) => {
+                let etag = object.meta.settings.get(meta::SLO_ETAG).or(object.etag.as_ref());
+                let same = etag == Some(&entry.hash) && meta::shown_size(&object) == entry.bytes;
+                if same { continue } else { "Etag Mismatch".to_owned() }
+            }
+            Err(refusal) => refusal.status().to_string(),
+        };
+        lines.push(format!("{}, {why}", entry.name));
+    }
+    match lines.is_empty() {
+        true => Ok(()),
+        false => Err(Refusal::invalid(format_args!("Errors:\n{}", lines.join("\n")))),
+    }
+}
+
 /// An entry of a manifest as it came.
 struct Given {
     path: String,
@@ -375,8 +400,13 @@ impl<'a> Finder<'a> {
         if content.object().meta.settings.get(meta::SLO_ETAG) != Some(&entry.hash) {
             return Err(Refusal::conflict("A segment is not what the manifest names any more."));
         }
-        let mut whole =
-            Whole { pieces: Vec::new(), size: entry.bytes, etag: None, parts: Vec::new() };
+        let mut whole = Whole {
+            pieces: Vec::new(),
+            size: entry.bytes,
+            etag: None,
+            dynamic: false,
+            parts: Vec::new(),
+        };
         self.pieces(&kept(&content)?, depth + 1, &mut whole.pieces)?;
         Ok(whole)
     }
@@ -420,8 +450,12 @@ pub(super) fn whole(
     let mut finder = Finder::new(service, rights);
     let lens = entries.iter().filter_map(|entry| entry.stretch().map(|(_, len)| len));
     let (parts, etag) = (lens.collect(), Some(format!("\"{etag}\"")));
-    let mut whole = Whole { pieces: Vec::new(), size, etag, parts };
-    finder.pieces(&entries, 0, &mut whole.pieces)?;
+    let mut whole = Whole { pieces: Vec::new(), size, etag, dynamic: false, parts };
+    // Whoever may not read the segments has no object: that is a conflict, not a refusal.
+    finder.pieces(&entries, 0, &mut whole.pieces).map_err(|refusal| match refusal.is_denied() {
+        true => Refusal::conflict("A segment of the manifest cannot be read."),
+        false => refusal,
+    })?;
     // The first is looked at while there still can be a status.
     if let Some(first) = entries.iter().find(|entry| entry.data.is_none() && !entry.sub_slo) {
         let same = finder
@@ -449,6 +483,7 @@ pub(super) fn manifest(content: &Content, as_given: bool) -> Result<Whole, Refus
         pieces: vec![Piece { source, offset: 0, len: size }],
         size,
         etag,
+        dynamic: false,
         parts: Vec::new(),
     })
 }

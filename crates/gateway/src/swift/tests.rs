@@ -1,6 +1,7 @@
 //! Facts about the door of Swift.
 
 mod access;
+mod links;
 mod manifests;
 mod objects;
 mod parts;
@@ -13,7 +14,7 @@ use crate::tests::harness::{Answer, Harness};
 const PASSWORD: &str = "correct horse";
 
 /// A server on which `ann` and `bob` have accounts of their own; `carl` reads Ann's and `dora`
-/// writes there.
+/// writes there; `gina` is a guest of it.
 pub(super) struct Site {
     pub(super) server: Harness,
     ann: String,
@@ -37,6 +38,7 @@ impl Site {
         let bob = make("bob", false, None);
         make("carl", false, Some((Named::name("ann"), Role::Reader)));
         make("dora", false, Some((Named::name("ann"), Role::Member)));
+        make("gina", false, Some((Named::name("ann"), Role::Guest)));
         make("root", true, None);
         let (ann, bob) = (format!("/object/v1/AUTH_{ann}"), format!("/object/v1/AUTH_{bob}"));
         Self { server, ann, bob }

@@ -85,8 +85,17 @@ pub(crate) fn remove(
     marker: impl FnOnce(ObjectName) -> Result<ObjectRow, CatalogError>,
 ) -> Result<Option<Option<ObjectRow>>, CatalogError> {
     let Some(archive) = home.archive() else { return Ok(None) };
-    let to = place(tx, home, &archive)?;
     let current = file::version(tx, home.id, name, Which::Latest)?;
+    let to = match place(tx, home, &archive) {
+        // Where nothing is kept any more, nothing comes back.
+        Err(CatalogError::Archive(_)) if !archive.history => {
+            if let Some(row) = &current {
+                file::remove(tx, row)?;
+            }
+            return Ok(Some(current));
+        }
+        found => found?,
+    };
     if archive.history {
         if let Some(row) = &current {
             let kept = kept_name(name, row.object.id, row.object.created_ms)?;
@@ -129,4 +138,3 @@ fn pop(
     }
     Ok(current.or_else(|| noted.or(back).cloned()))
 }
-

@@ -200,7 +200,7 @@ impl Service {
             let found = file::version(tx, container, name, which)?;
             check(found.as_ref().map(|row| &row.object).filter(|object| !object.marker))?;
             let note = |name| Ok(archived_marker(state::take_id(tx)?, name, core.now_ms()));
-            if which == Which::Latest
+            if !matches!(which, Which::Version(_))
                 && let Some(gone) = archive::remove(tx, &home, name, core.now_ms(), note)?
             {
                 let object = gone.map(|row| row.object);

@@ -168,3 +168,59 @@ fn lists_and_signed_urls_show_what_is_there_now_and_no_old_versions() {
     let signed = format!("{path}&temp_url_sig={sig}&temp_url_expires=9999999999");
     assert_eq!(site.ask("GET", &signed, "", b"").body, b"new");
 }
+
+#[test]
+fn a_guest_may_do_what_lists_say_and_nothing_else() {
+    let site = Site::start();
+    let (ann, gina) = (site.token("ann"), site.token("gina"));
+    is(&site.ask("PUT", "/box", &ann, b""), 201);
+    is(&site.ask("PUT", "/box/thing", &ann, b"x"), 201);
+    for path in ["", "/box", "/box/thing", "/none"] {
+        is(&site.ask("GET", path, &gina, b""), 403);
+        is(&site.ask("PUT", path, &gina, b""), 403);
+    }
+    is(&site.ask("POST", "/box", &format!("{ann}X-Container-Read: ann:gina\r\n"), b""), 204);
+    is(&site.ask("GET", "/box/thing", &gina, b""), 200);
+    is(&site.ask("PUT", "/box/thing", &gina, b""), 403);
+    is(&site.ask("GET", "", &gina, b""), 403);
+}
+
+#[test]
+fn a_list_of_an_account_gives_each_level_what_it_says_until_it_is_taken_back() {
+    let site = Site::start();
+    let (ann, bob) = (site.token("ann"), site.token("bob"));
+    is(&site.ask("PUT", "/box", &ann, b""), 201);
+    let give = |head: &str, list: &str| {
+        site.ask("POST", "", &format!("{head}X-Account-Access-Control: {list}\r\n"), b"")
+    };
+    let can = |method: &str, path: &str, head: &str| {
+        let status = site.ask(method, path, &format!("{bob}{head}"), b"").status;
+        assert!(status == 403 || status < 300, "{status}");
+        status < 300
+    };
+    let meta = "X-Account-Meta-A: b\r\n";
+    let tries = || {
+        [
+            can("GET", "", ""),
+            can("PUT", "/other", ""),
+            can("POST", "", meta),
+            can("POST", "", "X-Account-Access-Control: {\"admin\":[\"bob:bob\"]}\r\n"),
+        ]
+    };
+    assert_eq!(tries(), [false; 4]);
+    is(&give(&ann, "{\"read-only\":[\"bob:bob\"]}"), 204);
+    assert_eq!(tries(), [true, false, false, false]);
+    is(&give(&ann, "{\"read-write\":[\"bob:bob\"]}"), 204);
+    assert_eq!(tries(), [true, true, false, false]);
+    let shown = site.ask("HEAD", "", &bob, b"");
+    assert_eq!(header(&shown, "x-account-access-control"), None);
+    is(&give(&ann, "{\"admin\":[\"bob:bob\"]}"), 204);
+    assert_eq!(tries(), [true; 4]);
+    is(&give(&ann, "{}"), 204);
+    assert_eq!(tries(), [false; 4]);
+    for wrong in ["yes", "{\"king\":[\"bob\"]}", "{\"admin\":\"bob\"}"] {
+        is(&give(&ann, wrong), 400);
+    }
+    let dora = site.token("dora");
+    is(&give(&dora, "{\"admin\":[\"ann:dora\"]}"), 403);
+}
