@@ -65,7 +65,7 @@ pub(super) fn object_row(rights: &Rights, object: &Object) -> Row {
         slo_etag: slo.cloned(),
         link: link.map(|link| {
             let path = link.location(rights.mount, &rights.path_name());
-            (link, path)
+            Box::new((link, path))
         }),
         version: None,
     }

@@ -5,8 +5,8 @@
 
 use archipelago_model::{ContainerName, ObjectName};
 use archipelago_pool::{Container, Content, ErrorKind, Meta, Object, Service, Which};
+use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_LOCATION};
-use axum::http::{HeaderMap, HeaderName};
 
 use super::access::{Need, Rights};
 use super::answer::{Refusal, set};
@@ -265,7 +265,7 @@ impl Trip {
         let mut headers = HeaderMap::new();
         match &self.location {
             Some(location) => {
-                set(&mut headers, HeaderName::from(CONTENT_LOCATION), location);
+                set(&mut headers, CONTENT_LOCATION, location);
                 refusal.with(headers)
             }
             None => refusal,

@@ -88,7 +88,7 @@ pub(super) enum Row {
         last_modified: String,
         slo_etag: Option<String>,
         /// Where it leads, with the whole path to there.
-        link: Option<(Link, String)>,
+        link: Option<Box<(Link, String)>>,
         /// In a listing of versions: which, and whether it is the newest.
         version: Option<(String, bool)>,
     },
@@ -125,7 +125,7 @@ impl Row {
                 if let Some(etag) = slo_etag {
                     out["slo_etag"] = json!(format!("\"{etag}\""));
                 }
-                if let Some((link, path)) = link {
+                if let Some((link, path)) = link.as_deref() {
                     out["symlink_path"] = json!(path);
                     if let Some(etag) = &link.etag {
                         out["symlink_etag"] = json!(etag);

@@ -69,5 +69,5 @@ fn roles_are_read_as_they_are_written() {
         assert_eq!(role.to_string().parse(), Ok(role));
     }
     let error = "king\n".parse::<Role>().unwrap_err().to_string();
-    assert_eq!(error, "'king\\n' is not a role: use admin, member or reader");
+    assert_eq!(error, "'king\\n' is not a role: use admin, member, reader or guest");
 }
