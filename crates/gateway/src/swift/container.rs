@@ -52,7 +52,7 @@ fn row(rights: &Rights, step: Step<Object>) -> Row {
 }
 
 pub(super) fn object_row(rights: &Rights, object: &Object) -> Row {
-    let link = Link::of(&object.meta);
+    let link = Link::of(object);
     let slo = link
         .as_ref()
         .map_or(object.meta.settings.get(meta::SLO_ETAG), |link| link.slo_etag.as_ref());

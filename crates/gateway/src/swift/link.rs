@@ -12,7 +12,7 @@ use super::access::{Need, Rights};
 use super::answer::{Refusal, set};
 use super::ask::{Ask, container_name, decode, encode, object_name};
 use super::conditions::bare;
-use super::{meta, object, versions};
+use super::{meta, object};
 
 pub(super) const HEADER: &str = "x-symlink-target";
 const ACCOUNT_HEADER: &str = "x-symlink-target-account";
@@ -57,8 +57,12 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// The link that an object is.
-    pub(super) fn of(meta: &Meta) -> Option<Self> {
+    /// The link that an object is. One that another door wrote into is none any more.
+    pub(super) fn of(object: &Object) -> Option<Self> {
+        if object.size == 0 { Self::made(&object.meta) } else { None }
+    }
+
+    fn made(meta: &Meta) -> Option<Self> {
         let text = |name: &str| meta.settings.get(name).cloned();
         Some(Self {
             path: text(TARGET)?,
@@ -166,7 +170,7 @@ fn pin(
         return Err(Refusal::invalid("Bad X-Symlink-Target-Etag format").plain());
     }
     meta.settings.insert(ETAG.to_owned(), etag.to_owned());
-    let Some(link) = Link::of(meta) else { return Ok(()) };
+    let Some(link) = Link::made(meta) else { return Ok(()) };
     let mut trip = Trip::new(rights.clone(), false);
     let content = match trip.step(service, &link) {
         Ok(content) => trip.go_on(service, content),
@@ -235,7 +239,7 @@ pub(super) fn target(
     rights: &Rights,
     object: &Object,
 ) -> Result<Option<(u64, Object)>, Refusal> {
-    let Some(link) = Link::of(&object.meta) else { return Ok(None) };
+    let Some(link) = Link::of(object) else { return Ok(None) };
     let mut trip = Trip::new(rights.clone(), true);
     let content = trip.step(service, &link)?;
     let content = trip.go_on(service, content)?;
@@ -317,8 +321,8 @@ impl Trip {
     fn go_on(&mut self, service: &Service, mut content: Content) -> Result<Content, Refusal> {
         loop {
             let object = content.object();
-            let etag = object.etag.clone().unwrap_or_else(|| versions::EMPTY_MD5.to_owned());
-            let Some(link) = Link::of(&object.meta).filter(|link| self.soft || link.etag.is_some())
+            let etag = object.entity_tag();
+            let Some(link) = Link::of(object).filter(|link| self.soft || link.etag.is_some())
             else {
                 return match self.etag.take().filter(|wanted| *wanted != etag) {
                     Some(wanted) => Err(self.say(

@@ -46,7 +46,7 @@ pub(super) fn post(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
         Ok(new)
     });
     let object = veto.settle(result)??;
-    if let Some(link) = Link::of(&object.meta) {
+    if let Some(link) = Link::of(&object) {
         return Err(elsewhere(&rights, &link));
     }
     Ok(answer::empty(StatusCode::ACCEPTED, HeaderMap::new()))
