@@ -20,6 +20,9 @@ pub struct File {
     pub sha256: Option<String>,
     /// When this version was made, in ms since the epoch.
     pub created_ms: u64,
+    /// The disk that it holds, where it is a disk image. Not told in listings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<crate::Disk>,
 }
 
 /// Files, by container and name.

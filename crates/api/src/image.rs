@@ -31,6 +31,38 @@ pub struct Image {
 pub struct Images {
     /// The images.
     pub images: Vec<Image>,
+    /// Files that are disk images, by container and name: sources of volumes, too.
+    #[serde(default)]
+    pub recognised: Vec<ImageFile>,
+}
+
+/// A file that is a disk image.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ImageFile {
+    /// The SOURCE that it is.
+    #[schema(example = "file:images/debian.qcow2")]
+    pub source: String,
+    /// Bytes of the file.
+    pub file_bytes: u64,
+    /// When this version of the file was made, in ms since the epoch.
+    pub created_ms: u64,
+    /// What it holds.
+    pub disk: Disk,
+}
+
+/// The disk that a file holds.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Disk {
+    /// `qcow2`, `vmdk`, `vhdx` or `vdi`.
+    #[schema(example = "qcow2")]
+    pub format: String,
+    /// Bytes that a guest sees, once that is known.
+    pub size: Option<u64>,
+    /// `ready`: it can be cloned at once. `found` and `unpacking`: soon. `refused`: it cannot.
+    #[schema(example = "ready")]
+    pub state: String,
+    /// Why it is refused: the rest of a sentence that begins with the name of the file.
+    pub reason: Option<String>,
 }
 
 /// What is known about an image that is being imported.

@@ -26,7 +26,7 @@ pub use collection::{Collect, Collected, Rebuilt};
 pub use container::{Container, ContainerQuery, Containers, SetContainerQuota};
 pub use error::{Error, ErrorKind};
 pub use file::{File, FileQuery, Files, PutQuery, UpdateQuery, UpdatedFile};
-pub use image::{Image, Images, ImportQuery};
+pub use image::{Disk, Image, ImageFile, Images, ImportQuery};
 pub use report::{Health, PoolUsage, ResourceUsage, Status, Usage};
 pub use snapshot::{
     CreateSnapshots, Diff, DiffQuery, DiffRange, ReceiveQuery, SendQuery, Snapshot, SnapshotQuery,

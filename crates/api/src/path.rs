@@ -155,6 +155,11 @@ pub fn export(source: &str) -> String {
     with_query(EXPORT.to_owned(), &[("source", Some(source))])
 }
 
+/// [`EXPORT`] of the disk that a SOURCE is or, as an image file, holds.
+pub fn export_disk(source: &str) -> String {
+    with_query(EXPORT.to_owned(), &[("source", Some(source)), ("disk", Some("true"))])
+}
+
 /// [`FILES`], of one container or of all, with a prefix or without.
 pub fn files(container: Option<&str>, prefix: Option<&str>) -> String {
     with_query(FILES.to_owned(), &[("container", container), ("prefix", prefix)])

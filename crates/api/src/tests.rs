@@ -7,6 +7,7 @@ fn paths_encode_what_a_url_may_not_hold() {
     assert_eq!(path::file("c", "a b/\u{e9}?#"), "/v1/files/c/a%20b/%C3%A9%3F%23");
     assert_eq!(path::file("c", "/a//b"), "/v1/files/c/%2Fa/%2Fb");
     assert_eq!(path::export("file:c/a&b"), "/v1/export?source=file%3Ac%2Fa%26b");
+    assert_eq!(path::export_disk("image:i"), "/v1/export?source=image%3Ai&disk=true");
 }
 
 #[test]

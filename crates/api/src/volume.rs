@@ -48,6 +48,10 @@ pub struct CreateVolumes {
     /// Bytes; at least the size of the source. Without it, the size of the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+    /// A file is cloned as its bytes are, also where they are a disk image: without it, what
+    /// its guest sees.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub raw: bool,
 }
 
 /// Gives a volume another name. Its id and its snapshots stay.
@@ -84,4 +88,7 @@ pub struct ExportQuery {
     /// The SOURCE whose bytes to stream.
     #[param(example = "volume:web")]
     pub source: String,
+    /// Of a file that is a disk image, what its guest sees, and not its bytes.
+    #[serde(default)]
+    pub disk: bool,
 }

@@ -51,6 +51,19 @@ impl Engine {
     /// # Errors
     /// [`Error::Damaged`], [`Error::Store`].
     pub fn account(&self, roots: &[Location]) -> Result<Accounts, Error> {
+        self.account_with(roots, &[])
+    }
+
+    /// As [`Self::account`]; `also` are further maps of what some roots stand for, by the
+    /// number of the root: what they name that the root does not counts as its own, too.
+    ///
+    /// # Errors
+    /// As [`Self::account`].
+    pub fn account_with(
+        &self,
+        roots: &[Location],
+        also: &[(usize, Location)],
+    ) -> Result<Accounts, Error> {
         let shared = self.shared();
         let mut accounts =
             Accounts { per_root: vec![Account::default(); roots.len()], ..Default::default() };
@@ -68,6 +81,11 @@ impl Engine {
                 accounts.per_root[i].referenced = referenced;
             }
         }
+        for &(number, root) in also {
+            // By the root's first twin, as everything of it.
+            let Some(&first) = roots.get(number).and_then(|of| first_of.get(of)) else { continue };
+            walk(shared, root, first, &mut intervals, &mut accounts.exact)?;
+        }
         sweep(shared, intervals, &twins, &mut accounts)?;
         for (i, root) in roots.iter().enumerate() {
             let first = first_of[root];
@@ -75,6 +93,8 @@ impl Engine {
             if twins[first] > 1 {
                 account.exclusive = 0;
             }
+            // What only the further maps name may be more.
+            account.referenced = account.referenced.max(account.exclusive);
             account.shared = account.referenced - account.exclusive;
             accounts.per_root[i] = account;
         }

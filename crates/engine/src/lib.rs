@@ -61,7 +61,7 @@ pub use pins::{Fresh, Pin};
 pub use rebase::{Content, Edit, Rebased};
 pub use scrub::{Damage, Lost, Pace, ScrubbedSegment};
 pub use segments::{SegmentIds, SegmentInfo};
-pub use splice::Stretch;
+pub use splice::{Move, NextMove, Stretch};
 pub use trace::{Touched, Trace, Traced};
 pub use view::View;
 pub use volume::{ChangedRange, Head, Volume, Write};

@@ -1,13 +1,13 @@
 //! One map out of stretches of others: what a multipart upload, a copy of a range and an
 //! append come to. No data is read or written, only map nodes.
 
-use archipelago_format::node::Node;
+use archipelago_format::node::{Node, Run};
 use archipelago_model::{Extent, Location, SECTOR_BYTES, VOLUME_BYTES_MAX};
 
 use crate::engine::Engine;
 use crate::error::{Durable, Error};
-use crate::ingest::{ColdWriter, Compression, IngestStats, Ingested};
-use crate::map::{self, Layer, NodeSink, RunBuilder};
+use crate::ingest::{ColdWriter, Compression, IngestError, IngestStats, Ingested};
+use crate::map::{self, Layer, NodeSink, Nodes, RunBuilder};
 
 /// A stretch of a map, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,7 +21,52 @@ pub struct Stretch {
     pub len: u64,
 }
 
+/// A stretch of a map that another shows elsewhere, in bytes; all multiples of 512.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Move {
+    /// Where it begins in the one.
+    pub from: u64,
+    /// Where it begins in the other.
+    pub to: u64,
+    /// How long it is.
+    pub len: u64,
+}
+
+/// What `next` of [`Engine::rearrange`] gives.
+pub type NextMove<'a> = dyn FnMut() -> Result<Option<Move>, IngestError> + 'a;
+
 impl Engine {
+    /// A map of what `next` gives of the map of `root`, in ascending order of `to`; holes
+    /// between. Memory does not grow with the number of moves. The caller pins `root` as for
+    /// [`Self::splice`].
+    ///
+    /// # Errors
+    /// As [`Self::splice`]; those of `next`.
+    pub fn rearrange(
+        &self,
+        root: Location,
+        next: &mut NextMove<'_>,
+    ) -> Result<Ingested, IngestError> {
+        let shared = self.shared();
+        let mut cold = ColdWriter::new(&shared.ingest, 0, Compression::default());
+        let mut builder = RunBuilder::new(&mut cold);
+        let runs = shared.nodes.root(root).map_err(IngestError::Engine)?;
+        let layers: Vec<Layer> = runs.iter().copied().map(Layer::Run).collect();
+        let mut end = 0;
+        while let Some(step) = next()? {
+            let aligned = [step.from, step.to, step.len].iter().all(|n| n % SECTOR_BYTES == 0);
+            if !aligned || step.to < end {
+                let error = Error::Unaligned { offset: step.to, len: step.len };
+                return Err(IngestError::Engine(error));
+            }
+            end = step.to.saturating_add(step.len);
+            let moved = add_moved(&shared.nodes, &layers, step, &mut builder);
+            moved.map_err(IngestError::Engine)?;
+        }
+        let run = builder.finish().map_err(IngestError::Engine)?;
+        finish(cold, run).map_err(IngestError::Engine)
+    }
+
     /// A map that shows these stretches, one behind the other. The caller pins their roots
     /// until it is bound: what they name is what it names.
     ///
@@ -45,29 +90,49 @@ impl Engine {
             }
             let runs = shared.nodes.root(stretch.root)?;
             let layers: Vec<Layer> = runs.iter().copied().map(Layer::Run).collect();
-            let from = stretch.offset / SECTOR_BYTES;
-            let range = from..from + stretch.len.div_ceil(SECTOR_BYTES);
-            map::visit_all(&shared.nodes, &layers, range, false, |extent| {
-                if extent.is_hole() {
-                    return Ok(());
-                }
-                let start = to / SECTOR_BYTES + (extent.start() - from);
-                match Extent::new(start, extent.len(), extent.location()) {
-                    Some(moved) => builder.push(moved),
-                    None => Err(too_long(to, stretch.len)),
-                }
-            })?;
+            let step = Move { from: stretch.offset, to, len: stretch.len };
+            add_moved(&shared.nodes, &layers, step, &mut builder)?;
             to = end;
         }
-        let root = match builder.finish()? {
-            None => Location::HOLE,
-            Some(run) => cold.append_node(&Node::Root(vec![run]).encode())?,
-        };
-        let (sealed, fresh) = cold.finish(&[])?;
-        let stored_bytes = sealed.iter().map(|info| info.stored_bytes).sum();
-        let stats = IngestStats { stored_bytes, ..IngestStats::default() };
-        Ok(Ingested { root: Durable::after_sync(root), named: Vec::new(), sealed, stats, fresh })
+        let run = builder.finish()?;
+        finish(cold, run)
     }
+}
+
+/// Adds what the layers have of a stretch, as of where it is shown.
+fn add_moved<S: NodeSink>(
+    nodes: &Nodes,
+    layers: &[Layer],
+    step: Move,
+    builder: &mut RunBuilder<'_, S>,
+) -> Result<(), Error> {
+    let end = step.to.saturating_add(step.len);
+    if end > VOLUME_BYTES_MAX || step.from.saturating_add(step.len) > VOLUME_BYTES_MAX {
+        return Err(too_long(step.to, step.len));
+    }
+    let (from, to) = (step.from / SECTOR_BYTES, step.to / SECTOR_BYTES);
+    let range = from..from + step.len.div_ceil(SECTOR_BYTES);
+    map::visit_all(nodes, layers, range, false, |extent| {
+        if extent.is_hole() {
+            return Ok(());
+        }
+        match Extent::new(to + (extent.start() - from), extent.len(), extent.location()) {
+            Some(moved) => builder.push(moved),
+            None => Err(too_long(step.to, step.len)),
+        }
+    })
+}
+
+/// Makes a map of a run durable.
+fn finish(mut cold: ColdWriter<'_>, run: Option<Run>) -> Result<Ingested, Error> {
+    let root = match run {
+        None => Location::HOLE,
+        Some(run) => cold.append_node(&Node::Root(vec![run]).encode())?,
+    };
+    let (sealed, fresh) = cold.finish(&[])?;
+    let stored_bytes = sealed.iter().map(|info| info.stored_bytes).sum();
+    let stats = IngestStats { stored_bytes, ..IngestStats::default() };
+    Ok(Ingested { root: Durable::after_sync(root), named: Vec::new(), sealed, stats, fresh })
 }
 
 const fn too_long(offset: u64, len: u64) -> Error {

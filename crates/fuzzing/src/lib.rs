@@ -96,6 +96,12 @@ pub const TARGETS: &[Target] = &[
         ..pure("image_headers", image::headers)
     },
     Target {
+        // A cluster, of 2 MiB at most.
+        allocation_bytes_max: 3 << 20,
+        mutations: 20_000,
+        ..pure("image_layout", image::layout)
+    },
+    Target {
         // A cluster, of 2 MiB at most, and what it is copied through.
         allocation_bytes_max: 16 << 20,
         mutations: 20_000,

@@ -86,6 +86,7 @@ pub fn all() -> Vec<Seed> {
     add("http_request", [texts(HTTP), uploads()].concat());
     add("image_headers", images());
     add("image_qcow2", qcow2s());
+    add("image_layout", [images(), qcow2s()].concat());
     add("segment_recovery", segments::all());
     seeds
 }

@@ -48,11 +48,32 @@ pub(crate) fn file(file: pool::File) -> api::File {
         size: file.size,
         sha256: file.sha256,
         created_ms: file.created_ms,
+        disk: None,
     }
 }
 
 pub(crate) fn updated(updated: pool::UpdatedFile) -> api::UpdatedFile {
     api::UpdatedFile { file: file(updated.file), offset: updated.at }
+}
+
+pub(crate) fn image_file(file: &pool::DiskFile) -> api::ImageFile {
+    api::ImageFile {
+        source: format!("file:{}/{}", file.container, file.object),
+        file_bytes: file.file_bytes,
+        created_ms: file.created_ms,
+        disk: disk(file),
+    }
+}
+
+pub(crate) fn disk(file: &pool::DiskFile) -> api::Disk {
+    let (state, reason) = match &file.state {
+        pool::DiskState::Found => ("found", None),
+        pool::DiskState::Unpacking => ("unpacking", None),
+        pool::DiskState::Ready => ("ready", None),
+        pool::DiskState::Refused(reason) => ("refused", Some(reason.clone())),
+    };
+    let size = Some(file.size).filter(|size| *size > 0);
+    api::Disk { format: file.format.clone(), size, state: state.to_owned(), reason }
 }
 
 pub(crate) fn user(user: &pool::User, members: &[pool::Member]) -> api::User {

@@ -110,9 +110,9 @@ fn first_table(
         let offset = entry & L1_OFFSET;
         match entry & L1_RESERVED == 0 && offset.is_multiple_of(cluster) {
             true => Ok(offset),
-            false => Err(Error::damaged(format!(
-                "entry {index} of its first table is {entry:#018x}"
-            ))),
+            false => {
+                Err(Error::damaged(format!("entry {index} of its first table is {entry:#018x}")))
+            }
         }
     });
     offsets.collect()

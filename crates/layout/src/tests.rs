@@ -193,8 +193,7 @@ fn grains_of_a_vmdk_are_found() {
     file.le32(22 * 512, 64).le32(22 * 512 + 4, 64 + 128).le32(22 * 512 + 12, 64 + 3 * 128);
     let (size, found) = pieces(Format::Vmdk, &file).unwrap();
     assert_eq!(size, 8 << 16);
-    let wanted =
-        [stored(0, 2 << 16, 64 * 512), stored(3 << 16, 1 << 16, 64 * 512 + (3 << 16))];
+    let wanted = [stored(0, 2 << 16, 64 * 512), stored(3 << 16, 1 << 16, 64 * 512 + (3 << 16))];
     assert_eq!(found, wanted);
 }
 

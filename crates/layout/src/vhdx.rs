@@ -141,7 +141,8 @@ impl Facts {
         let (mut parameters, mut size, mut logical) = (None, None, None);
         for index in 0..usize::from(le16(&table, 10)).min(ENTRIES_MAX) {
             let entry = 32 + index * 32;
-            let (offset, required) = (u64::from(le32(&table, entry + 16)), le32(&table, entry + 24));
+            let (offset, required) =
+                (u64::from(le32(&table, entry + 16)), le32(&table, entry + 24));
             let value = || match offset.saturating_add(8) <= len {
                 true => read(file, at.saturating_add(offset), 8),
                 false => Err(Error::damaged("its metadata are")),

@@ -15,6 +15,7 @@ pub(crate) mod container;
 pub(crate) mod dump;
 pub(crate) mod error;
 pub(crate) mod file;
+pub(crate) mod guest_view;
 pub(crate) mod identity;
 pub(crate) mod image;
 pub(crate) mod lease;

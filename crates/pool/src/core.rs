@@ -17,7 +17,7 @@ use crate::catalog::volume::{HeadMove, VolumeRow};
 use crate::catalog::{Catalog, Tx, file, image, lease, place, segment, snapshot, state, volume};
 use crate::error::{Error, ErrorKind};
 use crate::resource::Volume;
-use crate::service::{Backups, Collected, Collector, Config, Lanes};
+use crate::service::{Backups, Collected, Collector, Config, GuestViews, Lanes};
 
 /// Shared by everything that an open store consists of.
 pub(crate) struct Core {
@@ -47,6 +47,8 @@ pub(crate) struct Core {
     pub resolving: RwLock<()>,
     /// Updates of objects that wait to be bound.
     pub updates: Lanes,
+    /// The disks in image files.
+    pub guest_views: GuestViews,
     /// The collector, one at a time.
     pub collector: Mutex<Collector>,
     /// What it did since the store was opened.

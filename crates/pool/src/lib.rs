@@ -30,8 +30,8 @@ pub use object::{
     Object, Page, Part, Step, Totals, Upload, Versioning, Walk, Which,
 };
 pub use resource::{
-    DiffRange, File, Image, Metric, MetricKind, NewImage, Origin, PoolUsage, ResourceUsage,
-    Snapshot, Status, Usage, Volume,
+    DiffRange, DiskFile, DiskState, File, Image, Metric, MetricKind, NewImage, Origin, PoolUsage,
+    ResourceUsage, Snapshot, Status, Usage, Volume,
 };
 pub use service::{
     Check, Collected, Collection, Config, Content, CopySource, Damage, Damages, Decide, Finding,

@@ -17,6 +17,45 @@ pub enum Origin {
         /// At least the source's size, which it is when `None`; growth reads as zeros.
         size: Option<VolumeSize>,
     },
+    /// The bytes of `source` as they are, also where a file of them holds a disk in a format.
+    Raw {
+        /// As for a clone.
+        source: Source,
+        /// As for a clone.
+        size: Option<VolumeSize>,
+    },
+}
+
+/// How far the disk in an image file is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DiskState {
+    /// The file was recognised just now.
+    Found,
+    /// Packed parts of it are being unpacked.
+    Unpacking,
+    /// It can be cloned.
+    Ready,
+    /// The file is no disk, for this reason: the rest of a sentence that begins with its name.
+    Refused(String),
+}
+
+/// A file that was recognised as a disk image.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DiskFile {
+    /// Where it is.
+    pub container: ContainerName,
+    /// Its name there.
+    pub object: ObjectName,
+    /// `qcow2`, `vmdk`, `vhdx` or `vdi`.
+    pub format: String,
+    /// How far its disk is.
+    pub state: DiskState,
+    /// Of the disk, in bytes; 0 while it is not known.
+    pub size: u64,
+    /// Of the file, in bytes.
+    pub file_bytes: u64,
+    /// When this version of the file was made, in ms since 1970.
+    pub created_ms: u64,
 }
 
 /// A volume.

@@ -6,6 +6,7 @@ mod checkpointer;
 mod collector;
 mod devices;
 mod files;
+mod guest_views;
 mod identity;
 mod images;
 mod objects;
@@ -35,6 +36,7 @@ pub use check::{Finding, FindingKind, Severity};
 pub(crate) use collector::Collector;
 pub use collector::{Collected, Collection};
 pub use files::UpdatedFile;
+pub(crate) use guest_views::GuestViews;
 pub(crate) use objects::Lanes;
 pub use objects::{
     Check, Content, CopySource, Decide, FinishPart, FinishUpload, PARTS_MAX, Place, Removed,

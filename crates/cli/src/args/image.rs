@@ -33,7 +33,10 @@ Examples:
         #[arg(long)]
         os: Option<String>,
     },
-    /// List the images
+    /// List the images, and the files that are disk images
+    ///
+    /// Files in qcow2, vmdk, vhdx and vdi are recognised when they have come, by whatever door.
+    /// What says 'ready' can be cloned at once: volume create NAME --from file:CONTAINER/OBJECT.
     #[command(after_help = "Example:\n  archipelago image ls")]
     Ls,
     /// Show one image
@@ -44,7 +47,8 @@ Examples:
     },
     /// Write an image, or any SOURCE, to a disk image file
     ///
-    /// The file appears under its name when it is complete, and not before.
+    /// The file appears under its name when it is complete, and not before. Of a file:
+    /// SOURCE that is a disk image, what its guest sees is written.
     #[command(after_help = "\
 Examples:
   archipelago image export debian-12 debian.qcow2

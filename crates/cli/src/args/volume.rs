@@ -8,12 +8,14 @@ pub enum Volume {
     /// Make volumes, empty or as clones; several are made all or none
     ///
     /// A clone takes milliseconds and no space. It may be larger than its
-    /// source, never smaller; the growth reads as zeros.
+    /// source, never smaller; the growth reads as zeros. A file that is a disk
+    /// image (qcow2, vmdk, vhdx, vdi) is cloned as the disk that its guest sees.
     #[command(after_help = "\
 Examples:
   archipelago volume create web --from image:debian-12 --size 40G
   archipelago volume create scratch-1 scratch-2 --size 100G
-  archipelago volume create web2 --from snapshot:web@before")]
+  archipelago volume create web2 --from snapshot:web@before
+  archipelago volume create web3 --from file:images/debian.qcow2")]
     Create {
         /// The names
         #[arg(required = true, value_name = "NAME")]
@@ -24,6 +26,9 @@ Examples:
         /// What to clone: image:NAME, volume:NAME, snapshot:VOL@SNAP or file:CONTAINER/OBJECT
         #[arg(long, value_name = "SOURCE")]
         from: Option<Source>,
+        /// Clone the bytes of a file as they are, also where they are a disk image
+        #[arg(long, requires = "from")]
+        raw: bool,
     },
     /// List the volumes
     #[command(after_help = "Example:\n  archipelago volume ls --json")]

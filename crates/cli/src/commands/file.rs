@@ -141,13 +141,19 @@ fn table(files: &[api::File]) -> String {
 }
 
 fn view(file: &api::File) -> String {
-    facts([
+    let mut rows = vec![
         ("file", name(file)),
         ("id", file.id.to_string()),
         ("size", exact_size(file.size)),
         ("sha256", optional(file.sha256.as_deref())),
         ("created", time(file.created_ms)),
-    ])
+    ];
+    if let Some(disk) = &file.disk {
+        rows.push(("format", plain(&disk.format)));
+        rows.push(("disk", super::image::disk(disk)));
+        rows.extend(disk.size.map(|size| ("disk size", exact_size(size))));
+    }
+    facts(rows)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub fn run(context: &Context, verb: Verb) -> Result {
         Verb::Import { file, name, format, os } => import(context, &file, name, format, os),
         Verb::Ls => {
             let images: api::Images = context.client.get(path::IMAGES)?;
-            context.output.show(&images, |list| table(&list.images))
+            context.output.show(&images, table)
         }
         Verb::Show { name } => {
             let image: api::Image = context.client.get(&path::image(name.as_str()))?;
@@ -103,7 +103,7 @@ fn export(
 ) -> Result {
     let format = format.unwrap_or_else(|| format_of(file));
     transfer::refuse_existing(file, force)?;
-    let mut stream = context.client.download(&path::export(&source.to_string()))?;
+    let mut stream = context.client.download(&path::export_disk(&source.to_string()))?;
     let progress = Progress::new(context.output, "exporting");
     let exported =
         image::export(&mut stream, file, format, force, &|done, total| progress.set(done, total))
@@ -136,21 +136,47 @@ fn format_of(file: &Path) -> Format {
     }
 }
 
-fn table(images: &[api::Image]) -> String {
+fn table(list: &api::Images) -> String {
     use Column::{Left, Right};
-    let columns = [Left("NAME"), Right("SIZE"), Left("FORMAT"), Left("OS"), Left("CREATED")];
-    render(
-        &columns,
-        images.iter().map(|i| {
-            vec![
-                i.name.clone(),
-                size(i.size),
-                plain(&i.format),
-                optional(i.os.as_deref()),
-                time(i.created_ms),
-            ]
-        }),
-    )
+    let mut columns =
+        vec![Left("NAME"), Right("SIZE"), Left("FORMAT"), Left("OS"), Left("CREATED")];
+    let mut rows: Vec<Vec<String>> = list.images.iter().map(row).collect();
+    if !list.recognised.is_empty() {
+        columns.push(Left("DISK"));
+        rows.iter_mut().for_each(|row| row.push("ready".to_owned()));
+        rows.extend(list.recognised.iter().map(file_row));
+    }
+    render(&columns, rows)
+}
+
+fn row(image: &api::Image) -> Vec<String> {
+    vec![
+        image.name.clone(),
+        size(image.size),
+        plain(&image.format),
+        optional(image.os.as_deref()),
+        time(image.created_ms),
+    ]
+}
+
+fn file_row(file: &api::ImageFile) -> Vec<String> {
+    let object = file.source.rsplit('/').next().unwrap_or_default();
+    vec![
+        plain(&file.source),
+        file.disk.size.map_or_else(|| "-".to_owned(), size),
+        plain(&file.disk.format),
+        optional(image::guess_os(object).as_deref()),
+        time(file.created_ms),
+        disk(&file.disk),
+    ]
+}
+
+/// How far a disk is, and why it is no further.
+pub(super) fn disk(disk: &api::Disk) -> String {
+    match &disk.reason {
+        None => plain(&disk.state),
+        Some(reason) => format!("none: it {}", plain(reason)),
+    }
 }
 
 fn view(image: &api::Image) -> String {

@@ -11,7 +11,7 @@ use crate::output::text::{exact_size, optional, size, time};
 
 pub fn run(context: &Context, verb: Verb) -> Result {
     match verb {
-        Verb::Create { names, size, from } => create(context, &names, size, from),
+        Verb::Create { names, size, from, raw } => create(context, &names, size, from, raw),
         Verb::Ls => {
             let volumes: api::Volumes = context.client.get(path::VOLUMES)?;
             context.output.show(&volumes, |list| table(&list.volumes))
@@ -41,11 +41,13 @@ fn create(
     names: &[VolumeName],
     size: Option<VolumeSize>,
     from: Option<Source>,
+    raw: bool,
 ) -> Result {
     let body = api::CreateVolumes {
         names: names.iter().map(VolumeName::to_string).collect(),
         from: from.map(|source| source.to_string()),
         size: size.map(VolumeSize::bytes),
+        raw,
     };
     let volumes: api::Volumes = context.client.post(path::VOLUMES, &body)?;
     context.output.confirm(&volumes, |made| {

@@ -2,7 +2,7 @@
 
 use archipelago_model::Location;
 
-use super::Stretch;
+use super::{Move, Stretch};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::ingest::Piece;
@@ -63,4 +63,31 @@ fn a_stretch_inside_a_sector_is_refused() {
     }
     let endless = [hole(0, u64::MAX / 512 * 512)];
     assert!(matches!(engine.splice(&endless), Err(Error::OutOfRange { .. })));
+}
+
+#[test]
+fn moves_show_a_map_in_another_order_and_no_data_is_written() {
+    let engine = Rig::new().open();
+    let bytes = noise(7, 1 << 20);
+    let root = store(&engine, &bytes);
+    let moves = [(65536, 512, 512), (0, 4096, 8192), (512 * 1000, 12288, 512 * 900)];
+    let mut moves = moves.map(|(from, to, len)| Move { from, to, len }).into_iter();
+    let done = engine.rearrange(root, &mut || Ok(moves.next())).unwrap();
+    let mut wanted = vec![0; 12288 + 512 * 900];
+    wanted[512..1024].copy_from_slice(&bytes[65536..65536 + 512]);
+    wanted[4096..12288].copy_from_slice(&bytes[..8192]);
+    wanted[12288..].copy_from_slice(&bytes[512_000..512_000 + 512 * 900]);
+    assert!(read(&engine, *done.root.get(), wanted.len()) == wanted);
+    assert!(done.stats.stored_bytes < 16384, "{:?}", done.stats);
+}
+
+#[test]
+fn moves_that_descend_or_are_within_a_sector_are_refused() {
+    let engine = Rig::new().open();
+    for (from, to, len) in [(0, 1, 512), (7, 0, 512), (0, 0, 3)] {
+        let mut one = Some(Move { from, to, len });
+        assert!(engine.rearrange(Location::HOLE, &mut || Ok(one.take())).is_err());
+    }
+    let mut two = [4096, 0].map(|to| Move { from: 0, to, len: 4096 }).into_iter();
+    assert!(engine.rearrange(Location::HOLE, &mut || Ok(two.next())).is_err());
 }

@@ -29,6 +29,14 @@ pub fn headers(bytes: &[u8]) {
     }
 }
 
+/// Where the bytes of a disk are, in each format, whatever it is.
+pub fn layout(bytes: &[u8]) {
+    for error in archipelago_layout::fuzz::layouts(bytes) {
+        let message = error.to_string();
+        assert!(!message.is_empty() && message.len() < 4 << 10, "{message:?}");
+    }
+}
+
 /// An import by way of qcow2.
 pub fn qcow2(bytes: &[u8]) {
     if clusters(bytes).is_none_or(|clusters| clusters > CLUSTERS_MAX) {

@@ -2,7 +2,7 @@
 
 use archipelago_api::{File, FileQuery, Files, PutQuery, UpdateQuery, UpdatedFile};
 use archipelago_model::{ContainerName, ObjectName};
-use archipelago_pool::Place;
+use archipelago_pool::{Place, Service};
 use axum::Json as JsonBody;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -42,9 +42,12 @@ pub(crate) async fn stat(
     Path(path): Path<(String, String)>,
 ) -> Result<JsonBody<File>, Failure> {
     let (container, object) = names_of(path)?;
-    let file =
-        app.calls.call(&app.service, move |service| service.file(&container, &object)).await?;
-    Ok(JsonBody(convert::file(file)))
+    let both = move |service: &Service| {
+        let disk = service.disk_file(&container, &object)?;
+        Ok((service.file(&container, &object)?, disk))
+    };
+    let (file, disk) = app.calls.call(&app.service, both).await?;
+    Ok(JsonBody(File { disk: disk.as_ref().map(convert::disk), ..convert::file(file) }))
 }
 
 /// Removes a file. Volumes cloned from it stay.

@@ -2,7 +2,7 @@
 
 use archipelago_api::{Image, Images, ImportQuery};
 use archipelago_model::ImageName;
-use archipelago_pool::NewImage;
+use archipelago_pool::{NewImage, Service};
 use axum::Json as JsonBody;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -13,12 +13,16 @@ use crate::failure::Failure;
 use crate::upload::{Upload, upload};
 use crate::{App, convert};
 
-/// Lists all images, by name.
+/// Lists all images by name, and the files that are disk images.
 #[utoipa::path(get, path = "/v1/images", tag = "images",
     responses((status = 200, description = "All images", body = Images), Failures))]
 pub(crate) async fn list(State(app): State<App>) -> Result<JsonBody<Images>, Failure> {
-    let images = app.calls.call(&app.service, |service| service.images()).await?;
-    Ok(JsonBody(Images { images: images.into_iter().map(convert::image).collect() }))
+    let both = |service: &Service| Ok((service.images()?, service.disk_files(None)?));
+    let (images, files) = app.calls.call(&app.service, both).await?;
+    Ok(JsonBody(Images {
+        images: images.into_iter().map(convert::image).collect(),
+        recognised: files.iter().map(convert::image_file).collect(),
+    }))
 }
 
 /// Shows one image.

@@ -37,6 +37,7 @@ pub(crate) async fn create(
         request.names.iter().map(|name| parse(name)).collect::<Result<Vec<VolumeName>, _>>()?;
     let size = request.size.map(size_of).transpose()?;
     let origin = match (request.from, size) {
+        (Some(from), size) if request.raw => Origin::Raw { source: parse(&from)?, size },
         (Some(from), size) => Origin::Clone { source: parse(&from)?, size },
         (None, Some(size)) => Origin::Empty(size),
         (None, None) => {
@@ -119,7 +120,11 @@ pub(crate) async fn export(
     Query(query): Query<ExportQuery>,
 ) -> Result<Response, Failure> {
     let source: Source = parse(&query.source)?;
-    download(&app, hangup, move |service, out| service.export(&source, out)).await
+    download(&app, hangup, move |service, out| match query.disk {
+        true => service.export_disk(&source, out),
+        false => service.export(&source, out),
+    })
+    .await
 }
 
 fn size_of(bytes: u64) -> Result<VolumeSize, Failure> {

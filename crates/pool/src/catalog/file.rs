@@ -6,7 +6,7 @@ use super::archive;
 use super::container::{self, Change};
 use super::row::{Fields, from_location, from_number, to_json};
 use super::upload::{self, UploadRow};
-use super::{CatalogError, Tx, quota};
+use super::{CatalogError, Tx, guest_view, quota};
 use crate::object::{Container, Object, Stretch, Which};
 use crate::resource::File;
 
@@ -251,6 +251,19 @@ pub(crate) fn beside(
     tx.all(TABLE, &sql, params, decode_listed)
 }
 
+/// Versions of all accounts with ids above `id` that may be images: id, root, size; in that
+/// order, `limit` at most.
+pub(crate) fn arrived(
+    tx: &Tx<'_>,
+    id: u64,
+    limit: usize,
+) -> Result<Vec<(u64, Location, u64)>, CatalogError> {
+    let sql = "SELECT id, root, size FROM file WHERE id > $1 ORDER BY id LIMIT $2";
+    tx.all(TABLE, sql, (from_number(id), from_number(limit as u64)), |row| {
+        Ok((row.number()?, row.location()?, row.number()?))
+    })
+}
+
 /// Whether a container has any version of anything.
 pub(crate) fn any(tx: &Tx<'_>, container: u64) -> Result<bool, CatalogError> {
     let sql = "SELECT id FROM file WHERE container_id = $1 LIMIT 1";
@@ -387,7 +400,8 @@ fn delete(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
         true => (change.objects, change.bytes) = (-i64::from(!row.object.marker), -bytes),
         false => change.old_bytes = -bytes,
     }
-    container::count(tx, row.container, change)
+    container::count(tx, row.container, change)?;
+    guest_view::forget(tx, row.root, row.object.size)
 }
 
 /// Changes what is known of a version, and nothing else.

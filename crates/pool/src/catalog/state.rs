@@ -5,9 +5,12 @@ use std::ops::Range;
 use archipelago_model::{Location, SegmentId};
 
 use super::row::{from_location, from_number};
-use super::{CatalogError, Tx};
+use super::{CatalogError, Tx, guest_view};
 
 const TABLE: &str = "store_state";
+
+/// Tables with roots that never change.
+const FIXED: [&str; 5] = ["snapshot", "image", "file", "part", "guest_view"];
 
 /// Makes the row.
 pub(super) fn found(tx: &Tx<'_>, uuid: &[u8; 16]) -> Result<(), CatalogError> {
@@ -72,15 +75,16 @@ pub(crate) fn roots(tx: &Tx<'_>) -> Result<Vec<Location>, CatalogError> {
     tx.all(
         TABLE,
         "SELECT root FROM volume UNION SELECT root FROM snapshot \
-         UNION SELECT root FROM image UNION SELECT root FROM file UNION SELECT root FROM part",
+         UNION SELECT root FROM image UNION SELECT root FROM file UNION SELECT root FROM part \
+         UNION SELECT root FROM guest_view WHERE state = 'ready'",
         [],
         |row| row.location(),
     )
 }
 
-/// Whether a snapshot, an image, a file or a part of one has this root.
+/// Whether a snapshot, an image, a file, a part of one or its guest view has this root.
 pub(crate) fn is_fixed_root(tx: &Tx<'_>, root: Location) -> Result<bool, CatalogError> {
-    for table in ["snapshot", "image", "file", "part"] {
+    for table in FIXED {
         let sql = format!("SELECT root FROM {table} WHERE root = $1 LIMIT 1");
         if tx.first(TABLE, &sql, [from_location(root)], |row| row.location())?.is_some() {
             return Ok(true);
@@ -96,13 +100,13 @@ pub(crate) fn replace_fixed_root(
     old: Location,
     new: Location,
 ) -> Result<(), CatalogError> {
-    for table in ["snapshot", "image", "file", "part"] {
+    for table in FIXED {
         tx.execute(
             &format!("UPDATE {table} SET root = $1 WHERE root = $2"),
             (from_location(new), from_location(old)),
         )?;
     }
-    Ok(())
+    guest_view::replace_file_root(tx, old, new)
 }
 
 /// `count` ids for whatever has a name, of which the same holds.
@@ -116,6 +120,19 @@ pub(crate) fn take_ids(tx: &Tx<'_>, count: u64) -> Result<Range<u64>, CatalogErr
         )?
         .ok_or(CatalogError::RowMissing(TABLE))?;
     Ok(end - count..end)
+}
+
+/// Files with ids up to this were looked at, whether they are images.
+pub(crate) fn recognised(tx: &Tx<'_>) -> Result<u64, CatalogError> {
+    tx.first(TABLE, "SELECT recognised FROM store_state WHERE id = 1", [], |row| row.number())?
+        .ok_or(CatalogError::RowMissing(TABLE))
+}
+
+/// Moves that on.
+pub(crate) fn raise_recognised(tx: &Tx<'_>, id: u64) -> Result<(), CatalogError> {
+    let sql = "UPDATE store_state SET recognised = $1 WHERE id = 1 AND recognised < $1";
+    tx.execute(sql, [from_number(id)])?;
+    Ok(())
 }
 
 /// One id.

@@ -1,6 +1,8 @@
 //! Whether the catalog itself is sound: pages, references, every row.
 
-use super::{Catalog, CatalogError, Tx, file, identity, image, segment, snapshot, upload, volume};
+use super::{
+    Catalog, CatalogError, Tx, file, guest_view, identity, image, segment, snapshot, upload, volume,
+};
 
 /// SQLite tells of so many faults at most; the first few say enough.
 const FAULTS_MAX: u32 = 100;
@@ -17,6 +19,7 @@ impl Catalog {
                 ("snapshot", snapshot::list(tx).map(drop)),
                 ("image", image::list(tx).map(drop)),
                 ("file", file::list(tx).map(drop)),
+                ("guest_view", guest_view::list(tx).map(drop)),
                 ("part", upload::all_parts(tx).map(drop)),
                 ("segment", segment::list(tx).map(drop)),
                 ("account", identity::account::list(tx).map(drop)),
@@ -29,6 +32,10 @@ impl Catalog {
             faults.extend(rows.into_iter().filter_map(|(table, read)| {
                 read.err().map(|error| format!("table {table}: {error}"))
             }));
+            let orphans = guest_view::orphans(tx)?;
+            if orphans > 0 {
+                faults.push(format!("{orphans} guest views are of files that are not there"));
+            }
             Ok(faults)
         })
     }

@@ -15,7 +15,7 @@ use archipelago_env::Env;
 use archipelago_model::SegmentId;
 use archipelago_store::StoreError;
 
-use super::reports::everything;
+use super::reports::everything_and_views;
 use super::{Config, Service};
 use crate::catalog::segment::{self, Known, State};
 use crate::catalog::{check, container, state};
@@ -299,8 +299,9 @@ impl Service {
         let core = &self.core;
         let (named, condemned, _held) = {
             let _resolving = core.resolving.read_recursive();
-            let (named, rows) =
-                core.catalog.read(|tx| Ok::<_, Error>((everything(tx)?, segment::list(tx)?)))?;
+            let (named, rows) = core
+                .catalog
+                .read(|tx| Ok::<_, Error>((everything_and_views(tx)?, segment::list(tx)?)))?;
             let held: Vec<_> = named.iter().map(|(_, map)| core.engine.pin(map.root)).collect();
             let condemned: HashSet<SegmentId> =
                 rows.iter().filter(|row| row.state == State::Condemned).map(|row| row.id).collect();

@@ -61,13 +61,14 @@ pub(super) fn learn(core: &Arc<Core>) -> Option<Box<dyn Join>> {
 impl Service {
     /// One round of the background on the thread of the caller, for simulators,
     /// whose threads do not run by themselves: reads the dedup index, does the log's
-    /// upkeep, and persists what is due, or `all` there is.
+    /// upkeep, makes the disks in image files, and persists what is due, or `all` there is.
     ///
     /// # Errors
     /// What could not be persisted stays where it is, for the next round.
     pub fn step(&self, all: bool) -> Result<(), Error> {
         let core = &self.core;
         core.engine.learn(&core.catalog.read(segment::cold_ids)?);
+        self.step_views()?;
         let mut due = core.engine.checkpoint_due(Duration::ZERO);
         if all {
             due = core.engine.dirty_volumes();

@@ -11,7 +11,9 @@ use archipelago_model::{SegmentId, VolumeId};
 use archipelago_store::{DirectoryStore, Store, StoreError};
 use parking_lot::{Mutex, RwLock};
 
-use super::{Config, Lanes, Life, Service, backups, checkpointer, collector};
+use super::{
+    Config, GuestViews, Lanes, Life, Service, backups, checkpointer, collector, guest_views,
+};
 use crate::attachments::Attachments;
 use crate::catalog::{Catalog, Founding, segment, state, volume};
 use crate::core::{CatalogIds, Core, FIRST_SEGMENT, head_of};
@@ -60,6 +62,7 @@ impl Service {
             attaching: Mutex::new(()),
             resolving: RwLock::new(()),
             updates: Lanes::default(),
+            guest_views: GuestViews::default(),
             collector: Mutex::default(),
             collector_totals: Mutex::default(),
         });
@@ -67,6 +70,7 @@ impl Service {
         let mut workers = vec![checkpointer::start(&core, &config)?];
         workers.extend(collector::start(&core, &config)?);
         workers.extend(backups::start(&core, &config)?);
+        workers.extend(guest_views::start(&core)?);
         workers.extend(checkpointer::learn(&core));
         let service = Service {
             core,

@@ -1,16 +1,18 @@
 //! Reports: space, status, figures.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use archipelago_engine::{Counters, Pin};
 use archipelago_model::{Location, Source};
 
 use super::Collected;
 use super::Service;
-use crate::catalog::{Tx, file, image, place, segment, snapshot, state, upload, volume};
+use crate::catalog::{
+    Tx, file, guest_view, image, place, segment, snapshot, state, upload, volume,
+};
 use crate::core::{FIRST_SEGMENT, Fixed, shown};
 use crate::error::{Error, store_kind};
-use crate::resource::{Metric, MetricKind, PoolUsage, ResourceUsage, Status, Usage};
+use crate::resource::{DiskState, Metric, MetricKind, PoolUsage, ResourceUsage, Status, Usage};
 
 /// So many resources with damaged maps are named in one sentence; `check` names all.
 const NAMED_MAX: usize = 8;
@@ -30,17 +32,25 @@ impl Service {
             tracing::debug!(%error, "the newest writes are not accounted for");
         }
         let resolving = core.resolving.read_recursive();
-        let (named, pool, known, stored) = core.catalog.read(|tx| -> Result<_, Error> {
+        let (named, also, pool, known, stored) = core.catalog.read(|tx| -> Result<_, Error> {
             let known: HashSet<u64> = segment::ids(tx)?.into_iter().collect();
             let pool = place::name(tx, place::FIRST)?;
-            Ok((everything(tx)?, pool, known, segment::stored_bytes(tx)?))
+            let named = everything(tx)?;
+            let also = views_of(tx, &named)?;
+            Ok((named, also, pool, known, segment::stored_bytes(tx)?))
         })?;
         let roots: Vec<Location> = named.iter().map(|(_, map)| map.root).collect();
         // What is removed meanwhile must stay readable until it is accounted for.
-        let _held: Vec<Pin> = roots.iter().map(|root| core.engine.pin(*root)).collect();
+        let _held: Vec<Pin> = roots
+            .iter()
+            .chain(also.iter().map(|(_, root)| root))
+            .map(|root| core.engine.pin(*root))
+            .collect();
         drop(resolving);
-        let accounts =
-            core.engine.account(&roots).map_err(|error| self.naming(error.into(), &named))?;
+        let accounts = core
+            .engine
+            .account_with(&roots, &also)
+            .map_err(|error| self.naming(error.into(), &named))?;
         let resources =
             named.into_iter().zip(&accounts.per_root).map(|((source, map), account)| {
                 ResourceUsage {
@@ -211,6 +221,38 @@ pub(super) fn everything(tx: &Tx<'_>) -> Result<Vec<(Source, Fixed)>, Error> {
     for (source, root, size) in upload::all_parts(tx)? {
         out.push((source, Fixed { root, size }));
     }
+    Ok(out)
+}
+
+/// The guest views of files: for which of `named`, and their maps.
+fn views_of(tx: &Tx<'_>, named: &[(Source, Fixed)]) -> Result<Vec<(usize, Location)>, Error> {
+    let views = guest_view::list(tx)?;
+    if views.is_empty() {
+        return Ok(Vec::new());
+    }
+    let numbers: HashMap<(Location, u64), usize> = named
+        .iter()
+        .enumerate()
+        .rev()
+        .filter(|(_, (source, _))| matches!(source, Source::File(..)))
+        .map(|(number, (_, map))| ((map.root, map.size), number))
+        .collect();
+    let ready = views.into_iter().filter(|(_, view)| view.state == DiskState::Ready);
+    Ok(ready
+        .filter_map(|(_, view)| {
+            numbers.get(&(view.key.root, view.key.size)).map(|number| (*number, view.root))
+        })
+        .collect())
+}
+
+/// Everything that has a map, and the guest views of files under the names of these.
+pub(super) fn everything_and_views(tx: &Tx<'_>) -> Result<Vec<(Source, Fixed)>, Error> {
+    let mut out = everything(tx)?;
+    let views = guest_view::list(tx)?.into_iter();
+    out.extend(views.filter(|(_, view)| view.state == DiskState::Ready).map(|(source, view)| {
+        let map = Fixed { root: view.root, size: view.size };
+        (source, map)
+    }));
     Ok(out)
 }
 

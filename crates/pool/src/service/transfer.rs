@@ -11,6 +11,7 @@ use archipelago_model::{
 };
 
 use super::Service;
+use super::guest_views::disk_root;
 use super::snapshots::{self, replace_head, sectors, shown_snapshot};
 use super::volumes;
 use crate::catalog::snapshot::SnapshotRow;
@@ -205,6 +206,20 @@ impl Service {
         let from = self.core.fixed(source)?;
         let header = Header { size: from.map.size, base: None, identity: None };
         self.core.send_all(from.map, &header, out).map_err(|error| error.on(shown(source)))
+    }
+
+    /// As [`Self::export`], but of a file that is a disk image, what its guest sees.
+    ///
+    /// # Errors
+    /// As [`Self::export`]; `Invalid` when an image is no disk; `Unavailable` while it is
+    /// being unpacked.
+    pub fn export_disk(&self, source: &Source, out: &mut dyn Write) -> Result<(), Error> {
+        let core = &self.core;
+        let Source::File(..) = source else { return self.export(source, out) };
+        core.await_disk(source)?;
+        let from = core.held(|| core.catalog.read(|tx| disk_root(tx, source)))?;
+        let header = Header { size: from.map.size, base: None, identity: None };
+        core.send_all(from.map, &header, out).map_err(|error| error.on(shown(source)))
     }
 
     /// Writes a snapshot as a transfer stream: all of it, or the difference

@@ -6,6 +6,7 @@ use archipelago_model::{
     Epoch, Location, Source, VOLUME_BYTES_MAX, VolumeId, VolumeName, VolumeSize,
 };
 
+use super::guest_views::disk_root;
 use super::{NAMES_MAX, Service};
 use crate::catalog::volume::VolumeRow;
 use crate::catalog::{Tx, snapshot, state, volume};
@@ -40,7 +41,8 @@ impl Service {
                 let pattern = core.pattern(core.engine.log_position(), Location::HOLE, *size, None);
                 core.catalog.write(|tx| insert_all(tx, names, &pattern))?
             }
-            Origin::Clone { source, size } => self.clone_to(names, source, *size)?,
+            Origin::Clone { source, size } => self.clone_to(names, source, *size, false)?,
+            Origin::Raw { source, size } => self.clone_to(names, source, *size, true)?,
         };
         Ok(rows.into_iter().map(|row| core.shown(row)).collect())
     }
@@ -50,6 +52,7 @@ impl Service {
         names: &[VolumeName],
         source: &Source,
         size: Option<VolumeSize>,
+        raw: bool,
     ) -> Result<Vec<VolumeRow>, Error> {
         let core = &self.core;
         // Before the transaction: this waits for batches, and a batch may wait for the catalog to
@@ -65,40 +68,22 @@ impl Service {
                 return core.checkpoint(&[handle], false, |tx, done| bind(tx, cut_of(done, id)?));
             }
         }
-        let held = core.held(|| core.catalog.read(|tx| catalog_root(tx, source)))?;
-        let seen = held.map;
-        if matches!(source, Source::File(..)) {
-            self.refuse_disk_format(source, seen)?;
-        }
+        // A file that is an image is cloned as the disk that it holds.
+        let as_disk = matches!(source, Source::File(..)) && !raw;
+        let held = match as_disk {
+            true => core.await_disk(source)?,
+            false => core.held(|| core.catalog.read(|tx| catalog_root(tx, source)))?,
+        };
         core.catalog.write(|tx| {
             let now = catalog_root(tx, source)?;
-            if matches!(source, Source::File(..)) && now != seen {
+            if as_disk && now != held.map {
                 return Err(Error::new(
                     ErrorKind::Unavailable,
                     format!("{} was replaced meanwhile; try again", shown(source)),
                 ));
             }
-            bind(tx, now)
+            bind(tx, if as_disk { disk_root(tx, source)? } else { now })
         })
-    }
-
-    /// A file that holds a disk in some format is no disk itself.
-    fn refuse_disk_format(&self, source: &Source, file: Fixed) -> Result<(), Error> {
-        let mut head = [0; 512];
-        if file.size < head.len() as u64 {
-            return Ok(());
-        }
-        let on_file = |error| Error::from(error).on(shown(source));
-        let view = self.core.engine.view(file.root, file.size).map_err(on_file)?;
-        view.read(0, &mut head).map_err(on_file)?;
-        match disk_format(&head) {
-            None => Ok(()),
-            Some(format) => Err(Error::invalid(format!(
-                "{} holds a disk in the format {format}, which a guest cannot use as it is; \
-                 `archipelago image import` it and make the volume from the image",
-                shown(source)
-            ))),
-        }
     }
 
     /// All volumes, by name.
@@ -309,24 +294,6 @@ fn clone_size(
         )));
     }
     Ok(wanted)
-}
-
-/// Formats whose first bytes tell, and which hold a disk rather than are one.
-fn disk_format(head: &[u8; 512]) -> Option<&'static str> {
-    const VDI_AT: usize = 0x40;
-    const VDI: [u8; 4] = 0xbeda_107f_u32.to_le_bytes();
-    let begins = |magic: &[u8]| head.starts_with(magic);
-    if begins(b"QFI\xfb") {
-        Some("qcow2")
-    } else if begins(b"KDMV") || begins(b"# Disk DescriptorFile") {
-        Some("vmdk")
-    } else if begins(b"vhdxfile") {
-        Some("vhdx")
-    } else if head[VDI_AT..VDI_AT + VDI.len()] == VDI {
-        Some("vdi")
-    } else {
-        None
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ fn file(object: &str) -> api::File {
         size: 5,
         sha256: None,
         created_ms: 0,
+        disk: None,
     }
 }
 

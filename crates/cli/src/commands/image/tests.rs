@@ -18,7 +18,33 @@ fn images_are_a_line_each() {
     let expected = "\
 NAME        SIZE  FORMAT  OS      CREATED
 debian-12  3 GiB  qcow2   debian  1970-01-01T00:00:00Z";
-    assert_eq!(table(&[image()]), expected);
+    let list = api::Images { images: vec![image()], recognised: Vec::new() };
+    assert_eq!(table(&list), expected);
+}
+
+#[test]
+fn files_that_are_images_stand_behind_them_and_say_how_far_they_are() {
+    let file = |state: &str, reason: Option<&str>| api::ImageFile {
+        source: "file:images/debian.qcow2".to_owned(),
+        file_bytes: 7,
+        created_ms: 0,
+        disk: api::Disk {
+            format: "qcow2".to_owned(),
+            size: Some(3 << 30).filter(|_| reason.is_none()),
+            state: state.to_owned(),
+            reason: reason.map(str::to_owned),
+        },
+    };
+    let expected = "\
+NAME                       SIZE  FORMAT  OS      CREATED               DISK
+debian-12                 3 GiB  qcow2   debian  1970-01-01T00:00:00Z  ready
+file:images/debian.qcow2  3 GiB  qcow2   debian  1970-01-01T00:00:00Z  unpacking
+file:images/debian.qcow2      -  qcow2   debian  1970-01-01T00:00:00Z  none: it is encrypted";
+    let list = api::Images {
+        images: vec![image()],
+        recognised: vec![file("unpacking", None), file("refused", Some("is encrypted"))],
+    };
+    assert_eq!(table(&list), expected);
 }
 
 #[test]

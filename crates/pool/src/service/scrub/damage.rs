@@ -6,7 +6,7 @@ use archipelago_engine::{Lost, Pin, Traced};
 use archipelago_model::{SegmentId, Source, VolumeId, VolumeName};
 
 use super::super::Service;
-use super::super::reports::everything;
+use super::super::reports::everything_and_views;
 use crate::catalog::scrub::{self, DamageRow};
 use crate::catalog::volume;
 use crate::error::Error;
@@ -136,7 +136,7 @@ impl Service {
         let (named, ids) = core.catalog.read(|tx| -> Result<_, Error> {
             let ids: HashMap<VolumeName, VolumeId> =
                 volume::list(tx)?.into_iter().map(|row| (row.name, row.id)).collect();
-            Ok((everything(tx)?, ids))
+            Ok((everything_and_views(tx)?, ids))
         })?;
         let (mut sources, mut traced, mut held) = (Vec::new(), Vec::new(), Vec::new());
         for (source, map) in named {
