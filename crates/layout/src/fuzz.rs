@@ -32,7 +32,7 @@ pub fn layouts(file: &[u8]) -> Vec<Error> {
 fn layout(format: Format, file: &Whole<'_>) -> Result<(), Error> {
     let image = open(format, file)?;
     let (mut walk, mut end, mut unpacked) = (image.walk(file), 0, 0);
-    while let Some(piece) = walk.next()? {
+    while let Some(piece) = walk.next_piece()? {
         assert!(piece.at >= end && piece.len > 0, "pieces are in order");
         end = piece.at + piece.len;
         assert!(end <= image.size(), "pieces are on the disk");

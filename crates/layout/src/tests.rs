@@ -49,7 +49,7 @@ fn pieces(format: Format, file: &File) -> Result<(u64, Vec<Piece>), Error> {
     assert_eq!(recognise(&file.0), Some(format));
     let image = open(format, file)?;
     let (mut walk, mut all) = (image.walk(file), Vec::new());
-    while let Some(piece) = walk.next()? {
+    while let Some(piece) = walk.next_piece()? {
         all.push(piece);
     }
     Ok((image.size(), all))
@@ -79,7 +79,7 @@ fn qcow2() -> File {
 fn neighbours_are_one_piece_and_tables_that_are_not_there_are_holes() {
     let mut file = qcow2();
     for (entry, cluster) in [(0, 4_u64), (1, 5), (3, 6), (4, 8), (5, 9)] {
-        file.be64(8192 + entry * 8, cluster * 4096 | 1 << 63);
+        file.be64(8192 + entry * 8, (cluster * 4096) | 1 << 63);
     }
     file.be64(8192 + 7 * 8, 1);
     let (size, found) = pieces(Format::Qcow2, &file).unwrap();
@@ -102,7 +102,7 @@ fn a_packed_cluster_unpacks() {
     let sectors = ((at % 512 + packed.len()).div_ceil(512) - 1) as u64;
     file.be64(8192 + 2 * 8, 1 << 62 | sectors << (62 - 4) | at as u64);
     let image = open(Format::Qcow2, &file).unwrap();
-    let piece = image.walk(&file).next().unwrap().unwrap();
+    let piece = image.walk(&file).next_piece().unwrap().unwrap();
     assert_eq!((piece.at, piece.len), (2 * 4096, 4096));
     assert_eq!(image.unpack(&file, &piece).unwrap(), bytes);
     file.0[at..at + 40].fill(0xff);
@@ -161,7 +161,7 @@ fn tables_that_lie_on_one_another_are_refused() {
 fn packed_clusters_that_lie_on_one_another_are_refused() {
     let mut file = qcow2();
     for entry in 0..512 {
-        file.be64(8192 + entry * 8, 1 << 62 | 3 << 58 | 4096 * 5);
+        file.be64(8192 + entry * 8, 1 << 62 | 3 << 58 | (4096 * 5));
     }
     assert!(refusal(Format::Qcow2, &file).contains("lie on one another"));
 }
@@ -206,7 +206,7 @@ fn packed_grains_are_behind_markers() {
     file.le64(64 * 512, 256).le32(64 * 512 + 8, packed.len() as u32);
     file.put(64 * 512 + 12, &packed);
     let image = open(Format::Vmdk, &file).unwrap();
-    let piece = image.walk(&file).next().unwrap().unwrap();
+    let piece = image.walk(&file).next_piece().unwrap().unwrap();
     assert_eq!((piece.at, piece.len), (2 << 16, 1 << 16));
     assert_eq!(image.unpack(&file, &piece).unwrap(), bytes);
     file.le64(64 * 512, 128);

@@ -99,8 +99,11 @@ fn check_header(file: &dyn Bytes) -> Result<(), Error> {
     Ok(())
 }
 
-/// Offset and length of the table of blocks, and of the metadata.
-fn regions(file: &dyn Bytes) -> Result<((u64, u64), (u64, u64)), Error> {
+/// Offset and length.
+type Region = (u64, u64);
+
+/// Those of the table of blocks, and of the metadata.
+fn regions(file: &dyn Bytes) -> Result<(Region, Region), Error> {
     for at in REGIONS {
         let table = read(file, at, TABLE_BYTES)?;
         if !table.starts_with(b"regi") || !is_sound(table.clone()) {
@@ -133,7 +136,7 @@ struct Facts {
 }
 
 impl Facts {
-    fn read(file: &dyn Bytes, (at, len): (u64, u64)) -> Result<Self, Error> {
+    fn read(file: &dyn Bytes, (at, len): Region) -> Result<Self, Error> {
         let table = read(file, at, TABLE_BYTES)?;
         if !table.starts_with(b"metadata") {
             return Err(Error::damaged("its metadata are"));

@@ -53,7 +53,7 @@ impl<'a> Walk<'a> {
     ///
     /// # Errors
     /// As [`crate::open`].
-    pub fn next(&mut self) -> Result<Option<Piece>, Error> {
+    pub fn next_piece(&mut self) -> Result<Option<Piece>, Error> {
         loop {
             if let Some(piece) = self.ready.pop_front() {
                 return Ok(Some(piece));

@@ -158,7 +158,7 @@ impl Core {
 
     fn next_move(&self, walk: &mut Walk<'_>, pieces: &mut u64) -> Result<Option<Move>, Stop> {
         self.check_going(pieces)?;
-        Ok(match walk.next()? {
+        Ok(match walk.next_piece()? {
             None => None,
             Some(Piece { at, len, place: Place::Stored(from) }) => Some(Move { from, to: at, len }),
             Some(Piece { place: Place::Packed { .. }, .. }) => return Err(Stop::Packed),
@@ -218,7 +218,7 @@ impl Unpacking<'_> {
         if let Some(rest) = self.rest.take() {
             return Ok(Some(rest));
         }
-        let Some(piece) = self.walk.next()? else { return Ok(None) };
+        let Some(piece) = self.walk.next_piece()? else { return Ok(None) };
         let from = match piece.place {
             Place::Stored(offset) => Out::Stored(offset),
             Place::Packed { .. } => Out::Bytes(self.image.unpack(self.file, &piece)?, 0),

@@ -19,7 +19,7 @@ fn qcow2(disk: usize, clusters: &[(usize, Vec<u8>)], packed: bool) -> Vec<u8> {
     put(36, &1_u32.to_be_bytes());
     put(40, &(CLUSTER as u64).to_be_bytes());
     put(100, &104_u32.to_be_bytes());
-    put(CLUSTER, &(2 * CLUSTER as u64 | 1 << 63).to_be_bytes());
+    put(CLUSTER, &((2 * CLUSTER as u64) | 1 << 63).to_be_bytes());
     for (number, bytes) in clusters {
         let at = file.len();
         let entry = if packed {
