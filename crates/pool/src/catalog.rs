@@ -10,11 +10,13 @@
 //! be read is an error, so that nothing is ever made in place of what is there.
 
 pub(crate) mod archive;
+pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod container;
 pub(crate) mod dump;
 pub(crate) mod error;
 pub(crate) mod file;
+pub(crate) mod grant;
 pub(crate) mod guest_view;
 pub(crate) mod identity;
 pub(crate) mod image;

@@ -6,11 +6,13 @@
 //! durable roots that it takes.
 
 mod attachments;
+mod audit;
 mod catalog;
 mod core;
 mod device;
 mod error;
 mod folder;
+mod grant;
 mod identity;
 mod object;
 mod outgoing;
@@ -19,8 +21,12 @@ mod service;
 #[cfg(test)]
 mod testing;
 
+pub use audit::{AuditEntry, AuditEvent};
 pub use device::{ChangedRange, Device, StatusRange, Write};
 pub use error::{Error, ErrorKind};
+pub use grant::{
+    Action, Decision, Grant, Grantee, Layer, Reason, Right, Rules, Shared, Subject, decide,
+};
 pub use identity::{
     AccessKey, Account, ApplicationCredential, FirstAdmin, Group, Hmac, Identity, Login, Member,
     Named, NewUser, Role, RoleError, Secret, Session, User,
@@ -34,8 +40,8 @@ pub use resource::{
     ResourceUsage, Snapshot, Status, Usage, Volume,
 };
 pub use service::{
-    Check, Collected, Collection, Config, Content, CopySource, Damage, Damages, Decide, Finding,
-    FindingKind, FinishPart, FinishUpload, NAMES_MAX, PARTS_MAX, Place, Rebuilt, Removed,
-    SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service, Severity, Stored, Touch, Update,
-    UpdateContent, Updated, UpdatedFile, UploadAt,
+    ChangeGrants, Check, Collected, Collection, Config, Content, CopySource, Damage, Damages,
+    Decide, Finding, FindingKind, FinishPart, FinishUpload, GRANTS_MAX, NAMES_MAX, PARTS_MAX,
+    Place, Rebuilt, Removed, SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service, Severity, Stored,
+    Touch, Update, UpdateContent, Updated, UpdatedFile, UploadAt,
 };

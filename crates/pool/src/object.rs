@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use archipelago_model::{AccountId, ContainerName, FileId, ObjectName};
 use serde::{Deserialize, Serialize};
 
+use crate::grant::Grant;
+
 /// Whether a container keeps what is replaced and removed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Versioning {
@@ -33,6 +35,8 @@ pub struct Container {
     pub versioning: Versioning,
     /// What doors keep of it, each under a name of its own; `cors` for one.
     pub settings: BTreeMap<String, String>,
+    /// Who but its owner may do what with it and with what is in it.
+    pub grants: Vec<Grant>,
     /// Objects, not counting old versions.
     pub objects: u64,
     /// Their sizes together.
@@ -98,6 +102,9 @@ pub struct Meta {
     /// What doors keep of it, each under a name of its own.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
+    /// Who but its owner may do what with this very version.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<Grant>,
 }
 
 /// A version of an object.

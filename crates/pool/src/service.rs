@@ -6,6 +6,7 @@ mod checkpointer;
 mod collector;
 mod devices;
 mod files;
+mod grants;
 mod guest_views;
 mod identity;
 mod images;
@@ -37,6 +38,7 @@ pub(crate) use collector::Collector;
 pub use collector::{Collected, Collection};
 pub use files::UpdatedFile;
 pub(crate) use guest_views::GuestViews;
+pub use grants::{ChangeGrants, GRANTS_MAX};
 pub(crate) use objects::Lanes;
 pub use objects::{
     Check, Content, CopySource, Decide, FinishPart, FinishUpload, PARTS_MAX, Place, Removed,
@@ -112,6 +114,8 @@ pub struct Service {
     resizing: Mutex<()>,
     scrubber: Arc<scrub::Scrubber>,
     identity: identity::IdentityState,
+    /// Refusals and uses that are not in the record yet.
+    uses: Mutex<grants::Uses>,
     life: Mutex<Life>,
 }
 
@@ -138,6 +142,9 @@ impl Service {
             return Ok(());
         }
         self.core.stop.store(true, Ordering::Release);
+        if let Err(error) = self.write_uses() {
+            tracing::warn!(%error, "the last refusals and uses of links are not in the record");
+        }
         let persisted = self.core.persist_all();
         // Wakes the background, too.
         let sealed = self.core.engine.close().map_err(Error::from);

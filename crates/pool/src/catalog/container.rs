@@ -3,7 +3,8 @@
 use archipelago_model::{AccountId, ContainerName};
 
 use super::row::{Fields, from_number};
-use super::{CatalogError, Tx};
+use super::{CatalogError, Tx, grant};
+use crate::grant::Shared;
 use crate::object::{Container, Stretch, Totals, Versioning};
 
 const TABLE: &str = "container";
@@ -37,6 +38,7 @@ fn decode(row: &mut Fields<'_>) -> Result<Container, CatalogError> {
         old_bytes: row.number()?,
         quota_bytes: row.number_or_null()?,
         quota_objects: row.number_or_null()?,
+        grants: Vec::new(),
         created_ms: row.number()?,
     })
 }
@@ -58,6 +60,20 @@ const fn versioning_text(versioning: Versioning) -> &'static str {
     }
 }
 
+/// With its grants, which are in a table of their own.
+fn shared(tx: &Tx<'_>, mut container: Container) -> Result<Container, CatalogError> {
+    container.grants = grant::of(tx, &Shared::Container(container.id))?;
+    Ok(container)
+}
+
+fn one(tx: &Tx<'_>, found: Option<Container>) -> Result<Option<Container>, CatalogError> {
+    found.map(|container| shared(tx, container)).transpose()
+}
+
+fn many(tx: &Tx<'_>, found: Vec<Container>) -> Result<Vec<Container>, CatalogError> {
+    found.into_iter().map(|container| shared(tx, container)).collect()
+}
+
 /// By name, in an account.
 pub(crate) fn find(
     tx: &Tx<'_>,
@@ -65,7 +81,7 @@ pub(crate) fn find(
     name: &ContainerName,
 ) -> Result<Option<Container>, CatalogError> {
     let sql = format!("{SELECT} WHERE account_id = $1 AND name = $2");
-    tx.first(TABLE, &sql, (from_number(account.get()), name.as_str()), decode)
+    one(tx, tx.first(TABLE, &sql, (from_number(account.get()), name.as_str()), decode)?)
 }
 
 /// By its name among the buckets of all accounts.
@@ -73,12 +89,12 @@ pub(crate) fn find_bucket(
     tx: &Tx<'_>,
     name: &ContainerName,
 ) -> Result<Option<Container>, CatalogError> {
-    tx.first(TABLE, &format!("{SELECT} WHERE bucket = $1"), [name.as_str()], decode)
+    one(tx, tx.first(TABLE, &format!("{SELECT} WHERE bucket = $1"), [name.as_str()], decode)?)
 }
 
 /// By identity.
 pub(crate) fn get(tx: &Tx<'_>, id: u64) -> Result<Option<Container>, CatalogError> {
-    tx.first(TABLE, &format!("{SELECT} WHERE id = $1"), [from_number(id)], decode)
+    one(tx, tx.first(TABLE, &format!("{SELECT} WHERE id = $1"), [from_number(id)], decode)?)
 }
 
 /// Those of an account behind `after`, by name, `limit` at most.
@@ -90,7 +106,7 @@ pub(crate) fn list(
 ) -> Result<Vec<Container>, CatalogError> {
     let sql = format!("{SELECT} WHERE account_id = $1 AND name > $2 ORDER BY name LIMIT $3");
     let limit = from_number(limit as u64);
-    tx.all(TABLE, &sql, (from_number(account.get()), after, limit), decode)
+    many(tx, tx.all(TABLE, &sql, (from_number(account.get()), after, limit), decode)?)
 }
 
 /// Those of an account with names in a stretch, `limit` at most.
@@ -102,7 +118,8 @@ pub(crate) fn stretch(
 ) -> Result<Vec<Container>, CatalogError> {
     let sql = format!("{SELECT} WHERE account_id = $1 AND {} LIMIT $4", stretch.sql("name"));
     let (account, limit) = (from_number(account.get()), from_number(limit as u64));
-    tx.all(TABLE, &sql, (account, &stretch.from, stretch.below.as_deref(), limit), decode)
+    let params = (account, &stretch.from, stretch.below.as_deref(), limit);
+    many(tx, tx.all(TABLE, &sql, params, decode)?)
 }
 
 /// What those of an account hold together.
@@ -260,6 +277,7 @@ fn told((objects, bytes, old_bytes): (i64, i64, i64)) -> String {
 
 /// Removes one that has no versions and no uploads.
 pub(crate) fn remove(tx: &Tx<'_>, id: u64) -> Result<(), CatalogError> {
+    grant::clear_container(tx, id)?;
     tx.execute("DELETE FROM container WHERE id = $1", [from_number(id)])?;
     Ok(())
 }

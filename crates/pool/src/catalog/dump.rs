@@ -14,7 +14,7 @@ use super::{CatalogError, Tx, container, migrate};
 
 /// What is dumped, each after what it refers to. Tokens are not: one that was revoked
 /// after the dump would be valid again.
-const TABLES: [&str; 18] = [
+const TABLES: [&str; 20] = [
     "store_state",
     "pool_place",
     "account",
@@ -33,6 +33,8 @@ const TABLES: [&str; 18] = [
     "guest_view",
     "upload",
     "part",
+    "access_grant",
+    "audit",
 ];
 
 /// Writes all tables.

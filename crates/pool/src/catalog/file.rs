@@ -6,7 +6,8 @@ use super::archive;
 use super::container::{self, Change};
 use super::row::{Fields, from_location, from_number, to_json};
 use super::upload::{self, UploadRow};
-use super::{CatalogError, Tx, guest_view, quota};
+use super::{CatalogError, Tx, grant, guest_view, quota};
+use crate::grant::Shared;
 use crate::object::{Container, Object, Stretch, Which};
 use crate::resource::File;
 
@@ -341,6 +342,9 @@ fn push(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
             from_number(object.created_ms),
         ),
     )?;
+    if object.marker {
+        unshare(tx, row)?;
+    }
     container::count(tx, row.container, change)
 }
 
@@ -358,6 +362,8 @@ fn pull(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
         return Ok(());
     }
     let below = older(tx, row.container, row.object.name.as_str(), FileId::new(u64::MAX), 1)?;
+    // What comes to the top was not what was shared.
+    unshare(tx, row)?;
     let Some(top) = below.first() else { return Ok(()) };
     tx.execute("UPDATE file SET latest = 1 WHERE id = $1", [from_number(top.object.id.get())])?;
     let bytes = top.object.size.cast_signed();
@@ -377,6 +383,7 @@ pub(crate) fn shift(
     let (objects, bytes) = (i64::from(!row.object.marker), row.object.size.cast_signed());
     let here = Change { versions: 1, objects, bytes, old_bytes: 0 };
     let gone = Change { versions: -1, objects: -objects, bytes: -bytes, old_bytes: 0 };
+    unshare(tx, row)?;
     quota::within(tx, container, || {
         tx.execute(
             "UPDATE file SET container_id = $1, object = $2, created_ms = $3 WHERE id = $4",
@@ -390,6 +397,11 @@ pub(crate) fn shift(
         container::count(tx, row.container, gone)?;
         container::count(tx, container, here)
     })
+}
+
+/// The object is gone: whatever gets its name later is shared with nobody.
+fn unshare(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
+    grant::clear(tx, &Shared::Path(row.container, row.object.name.as_str().to_owned()))
 }
 
 fn delete(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {

@@ -3,7 +3,8 @@
 use archipelago_model::{ImageId, ImageName, Location};
 
 use super::row::{Fields, from_location, from_number};
-use super::{CatalogError, Tx};
+use super::{CatalogError, Tx, grant};
+use crate::grant::Shared;
 use crate::resource::Image;
 
 const TABLE: &str = "image";
@@ -59,7 +60,15 @@ pub(crate) fn insert(tx: &Tx<'_>, row: &ImageRow) -> Result<bool, CatalogError> 
     Ok(rows == 1)
 }
 
+/// What it is called, by identity.
+pub(crate) fn name(tx: &Tx<'_>, id: ImageId) -> Result<Option<String>, CatalogError> {
+    let sql = "SELECT name FROM image WHERE id = $1";
+    tx.first(TABLE, sql, [from_number(id.get())], |row| row.text())
+}
+
 /// Removes one; false when there is none.
 pub(crate) fn remove(tx: &Tx<'_>, name: &ImageName) -> Result<bool, CatalogError> {
+    let Some(row) = find(tx, name)? else { return Ok(false) };
+    grant::clear(tx, &Shared::Image(row.image.id))?;
     Ok(tx.execute("DELETE FROM image WHERE name = $1", [name.as_str()])? == 1)
 }

@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0007_quota.sql"),
     include_str!("../../migrations/sqlite/0008_guest.sql"),
     include_str!("../../migrations/sqlite/0009_guest_views.sql"),
+    include_str!("../../migrations/sqlite/0010_sharing.sql"),
 ];
 
 /// The version of the schema that this program works with.

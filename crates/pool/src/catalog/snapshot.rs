@@ -5,7 +5,8 @@ use archipelago_model::{
 };
 
 use super::row::{Fields, from_location, from_number};
-use super::{CatalogError, Tx};
+use super::{CatalogError, Tx, grant};
+use crate::grant::Shared;
 
 const TABLE: &str = "snapshot";
 
@@ -94,6 +95,13 @@ pub(crate) fn find_uuid(
     )
 }
 
+/// What it is called, by identity.
+pub(crate) fn name(tx: &Tx<'_>, id: SnapshotId) -> Result<Option<(String, String)>, CatalogError> {
+    let sql = format!("{SELECT} WHERE s.id = $1");
+    let row = tx.first(TABLE, &sql, [from_number(id.get())], decode)?;
+    Ok(row.map(|row| (row.path.volume.to_string(), row.path.snapshot.to_string())))
+}
+
 /// Makes a snapshot; false when the name is taken.
 pub(crate) fn insert(tx: &Tx<'_>, snapshot: &SnapshotRow) -> Result<bool, CatalogError> {
     let rows = tx.execute(
@@ -114,12 +122,14 @@ pub(crate) fn insert(tx: &Tx<'_>, snapshot: &SnapshotRow) -> Result<bool, Catalo
 
 /// Removes one.
 pub(crate) fn remove(tx: &Tx<'_>, id: SnapshotId) -> Result<(), CatalogError> {
+    grant::clear(tx, &Shared::Snapshot(id))?;
     tx.execute("DELETE FROM snapshot WHERE id = $1", [from_number(id.get())])?;
     Ok(())
 }
 
 /// Removes those of a volume.
 pub(crate) fn remove_of(tx: &Tx<'_>, volume: VolumeId) -> Result<(), CatalogError> {
+    grant::clear_snapshots(tx, volume)?;
     tx.execute("DELETE FROM snapshot WHERE volume_id = $1", [from_number(volume.get())])?;
     Ok(())
 }

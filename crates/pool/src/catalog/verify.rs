@@ -1,7 +1,8 @@
 //! Whether the catalog itself is sound: pages, references, every row.
 
 use super::{
-    Catalog, CatalogError, Tx, file, guest_view, identity, image, segment, snapshot, upload, volume,
+    Catalog, CatalogError, Tx, audit, file, grant, guest_view, identity, image, segment, snapshot,
+    upload, volume,
 };
 
 /// SQLite tells of so many faults at most; the first few say enough.
@@ -26,6 +27,8 @@ impl Catalog {
                 ("user_", identity::user::list(tx).map(drop)),
                 ("membership", identity::member::list(tx).map(drop)),
                 ("group_", identity::group::list(tx, None).map(drop)),
+                ("access_grant", grant::list(tx).map(drop)),
+                ("audit", audit::page(tx, None, usize::MAX).map(drop)),
                 ("access_key", identity::access_key::list(tx, None).map(drop)),
                 ("application_credential", identity::credential::list(tx, None).map(drop)),
             ];

@@ -3,7 +3,8 @@
 use archipelago_model::{Epoch, Location, VolumeId, VolumeName, VolumeSize};
 
 use super::row::{Fields, from_location, from_number};
-use super::{CatalogError, Tx};
+use super::{CatalogError, Tx, grant};
+use crate::grant::Shared;
 
 const TABLE: &str = "volume";
 
@@ -179,6 +180,7 @@ pub(super) fn next_epoch(tx: &Tx<'_>, id: VolumeId) -> Result<Epoch, CatalogErro
 
 /// Removes a volume whose snapshots are gone.
 pub(crate) fn remove(tx: &Tx<'_>, id: VolumeId) -> Result<(), CatalogError> {
+    grant::clear(tx, &Shared::Volume(id))?;
     tx.execute("DELETE FROM lease WHERE volume_id = $1", [from_number(id.get())])?;
     tx.execute("DELETE FROM volume WHERE id = $1", [from_number(id.get())])?;
     Ok(())

@@ -306,7 +306,7 @@ fn check_newest(
     check(newest.as_ref().map(|row| &row.object).filter(|object| !object.marker))
 }
 
-fn container_of(tx: &Tx<'_>, id: u64) -> Result<Container, Error> {
+pub(super) fn container_of(tx: &Tx<'_>, id: u64) -> Result<Container, Error> {
     container::get(tx, id)?
         .ok_or_else(|| Error::new(ErrorKind::NotFound, "the container was removed just now"))
 }

@@ -80,6 +80,7 @@ impl Service {
             resizing: Mutex::new(()),
             scrubber: Arc::default(),
             identity: super::identity::IdentityState::default(),
+            uses: parking_lot::Mutex::default(),
             life: Mutex::new(Life { workers, folder: Some(folder) }),
         };
         service.resume_scrub();

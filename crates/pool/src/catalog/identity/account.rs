@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use archipelago_model::AccountId;
 
 use crate::catalog::row::{Fields, from_number, to_json};
-use crate::catalog::{CatalogError, Tx};
+use crate::catalog::{CatalogError, Tx, grant};
 use crate::identity::{Account, Named};
 
 const TABLE: &str = "account";
@@ -113,6 +113,7 @@ pub(crate) fn set_enabled(tx: &Tx<'_>, id: AccountId, enabled: bool) -> Result<(
 /// (a container), and nothing was removed of the account itself; the transaction is to be
 /// given up then.
 pub(crate) fn remove(tx: &Tx<'_>, id: AccountId) -> Result<bool, CatalogError> {
+    grant::forget_account(tx, id)?;
     let id = from_number(id.get());
     for sql in [
         "DELETE FROM token WHERE account_id = $1",

@@ -3,7 +3,7 @@
 use archipelago_model::{AccountId, GroupName, UserId};
 
 use crate::catalog::row::from_number;
-use crate::catalog::{CatalogError, Tx};
+use crate::catalog::{CatalogError, Tx, grant};
 use crate::identity::Group;
 
 const TABLE: &str = "group_";
@@ -41,6 +41,26 @@ pub(crate) fn find(
         TABLE,
         "SELECT id FROM group_ WHERE account_id = $1 AND name = $2",
         (from_number(account.get()), name.as_str()),
+        |row| row.number(),
+    )
+}
+
+/// The account of one and its name, by identity.
+pub(crate) fn name(tx: &Tx<'_>, id: u64) -> Result<Option<(String, String)>, CatalogError> {
+    tx.first(
+        TABLE,
+        "SELECT a.name, g.name FROM group_ g JOIN account a ON a.id = g.account_id WHERE g.id = $1",
+        [from_number(id)],
+        |row| Ok((row.text()?, row.text()?)),
+    )
+}
+
+/// In which groups a user is.
+pub(crate) fn of_user(tx: &Tx<'_>, user: UserId) -> Result<Vec<u64>, CatalogError> {
+    tx.all(
+        "group_member",
+        "SELECT group_id FROM group_member WHERE user_id = $1 ORDER BY group_id",
+        [from_number(user.get())],
         |row| row.number(),
     )
 }
@@ -86,6 +106,7 @@ pub(crate) fn set_members(tx: &Tx<'_>, id: u64, users: &[UserId]) -> Result<(), 
 /// Removes one.
 pub(crate) fn remove(tx: &Tx<'_>, id: u64) -> Result<(), CatalogError> {
     set_members(tx, id, &[])?;
+    grant::forget_group(tx, id)?;
     tx.execute("DELETE FROM group_ WHERE id = $1", [from_number(id)])?;
     Ok(())
 }

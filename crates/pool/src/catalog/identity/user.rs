@@ -3,7 +3,7 @@
 use archipelago_model::UserId;
 
 use crate::catalog::row::{Fields, from_number};
-use crate::catalog::{CatalogError, Tx};
+use crate::catalog::{CatalogError, Tx, grant};
 use crate::identity::{Named, User};
 
 const TABLE: &str = "user_";
@@ -30,6 +30,12 @@ pub(crate) fn list(tx: &Tx<'_>) -> Result<Vec<User>, CatalogError> {
 /// By name or uuid.
 pub(crate) fn find(tx: &Tx<'_>, named: &Named) -> Result<Option<User>, CatalogError> {
     Ok(find_with_hash(tx, named)?.map(|(user, _)| user))
+}
+
+/// By identity in the catalog.
+pub(crate) fn get(tx: &Tx<'_>, id: UserId) -> Result<Option<User>, CatalogError> {
+    let sql = format!("SELECT {COLUMNS} FROM user_ u WHERE u.id = $1");
+    tx.first(TABLE, &sql, [from_number(id.get())], decode)
 }
 
 /// The same with the hash of the password.
@@ -88,6 +94,7 @@ pub(crate) fn other_admins(tx: &Tx<'_>, id: UserId) -> Result<u64, CatalogError>
 
 /// Removes one with everything that only it has.
 pub(crate) fn remove(tx: &Tx<'_>, id: UserId) -> Result<(), CatalogError> {
+    grant::forget_user(tx, id)?;
     let id = from_number(id.get());
     for sql in [
         "DELETE FROM token WHERE user_id = $1",

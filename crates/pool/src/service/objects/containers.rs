@@ -2,9 +2,10 @@
 
 use archipelago_model::{AccountId, ContainerName};
 
-use super::super::Service;
+use super::super::{Service, grants};
 use crate::catalog::{Tx, container, file, state, upload};
 use crate::error::{Error, ErrorKind};
+use crate::grant::Shared;
 use crate::object::Container;
 
 /// Containers on a page of a listing at most.
@@ -103,10 +104,29 @@ impl Service {
         id: u64,
         change: &mut dyn FnMut(&mut Container) -> Result<(), Error>,
     ) -> Result<Container, Error> {
+        self.container_change_as("operator", id, change)
+    }
+
+    /// The same, and who may do what with it, for which `by` is who says so.
+    ///
+    /// # Errors
+    /// As [`Self::container_change`]; those of [`Self::grants_change`].
+    pub fn container_change_as(
+        &self,
+        by: &str,
+        id: u64,
+        change: &mut dyn FnMut(&mut Container) -> Result<(), Error>,
+    ) -> Result<Container, Error> {
+        let now_ms = self.core.now_ms();
         self.core.catalog.write(|tx| {
             let mut container = super::container_of(tx, id)?;
+            let old = container.grants.clone();
             change(&mut container)?;
             container::update(tx, &container)?;
+            if container.grants != old {
+                let (shared, new) = (Shared::Container(id), container.grants);
+                container.grants = grants::replace(tx, by, now_ms, &shared, &old, new)?;
+            }
             Ok(container)
         })
     }

@@ -1,0 +1,71 @@
+//! Table `audit`: what was done about sharing, and what was refused. Only ever appended to.
+
+use super::row::{Fields, from_number};
+use super::{CatalogError, Tx};
+use crate::audit::{AuditEntry, AuditEvent};
+
+const TABLE: &str = "audit";
+
+/// Rows of each class that are kept: those of changes are some 20 MB. The classes are apart
+/// so that whoever causes refusals cannot drive out what tells of changes.
+pub(crate) const CHANGES_MAX: u64 = 100_000;
+pub(crate) const USES_MAX: u64 = 20_000;
+
+fn decode(row: &mut Fields<'_>) -> Result<AuditEntry, CatalogError> {
+    Ok(AuditEntry {
+        id: row.number()?,
+        at_ms: row.number()?,
+        actor: row.text()?,
+        event: {
+            let text = row.text()?;
+            AuditEvent::from_name(&text).ok_or_else(|| row.wrong(&text))?
+        },
+        resource: row.text()?,
+        detail: row.text()?,
+        count: row.number()?,
+    })
+}
+
+/// Appends one; the oldest of its class go when there are too many.
+pub(crate) fn append(tx: &Tx<'_>, id: u64, entry: &AuditEntry) -> Result<(), CatalogError> {
+    let (class, max) = match entry.event.is_change() {
+        true => ("change", CHANGES_MAX),
+        false => ("use", USES_MAX),
+    };
+    tx.execute(
+        "INSERT INTO audit (id, class, number, at_ms, actor, event, resource, detail, count) \
+         VALUES ($1, $2, (SELECT COALESCE(MAX(number), 0) + 1 FROM audit WHERE class = $2), \
+         $3, $4, $5, $6, $7, $8)",
+        (
+            from_number(id),
+            class,
+            from_number(entry.at_ms),
+            &entry.actor,
+            entry.event.name(),
+            &entry.resource,
+            &entry.detail,
+            from_number(entry.count),
+        ),
+    )?;
+    tx.execute(
+        "DELETE FROM audit WHERE class = $1 AND number <= \
+         (SELECT MAX(number) FROM audit WHERE class = $1) - $2",
+        (class, from_number(max)),
+    )?;
+    Ok(())
+}
+
+/// Older than `before`: the newest first, `limit` at most.
+pub(crate) fn page(
+    tx: &Tx<'_>,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<Vec<AuditEntry>, CatalogError> {
+    tx.all(
+        TABLE,
+        "SELECT id, at_ms, actor, event, resource, detail, count FROM audit \
+         WHERE $1 IS NULL OR id < $1 ORDER BY id DESC LIMIT $2",
+        (before.map(from_number), from_number(limit as u64)),
+        decode,
+    )
+}

@@ -1,0 +1,450 @@
+//! Sharing, as verbs: who but its owner may do what. The rule itself is
+//! [`decide`](crate::decide).
+//!
+//! Nothing is kept in memory of what was decided: every request asks the catalog, so that
+//! what is revoked is refused from the next request on. A read that was let in goes on to
+//! its end.
+
+mod record;
+mod words;
+
+use archipelago_model::{AccountId, ObjectName};
+
+use super::Service;
+use crate::audit::AuditEvent;
+use crate::catalog::identity::{account, group, user};
+use crate::catalog::{Tx, container, file, grant, image, snapshot, state, volume};
+use crate::core::OPERATOR;
+use crate::error::{Error, ErrorKind};
+use crate::grant::{
+    Action, Decision, Grant, Grantee, Layer, Right, Rules, Shared, Subject, decide,
+};
+use crate::identity::Identity;
+use crate::object::{Container, Object, Which};
+
+pub(super) use record::{Uses, record};
+
+/// Grants on one resource: all of them are read at once, by whatever is asked of it.
+pub const GRANTS_MAX: usize = 1000;
+
+/// Names on a page of what is shared with somebody.
+const PAGE_MAX: usize = 10_000;
+
+/// What changes who may do what.
+pub type ChangeGrants<'a> = dyn FnMut(&mut Vec<Grant>) -> Result<(), Error> + 'a;
+
+impl Service {
+    /// Who asks, with the groups that it is in.
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub fn subject(&self, identity: Option<&Identity>) -> Result<Subject, Error> {
+        let Some(who) = identity else { return Ok(Subject::anybody()) };
+        let groups = self.core.catalog.read(|tx| group::of_user(tx, who.user.id))?;
+        Ok(Subject { identity: Some(who.clone()), groups })
+    }
+
+    /// All grants that have to do with a container; `ignores_public` is its door's to say.
+    pub fn container_rules(&self, container: &Container, ignores_public: bool) -> Rules {
+        Rules {
+            owner: container.account,
+            of_container: true,
+            layers: vec![(Layer::Container, container.grants.clone())],
+            ignores_public,
+            now_ms: self.core.now_ms(),
+        }
+    }
+
+    /// All grants that have to do with an object of a container, whether or not it is there.
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub fn object_rules(
+        &self,
+        container: &Container,
+        name: &ObjectName,
+        object: Option<&Object>,
+        ignores_public: bool,
+    ) -> Result<Rules, Error> {
+        let now_ms = self.core.now_ms();
+        let closest = self.core.catalog.read(|tx| closest(tx, container.id, name, now_ms))?;
+        let mut layers = Vec::with_capacity(3);
+        layers.extend(object.map(|object| (Layer::Version, object.meta.grants.clone())));
+        // A name stands for what is the newest now.
+        if object.is_none_or(|object| object.latest) {
+            layers.extend(closest.map(|(path, grants)| (Layer::Path(path), grants)));
+        }
+        layers.push((Layer::Container, container.grants.clone()));
+        let owner = container.account;
+        Ok(Rules { owner, of_container: false, layers, ignores_public, now_ms })
+    }
+
+    /// Whether somebody may do something with a resource: the newest version of what has this
+    /// name, where it is one.
+    ///
+    /// # Errors
+    /// `NotFound` (the container, the image...).
+    pub fn may(
+        &self,
+        subject: &Subject,
+        action: Action,
+        shared: &Shared,
+    ) -> Result<Decision, Error> {
+        let rules = match shared {
+            Shared::Container(id) => self.container_rules(&self.container_by_id(*id)?, false),
+            Shared::Path(id, path) => {
+                let name = object_name(path)?;
+                let object = self.object_or_marker(*id, &name, Which::Latest)?;
+                let object = object.filter(|object| !object.marker);
+                self.object_rules(&self.container_by_id(*id)?, &name, object.as_ref(), false)?
+            }
+            Shared::Image(_) | Shared::Volume(_) | Shared::Snapshot(_) => Rules {
+                // These belong to the account of the command line.
+                owner: OPERATOR,
+                of_container: false,
+                layers: vec![(Layer::Resource, self.grants(shared)?)],
+                ignores_public: false,
+                now_ms: self.core.now_ms(),
+            },
+        };
+        Ok(decide(subject, action, &rules))
+    }
+
+    /// A container by its identity.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn container_by_id(&self, id: u64) -> Result<Container, Error> {
+        self.core.catalog.read(|tx| super::objects::container_of(tx, id))
+    }
+
+    /// Who may do what with a resource, in the order in which it was said. Of a path, only
+    /// what was said of that very name.
+    ///
+    /// # Errors
+    /// `NotFound` (the resource).
+    pub fn grants(&self, shared: &Shared) -> Result<Vec<Grant>, Error> {
+        self.core.catalog.read(|tx| {
+            label(tx, shared)?;
+            Ok(grant::of(tx, shared)?)
+        })
+    }
+
+    /// The grants that a name has: its own, or else those of the closest folder above it that
+    /// has any, with the name that has them. A folder is an object that says so by its type.
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub fn path_grants(
+        &self,
+        container: u64,
+        name: &ObjectName,
+    ) -> Result<Option<(String, Vec<Grant>)>, Error> {
+        let now_ms = self.core.now_ms();
+        self.core.catalog.read(|tx| closest(tx, container, name, now_ms))
+    }
+
+    /// Changes who may do what, in one transaction with the record of it. `by` is who says so.
+    ///
+    /// # Errors
+    /// `NotFound` (the resource, a grantee); `Invalid` (a right that it cannot have, too many
+    /// grants); those of `change`. Nothing is changed then.
+    pub fn grants_change(
+        &self,
+        by: &str,
+        shared: &Shared,
+        change: &mut ChangeGrants<'_>,
+    ) -> Result<Vec<Grant>, Error> {
+        let now_ms = self.core.now_ms();
+        self.core.catalog.write(|tx| {
+            let old = grant::of(tx, shared)?;
+            let mut new = old.clone();
+            change(&mut new)?;
+            replace(tx, by, now_ms, shared, &old, new)
+        })
+    }
+
+    /// Accounts of which something in containers is shared with somebody: by id, without those
+    /// that it owns. What is shared with everybody and with everybody signed in is not counted.
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub fn accounts_sharing(&self, subject: &Subject) -> Result<Vec<AccountId>, Error> {
+        let mut all = self.core.catalog.read(|tx| -> Result<Vec<AccountId>, Error> {
+            let mut all = Vec::new();
+            for grantee in named(subject) {
+                all.extend(grant::accounts(tx, grantee, self.core.now_ms())?);
+            }
+            Ok(all)
+        })?;
+        all.sort_unstable();
+        all.dedup();
+        let own = subject.identity.as_ref().map(|who| who.account.id);
+        all.retain(|account| Some(*account) != own);
+        Ok(all)
+    }
+
+    /// Containers of an account in which something is shared with somebody by name: by name.
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub fn containers_sharing(
+        &self,
+        subject: &Subject,
+        owner: AccountId,
+    ) -> Result<Vec<Container>, Error> {
+        self.core.catalog.read(|tx| {
+            let mut ids = Vec::new();
+            for grantee in named(subject) {
+                ids.extend(grant::containers(tx, owner, grantee, self.core.now_ms())?);
+            }
+            ids.sort_unstable();
+            ids.dedup();
+            let mut found = Vec::with_capacity(ids.len());
+            for id in ids {
+                found.extend(container::get(tx, id)?);
+            }
+            found.sort_by(|a: &Container, b| a.name.cmp(&b.name));
+            Ok(found)
+        })
+    }
+
+    /// Names in a container that have grants for somebody, behind `after`, in their order; a
+    /// page at most. Folders among them stand for what is below; whether a name may be read
+    /// is [`Service::may`]'s to say.
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub fn paths_shared(
+        &self,
+        subject: &Subject,
+        container: u64,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, Error> {
+        let limit = limit.min(PAGE_MAX);
+        self.core.catalog.read(|tx| {
+            let mut all = Vec::new();
+            for grantee in subject.grantees() {
+                all.extend(grant::paths(tx, container, grantee, after, limit)?);
+            }
+            all.sort_unstable();
+            all.dedup();
+            all.truncate(limit);
+            Ok(all)
+        })
+    }
+
+    /// Everything that is shared but by lists of S3 on objects, behind a resource; a page at
+    /// most, with the name of each.
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub fn all_grants(
+        &self,
+        after: Option<&Shared>,
+        limit: usize,
+    ) -> Result<Vec<(Shared, String, Grant)>, Error> {
+        let limit = limit.min(PAGE_MAX);
+        self.core.catalog.read(|tx| {
+            let rows = grant::page(tx, after, limit)?;
+            rows.into_iter()
+                .map(|(shared, grant)| Ok((shared.clone(), label(tx, &shared)?, grant)))
+                .collect()
+        })
+    }
+
+    /// Whom a grant names, in words that people use.
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub fn grantee_name(&self, grantee: Grantee) -> Result<String, Error> {
+        self.core.catalog.read(|tx| grantee_name(tx, grantee))
+    }
+}
+
+/// Whom somebody is by name.
+fn named(subject: &Subject) -> impl Iterator<Item = Grantee> {
+    subject.grantees().into_iter().filter(|grantee| !grantee.is_public())
+}
+
+/// Puts grants in the place of others, and records what is different.
+pub(super) fn replace(
+    tx: &Tx<'_>,
+    by: &str,
+    now_ms: u64,
+    shared: &Shared,
+    old: &[Grant],
+    mut new: Vec<Grant>,
+) -> Result<Vec<Grant>, Error> {
+    let label = label(tx, shared)?;
+    check(tx, &label, shared, &new)?;
+    // The last word of a right counts.
+    let mut seen = std::collections::BTreeSet::new();
+    new.reverse();
+    new.retain(|grant| seen.insert((grant.grantee, grant.right)));
+    new.reverse();
+    for gone in old.iter().filter(|old| !new.iter().any(|new| new.says_as(old))) {
+        grant::remove(tx, shared, gone)?;
+        record(tx, now_ms, by, AuditEvent::Revoked, &label, detail(tx, gone)?)?;
+    }
+    for made in &mut new {
+        if old.iter().any(|old| old.says_as(made)) {
+            continue;
+        }
+        (made.by, made.created_ms) = (by.to_owned(), now_ms);
+        grant::insert(tx, state::take_id(tx)?, shared, made)?;
+        record(tx, now_ms, by, AuditEvent::Granted, &label, detail(tx, made)?)?;
+    }
+    Ok(new)
+}
+
+fn check(tx: &Tx<'_>, label: &str, shared: &Shared, grants: &[Grant]) -> Result<(), Error> {
+    if grants.len() > GRANTS_MAX {
+        return Err(Error::invalid(format!(
+            "{label} is to have {} grants; {GRANTS_MAX} are possible: share with a group",
+            grants.len()
+        )));
+    }
+    let possible: &[Right] = match shared {
+        Shared::Container(_) => &Right::ALL,
+        Shared::Volume(_) | Shared::Path(..) => &[Right::Read, Right::Write, Right::Clone],
+        Shared::Image(_) | Shared::Snapshot(_) => &[Right::Read, Right::Clone],
+    };
+    for grant in grants {
+        if !possible.contains(&grant.right) {
+            return Err(Error::invalid(format!(
+                "the right '{}' cannot be given on {label}",
+                grant.right
+            )));
+        }
+        grantee_name(tx, grant.grantee)?;
+    }
+    Ok(())
+}
+
+/// The grants of a name, or of the closest folder above it that has any that stand.
+fn closest(
+    tx: &Tx<'_>,
+    container: u64,
+    name: &ObjectName,
+    now_ms: u64,
+) -> Result<Option<(String, Vec<Grant>)>, Error> {
+    if !grant::any_path(tx, container)? {
+        return Ok(None);
+    }
+    let of = |path: &str| -> Result<Option<(String, Vec<Grant>)>, Error> {
+        let mut grants = grant::of(tx, &Shared::Path(container, path.to_owned()))?;
+        grants.retain(|grant| grant.expires_ms.is_none_or(|end| end > now_ms));
+        Ok((!grants.is_empty()).then(|| (path.to_owned(), grants)))
+    };
+    if let Some(own) = of(name.as_str())? {
+        return Ok(Some(own));
+    }
+    // A name has 1024 bytes at most, and so 1023 folders above it.
+    for (at, _) in name.as_str().rmatch_indices('/') {
+        // With the slash it says itself that it means all below.
+        if at + 1 < name.as_str().len()
+            && let Some(found) = of(&name.as_str()[..=at])?
+        {
+            return Ok(Some(found));
+        }
+        let above = &name.as_str()[..at];
+        if let Some(found) = of(above)?
+            && is_folder(tx, container, above)?
+        {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether what has this name says that it is a folder: as Pithos and clients of Swift have it.
+fn is_folder(tx: &Tx<'_>, container: u64, path: &str) -> Result<bool, Error> {
+    let Ok(name) = path.parse() else { return Ok(false) };
+    let row = file::version(tx, container, &name, Which::Latest)?;
+    Ok(row.is_some_and(|row| {
+        let header = row.object.meta.headers.get("content-type");
+        let kind = header.and_then(|text| text.split(';').next()).unwrap_or_default().trim();
+        matches!(kind, "application/directory" | "application/folder")
+    }))
+}
+
+/// What a resource is called.
+fn label(tx: &Tx<'_>, shared: &Shared) -> Result<String, Error> {
+    let gone = || Error::new(ErrorKind::NotFound, "what was to be shared does not exist any more");
+    match shared {
+        Shared::Container(id) => Ok(format!("container '{}'", container_path(tx, *id)?)),
+        Shared::Path(id, path) => {
+            object_name(path)?;
+            Ok(format!("file '{}/{}'", container_path(tx, *id)?, path.escape_debug()))
+        }
+        Shared::Image(id) => {
+            let name = image::name(tx, *id)?.ok_or_else(gone)?;
+            Ok(format!("image '{name}'"))
+        }
+        Shared::Volume(id) => {
+            let row = volume::get(tx, *id)?.ok_or_else(gone)?;
+            Ok(format!("volume '{}'", row.name))
+        }
+        Shared::Snapshot(id) => {
+            let (volume, name) = snapshot::name(tx, *id)?.ok_or_else(gone)?;
+            Ok(format!("snapshot '{volume}@{name}'"))
+        }
+    }
+}
+
+/// The name of a container; of one that the command line does not see, with its account.
+fn container_path(tx: &Tx<'_>, id: u64) -> Result<String, Error> {
+    let found = super::objects::container_of(tx, id)?;
+    if found.account == OPERATOR {
+        return Ok(found.name.to_string());
+    }
+    let account = account::get(tx, found.account)?;
+    Ok(match account {
+        Some(account) => format!("{}/{}", account.name, found.name),
+        None => found.name.to_string(),
+    })
+}
+
+fn grantee_name(tx: &Tx<'_>, grantee: Grantee) -> Result<String, Error> {
+    let gone = |what: &str| {
+        Error::new(
+            ErrorKind::NotFound,
+            format!(
+                "{what} to share with does not exist; `archipelago user ls` lists those that do"
+            ),
+        )
+    };
+    let of_user = |id| -> Result<String, Error> {
+        Ok(user::get(tx, id)?.ok_or_else(|| gone("the user"))?.name.to_string())
+    };
+    let of_account = |id| -> Result<String, Error> {
+        Ok(account::get(tx, id)?.ok_or_else(|| gone("the account"))?.name.to_string())
+    };
+    match grantee {
+        Grantee::Everyone => Ok("everyone".to_owned()),
+        Grantee::SignedIn => Ok("signed-in".to_owned()),
+        Grantee::Account(id) => Ok(format!("{}/*", of_account(id)?)),
+        Grantee::User(id) => of_user(id),
+        Grantee::UserIn(id, account) => Ok(format!("{}/{}", of_account(account)?, of_user(id)?)),
+        Grantee::Group(id) => {
+            let (account, name) = group::name(tx, id)?.ok_or_else(|| gone("the group"))?;
+            Ok(format!("@{account}/{name}"))
+        }
+    }
+}
+
+fn object_name(path: &str) -> Result<ObjectName, Error> {
+    path.parse().map_err(|error: archipelago_model::NameError| Error::invalid(error.to_string()))
+}
+
+fn detail(tx: &Tx<'_>, grant: &Grant) -> Result<String, Error> {
+    // Who is gone by now is named by number.
+    let name = grantee_name(tx, grant.grantee).unwrap_or_else(|_| grant.grantee.to_string());
+    let until = grant.expires_ms.map(|end| format!(" until {end}")).unwrap_or_default();
+    Ok(format!("{name}:{}{until}", grant.right))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! The record of what was done about sharing.
+//!
+//! A change is in it in the transaction that makes it. Refusals and uses come as often as
+//! anybody likes: those of the same kind in a short time are one line, which is written a
+//! little later, and lost in a crash before.
+
+use std::collections::BTreeMap;
+
+use super::super::Service;
+use crate::audit::{AuditEntry, AuditEvent};
+use crate::catalog::{Tx, audit, state};
+use crate::error::Error;
+
+/// Lines on a page of the record.
+const PAGE_MAX: usize = 10_000;
+
+/// Different refusals and uses that wait in memory: a few hundred KiB. When there are as many,
+/// they are written.
+const USES_WAITING_MAX: usize = 1024;
+
+/// How long they wait, in ms: it costs at most one transaction in so long, or for so many.
+const USES_WAIT_MS: u64 = 10_000;
+
+/// Bytes of a name in the record.
+const TEXT_BYTES_MAX: usize = 1400;
+
+/// What waits to be written.
+#[derive(Default)]
+pub(in crate::service) struct Uses {
+    since_ms: u64,
+    waiting: BTreeMap<(AuditEvent, String, String, String), (u64, u64)>,
+}
+
+impl Service {
+    /// The record, older than a line: the newest first, a page at most. Refusals and uses of
+    /// the last moments are in it.
+    ///
+    /// # Errors
+    /// The catalog cannot be read or written.
+    pub fn audit_log(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditEntry>, Error> {
+        if before.is_none() {
+            self.write_uses()?;
+        }
+        let limit = limit.min(PAGE_MAX);
+        Ok(self.core.catalog.read(|tx| audit::page(tx, before, limit))?)
+    }
+
+    /// Records that somebody used a link, or was refused something. Nothing in it may be
+    /// secret. That it cannot be written is logged and no reason to refuse the request.
+    pub fn audit_use(&self, event: AuditEvent, actor: &str, resource: &str, detail: &str) {
+        let now = self.core.now_ms();
+        let due = {
+            let mut uses = self.uses.lock();
+            if uses.waiting.is_empty() {
+                uses.since_ms = now;
+            }
+            let key = (event, cut(actor), cut(resource), cut(detail));
+            let entry = uses.waiting.entry(key).or_insert((0, now));
+            *entry = (entry.0.saturating_add(1), now);
+            uses.waiting.len() >= USES_WAITING_MAX
+                || now.saturating_sub(uses.since_ms) >= USES_WAIT_MS
+        };
+        if due && let Err(error) = self.write_uses() {
+            tracing::warn!(%error, "refusals and uses of links are not in the record");
+        }
+    }
+
+    /// Writes what waits.
+    pub(in crate::service) fn write_uses(&self) -> Result<(), Error> {
+        let waiting = std::mem::take(&mut self.uses.lock().waiting);
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        self.core.catalog.write_aside(|tx| {
+            for ((event, actor, resource, detail), (count, at_ms)) in waiting {
+                let id = state::take_id(tx)?;
+                let entry = AuditEntry { id, at_ms, actor, event, resource, detail, count };
+                audit::append(tx, id, &entry)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn cut(text: &str) -> String {
+    let mut end = text.len().min(TEXT_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+/// Appends a line about a change.
+pub(in crate::service) fn record(
+    tx: &Tx<'_>,
+    now_ms: u64,
+    by: &str,
+    event: AuditEvent,
+    label: &str,
+    detail: String,
+) -> Result<(), Error> {
+    let entry = AuditEntry {
+        id: state::take_id(tx)?,
+        at_ms: now_ms,
+        actor: by.to_owned(),
+        event,
+        resource: label.to_owned(),
+        detail,
+        count: 1,
+    };
+    Ok(audit::append(tx, entry.id, &entry)?)
+}

@@ -1,0 +1,111 @@
+//! Resources and grantees in the words that people use.
+
+use archipelago_model::{ContainerName, Source};
+
+use super::super::Service;
+use crate::catalog::identity::{account, group, user};
+use crate::catalog::{Tx, container, image, snapshot, volume};
+use crate::core::OPERATOR;
+use crate::error::Error;
+use crate::grant::{Grantee, Shared};
+use crate::identity::Named;
+
+/// The container in which snapshots are files.
+const SNAPSHOTS: &str = "snapshots/";
+
+impl Service {
+    /// What a text means: a SOURCE, `container:NAME`, `CONTAINER/OBJECT` or
+    /// `snapshots/VOL@SNAP`. Containers are those of the command line.
+    ///
+    /// # Errors
+    /// `Invalid`; `NotFound` (what is named, of a file its container).
+    pub fn shared(&self, text: &str) -> Result<Shared, Error> {
+        self.core.catalog.read(|tx| shared(tx, text))
+    }
+
+    /// Whom a text means: `everyone`, `signed-in`, a user, `ACCOUNT/USER`, `ACCOUNT/*`,
+    /// `@ACCOUNT/GROUP`, or `@GROUP` of the account `home`.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn grantee(&self, home: &Named, text: &str) -> Result<Grantee, Error> {
+        self.core.catalog.read(|tx| grantee(tx, home, text))
+    }
+}
+
+fn shared(tx: &Tx<'_>, text: &str) -> Result<Shared, Error> {
+    if let Some(name) = text.strip_prefix("container:") {
+        let name: ContainerName = parsed(name)?;
+        return Ok(Shared::Container(container_id(tx, &name)?));
+    }
+    let text = match text.strip_prefix(SNAPSHOTS) {
+        Some(path) if path.contains('@') && !path.contains('/') => format!("snapshot:{path}"),
+        _ if text.contains(':') => text.to_owned(),
+        _ => format!("file:{text}"),
+    };
+    let source: Source = text.parse().map_err(|_| {
+        Error::invalid(format!(
+            "'{}' cannot be shared: write CONTAINER/OBJECT, container:NAME, image:NAME, \
+             volume:NAME or snapshot:VOL@SNAP",
+            text.escape_debug()
+        ))
+    })?;
+    let missing = || Error::not_found(source.to_string(), "df");
+    match &source {
+        Source::Image(name) => {
+            let row = image::find(tx, name)?.ok_or_else(missing)?;
+            Ok(Shared::Image(row.image.id))
+        }
+        Source::Volume(name) => Ok(Shared::Volume(volume::find(tx, name)?.ok_or_else(missing)?.id)),
+        Source::Snapshot(path) => Ok(Shared::Snapshot(
+            snapshot::find(tx, &path.volume, &path.snapshot)?.ok_or_else(missing)?.id,
+        )),
+        Source::File(container, object) => {
+            Ok(Shared::Path(container_id(tx, container)?, object.to_string()))
+        }
+    }
+}
+
+fn container_id(tx: &Tx<'_>, name: &ContainerName) -> Result<u64, Error> {
+    let found = container::find(tx, OPERATOR, name)?;
+    found
+        .map(|container| container.id)
+        .ok_or_else(|| Error::not_found(format_args!("container '{name}'"), "file ls"))
+}
+
+fn grantee(tx: &Tx<'_>, home: &Named, text: &str) -> Result<Grantee, Error> {
+    let shown = || text.chars().take(64).flat_map(char::escape_default).collect::<String>();
+    let missing = |what: &str| Error::not_found(format_args!("{what} '{}'", shown()), "user ls");
+    let account = |named: &Named| -> Result<_, Error> {
+        Ok(account::find(tx, named)?.ok_or_else(|| missing("the account of"))?.id)
+    };
+    let user = |name: &str| -> Result<_, Error> {
+        Ok(user::find(tx, &Named::name(name))?.ok_or_else(|| missing("user"))?.id)
+    };
+    if let Some(rest) = text.strip_prefix('@') {
+        let (home, name) = match rest.split_once('/') {
+            Some((account, name)) => (Named::name(account), name),
+            None => (home.clone(), rest),
+        };
+        let account = account(&home)?;
+        let name = name.parse().map_err(|_| missing("group"))?;
+        let id = group::find(tx, account, &name)?.ok_or_else(|| missing("group"))?;
+        return Ok(Grantee::Group(id));
+    }
+    match (text, text.split_once('/')) {
+        ("everyone", _) => Ok(Grantee::Everyone),
+        ("signed-in", _) => Ok(Grantee::SignedIn),
+        (_, Some((name, "*"))) => Ok(Grantee::Account(account(&Named::name(name))?)),
+        (_, Some((name, person))) => {
+            Ok(Grantee::UserIn(user(person)?, account(&Named::name(name))?))
+        }
+        (name, None) => Ok(Grantee::User(user(name)?)),
+    }
+}
+
+fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, Error>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| Error::invalid(error.to_string()))
+}
