@@ -34,6 +34,7 @@ const TABLES: [&str; 20] = [
     "upload",
     "part",
     "access_grant",
+    "public_link",
     "audit",
 ];
 
