@@ -100,6 +100,7 @@ pub(crate) fn remove(
         if let Some(row) = &current {
             let kept = kept_name(name, row.object.id, row.object.created_ms)?;
             shift(tx, row, &to, &kept, row.object.created_ms)?;
+            file::unshare(tx, row)?;
         }
         let mut note = marker(name.clone())?;
         note.container = to.id;

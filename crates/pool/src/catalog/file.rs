@@ -383,7 +383,6 @@ pub(crate) fn shift(
     let (objects, bytes) = (i64::from(!row.object.marker), row.object.size.cast_signed());
     let here = Change { versions: 1, objects, bytes, old_bytes: 0 };
     let gone = Change { versions: -1, objects: -objects, bytes: -bytes, old_bytes: 0 };
-    unshare(tx, row)?;
     quota::within(tx, container, || {
         tx.execute(
             "UPDATE file SET container_id = $1, object = $2, created_ms = $3 WHERE id = $4",
@@ -400,7 +399,7 @@ pub(crate) fn shift(
 }
 
 /// The object is gone: whatever gets its name later is shared with nobody.
-fn unshare(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
+pub(super) fn unshare(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
     grant::clear(tx, &Shared::Path(row.container, row.object.name.as_str().to_owned()))
 }
 
