@@ -21,6 +21,7 @@ fn bucket(policy: Option<&str>) -> Container {
         name: "box".parse().unwrap(),
         bucket: true,
         versioning: Versioning::Off,
+        grants: Vec::new(),
         settings: kept.into_iter().collect(),
         objects: 0,
         bytes: 0,

@@ -211,6 +211,7 @@ fn copied_meta(source: &Object, said: &Meta, replaces: bool, retags: bool) -> Me
         checksums: kept.checksums.clone(),
         parts: kept.parts.clone(),
         settings: said.settings.clone(),
+        grants: said.grants.clone(),
     }
 }
 
