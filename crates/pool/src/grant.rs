@@ -37,7 +37,7 @@ pub enum Grantee {
     Everyone,
     /// Everybody who has logged in.
     SignedIn,
-    /// Whoever acts for this account.
+    /// Whoever acts for this account, guests aside.
     Account(AccountId),
     /// This user, in whichever account.
     User(UserId),

@@ -37,8 +37,8 @@ pub use check::{Finding, FindingKind, Severity};
 pub(crate) use collector::Collector;
 pub use collector::{Collected, Collection};
 pub use files::UpdatedFile;
-pub(crate) use guest_views::GuestViews;
 pub use grants::{ChangeGrants, GRANTS_MAX};
+pub(crate) use guest_views::GuestViews;
 pub(crate) use objects::Lanes;
 pub use objects::{
     Check, Content, CopySource, Decide, FinishPart, FinishUpload, PARTS_MAX, Place, Removed,

@@ -14,7 +14,7 @@ use super::{CatalogError, Tx, container, migrate};
 
 /// What is dumped, each after what it refers to. Tokens are not: one that was revoked
 /// after the dump would be valid again.
-const TABLES: [&str; 20] = [
+const TABLES: [&str; 21] = [
     "store_state",
     "pool_place",
     "account",

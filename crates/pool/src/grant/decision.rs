@@ -56,7 +56,9 @@ impl Subject {
 
     /// Whether it acts for this account, or may do everything.
     pub fn owns(&self, owner: AccountId) -> bool {
-        self.identity.as_ref().is_some_and(|who| who.is_admin() || who.account.id == owner)
+        self.identity.as_ref().is_some_and(|who| {
+            who.is_admin() || (who.account.id == owner && who.role != Role::Guest)
+        })
     }
 
     /// Whether a grant to `grantee` is meant for it.
@@ -64,7 +66,7 @@ impl Subject {
         let Some(who) = &self.identity else { return grantee == Grantee::Everyone };
         match grantee {
             Grantee::Everyone | Grantee::SignedIn => true,
-            Grantee::Account(account) => who.account.id == account,
+            Grantee::Account(account) => who.account.id == account && who.role != Role::Guest,
             Grantee::User(user) => who.user.id == user,
             Grantee::UserIn(user, account) => (who.user.id, who.account.id) == (user, account),
             Grantee::Group(group) => self.groups.contains(&group),
@@ -77,10 +79,10 @@ impl Subject {
         if let Some(who) = &self.identity {
             all.extend([
                 Grantee::SignedIn,
-                Grantee::Account(who.account.id),
                 Grantee::User(who.user.id),
                 Grantee::UserIn(who.user.id, who.account.id),
             ]);
+            all.extend((who.role != Role::Guest).then_some(Grantee::Account(who.account.id)));
         }
         all.extend(self.groups.iter().map(|group| Grantee::Group(*group)));
         all
@@ -202,7 +204,7 @@ pub fn decide(subject: &Subject, action: Action, rules: &Rules) -> Decision {
         if action.changes() && who.role == Role::Reader {
             return Decision::no(Reason::Role(who.role));
         }
-        if who.account.id == rules.owner {
+        if who.account.id == rules.owner && who.role != Role::Guest {
             return match action {
                 Action::WriteAcl if who.role != Role::Admin => Decision::no(Reason::Role(who.role)),
                 _ => Decision::yes(Reason::Owner),

@@ -105,6 +105,16 @@ fn a_member_says_nothing_of_rights_and_a_reader_changes_nothing() {
 }
 
 #[test]
+fn a_guest_may_what_it_is_named_for_and_nothing_as_one_of_an_account() {
+    let guest = |account| who(BOB, account, Role::Guest, false);
+    may_only(&guest(OWNER), &object(&[], &[]), &[]);
+    let account = object(&[to(Grantee::Account(AccountId::new(OTHER)), Right::Read)], &[]);
+    may_only(&guest(OTHER), &account, &[]);
+    let named = object(&[to(Grantee::User(UserId::new(BOB)), Right::Write)], &[]);
+    may_only(&guest(OTHER), &named, &[Action::Write]);
+}
+
+#[test]
 fn a_reader_of_a_file_reads_it_and_nothing_else() {
     for grantee in [
         Grantee::User(UserId::new(BOB)),
