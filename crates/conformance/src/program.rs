@@ -49,10 +49,12 @@ pub fn program(name: &str) -> Result<Program> {
     Ok(Program::at(&path))
 }
 
-/// libnbd's Python module running `script`, with `arguments` in `sys.argv`.
-pub fn python_nbd(script: &str, arguments: &[&str]) -> Result<Program> {
-    let missing = || format!("no Python module nbd: apt-get install {}", tools::PYTHON_NBD);
-    ensure!(tools::python_has_nbd(), missing());
+/// A module of Python for `script`, with `arguments` in `sys.argv`.
+pub fn python(module: &str, script: &str, arguments: &[&str]) -> Result<Program> {
+    let known = tools::PYTHON_MODULES.iter().find(|(name, _)| *name == module);
+    let (_, package) = known.with_context(|| format!("no package is known for {module}"))?;
+    let missing = || format!("no Python module {module}: apt-get install {package}");
+    ensure!(tools::python_has(module), missing());
     Ok(program(tools::PYTHON)?.args(["-c", script]).args(arguments))
 }
 

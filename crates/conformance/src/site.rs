@@ -31,8 +31,13 @@ pub struct Site {
 impl Site {
     /// An empty store.
     pub fn new() -> Result<Self> {
+        Self::with(&Options::new)
+    }
+
+    /// An empty store whose daemon is started as `options` says of a data folder.
+    pub fn with(options: &dyn Fn(&Path) -> Options) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let daemon = Daemon::start(&folder.path().join("data"))?;
+        let daemon = options(&folder.path().join("data")).start()?;
         let cli = daemon.cli()?;
         Ok(Self { daemon, cli, folder })
     }

@@ -19,8 +19,9 @@ pub const EMULATOR_PACKAGE: &str = "qemu-system-x86";
 /// Releases of Debian after bookworm have nbdfuse in a package of its own.
 pub const NBDFUSE_PACKAGE: &str = "nbdfuse";
 
-/// The package with libnbd's Python module, for the system's own Python.
-pub const PYTHON_NBD: &str = "python3-libnbd";
+/// Modules for the system's own Python, and the packages that bring them.
+pub const PYTHON_MODULES: &[(&str, &str)] =
+    &[("boto3", "python3-boto3"), ("nbd", "python3-libnbd"), ("openstack", "python3-openstacksdk")];
 
 /// The Python that Debian's modules belong to, whatever comes first in PATH.
 pub const PYTHON: &str = "/usr/bin/python3";
@@ -81,10 +82,10 @@ pub fn package(program: &str) -> Option<&'static str> {
     TOOLS.iter().find(|tool| tool.program == program).map(|tool| tool.package)
 }
 
-/// Whether libnbd's Python module can be imported.
-pub fn python_has_nbd() -> bool {
+/// Whether a module of Python can be imported.
+pub fn python_has(module: &str) -> bool {
     let mut command = Command::new(PYTHON);
-    command.args(["-c", "import nbd"]).stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(["-c", &format!("import {module}")]).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 

@@ -1,7 +1,7 @@
 //! libnbd's tools and its Python module against an export.
 
 use anyhow::Result;
-use archipelago_conformance::program::{program, python_nbd};
+use archipelago_conformance::program::{program, python};
 use archipelago_conformance::site::{Site, same, sparse_file};
 
 #[test]
@@ -128,7 +128,7 @@ h.shutdown()
 fn python_sees_every_command_keep_its_promise() -> Result<()> {
     let site = Site::with_volume("web", "64M")?;
     for uri in [site.daemon.uri("web"), site.daemon.socket_uri("web")] {
-        python_nbd(SESSION, &[&uri])?.run()?;
+        python("nbd", SESSION, &[&uri])?.run()?;
     }
     Ok(())
 }
@@ -151,7 +151,7 @@ hs[2].flush()
 #[test]
 fn a_write_on_one_connection_is_seen_by_all_and_one_flush_covers_all() -> Result<()> {
     let mut site = Site::with_volume("web", "16M")?;
-    python_nbd(CONNECTIONS, &[&site.daemon.uri("web")])?.run()?;
+    python("nbd", CONNECTIONS, &[&site.daemon.uri("web")])?.run()?;
     site.kill_and_restart()?;
     for at in 0..4_u8 {
         let expected: Vec<u8> = [50, at + 1].repeat(2048);
@@ -183,7 +183,7 @@ h.shutdown()
 #[test]
 fn a_thousand_writes_in_flight_are_each_answered_once() -> Result<()> {
     let site = Site::with_volume("web", "16M")?;
-    python_nbd(IN_FLIGHT, &[&site.daemon.uri("web")])?.run()?;
+    python("nbd", IN_FLIGHT, &[&site.daemon.uri("web")])?.run()?;
     Ok(())
 }
 

@@ -34,7 +34,12 @@ impl Gateway {
             more_metrics: Arc::new(Vec::new),
             calls: Arc::new(calls::Calls::new()),
             metrics: Arc::default(),
-            guard: Arc::new(guard::Guard::new(IpAddr::V4(Ipv4Addr::LOCALHOST), Vec::new())),
+            domains: Arc::default(),
+            guard: Arc::new(guard::Guard::new(
+                IpAddr::V4(Ipv4Addr::LOCALHOST),
+                Vec::new(),
+                Arc::default(),
+            )),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)

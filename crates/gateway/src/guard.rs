@@ -13,6 +13,7 @@
 //!   or `Sec-Fetch-Site`; programs send neither.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use archipelago_api::ErrorKind;
 use axum::extract::{Request, State};
@@ -23,26 +24,29 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::App;
+use crate::domains::Domains;
 use crate::failure::Failure;
 
 /// Who may be asked for.
 pub(crate) struct Guard {
     address: IpAddr,
     names: Vec<String>,
+    domains: Arc<Domains>,
 }
 
 impl Guard {
     /// For a listener on `address`, which is also reached by `names`.
-    pub(crate) fn new(address: IpAddr, names: Vec<String>) -> Self {
-        Self { address: address.to_canonical(), names }
+    pub(crate) fn new(address: IpAddr, names: Vec<String>, domains: Arc<Domains>) -> Self {
+        Self { address: address.to_canonical(), names, domains }
     }
 
     pub(crate) fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), Failure> {
         let mut hosts = headers.get_all(HOST).iter();
-        let host = match (hosts.next().map(|value| value.to_str()), hosts.next()) {
-            (Some(Ok(host)), None) => host,
-            _ => return Err(forbidden("the request needs exactly one Host header")),
-        };
+        let host =
+            match (hosts.next().map(|value| std::str::from_utf8(value.as_bytes())), hosts.next()) {
+                (Some(Ok(host)), None) => host,
+                _ => return Err(forbidden("the request needs exactly one Host header")),
+            };
         if !self.knows(host) {
             return Err(forbidden(&format!(
                 "this service is not called '{}'; use localhost or its address, or add the name \
@@ -62,10 +66,13 @@ impl Guard {
     }
 
     fn knows(&self, host: &str) -> bool {
-        let Ok(authority) = host.parse::<Authority>() else { return false };
         if host.contains('@') {
             return false;
         }
+        if self.domains.knows(host) {
+            return true;
+        }
+        let Ok(authority) = host.parse::<Authority>() else { return false };
         let name = authority.host().trim_end_matches('.');
         let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
         match bare.parse::<IpAddr>() {

@@ -24,6 +24,7 @@
 
 mod calls;
 mod convert;
+mod domains;
 mod download;
 mod extract;
 mod failure;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 use archipelago_pool::{Metric, Service};
 
 pub use calls::BLOCKING_THREADS_MAX;
+pub use domains::Domains;
 pub use openapi::document as openapi_document;
 pub use server::{Server, Stop};
 
@@ -57,6 +59,7 @@ pub(crate) struct App {
     pub(crate) calls: Arc<calls::Calls>,
     pub(crate) metrics: Arc<metrics::HttpMetrics>,
     pub(crate) guard: Arc<guard::Guard>,
+    pub(crate) domains: Arc<Domains>,
 }
 
 #[cfg(test)]

@@ -83,12 +83,18 @@ pub(crate) fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))
         // What has no path here may be a bucket.
         .fallback_service(any(s3::rest).with_state(door.clone()))
+        .layer(from_fn_with_state(app.clone(), swift::layer))
         .layer(from_fn_with_state(app.clone(), guard::layer))
         .layer(from_fn_with_state(door, s3::layer))
         .layer(from_fn_with_state(app.clone(), metrics::layer))
         .layer(map_response(add_headers))
         .with_state(app)
 }
+
+/// What users stored is no page of this service: a browser gives it an origin of its own, whose
+/// requests the guard refuses.
+pub(crate) const SANDBOX: HeaderValue =
+    HeaderValue::from_static("sandbox allow-scripts allow-forms allow-popups allow-downloads");
 
 async fn add_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();

@@ -36,17 +36,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::{AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use s3s::S3Result;
 use s3s::config::{S3Config, StaticConfigProvider};
+use s3s::host::{S3Host, VirtualHost};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::sync::Semaphore;
 
 use crate::App;
+use crate::domains::Domains;
 use crate::failure::Failure;
-use crate::routes::unknown_route;
+use crate::routes::{SANDBOX, unknown_route};
 use crate::server::Hangup;
 use auth::{Anybody, Keys};
 use cors::Asked;
@@ -70,6 +73,19 @@ pub(crate) struct S3 {
     forms: Arc<Semaphore>,
 }
 
+/// Buckets in front of the host, where that is one of the service's domains; in the path else.
+struct Hosts(Arc<Domains>);
+
+impl S3Host for Hosts {
+    fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
+        let place = VirtualHost::new(host);
+        Ok(match self.0.bucket(host) {
+            Some(bucket) => place.with_bucket(bucket.to_ascii_lowercase()),
+            None => place,
+        })
+    }
+}
+
 /// How a request is called in logs and answers.
 #[derive(Clone, Debug)]
 struct RequestId(String);
@@ -79,6 +95,7 @@ impl S3 {
         let mut builder = S3ServiceBuilder::new(Door::new(app.clone()));
         builder.set_auth(Keys::new(app.clone()));
         builder.set_access(Anybody);
+        builder.set_host(Hosts(Arc::clone(&app.domains)));
         let mut config = S3Config::default();
         config.post_object_max_file_size = FORM_BYTES_MAX;
         config.xml_max_body_size = XML_BYTES_MAX;
@@ -96,7 +113,7 @@ impl S3 {
                 Err(_) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
             },
         };
-        let page = Asked::of(&request);
+        let page = Asked::of(&self.app.domains, &request);
         let hangup = request.extensions().get::<Hangup>().cloned().unwrap_or_default();
         let id = RequestId(format!("{:016X}", self.requests.fetch_add(1, Ordering::Relaxed)));
         request.extensions_mut().insert(Arc::new(hangup));
@@ -112,6 +129,7 @@ impl S3 {
                 Failure::defect().into_response()
             }
         };
+        response.headers_mut().entry(CONTENT_SECURITY_POLICY).or_insert(SANDBOX);
         if let Ok(value) = HeaderValue::from_str(&id.0) {
             response.headers_mut().insert("x-amz-request-id", value);
         }
@@ -127,8 +145,9 @@ impl S3 {
 /// Takes what is signed as S3 signs, whatever its path, and what pages of other sites may
 /// ask for. It stands before what keeps such pages out: they cannot sign.
 pub(crate) async fn layer(State(s3): State<S3>, request: Request, next: Next) -> Response {
-    let (signed, others) = (is_signed(&request), is_of_others(request.uri().path()));
-    let page = Asked::of(&request);
+    let in_host = s3.app.domains.bucket_of(request.headers()).is_some();
+    let (signed, others) = (is_signed(&request), !in_host && is_of_others(request.uri().path()));
+    let page = Asked::of(&s3.app.domains, &request);
     if request.method() == Method::OPTIONS && (signed || !others) {
         return cors::preflight(&s3.app, page).await;
     }
@@ -136,7 +155,13 @@ pub(crate) async fn layer(State(s3): State<S3>, request: Request, next: Next) ->
         Some(page) if !others => page.rule(&s3.app).await.is_some(),
         _ => false,
     };
-    if signed || allowed { s3.answer(request).await } else { next.run(request).await }
+    if in_host
+        && !(signed || allowed)
+        && let Err(failure) = s3.app.guard.check(request.method(), request.headers())
+    {
+        return failure.into_response();
+    }
+    if signed || allowed || in_host { s3.answer(request).await } else { next.run(request).await }
 }
 
 /// What no other door has, if it can be a bucket.

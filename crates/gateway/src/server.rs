@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::domains::Domains;
 use crate::{App, MetricSource, calls, guard, routes};
 
 /// Open connections; further ones wait in the backlog of the system. Each
@@ -86,7 +87,8 @@ pub struct Server {
 
 impl Server {
     /// Listens on `address` (port 0: any free port) for requests that name it,
-    /// `localhost`, or one of `hosts`. Nothing is answered before [`Self::run`].
+    /// `localhost`, one of `hosts` or
+    /// one below `domains`. Nothing is answered before [`Self::run`].
     /// `/metrics` shows the figures of `service`, of this server, and `more_metrics`.
     ///
     /// # Errors
@@ -94,17 +96,20 @@ impl Server {
     pub async fn bind(
         address: SocketAddr,
         hosts: Vec<String>,
+        domains: Domains,
         service: Arc<Service>,
         more_metrics: MetricSource,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
+        let domains = Arc::new(domains);
         let app = App {
             service,
             more_metrics,
             calls: Arc::new(calls::Calls::new()),
             metrics: Arc::default(),
-            guard: Arc::new(guard::Guard::new(address.ip(), hosts)),
+            guard: Arc::new(guard::Guard::new(address.ip(), hosts, Arc::clone(&domains))),
+            domains,
         };
         Ok(Self { listener, address, app })
     }
@@ -185,6 +190,8 @@ async fn serve_connection(stream: TcpStream, router: Router, mut closing: watch:
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_MAX)
         .max_headers(HEADERS_MAX)
+        // Names have no case, but programs exist that look for `X-Container-Meta-`.
+        .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let mut told = false;

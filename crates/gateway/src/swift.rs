@@ -10,6 +10,7 @@
 //! object    GET, HEAD (conditions, ranges)   put, copy, post, remove: the other methods
 //! segments  objects made of others: slo, dlo bulk: many removals at once
 //! answer    responses and refusals as Swift writes them
+//! web       containers as web sites
 //! info      what this door can do, with its limits
 //! ```
 //!
@@ -41,6 +42,7 @@ mod segments;
 mod slo;
 mod tempurl;
 mod versions;
+mod web;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -50,17 +52,18 @@ use archipelago_pool::Service;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequest, Request, State};
-use axum::http::header::CONNECTION;
+use axum::http::header::{CONNECTION, CONTENT_SECURITY_POLICY};
 use axum::http::{HeaderValue, Method};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 
 use crate::App;
-use crate::routes::unknown_route;
+use crate::routes::{SANDBOX, unknown_route};
 use crate::server::Hangup;
 use crate::upload::Upload;
 use answer::Refusal;
-use ask::{Ask, Level};
+use ask::{Ask, Level, Placed};
 
 /// The routes; they are no part of the native API and its document.
 pub(crate) fn router() -> Router<App> {
@@ -82,6 +85,22 @@ pub(crate) async fn rest(state: State<App>, hangup: Hangup, request: Request) ->
     }
 }
 
+/// Takes what a host says is in an account, whatever its path.
+pub(crate) async fn layer(
+    state: State<App>,
+    hangup: Hangup,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match state.domains.swift_place(request.headers()) {
+        Some(place) => {
+            request.extensions_mut().insert(Placed(place));
+            serve(state, hangup, request).await
+        }
+        None => next.run(request).await,
+    }
+}
+
 async fn serve(State(app): State<App>, hangup: Hangup, request: Request) -> Response {
     let now_ms = app.service.now_ms();
     let kept = request.headers().get(CONNECTION).filter(|word| *word == "keep-alive").cloned();
@@ -94,6 +113,8 @@ async fn serve(State(app): State<App>, hangup: Hangup, request: Request) -> Resp
     if let Some(kept) = kept {
         response.headers_mut().insert(CONNECTION, kept);
     }
+    // Somebody's page must not act as one of this service.
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, SANDBOX);
     if let Ok(id) = HeaderValue::from_str(&transaction(now_ms)) {
         response.headers_mut().insert("x-trans-id", id.clone());
         response.headers_mut().insert("x-openstack-request-id", id);
@@ -131,10 +152,20 @@ async fn answer(
             };
             put::put(app, ask, upload).await
         }
-        (Level::Object, "GET" | "HEAD") => object::show(app, hangup, ask).await,
+        (Level::Object, "GET" | "HEAD") => match web_page(app, &hangup, &ask).await? {
+            Some(page) => Ok(page),
+            None => object::show(app, hangup, ask).await,
+        },
         (Level::Object, "COPY") => copy::copy(app, ask).await,
-        _ => call(app, move |service| short(service, &ask)).await,
+        _ => match web_page(app, &hangup, &ask).await? {
+            Some(page) => Ok(page),
+            None => call(app, move |service| short(service, &ask)).await,
+        },
     }
+}
+
+async fn web_page(app: &App, hangup: &Hangup, ask: &Arc<Ask>) -> Result<Option<Response>, Refusal> {
+    if web::is_meant(ask) { web::show(app, hangup, ask).await } else { Ok(None) }
 }
 
 /// What would be taken for something else if it were ignored: a link for an empty object, an

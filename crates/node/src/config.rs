@@ -62,6 +62,8 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) http: SocketAddr,
     pub(crate) http_hosts: Vec<String>,
+    pub(crate) s3_domains: Vec<String>,
+    pub(crate) swift_domains: Vec<String>,
     pub(crate) nbd: Vec<NbdAddress>,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) allow_remote: bool,
@@ -93,6 +95,8 @@ struct ConfigFile {
 struct HttpSection {
     listen: Option<String>,
     hosts: Vec<String>,
+    s3_domains: Vec<String>,
+    swift_domains: Vec<String>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -211,6 +215,8 @@ impl Config {
             data: data.unwrap_or_else(|| PathBuf::from(DEFAULT_DATA)),
             http: address(http.unwrap_or(archipelago_api::DEFAULT_HTTP_ADDRESS), HTTP_PORT)?,
             http_hosts: file.http.hosts,
+            s3_domains: domains(&options.s3_domains, file.http.s3_domains)?,
+            swift_domains: domains(&options.swift_domains, file.http.swift_domains)?,
             nbd,
             tls: file.tls.map(|tls| tls_files(tls, base)),
             allow_remote: options.allow_remote || file.allow_remote.unwrap_or(false),
@@ -331,6 +337,21 @@ fn nbd_addresses(texts: &[String], base: &Path) -> Result<Vec<NbdAddress>, Serve
         None => address(text, NBD_PORT).map(NbdAddress::Tcp),
     };
     texts.iter().map(parse).collect()
+}
+
+/// Domains of the command line, else of the file; each is labels and dots.
+fn domains(options: &[String], file: Vec<String>) -> Result<Vec<String>, ServeError> {
+    let names = if options.is_empty() { file } else { options.to_vec() };
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    match names.iter().find(|name| !name.split('.').all(is_label)) {
+        Some(wrong) => Err(ServeError::Setting(format!(
+            "'{}' is not a domain: use a name as s3.example.org, without a port",
+            wrong.escape_default()
+        ))),
+        None => Ok(names),
+    }
 }
 
 /// Parses `127.0.0.1:7480`, `[::1]:7480`, `localhost:7480`, or the same without

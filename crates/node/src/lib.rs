@@ -37,6 +37,10 @@ pub struct ServeOptions {
     pub data: Option<PathBuf>,
     /// Where HTTP listens: `ADDRESS:PORT`; port 0 is any free one.
     pub http: Option<String>,
+    /// Domains with a bucket of S3 in front.
+    pub s3_domains: Vec<String>,
+    /// Domains with an account of Swift in front.
+    pub swift_domains: Vec<String>,
     /// Where NBD listens: `ADDRESS:PORT` or `unix:PATH` each.
     pub nbd: Vec<String>,
     /// Listen also on addresses that other machines reach.

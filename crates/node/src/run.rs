@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use archipelago_block::{Counts, Limits, Listen, NbdServer, TlsConfig, TlsMode};
 use archipelago_env::Env;
-use archipelago_gateway::{BLOCKING_THREADS_MAX, Server, Stop};
+use archipelago_gateway::{BLOCKING_THREADS_MAX, Domains, Server, Stop};
 use archipelago_pool::{self as pool, FirstAdmin, Metric, MetricKind, Service};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
@@ -144,6 +144,7 @@ impl Daemon {
             .block_on(Server::bind(
                 config.http,
                 config.http_hosts.clone(),
+                Domains::new(&config.s3_domains, &config.swift_domains),
                 Arc::clone(service),
                 Arc::new(move || nbd_metrics(&counted.counts(), counted.connections())),
             ))

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use archipelago_conformance::guest::{KERNEL, MODULES, WANTED_MODULES};
-use archipelago_conformance::tools::{self, PYTHON_NBD};
+use archipelago_conformance::tools;
 
 /// Where lists, packages and the kernel are kept between runs: outside the tree, so that a clean
 /// clone does not fetch them again.
@@ -53,9 +53,8 @@ pub fn ensure() -> Result<()> {
 fn missing_packages() -> Vec<&'static str> {
     let absent = tools::TOOLS.iter().filter(|tool| tools::find(tool.program).is_none());
     let mut packages: Vec<&str> = absent.map(|tool| tool.package).collect();
-    if !tools::python_has_nbd() {
-        packages.push(PYTHON_NBD);
-    }
+    let modules = tools::PYTHON_MODULES.iter().filter(|(module, _)| !tools::python_has(module));
+    packages.extend(modules.map(|(_, package)| *package));
     packages.sort_unstable();
     packages.dedup();
     packages

@@ -20,6 +20,12 @@ pub struct Serve {
     /// The address of the HTTP API; port 0 takes a free one [default: 127.0.0.1:7480]
     #[arg(long, value_name = "ADDR")]
     pub http: Option<String>,
+    /// A domain with a bucket of S3 in front, BUCKET.NAME; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub s3_domain: Vec<String>,
+    /// A domain with an account of Swift in front, AUTH_ID.NAME or CONTAINER.AUTH_ID.NAME; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub swift_domain: Vec<String>,
     /// An address of the NBD server, HOST:PORT or unix:PATH; may be repeated [default: 127.0.0.1:10809]
     #[arg(long, value_name = "ADDR|unix:PATH")]
     pub nbd: Vec<String>,

@@ -11,6 +11,8 @@ pub fn serve(options: Serve, json: bool) -> Result {
         config: options.config,
         data: options.data,
         http: options.http,
+        s3_domains: options.s3_domain,
+        swift_domains: options.swift_domain,
         nbd: options.nbd,
         allow_remote: options.allow_remote,
         log_format: options.log_format.or(json.then_some(LogFormat::Json)),

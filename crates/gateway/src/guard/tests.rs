@@ -1,5 +1,7 @@
 //! Tests of who is let in.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::Guard;
@@ -16,7 +18,7 @@ fn check(guard: &Guard, method: Method, headers: &[(&str, &str)]) -> bool {
 }
 
 fn on(address: &str) -> Guard {
-    Guard::new(address.parse().unwrap(), vec!["store.lan".to_owned()])
+    Guard::new(address.parse().unwrap(), vec!["store.lan".to_owned()], Arc::default())
 }
 
 #[test]

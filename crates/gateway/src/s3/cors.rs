@@ -15,6 +15,7 @@ use s3s::dto::CORSRule;
 
 use super::settings;
 use crate::App;
+use crate::domains::Domains;
 
 /// A request of a page: from where, and with which method and headers.
 pub(super) struct Asked {
@@ -30,9 +31,12 @@ fn text(headers: &HeaderMap, name: impl axum::http::header::AsHeaderName) -> Opt
 
 impl Asked {
     /// `None` for a request of no page.
-    pub(super) fn of(request: &Request) -> Option<Self> {
+    pub(super) fn of(domains: &Domains, request: &Request) -> Option<Self> {
         let headers = request.headers();
-        let path = percent_decoded(request.uri().path().split('/').nth(1)?)?;
+        let path = match domains.bucket_of(headers) {
+            Some(bucket) => bucket.to_ascii_lowercase(),
+            None => percent_decoded(request.uri().path().split('/').nth(1)?)?,
+        };
         let method = match *request.method() {
             Method::OPTIONS => text(headers, ACCESS_CONTROL_REQUEST_METHOD)?,
             ref method => method.to_string(),

@@ -179,6 +179,14 @@ impl Rights {
         }
     }
 
+    /// What names begin with that a signed URL is for.
+    pub(super) fn link_prefix(&self) -> Option<&str> {
+        match &*self.who {
+            Who::Link(scope) => scope.prefix(),
+            Who::Nobody | Who::Known(_) => None,
+        }
+    }
+
     /// Whether it was let in by a signed URL.
     pub(super) fn by_link(&self) -> bool {
         matches!(&*self.who, Who::Link(_))

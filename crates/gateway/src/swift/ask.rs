@@ -15,7 +15,12 @@ pub(super) enum Level {
     Object,
 }
 
+/// What a request's host says of its place: the path up to its own.
+#[derive(Clone)]
+pub(super) struct Placed(pub String);
+
 /// A request without its body.
+#[derive(Clone)]
 pub(super) struct Ask {
     pub method: Method,
     /// As it stands in the path: `AUTH_...`.
@@ -24,6 +29,8 @@ pub(super) struct Ask {
     object: Option<String>,
     /// The whole path, decoded: what a signature covers.
     pub path: String,
+    /// The path as the client knows it, which may begin in its host.
+    pub asked_path: String,
     query: Vec<(String, String)>,
     pub headers: HeaderMap,
     /// When it came, in ms since 1970.
@@ -33,13 +40,17 @@ pub(super) struct Ask {
 impl Ask {
     pub(super) fn new(request: &Request, now_ms: u64) -> Result<Self, Refusal> {
         let uri = request.uri();
-        let path = decode(uri.path(), false)
+        let asked_path = decode(uri.path(), false)
             .filter(|path| !path.contains('\0'))
             .ok_or_else(|| Refusal::precondition("Invalid UTF8 or contains NULL"))?;
+        let path = match request.extensions().get::<Placed>() {
+            Some(Placed(begin)) => format!("{begin}{asked_path}"),
+            None => asked_path.clone(),
+        };
         let (account, container, object) = split(&path)?;
         let query = parse_query(uri.query().unwrap_or_default())?;
         let (method, headers) = (request.method().clone(), request.headers().clone());
-        Ok(Self { method, account, container, object, path, query, headers, now_ms })
+        Ok(Self { method, account, container, object, path, asked_path, query, headers, now_ms })
     }
 
     /// The whole path, decoded, without what this server puts before `/v1`.
@@ -50,6 +61,13 @@ impl Ask {
     /// What stands before the account in the path of the request.
     pub(super) fn mount(&self) -> &'static str {
         if self.bare_path().len() == self.path.len() { "/v1" } else { "/object/v1" }
+    }
+
+    /// The same for another object of the container.
+    pub(super) fn at(&self, object: &str) -> Self {
+        let container = self.container.as_deref().unwrap_or_default();
+        let path = format!("{}/{}/{container}/{object}", self.mount(), self.account);
+        Self { object: Some(object.to_owned()), path, ..self.clone() }
     }
 
     pub(super) fn level(&self) -> Level {

@@ -2,7 +2,10 @@
 
 use archipelago_model::VOLUME_BYTES_MAX;
 use axum::Json;
+use axum::extract::State;
 use serde_json::{Value, json};
+
+use crate::App;
 
 /// Bytes of a name, as Swift has it.
 pub(super) const CONTAINER_NAME_BYTES_MAX: usize = 256;
@@ -23,8 +26,16 @@ pub(super) const DELETES_MAX: usize = 1000;
 /// The one storage policy: there is one pool.
 pub(super) const POLICY: &str = "default";
 
-pub(super) async fn show() -> Json<Value> {
-    Json(json!({
+pub(super) async fn show(State(app): State<App>) -> Json<Value> {
+    let mut info = info();
+    if app.domains.has_swift() {
+        info["domain_remap"] = json!({"default_reseller_prefix": "AUTH"});
+    }
+    Json(info)
+}
+
+fn info() -> Value {
+    json!({
         "swift": {
             "version": env!("CARGO_PKG_VERSION"),
             "account_autocreate": false,
@@ -68,10 +79,11 @@ pub(super) async fn show() -> Json<Value> {
             "outgoing_remove_headers": ["x-object-meta-*"],
         },
         "tempauth": {"account_acls": true},
+        "staticweb": {},
         "symlink": {"symloop_max": super::link::LINKS_MAX, "static_links": true},
         "object_versioning": {},
         "versioned_writes": {
             "allowed_flags": ["x-versions-location", "x-history-location"],
         },
-    }))
+    })
 }

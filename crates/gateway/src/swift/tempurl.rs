@@ -19,9 +19,16 @@ pub(super) struct Scope {
     /// The key was the container's: nothing outside of it may be read.
     only_container: bool,
     reads: bool,
+    /// What the names of all that it is for begin with; `None` if it is for one.
+    prefix: Option<String>,
 }
 
 impl Scope {
+    /// What names begin with that it lets be listed, where a container is a site with listings.
+    pub(super) fn prefix(&self) -> Option<&str> {
+        self.prefix.as_deref().filter(|_| self.reads)
+    }
+
     pub(super) fn allows(&self, account: &str, container: &Container, need: Need) -> bool {
         let same = container.name.as_str() == self.container;
         self.account == account
@@ -48,7 +55,9 @@ pub(super) fn check(service: &Service, ask: &Ask) -> Result<Option<Scope>, Refus
     let ends = end(expires).ok_or_else(|| refused(ask))?;
     let now = i64::try_from(ask.now_ms / 1000).unwrap_or(i64::MAX);
     // An address cannot be checked behind a proxy: rather nobody than anybody.
-    let unknown = ask.has_param("temp_url_ip_range") || ask.level() != Level::Object;
+    let site = ask.level() == Level::Container && reads(&ask.method);
+    let placed = ask.level() == Level::Object || site;
+    let unknown = ask.has_param("temp_url_ip_range") || !placed;
     let (algorithm, digest) = signature(sig).ok_or_else(|| refused(ask))?;
     if ends <= now || unknown {
         return Err(refused(ask));
@@ -83,6 +92,7 @@ pub(super) fn check(service: &Service, ask: &Ask) -> Result<Option<Scope>, Refus
         container: container.to_string(),
         only_container,
         reads: reads(&ask.method),
+        prefix: ask.param("temp_url_prefix").map(str::to_owned),
     }))
 }
 
@@ -102,9 +112,19 @@ fn signed_paths(ask: &Ask) -> Option<Vec<String>> {
     let mut out = Vec::new();
     for path in [ask.path.as_str(), ask.bare_path()] {
         let Some(prefix) = ask.param("temp_url_prefix") else {
-            out.push(path.to_owned());
+            // A container alone is nothing that can be signed.
+            if ask.level() == Level::Object {
+                out.push(path.to_owned());
+            }
             continue;
         };
+        if ask.level() != Level::Object {
+            // Its page is below all prefixes but this.
+            if prefix.is_empty() {
+                out.push(format!("prefix:{}/", path.trim_end_matches('/')));
+            }
+            continue;
+        }
         let object = ask.object().ok()?;
         let home = path.strip_suffix(object.as_str())?;
         if !object.as_str().starts_with(prefix) {

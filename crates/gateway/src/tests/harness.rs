@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
-use crate::{App, Server, Stop, routes};
+use crate::{App, Domains, Server, Stop, routes};
 
 /// A client gives up after this long, so that a hanging server fails the test.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -39,8 +39,13 @@ impl Harness {
         let service =
             Service::open(&dir.path().join("data"), Env::real(), Config::default()).unwrap();
         let runtime = Runtime::new().unwrap();
-        let bind =
-            Server::bind("127.0.0.1:0".parse().unwrap(), Vec::new(), service, Arc::new(Vec::new));
+        let bind = Server::bind(
+            "127.0.0.1:0".parse().unwrap(),
+            Vec::new(),
+            Domains::default(),
+            service,
+            Arc::new(Vec::new),
+        );
         let server = runtime.block_on(bind).unwrap();
         let (app, address, stop) = (server.app().clone(), server.address(), Stop::new());
         let running = runtime.spawn(server.run_router(router(app.clone()), stop.clone()));
