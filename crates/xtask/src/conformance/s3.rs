@@ -78,7 +78,7 @@ fn user(cli: &Cli, name: &'static str) -> Result<User> {
     let accounts = cli.json(&["account", "ls"])?;
     let rows = accounts["accounts"].as_array().context("no accounts")?;
     let own = rows.iter().find(|row| row["name"] == name).context("no account")?;
-    let (id, key, secret) = (field(own, "uuid")?, field(&key, "id")?, field(&key, "secret")?);
+    let (id, key, secret) = (field(own, "id")?, field(&key, "id")?, field(&key, "secret")?);
     Ok(User { name, id, key, secret })
 }
 
