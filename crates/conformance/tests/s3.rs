@@ -221,3 +221,61 @@ fn what_is_appended_at_the_end_is_there_and_elsewhere_is_refused() -> Result<()>
     ensure!(fs::read(&to)? == bytes, "the object reads otherwise");
     Ok(())
 }
+
+#[test]
+fn a_bucket_that_holds_what_it_may_takes_no_more() -> Result<()> {
+    let site = Site::new()?;
+    let key = new_user(&site, "bob")?;
+    let (small, large) = (site.text("small"), site.text("large"));
+    fs::write(&small, content(600))?;
+    // Above the size at which the program sends parts.
+    fs::write(&large, content(9 << 20))?;
+    aws(&site, &key)?.args(["s3", "mb", "s3://box"]).run()?;
+    site.cli.run(&["container", "quota", "box", "1000", "--account", "bob"])?;
+    aws(&site, &key)?.args(["s3", "cp", &small, "s3://box/one"]).run()?;
+    for from in [&small, &large, "s3://box/one"] {
+        let refused = aws(&site, &key)?.args(["s3", "cp", from, "s3://box/two"]).fails()?;
+        ensure!(refused.contains("QuotaExceeded"), "{from}: {refused}");
+    }
+    aws(&site, &key)?.args(["s3", "cp", &small, "s3://box/one"]).run()?;
+    let shown = site.cli.json(&["container", "show", "box", "--account", "bob"])?;
+    ensure!(shown["used_bytes"] == 600, "{shown}");
+    Ok(())
+}
+
+#[test]
+fn rules_of_a_lifecycle_come_back_and_say_when_an_object_ends() -> Result<()> {
+    let site = Site::new()?;
+    let key = new_user(&site, "bob")?;
+    let api = |arguments: &[&str]| -> Result<Program> {
+        let bucket = ["--bucket", "box", "--output", "text"];
+        Ok(aws(&site, &key)?.args(["s3api"]).args(arguments).args(bucket))
+    };
+    api(&["create-bucket"])?.run()?;
+    let put = |rule: &str| -> Result<Program> {
+        let rules = format!("{{\"Rules\":[{rule}]}}");
+        api(&["put-bucket-lifecycle-configuration", "--lifecycle-configuration", &rules])
+    };
+    let rule = "{\"ID\":\"old logs\",\"Status\":\"Enabled\",\"Filter\":{\"Prefix\":\"logs/\"},\
+                \"Expiration\":{\"Days\":3}}";
+    put(rule)?.run()?;
+    let ids = ["get-bucket-lifecycle-configuration", "--query", "Rules[].ID"];
+    ensure!(api(&ids)?.run()?.text().trim() == "old logs");
+    fs::write(site.path("f"), "text")?;
+    let (file, expiration) = (site.text("f"), ["--query", "Expiration"]);
+    let object = |verb: &str, name: &str, more: &[&str]| -> Result<String> {
+        let words = [&[verb, "--key", name][..], more, &expiration].concat();
+        Ok(api(&words)?.run()?.text())
+    };
+    let told = object("put-object", "logs/a", &["--body", &file])?;
+    ensure!(told.contains("rule-id=\"old logs\"") && told.contains("00:00:00 GMT"), "{told}");
+    ensure!(object("head-object", "logs/a", &[])? == told);
+    ensure!(object("put-object", "b", &["--body", &file])?.trim() == "None");
+    let moves = "{\"ID\":\"x\",\"Status\":\"Enabled\",\"Filter\":{\"Prefix\":\"\"},\
+                 \"Transitions\":[{\"Days\":1,\"StorageClass\":\"GLACIER\"}]}";
+    let refused = put(moves)?.fails()?;
+    ensure!(refused.contains("InvalidStorageClass"), "{refused}");
+    api(&["delete-bucket-lifecycle"])?.run()?;
+    ensure!(api(&ids)?.fails()?.contains("NoSuchLifecycleConfiguration"));
+    Ok(())
+}

@@ -5,7 +5,7 @@
 //! door      one line per operation     fault    errors of the pool as those of S3
 //! auth      keys, and who a request is from; buckets and what may be done with them
 //! acl       grants, canned and said    meta     headers <-> what is known of an object
-//! buckets   read   write   parts   listing   tags   lock   settings: the operations
+//! buckets   read   write   parts   listing   tags   lock   lifecycle   settings: the operations
 //! ```
 //!
 //! A request is S3's when it is signed as S3 signs, or when no other door has its path.
@@ -21,6 +21,7 @@ mod checksums;
 mod cors;
 mod door;
 mod fault;
+mod lifecycle;
 mod listing;
 mod lock;
 mod meta;

@@ -88,6 +88,7 @@ struct ConfigFile {
     segments: SegmentsSection,
     collector: CollectorSection,
     backup: BackupSection,
+    lifecycle: LifecycleSection,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -155,6 +156,14 @@ struct CollectorSection {
 #[serde(deny_unknown_fields, default)]
 struct BackupSection {
     interval_ms: Option<u64>,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LifecycleSection {
+    interval_ms: Option<u64>,
+    day_ms: Option<u64>,
+    upload_age_ms: Option<u64>,
 }
 
 /// A number of bytes: `67108864` or `"64M"`.
@@ -307,7 +316,7 @@ fn tls_files(tls: TlsSection, base: &Path) -> TlsFiles {
 }
 
 fn pool_config(file: &ConfigFile) -> pool::Config {
-    let ConfigFile { cache, checkpoint, segments, collector, backup, .. } = file;
+    let ConfigFile { cache, checkpoint, segments, collector, backup, lifecycle, .. } = file;
     let mut config = pool::Config::default();
     for (given, setting) in [
         (cache.chunks.map(|bytes| bytes.0), &mut config.chunk_cache_bytes),
@@ -320,6 +329,10 @@ fn pool_config(file: &ConfigFile) -> pool::Config {
         (collector.interval_ms, &mut config.collector_interval_ms),
         (collector.grace_ms, &mut config.collector_grace_ms),
         (backup.interval_ms, &mut config.backup_interval_ms),
+        (lifecycle.interval_ms, &mut config.lifecycle_interval_ms),
+        // A day of nothing would be over at once, for ever.
+        (lifecycle.day_ms.map(|ms| ms.max(1)), &mut config.lifecycle_day_ms),
+        (lifecycle.upload_age_ms, &mut config.upload_age_ms),
     ] {
         if let Some(value) = given {
             *setting = value;

@@ -21,6 +21,7 @@ pub(crate) mod guest_view;
 pub(crate) mod identity;
 pub(crate) mod image;
 pub(crate) mod lease;
+pub(crate) mod lifecycle;
 mod migrate;
 pub(crate) mod place;
 pub(crate) mod quota;

@@ -17,7 +17,7 @@ use crate::catalog::volume::{HeadMove, VolumeRow};
 use crate::catalog::{Catalog, Tx, file, image, lease, place, segment, snapshot, state, volume};
 use crate::error::{Error, ErrorKind};
 use crate::resource::Volume;
-use crate::service::{Backups, Collected, Collector, Config, GuestViews, Lanes};
+use crate::service::{Backups, Collected, Collector, Config, Ended, GuestViews, Lanes};
 
 /// Shared by everything that an open store consists of.
 pub(crate) struct Core {
@@ -53,6 +53,8 @@ pub(crate) struct Core {
     pub collector: Mutex<Collector>,
     /// What it did since the store was opened.
     pub collector_totals: Mutex<Collected>,
+    /// What was removed since then because it had ended.
+    pub lifecycle_totals: Mutex<Ended>,
 }
 
 /// A map that never changes.
@@ -210,7 +212,7 @@ impl Core {
                     .map_err(|error| error.on(shown(source)));
             }
         }
-        self.catalog.read(|tx| catalog_root(tx, source))
+        self.catalog.read(|tx| catalog_root(tx, source, self.now_ms()))
     }
 }
 
@@ -261,7 +263,7 @@ pub(crate) fn record_segments(tx: &Tx<'_>, sealed: &[SegmentInfo]) -> Result<(),
 
 /// The map that the catalog has of anything; of a volume that is open, it may
 /// lack the newest writes.
-pub(crate) fn catalog_root(tx: &Tx<'_>, source: &Source) -> Result<Fixed, Error> {
+pub(crate) fn catalog_root(tx: &Tx<'_>, source: &Source, now_ms: u64) -> Result<Fixed, Error> {
     Ok(match source {
         Source::Volume(name) => {
             let row = volume_row(tx, name)?;
@@ -277,7 +279,7 @@ pub(crate) fn catalog_root(tx: &Tx<'_>, source: &Source) -> Result<Fixed, Error>
             Fixed { root: row.root, size: row.image.size.bytes() }
         }
         Source::File(container, object) => {
-            let row = file::find(tx, OPERATOR, container, object)?
+            let row = file::find(tx, OPERATOR, container, object, now_ms)?
                 .ok_or_else(|| Error::not_found(shown(source), "file ls"))?;
             Fixed { root: row.root, size: row.file.size }
         }

@@ -14,6 +14,8 @@ mod error;
 mod folder;
 mod grant;
 mod identity;
+mod lifecycle;
+mod lock;
 mod object;
 mod outgoing;
 mod resource;
@@ -31,9 +33,11 @@ pub use identity::{
     AccessKey, Account, ApplicationCredential, FirstAdmin, Group, Hmac, Identity, Login, Member,
     Named, NewUser, Role, RoleError, Secret, Session, User,
 };
+pub use lifecycle::{Ending, Expiration, Filter, Noncurrent, RULES_MAX, Rule};
+pub use lock::{DefaultLock, HELD, LOCK_HOLD, LOCK_MODE, LOCK_UNTIL};
 pub use object::{
-    ARCHIVE_HISTORY, ARCHIVE_STACK, ARCHIVED_MARKER_TYPE, Archive, Container, Listing, Meta,
-    Object, Page, Part, Step, Totals, Upload, Versioning, Walk, Which,
+    ARCHIVE_HISTORY, ARCHIVE_STACK, ARCHIVED_MARKER_TYPE, Archive, Container, DELETE_AT, Listing,
+    Meta, Object, Page, Part, Step, Totals, Upload, Versioning, Walk, Which,
 };
 pub use resource::{
     DiffRange, DiskFile, DiskState, File, Image, Metric, MetricKind, NewImage, Origin, PoolUsage,
@@ -41,7 +45,7 @@ pub use resource::{
 };
 pub use service::{
     ChangeGrants, Check, Collected, Collection, Config, Content, CopySource, Damage, Damages,
-    Decide, Finding, FindingKind, FinishPart, FinishUpload, GRANTS_MAX, NAMES_MAX, PARTS_MAX,
-    Place, Rebuilt, Removed, SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service, Severity, Stored,
-    Touch, Update, UpdateContent, Updated, UpdatedFile, UploadAt,
+    Decide, Ended, Finding, FindingKind, FinishPart, FinishUpload, GRANTS_MAX, NAMES_MAX,
+    PARTS_MAX, Place, Rebuilt, Removed, SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service, Severity,
+    Stored, Touch, Update, UpdateContent, Updated, UpdatedFile, UploadAt,
 };

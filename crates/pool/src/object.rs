@@ -107,6 +107,26 @@ pub struct Meta {
     pub grants: Vec<Grant>,
 }
 
+/// A setting of an object, under the name that stores have had for it since Swift was the only
+/// door that knows it: when it ends, in seconds since 1970.
+pub const DELETE_AT: &str = "swift.delete-at";
+
+impl Meta {
+    /// When it ends by its own wish, in ms since 1970.
+    pub fn ends_ms(&self) -> Option<u64> {
+        let seconds: u64 = self.settings.get(DELETE_AT)?.parse().ok()?;
+        Some(seconds.saturating_mul(1000))
+    }
+}
+
+impl Object {
+    /// Whether it has ended by its own wish: nobody finds it any more, though it may not have
+    /// been removed yet.
+    pub fn has_ended(&self, now_ms: u64) -> bool {
+        self.meta.ends_ms().is_some_and(|at| at <= now_ms)
+    }
+}
+
 /// A version of an object.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Object {

@@ -10,6 +10,7 @@ mod grants;
 mod guest_views;
 mod identity;
 mod images;
+mod lifecycle;
 mod objects;
 mod open;
 mod rebuild;
@@ -39,6 +40,7 @@ pub use collector::{Collected, Collection};
 pub use files::UpdatedFile;
 pub use grants::{ChangeGrants, GRANTS_MAX};
 pub(crate) use guest_views::GuestViews;
+pub use lifecycle::Ended;
 pub(crate) use objects::Lanes;
 pub use objects::{
     Check, Content, CopySource, Decide, FinishPart, FinishUpload, PARTS_MAX, Place, Removed,
@@ -81,6 +83,12 @@ pub struct Config {
     /// How often at most the catalog is dumped into the pool when it changed, in ms;
     /// 0 for with each collection only.
     pub backup_interval_ms: u64,
+    /// How often it is looked for what has ended by itself, in ms; 0 for never.
+    pub lifecycle_interval_ms: u64,
+    /// What rules of containers call a day, in ms: shorter ones are for tests.
+    pub lifecycle_day_ms: u64,
+    /// How old an upload gets that nobody ends, in ms; 0 for as old as it likes.
+    pub upload_age_ms: u64,
 }
 
 impl Default for Config {
@@ -97,6 +105,9 @@ impl Default for Config {
             collector_interval_ms: 60_000,
             collector_grace_ms: 600_000,
             backup_interval_ms: 10_000,
+            lifecycle_interval_ms: 60_000,
+            lifecycle_day_ms: crate::lifecycle::DAY_MS,
+            upload_age_ms: 7 * crate::lifecycle::DAY_MS,
         }
     }
 }

@@ -3,8 +3,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use archipelago_env::Env;
+use archipelago_env::{Clock, Env};
 use archipelago_format::stream::{Header, Writer};
 use archipelago_model::{SegmentId, Source, VolumeName, VolumeSize};
 use tempfile::TempDir;
@@ -30,6 +32,7 @@ pub(crate) fn config() -> Config {
         checkpoint_interval_ms: 3_600_000,
         collector_interval_ms: 0,
         backup_interval_ms: 0,
+        lifecycle_interval_ms: 0,
         ..Config::default()
     }
 }
@@ -38,7 +41,56 @@ pub(crate) fn open(path: &Path) -> Result<Arc<Service>, Error> {
     Service::open(path, Env::real(), config())
 }
 
+/// A clock that a test moves.
+#[derive(Default)]
+pub(crate) struct Hands(AtomicU64);
+
+impl Hands {
+    pub fn forward(&self, ms: u64) {
+        self.0.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    /// A world that goes by this clock.
+    pub fn env(self: &Arc<Self>) -> Env {
+        let real = Env::real();
+        Env::new(
+            Arc::clone(self) as Arc<dyn Clock>,
+            Arc::clone(real.random()),
+            Arc::clone(real.disk()),
+            Arc::clone(real.threads()),
+        )
+    }
+}
+
+impl Clock for Hands {
+    fn unix_ms(&self) -> u64 {
+        1_000_000 + self.0.load(Ordering::Relaxed)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+
+    fn sleep(&self, _: Duration) {
+        Env::real().clock().sleep(Duration::from_millis(1));
+    }
+}
+
 impl Bench {
+    /// One whose time a test moves.
+    pub fn timed(config: Config) -> (Self, Arc<Hands>) {
+        let (dir, hands) = (TempDir::new().unwrap(), Arc::new(Hands::default()));
+        let service = Service::open(&dir.path().join("data"), hands.env(), config).unwrap();
+        (Self { dir, service }, hands)
+    }
+
+    /// As [`Self::crash`], and goes by that clock.
+    pub fn crash_timed(&mut self, hands: &Arc<Hands>) {
+        self.service.abandon();
+        let data = self.dir.path().join("data");
+        self.service = Service::open(&data, hands.env(), config()).unwrap();
+    }
+
     pub fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let service = open(&dir.path().join("data")).unwrap();

@@ -384,6 +384,9 @@ fn config(caches: bool) -> Config {
         checkpoint_interval_ms: 60_000,
         // The collector and its thread are acts of the simulation.
         collector_interval_ms: 0,
+        lifecycle_interval_ms: 0,
+        lifecycle_day_ms: 24 * 3600 * 1000,
+        upload_age_ms: 0,
         collector_grace_ms: 600_000,
         backup_interval_ms: 10_000,
     }

@@ -16,7 +16,7 @@ const SEGMENTS: &str = "/data/pool/segments/0000000";
 const IN_FIRST_BATCH: u64 = 512 + 100;
 
 fn open(env: &Env) -> std::sync::Arc<Service> {
-    let config = Config { collector_interval_ms: 0, ..Config::default() };
+    let config = Config { collector_interval_ms: 0, lifecycle_interval_ms: 0, ..Config::default() };
     Service::open(Path::new(DATA), env.clone(), config).unwrap()
 }
 

@@ -6,11 +6,11 @@ use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
     CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CreateBucketInput,
     CreateBucketOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput,
-    DeleteBucketCorsInput, DeleteBucketCorsOutput, DeleteBucketInput, DeleteBucketOutput,
-    DeleteBucketOwnershipControlsInput, DeleteBucketOwnershipControlsOutput,
-    DeleteBucketPolicyInput, DeleteBucketPolicyOutput, DeleteBucketTaggingInput,
-    DeleteBucketTaggingOutput, DeleteObjectInput, DeleteObjectOutput, DeleteObjectTaggingInput,
-    DeleteObjectTaggingOutput, DeleteObjectsInput, DeleteObjectsOutput,
+    DeleteBucketCorsInput, DeleteBucketCorsOutput, DeleteBucketInput, DeleteBucketLifecycleInput,
+    DeleteBucketLifecycleOutput, DeleteBucketOutput, DeleteBucketOwnershipControlsInput,
+    DeleteBucketOwnershipControlsOutput, DeleteBucketPolicyInput, DeleteBucketPolicyOutput,
+    DeleteBucketTaggingInput, DeleteBucketTaggingOutput, DeleteObjectInput, DeleteObjectOutput,
+    DeleteObjectTaggingInput, DeleteObjectTaggingOutput, DeleteObjectsInput, DeleteObjectsOutput,
     DeletePublicAccessBlockInput, DeletePublicAccessBlockOutput, GetBucketAclInput,
     GetBucketAclOutput, GetBucketCorsInput, GetBucketCorsOutput,
     GetBucketLifecycleConfigurationInput, GetBucketLifecycleConfigurationOutput,
@@ -27,9 +27,10 @@ use s3s::dto::{
     ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectVersionsInput,
     ListObjectVersionsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
     ListObjectsV2Output, ListPartsInput, ListPartsOutput, Owner, PutBucketAclInput,
-    PutBucketAclOutput, PutBucketCorsInput, PutBucketCorsOutput, PutBucketOwnershipControlsInput,
-    PutBucketOwnershipControlsOutput, PutBucketPolicyInput, PutBucketPolicyOutput,
-    PutBucketTaggingInput, PutBucketTaggingOutput, PutBucketVersioningInput,
+    PutBucketAclOutput, PutBucketCorsInput, PutBucketCorsOutput,
+    PutBucketLifecycleConfigurationInput, PutBucketLifecycleConfigurationOutput,
+    PutBucketOwnershipControlsInput, PutBucketOwnershipControlsOutput, PutBucketPolicyInput,
+    PutBucketPolicyOutput, PutBucketTaggingInput, PutBucketTaggingOutput, PutBucketVersioningInput,
     PutBucketVersioningOutput, PutObjectAclInput, PutObjectAclOutput, PutObjectInput,
     PutObjectLegalHoldInput, PutObjectLegalHoldOutput, PutObjectLockConfigurationInput,
     PutObjectLockConfigurationOutput, PutObjectOutput, PutObjectRetentionInput,
@@ -42,7 +43,7 @@ use s3s::{S3, S3Request, S3Response, S3Result};
 use super::RequestId;
 use super::acl::{Acl, Said};
 use super::fault::{Missing, Refusal, denied, fault};
-use super::{acl, buckets, listing, lock, parts, policy, read, settings, tags, write};
+use super::{acl, buckets, lifecycle, listing, lock, parts, policy, read, settings, tags, write};
 use crate::App;
 
 /// What answers requests of S3.
@@ -175,7 +176,9 @@ operations! {
     delete_public_access_block: DeletePublicAccessBlockInput => DeletePublicAccessBlockOutput, settings::delete_access_block;
     get_bucket_acl: GetBucketAclInput => GetBucketAclOutput, buckets::get_acl;
     get_bucket_cors: GetBucketCorsInput => GetBucketCorsOutput, settings::get_cors;
-    get_bucket_lifecycle_configuration: GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput, settings::get_lifecycle;
+    get_bucket_lifecycle_configuration: GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput, lifecycle::get;
+    put_bucket_lifecycle_configuration: PutBucketLifecycleConfigurationInput => PutBucketLifecycleConfigurationOutput, lifecycle::put;
+    delete_bucket_lifecycle: DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput, lifecycle::delete;
     get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput, buckets::location;
     get_bucket_ownership_controls: GetBucketOwnershipControlsInput => GetBucketOwnershipControlsOutput, settings::get_ownership;
     get_bucket_policy: GetBucketPolicyInput => GetBucketPolicyOutput, policy::get;

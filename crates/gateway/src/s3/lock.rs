@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use archipelago_pool::{Container, Meta, Object, Versioning};
+use archipelago_pool::{
+    Container, DefaultLock, LOCK_HOLD as HOLD, LOCK_MODE as MODE, LOCK_UNTIL as UNTIL, Meta,
+    Object, Versioning,
+};
 use s3s::dto::{
-    GetObjectLegalHoldInput, GetObjectLegalHoldOutput, GetObjectLockConfigurationInput,
-    GetObjectLockConfigurationOutput, GetObjectRetentionInput, GetObjectRetentionOutput,
-    ObjectLockConfiguration, ObjectLockEnabled, ObjectLockLegalHold, ObjectLockLegalHoldStatus,
-    ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode, PutObjectLegalHoldInput,
-    PutObjectLegalHoldOutput, PutObjectLockConfigurationInput, PutObjectLockConfigurationOutput,
-    PutObjectRetentionInput, PutObjectRetentionOutput, ServerSideEncryption, Timestamp,
+    DefaultRetention, GetObjectLegalHoldInput, GetObjectLegalHoldOutput,
+    GetObjectLockConfigurationInput, GetObjectLockConfigurationOutput, GetObjectRetentionInput,
+    GetObjectRetentionOutput, ObjectLockConfiguration, ObjectLockEnabled, ObjectLockLegalHold,
+    ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode,
+    PutObjectLegalHoldInput, PutObjectLegalHoldOutput, PutObjectLockConfigurationInput,
+    PutObjectLockConfigurationOutput, PutObjectRetentionInput, PutObjectRetentionOutput,
+    ServerSideEncryption, Timestamp,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
@@ -19,15 +23,11 @@ use super::door::Door;
 use super::fault::Missing;
 use super::{auth, meta};
 
-/// Names of settings: of a bucket that locks (JSON of its configuration), and of an object.
+/// The name of a setting of a bucket that locks: JSON of its configuration.
 const BUCKET: &str = "s3.lock";
-const MODE: &str = "s3.lock.mode";
-const UNTIL: &str = "s3.lock.until-ms";
-const HOLD: &str = "s3.lock.hold";
 
 /// The longest default retention, in days: a hundred years, as S3 has it.
 const DAYS_MAX: i32 = 36_500;
-const DAY_MS: u64 = 24 * 3600 * 1000;
 
 /// Keys of a service that is not there are not honoured, and are not pretended to be.
 pub(super) fn refuse_kms(encryption: Option<&ServerSideEncryption>) -> S3Result<()> {
@@ -81,7 +81,7 @@ pub(super) fn unlock(settings: &mut BTreeMap<String, String>) {
     settings.retain(|name, _| ![MODE, UNTIL, HOLD].contains(&name.as_str()));
 }
 
-/// What a new version is locked by: what the request says, or the bucket does.
+/// What a new version is locked by, if the request says it; else the bucket may.
 pub(super) fn keep(
     container: &Container,
     said: &Said<'_>,
@@ -106,18 +106,8 @@ pub(super) fn keep(
             }
             insert(settings, checked_mode(mode.as_str())?, until);
         }
-        (None, None) => {
-            let rule = configuration(container).and_then(|one| one.rule?.default_retention);
-            if let Some(rule) = rule
-                && let Some(mode) = rule.mode
-            {
-                let days = match (rule.days, rule.years) {
-                    (Some(days), _) => days,
-                    (None, years) => years.unwrap_or(0).saturating_mul(365),
-                };
-                insert(settings, mode.as_str(), now_ms + days.max(0) as u64 * DAY_MS);
-            }
-        }
+        // The pool locks what comes without a lock, by whatever door.
+        (None, None) => {}
         _ => {
             return Err(s3_error!(
                 InvalidArgument,
@@ -150,14 +140,10 @@ fn checked_hold(status: &str) -> S3Result<&str> {
     }
 }
 
-fn ms_of(time: &Timestamp) -> u64 {
+pub(super) fn ms_of(time: &Timestamp) -> u64 {
     let since = std::time::SystemTime::from(time::OffsetDateTime::from(time.clone()))
         .duration_since(std::time::UNIX_EPOCH);
     u64::try_from(since.unwrap_or(Duration::ZERO).as_millis()).unwrap_or(u64::MAX)
-}
-
-fn until_ms(object: &Object) -> Option<u64> {
-    object.meta.settings.get(UNTIL)?.parse().ok()
 }
 
 pub(super) fn mode_of(object: &Object) -> Option<ObjectLockMode> {
@@ -165,7 +151,7 @@ pub(super) fn mode_of(object: &Object) -> Option<ObjectLockMode> {
 }
 
 pub(super) fn until_of(object: &Object) -> Option<Timestamp> {
-    until_ms(object).map(meta::time)
+    object.locked_until_ms().map(meta::time)
 }
 
 pub(super) fn hold_of(object: &Object) -> Option<ObjectLockLegalHoldStatus> {
@@ -176,12 +162,22 @@ pub(super) fn hold_of(object: &Object) -> Option<ObjectLockLegalHoldStatus> {
 pub(super) fn check_removable(object: &Object, bypass: bool, now_ms: u64) -> S3Result<()> {
     let locked =
         || s3_error!(AccessDenied, "Access Denied because object protected by object lock.");
-    if hold_of(object).is_some_and(|hold| hold.as_str() == ObjectLockLegalHoldStatus::ON) {
+    if object.is_held() {
         return Err(locked());
     }
-    let held = until_ms(object).is_some_and(|until| until > now_ms);
+    let held = object.locked_until_ms().is_some_and(|until| until > now_ms);
     let strict = mode_of(object).is_some_and(|mode| mode.as_str() == ObjectLockMode::COMPLIANCE);
     if held && (strict || !bypass) { Err(locked()) } else { Ok(()) }
+}
+
+/// As the pool gives it to what comes.
+fn default_lock(rule: DefaultRetention) -> Option<DefaultLock> {
+    let days = match (rule.days, rule.years) {
+        (Some(days), _) => days,
+        (None, years) => years.unwrap_or(0).saturating_mul(365),
+    };
+    let mode = rule.mode?.as_str().to_owned();
+    Some(DefaultLock { mode, days: u32::try_from(days).unwrap_or(0) })
 }
 
 /// `PutObjectLockConfiguration`.
@@ -214,6 +210,7 @@ pub(super) async fn put_configuration(
         }
     }
     let text = serde_json::to_string(&configuration).map_err(S3Error::internal_error)?;
+    let lock = configuration.rule.and_then(|rule| rule.default_retention).and_then(default_lock);
     door.change(bucket.id, move |container| {
         if container.versioning != Versioning::Enabled {
             return Err(s3_error!(
@@ -222,6 +219,7 @@ pub(super) async fn put_configuration(
             ));
         }
         container.settings.insert(BUCKET.to_owned(), text.clone());
+        DefaultLock::put(lock.as_ref(), container);
         Ok(())
     })
     .await?;
@@ -282,7 +280,7 @@ pub(super) async fn put_retention(
 
 /// A lock may be made longer; else it is changed only by who may lift it, while it can be.
 fn may_shorten(object: &Object, mode: &str, until: u64, bypass: bool, now_ms: u64) -> S3Result<()> {
-    let Some(old) = until_ms(object).filter(|old| *old > now_ms) else { return Ok(()) };
+    let Some(old) = object.locked_until_ms().filter(|old| *old > now_ms) else { return Ok(()) };
     let was = mode_of(object);
     let was_strict = was.as_ref().is_some_and(|was| was.as_str() == ObjectLockMode::COMPLIANCE);
     let changes = was.as_ref().is_some_and(|was| was.as_str() != mode);

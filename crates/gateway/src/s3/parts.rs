@@ -214,7 +214,7 @@ pub(super) async fn complete(
     let input = request.input;
     refuse_encryption!(input);
     let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
-    let name = auth::key(&input.key)?;
+    let (home, name) = (bucket.clone(), auth::key(&input.key)?);
     let wanted = wanted_of(input.multipart_upload)?;
     let (uuid, said_size) = (input.upload_id, input.mpu_object_size);
     let (if_match, if_none_match) = (input.if_match, input.if_none_match);
@@ -250,6 +250,7 @@ pub(super) async fn complete(
         .await?;
     let checksums = read::checksums(&object);
     Ok(S3Response::new(CompleteMultipartUploadOutput {
+        expiration: door.ending(&home, &object).await?,
         location: Some(format!("/{}/{}", input.bucket, input.key)),
         bucket: Some(input.bucket),
         key: Some(input.key),

@@ -211,6 +211,7 @@ pub(super) async fn get(
     )
     .check(&object)?;
     let (from, len, partial) = stretch(&object, input.range.as_ref(), input.part_number)?;
+    let ending = door.ending(&container, &object).await?;
     let object_sent = object.clone();
     let body = crate::download::body(&door.app, hangup.unwrap_or_default(), move |service, out| {
         send(service, container.id, &object_sent, (from, len), out)
@@ -219,6 +220,7 @@ pub(super) async fn get(
     let mut output = described(&object, overrides_of!(input), (from, len, partial));
     output.body = Some(StreamingBlob::from(s3s::Body::http_body_unsync(body)));
     output.parts_count = parts_count(&object, input.part_number);
+    output.expiration = ending;
     let mut response = S3Response::new(output);
     if partial {
         response.status = Some(axum::http::StatusCode::PARTIAL_CONTENT);
@@ -315,7 +317,7 @@ pub(super) async fn head(
     let input = request.input;
     refuse_encryption!(input);
     let version = input.version_id.as_deref();
-    let (_, object) =
+    let (container, object) =
         door.object(&actor, &input.bucket, &input.key, version, Permission::Read).await?;
     conditions(
         &input.if_match,
@@ -342,6 +344,7 @@ pub(super) async fn head(
         content_range: shown.content_range,
         content_type: shown.content_type,
         e_tag: shown.e_tag,
+        expiration: door.ending(&container, &object).await?,
         expires: shown.expires,
         last_modified: shown.last_modified,
         metadata: shown.metadata,

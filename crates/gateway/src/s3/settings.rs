@@ -6,7 +6,6 @@ use s3s::dto::{
     DeleteBucketOwnershipControlsInput, DeleteBucketOwnershipControlsOutput,
     DeleteBucketTaggingInput, DeleteBucketTaggingOutput, DeletePublicAccessBlockInput,
     DeletePublicAccessBlockOutput, GetBucketCorsInput, GetBucketCorsOutput,
-    GetBucketLifecycleConfigurationInput, GetBucketLifecycleConfigurationOutput,
     GetBucketOwnershipControlsInput, GetBucketOwnershipControlsOutput, GetBucketTaggingInput,
     GetBucketTaggingOutput, GetPublicAccessBlockInput, GetPublicAccessBlockOutput, ObjectOwnership,
     OwnershipControls, OwnershipControlsRule, PublicAccessBlockConfiguration, PutBucketCorsInput,
@@ -35,7 +34,11 @@ fn read<T: DeserializeOwned>(bucket: &Container, name: &str) -> Option<T> {
 
 impl Door {
     /// The bucket of a request about its settings.
-    async fn of_owner<T>(&self, request: &S3Request<T>, name: &str) -> S3Result<Container> {
+    pub(super) async fn of_owner<T>(
+        &self,
+        request: &S3Request<T>,
+        name: &str,
+    ) -> S3Result<Container> {
         let actor: auth::Actor = self.actor(request).await?;
         self.own_bucket(&actor, name).await
     }
@@ -239,15 +242,6 @@ pub(super) async fn delete_ownership(
     Ok(no_content(DeleteBucketOwnershipControlsOutput::default()))
 }
 
-/// `GetBucketLifecycleConfiguration`: there is none, and putting one is refused.
-pub(super) async fn get_lifecycle(
-    door: &Door,
-    request: S3Request<GetBucketLifecycleConfigurationInput>,
-) -> S3Result<S3Response<GetBucketLifecycleConfigurationOutput>> {
-    door.of_owner(&request, &request.input.bucket).await?;
-    Err(S3Error::new(S3ErrorCode::NoSuchLifecycleConfiguration))
-}
-
-fn no_content<T>(output: T) -> S3Response<T> {
+pub(super) fn no_content<T>(output: T) -> S3Response<T> {
     S3Response::with_status(output, axum::http::StatusCode::NO_CONTENT)
 }

@@ -50,7 +50,7 @@ pub(super) async fn put(
     refuse_encryption!(input);
     lock::refuse_kms(input.server_side_encryption.as_ref())?;
     let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
-    let name = auth::key(&input.key)?;
+    let (home, name) = (bucket.clone(), auth::key(&input.key)?);
     let size = size_of(decoded_length(&request.headers).or(input.content_length))?;
     let mut known = headers_of!(input).meta()?;
     let said = said_of!(input);
@@ -85,6 +85,7 @@ pub(super) async fn put(
     let object = stored.await.map_err(|failure| broken(&failure, Missing::Bucket))??;
     let checksums = read::checksums(&object);
     Ok(S3Response::new(PutObjectOutput {
+        expiration: door.ending(&home, &object).await?,
         checksum_crc32: checksums.checksum_crc32,
         checksum_crc32c: checksums.checksum_crc32c,
         checksum_crc64nvme: checksums.checksum_crc64nvme,
@@ -140,7 +141,7 @@ pub(super) async fn copy(
     lock::keep(&bucket_to, lock_of!(input), door.now_ms(), &mut said_meta.settings)?;
     let from =
         From { container: container.id, name: object.name.clone(), which: meta::which(version)? };
-    let (conditions, checked) = (input.clone(), object.id);
+    let (conditions, checked, home) = (input.clone(), object.id, bucket_to.clone());
     let copied = door
         .call(Missing::Key, move |service, refusal| {
             let finish = &mut |source: &Object| {
@@ -165,6 +166,7 @@ pub(super) async fn copy(
             last_modified: Some(meta::time(copied.created_ms)),
         }),
         copy_source_version_id: meta::version_shown(&object),
+        expiration: door.ending(&home, &copied).await?,
         version_id: meta::version_shown(&copied),
         ..CopyObjectOutput::default()
     }))

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use archipelago_pool::{self as pool, Meta, Object};
+use archipelago_pool::{self as pool, DELETE_AT, Meta, Object};
 use axum::http::HeaderMap;
 use axum::http::header::{ETAG, LAST_MODIFIED};
 
@@ -24,9 +24,8 @@ const KEPT: [&str; 6] = [
     "x-robots-tag",
 ];
 
-/// Settings of an object: when it ends, in seconds since 1970; when its metadata last changed,
+/// Settings of an object besides [`DELETE_AT`]: when its metadata last changed,
 /// in ms; of a manifest, the size and the ETag of what it stands for.
-const DELETE_AT: &str = "swift.delete-at";
 /// The last second that has ten digits, as Swift has it.
 const DELETE_AT_MAX: u64 = 9_999_999_999;
 pub(super) const CHANGED: &str = "swift.changed";
@@ -147,7 +146,7 @@ pub(super) fn ends_at(object: &Object) -> Option<u64> {
 
 /// Whether an object has ended by its own wish.
 pub(super) fn is_expired(object: &Object, now_ms: u64) -> bool {
-    ends_at(object).is_some_and(|at| at <= now_ms / 1000)
+    object.has_ended(now_ms)
 }
 
 /// Lets a copy end when its source does, unless something else was said.
@@ -184,19 +183,8 @@ pub(super) fn content_type(meta: &Meta) -> &str {
     meta.headers.get(CONTENT_TYPE).map_or("application/octet-stream", String::as_str)
 }
 
-/// What the door of S3 keeps of what may not be removed: of a container that may hold such, and
-/// of a version, how long and whether at all.
+/// What the door of S3 keeps of a container that may hold what may not be removed.
 pub(super) const LOCKS: &str = "s3.lock";
-const LOCK_UNTIL: &str = "s3.lock.until-ms";
-const LOCK_HOLD: &str = "s3.lock.hold";
-
-/// Whether a version may not be removed for good: a lock holds at every door.
-pub(super) fn is_locked(object: &Object, now_ms: u64) -> bool {
-    let settings = &object.meta.settings;
-    let until = settings.get(LOCK_UNTIL).and_then(|text| text.parse::<u64>().ok());
-    until.is_some_and(|until| until > now_ms)
-        || settings.get(LOCK_HOLD).is_some_and(|on| on == "ON")
-}
 
 /// Everything known of an object but its size, as headers.
 pub(super) fn headers_of(object: &Object, etag: Option<&str>) -> HeaderMap {

@@ -10,11 +10,11 @@ use archipelago_format::backup::{
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{ToSql, params_from_iter};
 
-use super::{CatalogError, Tx, container, migrate};
+use super::{CatalogError, Tx, container, file, migrate};
 
 /// What is dumped, each after what it refers to. Tokens are not: one that was revoked
 /// after the dump would be valid again.
-const TABLES: [&str; 21] = [
+const TABLES: [&str; 22] = [
     "store_state",
     "pool_place",
     "account",
@@ -36,6 +36,7 @@ const TABLES: [&str; 21] = [
     "access_grant",
     "public_link",
     "audit",
+    "lifecycle",
 ];
 
 /// Writes all tables.
@@ -116,7 +117,8 @@ pub(crate) fn restore(tx: &Tx<'_>, input: &mut dyn Read) -> Result<(), CatalogEr
             }
         }
     }
-    container::recount(tx)
+    container::recount(tx)?;
+    file::note_ends(tx)
 }
 
 /// The statement for the rows of a table; names that no schema of ours has are refused.

@@ -8,7 +8,8 @@ use super::row::{Fields, from_location, from_number, to_json};
 use super::upload::{self, UploadRow};
 use super::{CatalogError, Tx, grant, guest_view, quota};
 use crate::grant::Shared;
-use crate::object::{Container, Object, Stretch, Which};
+use crate::lock::{DefaultLock, LOCK_MODE};
+use crate::object::{Container, Meta, Object, Stretch, Which};
 use crate::resource::File;
 
 const TABLE: &str = "file";
@@ -110,18 +111,20 @@ pub(crate) fn list_newest(
     tx.all(TABLE, &sql, (from_number(account.get()), name), decode)
 }
 
-/// The newest version, by name.
+/// The newest version, by name, unless it has ended.
 pub(crate) fn find(
     tx: &Tx<'_>,
     account: AccountId,
     container: &ContainerName,
     object: &ObjectName,
+    now_ms: u64,
 ) -> Result<Option<FileRow>, CatalogError> {
     let sql = format!(
         "{SELECT} WHERE c.account_id = $1 AND c.name = $2 AND f.object = $3 \
-         AND f.latest = 1 AND f.marker = 0"
+         AND f.latest = 1 AND f.marker = 0 AND (f.ends_ms IS NULL OR f.ends_ms > $4)"
     );
-    let params = (from_number(account.get()), container.as_str(), object.as_str());
+    let now = from_number(now_ms);
+    let params = (from_number(account.get()), container.as_str(), object.as_str(), now);
     tx.first(TABLE, &sql, params, decode)
 }
 
@@ -140,6 +143,42 @@ pub(crate) fn version(
     let sql = format!("{SELECT_OBJECT} WHERE container_id = $1 AND object = $2 AND {condition}");
     let params = (from_number(container), object.as_str(), from_number(id));
     tx.first(TABLE, &sql, params, decode_object)
+}
+
+/// A version, by identity.
+pub(crate) fn get(tx: &Tx<'_>, id: FileId) -> Result<Option<ObjectRow>, CatalogError> {
+    let sql = format!("{SELECT_OBJECT} WHERE id = $1");
+    tx.first(TABLE, &sql, [from_number(id.get())], decode_object)
+}
+
+/// Versions that are to be removed by now, since they said when they end; `limit` at most.
+pub(crate) fn due(tx: &Tx<'_>, now_ms: u64, limit: usize) -> Result<Vec<ObjectRow>, CatalogError> {
+    let sql = format!("{SELECT_OBJECT} WHERE remove_ms <= $1 ORDER BY remove_ms LIMIT $2");
+    tx.all(TABLE, &sql, (from_number(now_ms), from_number(limit as u64)), decode_object)
+}
+
+/// Lets one that has ended stay until then: it is locked.
+pub(crate) fn remove_later(
+    tx: &Tx<'_>,
+    object: &Object,
+    remove_ms: u64,
+) -> Result<(), CatalogError> {
+    let params = (from_number(remove_ms), from_number(object.id.get()));
+    tx.execute("UPDATE file SET remove_ms = $1 WHERE id = $2", params)?;
+    Ok(())
+}
+
+/// Notes when versions of a dump end, which may be from before there were columns for it.
+pub(super) fn note_ends(tx: &Tx<'_>) -> Result<(), CatalogError> {
+    let ends = "1000 * CAST(json_extract(meta, '$.settings.\"swift.delete-at\"') AS INTEGER)";
+    tx.execute(
+        &format!(
+            "UPDATE file SET ends_ms = {ends}, remove_ms = {ends} \
+             WHERE remove_ms IS NULL AND {ends} IS NOT NULL"
+        ),
+        [],
+    )?;
+    Ok(())
 }
 
 /// The newest versions of a container that are no markers, by name, `limit` at most.
@@ -305,7 +344,7 @@ pub(crate) fn may_put(
 }
 
 fn push(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
-    let object = &row.object;
+    let (object, meta) = (&row.object, locked(tx, row)?);
     if !object.versioned
         && let Some(old) = version(tx, row.container, &object.name, Which::Unversioned)?
         && !archive::keep(tx, &old)?
@@ -327,7 +366,8 @@ fn push(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
     }
     tx.execute(
         "INSERT INTO file (id, container_id, object, latest, version, marker, size, root, etag, \
-         sha256, meta, created_ms) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11)",
+         sha256, meta, created_ms, ends_ms, remove_ms) \
+         VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         (
             from_number(object.id.get()),
             from_number(row.container),
@@ -338,14 +378,30 @@ fn push(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
             from_location(row.root),
             object.etag.as_deref(),
             row.sha256.as_deref(),
-            to_json(&object.meta)?,
+            to_json(&meta)?,
             from_number(object.created_ms),
+            meta.ends_ms().map(from_number),
+            meta.ends_ms().map(from_number),
         ),
     )?;
     if object.marker {
         unshare(tx, row)?;
     }
     container::count(tx, row.container, change)
+}
+
+/// What is known of a version that comes, with the lock that its container gives where it
+/// brings none: here, since every door passes here.
+fn locked(tx: &Tx<'_>, row: &ObjectRow) -> Result<Meta, CatalogError> {
+    let object = &row.object;
+    let mut meta = object.meta.clone();
+    if object.versioned && !object.marker && !meta.settings.contains_key(LOCK_MODE) {
+        let home = container::get(tx, row.container)?;
+        if let Some(lock) = home.as_ref().and_then(DefaultLock::of) {
+            lock.lock(&mut meta.settings, object.created_ms);
+        }
+    }
+    Ok(meta)
 }
 
 /// Removes a version; the newest of the others comes to the top.
@@ -418,8 +474,13 @@ fn delete(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
 /// Changes what is known of a version, and nothing else.
 pub(crate) fn set_meta(tx: &Tx<'_>, object: &Object) -> Result<(), CatalogError> {
     tx.execute(
-        "UPDATE file SET meta = $1 WHERE id = $2",
-        (to_json(&object.meta)?, from_number(object.id.get())),
+        "UPDATE file SET meta = $1, ends_ms = $2, remove_ms = $3 WHERE id = $4",
+        (
+            to_json(&object.meta)?,
+            object.meta.ends_ms().map(from_number),
+            object.meta.ends_ms().map(from_number),
+            from_number(object.id.get()),
+        ),
     )?;
     Ok(())
 }

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0008_guest.sql"),
     include_str!("../../migrations/sqlite/0009_guest_views.sql"),
     include_str!("../../migrations/sqlite/0010_sharing.sql"),
+    include_str!("../../migrations/sqlite/0011_endings.sql"),
 ];
 
 /// The version of the schema that this program works with.

@@ -88,6 +88,16 @@ pub(crate) fn list(
     tx.all("upload", &sql, (from_number(container), object, from_number(id), limit), decode)
 }
 
+/// Those that began before then, the oldest first, `limit` at most.
+pub(crate) fn begun_before(
+    tx: &Tx<'_>,
+    created_ms: u64,
+    limit: usize,
+) -> Result<Vec<UploadRow>, CatalogError> {
+    let sql = format!("{SELECT} WHERE created_ms < $1 ORDER BY created_ms LIMIT $2");
+    tx.all("upload", &sql, (from_number(created_ms), from_number(limit as u64)), decode)
+}
+
 /// The identity behind a marker of a listing.
 pub(crate) fn id_of(tx: &Tx<'_>, uuid: &str) -> Result<Option<u64>, CatalogError> {
     tx.first("upload", "SELECT id FROM upload WHERE uuid = $1", [uuid], |row| row.number())

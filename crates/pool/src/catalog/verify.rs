@@ -1,8 +1,8 @@
 //! Whether the catalog itself is sound: pages, references, every row.
 
 use super::{
-    Catalog, CatalogError, Tx, audit, file, grant, guest_view, identity, image, segment, snapshot,
-    upload, volume,
+    Catalog, CatalogError, Tx, audit, file, grant, guest_view, identity, image, lifecycle, segment,
+    snapshot, upload, volume,
 };
 
 /// SQLite tells of so many faults at most; the first few say enough.
@@ -22,6 +22,7 @@ impl Catalog {
                 ("file", file::list(tx).map(drop)),
                 ("guest_view", guest_view::list(tx).map(drop)),
                 ("part", upload::all_parts(tx).map(drop)),
+                ("lifecycle", lifecycle::list(tx).map(drop)),
                 ("segment", segment::list(tx).map(drop)),
                 ("account", identity::account::list(tx).map(drop)),
                 ("user_", identity::user::list(tx).map(drop)),

@@ -49,7 +49,7 @@ impl Service {
                 Source::Snapshot(path) => Some(snapshot_row(tx, path)?.volume),
                 _ => None,
             };
-            Ok((catalog_root(tx, source)?, family))
+            Ok((catalog_root(tx, source, core.now_ms())?, family))
         })?;
         let view =
             core.engine.view(map.root, map.size).map_err(|error| Error::from(error).on(label))?;

@@ -10,7 +10,7 @@ use super::objects::{Place, Update, UpdateContent, make};
 use super::transfer::Incoming;
 use crate::catalog::file::{FileRow, ObjectRow};
 use crate::catalog::{Tx, container, file, quota, state};
-use crate::core::{OPERATOR, shown};
+use crate::core::{Core, OPERATOR, shown};
 use crate::error::Error;
 use crate::object::{Meta, Object, Versioning, Which};
 use crate::resource::File;
@@ -126,7 +126,7 @@ impl Service {
     /// # Errors
     /// `NotFound`.
     pub fn file(&self, container: &ContainerName, object: &ObjectName) -> Result<File, Error> {
-        Ok(self.core.catalog.read(|tx| file_row(tx, container, object))?.file)
+        Ok(self.core.catalog.read(|tx| self.core.file_row(tx, container, object))?.file)
     }
 
     /// Removes a file. Clones and open devices are unaffected.
@@ -134,15 +134,22 @@ impl Service {
     /// # Errors
     /// `NotFound`.
     pub fn file_remove(&self, container: &ContainerName, object: &ObjectName) -> Result<(), Error> {
-        self.core.catalog.read(|tx| file_row(tx, container, object))?;
+        self.core.catalog.read(|tx| self.core.file_row(tx, container, object))?;
         let home = self.container(OPERATOR, container)?;
         self.object_remove(home.id, object, Which::Latest, &|_| Ok(())).map(drop)
     }
 }
 
-fn file_row(tx: &Tx<'_>, container: &ContainerName, object: &ObjectName) -> Result<FileRow, Error> {
-    file::find(tx, OPERATOR, container, object)?
-        .ok_or_else(|| Error::not_found(label(container, object), "file ls"))
+impl Core {
+    fn file_row(
+        &self,
+        tx: &Tx<'_>,
+        container: &ContainerName,
+        object: &ObjectName,
+    ) -> Result<FileRow, Error> {
+        file::find(tx, OPERATOR, container, object, self.now_ms())?
+            .ok_or_else(|| Error::not_found(label(container, object), "file ls"))
+    }
 }
 
 fn label(container: &ContainerName, object: &ObjectName) -> String {

@@ -119,8 +119,8 @@ impl Service {
     ) -> Result<Option<DiskFile>, Error> {
         let source = Source::File(container.clone(), object.clone());
         let (view, file) = self.core.catalog.read(|tx| -> Result<_, Error> {
-            let map = catalog_root(tx, &source)?;
-            let row = file::find(tx, OPERATOR, container, object)?;
+            let map = catalog_root(tx, &source, self.core.now_ms())?;
+            let row = file::find(tx, OPERATOR, container, object, self.core.now_ms())?;
             Ok((guest_view::find(tx, key(map))?, row))
         })?;
         Ok(view.zip(file).map(|(view, row)| DiskFile {
@@ -239,7 +239,8 @@ impl Core {
         let mut waiting = None;
         for _ in 0..WAIT_STEPS {
             let before = *self.guest_views.settled.lock();
-            let held = self.held(|| self.catalog.read(|tx| catalog_root(tx, source)))?;
+            let held =
+                self.held(|| self.catalog.read(|tx| catalog_root(tx, source, self.now_ms())))?;
             let key = key(held.map);
             let view = self.catalog.read(|tx| guest_view::find(tx, key))?;
             match view.map(|view| (view.state, view.format)) {
@@ -294,8 +295,8 @@ const fn key(map: Fixed) -> Key {
 
 /// The disk that a source is: of a file that is an image, what its guest sees. Call
 /// [`Core::await_disk`] first.
-pub(super) fn disk_root(tx: &Tx<'_>, source: &Source) -> Result<Fixed, Error> {
-    let map = catalog_root(tx, source)?;
+pub(super) fn disk_root(tx: &Tx<'_>, source: &Source, now_ms: u64) -> Result<Fixed, Error> {
+    let map = catalog_root(tx, source, now_ms)?;
     let Source::File(..) = source else { return Ok(map) };
     match guest_view::find(tx, key(map))? {
         None => Ok(map),

@@ -75,7 +75,7 @@ impl Service {
         // Before anything is sent in vain.
         core.catalog.read(|tx| {
             let home = container_of(tx, container)?;
-            check_newest(tx, container, name, check)?;
+            check_newest(core, tx, container, name, check)?;
             Ok::<_, Error>(file::may_put(tx, &home, name, size.unwrap_or(0))?)
         })?;
         let (ingested, stored) = core.store(size, input)?;
@@ -88,7 +88,8 @@ impl Service {
     /// # Errors
     /// `NotFound`.
     pub fn object(&self, container: u64, name: &ObjectName, which: Which) -> Result<Object, Error> {
-        self.core.catalog.read(|tx| content_row(tx, container, name, which)).map(|row| row.object)
+        let core = &self.core;
+        core.catalog.read(|tx| core.content_row(tx, container, name, which)).map(|row| row.object)
     }
 
     /// A version of an object, also one that only says that it was removed; `None` when there
@@ -103,7 +104,8 @@ impl Service {
         which: Which,
     ) -> Result<Option<Object>, Error> {
         let row = self.core.catalog.read(|tx| file::version(tx, container, name, which))?;
-        Ok(row.map(|row| row.object))
+        let now = self.core.now_ms();
+        Ok(row.map(|row| row.object).filter(|object| !object.has_ended(now)))
     }
 
     /// Opens a version of an object. It reads on, whatever becomes of its name.
@@ -119,7 +121,7 @@ impl Service {
         let core = &self.core;
         let mut object = None;
         let held = core.held(|| {
-            let row = core.catalog.read(|tx| content_row(tx, container, name, which))?;
+            let row = core.catalog.read(|tx| core.content_row(tx, container, name, which))?;
             let map = Fixed { root: row.root, size: row.object.size };
             object = Some(row.object);
             Ok(map)
@@ -144,9 +146,9 @@ impl Service {
         let core = &self.core;
         let _resolving = core.resolving.read_recursive();
         core.catalog.write(|tx| {
-            let source = content_row(tx, from.container, &from.name, from.which)?;
+            let source = core.content_row(tx, from.container, &from.name, from.which)?;
             let to = container_of(tx, container)?;
-            check_newest(tx, container, name, check)?;
+            check_newest(core, tx, container, name, check)?;
             let meta = checked(finish(&source.object)?)?;
             let object = Object {
                 id: FileId::new(state::take_id(tx)?),
@@ -174,8 +176,9 @@ impl Service {
         which: Which,
         change: &mut dyn FnMut(&Object) -> Result<Meta, Error>,
     ) -> Result<Object, Error> {
-        self.core.catalog.write(|tx| {
-            let mut row = content_row(tx, container, name, which)?;
+        let core = &self.core;
+        core.catalog.write(|tx| {
+            let mut row = core.content_row(tx, container, name, which)?;
             row.object.meta = checked(change(&row.object)?)?;
             file::set_meta(tx, &row.object)?;
             Ok(row.object)
@@ -213,21 +216,9 @@ impl Service {
                 let object = found.map(|row| row.object);
                 return Ok(Removed { object, made_marker: false });
             }
-            let marker = Object {
-                id: FileId::new(state::take_id(tx)?),
-                name: name.clone(),
-                versioned: home.versioning == Versioning::Enabled,
-                latest: true,
-                marker: true,
-                size: 0,
-                etag: None,
-                meta: Meta::default(),
-                created_ms: core.now_ms(),
-            };
-            let root = Location::HOLE;
-            let row = ObjectRow { container, object: marker, sha256: None, root };
-            file::put(tx, &row)?;
-            Ok(Removed { object: Some(row.object), made_marker: true })
+            let versioned = home.versioning == Versioning::Enabled;
+            let marker = put_marker(core, tx, container, name, versioned)?;
+            Ok(Removed { object: Some(marker), made_marker: true })
         })
     }
 }
@@ -250,6 +241,20 @@ impl Core {
         })
     }
 
+    /// A version that is there for everybody: no marker, and not ended.
+    fn content_row(
+        &self,
+        tx: &Tx<'_>,
+        container: u64,
+        name: &ObjectName,
+        which: Which,
+    ) -> Result<ObjectRow, Error> {
+        let now = self.now_ms();
+        file::version(tx, container, name, which)?
+            .filter(|row| !row.object.marker && !row.object.has_ended(now))
+            .ok_or_else(|| missing(name))
+    }
+
     /// The version that is about to be bound.
     #[allow(clippy::too_many_arguments, reason = "each is one column or one question")]
     fn object_row(
@@ -263,7 +268,7 @@ impl Core {
         check: &Check<'_>,
     ) -> Result<ObjectRow, Error> {
         let home = container_of(tx, container)?;
-        check_newest(tx, container, name, check)?;
+        check_newest(self, tx, container, name, check)?;
         let object = Object {
             id: FileId::new(state::take_id(tx)?),
             name: name.clone(),
@@ -296,30 +301,45 @@ fn archived_marker(id: u64, name: ObjectName, now_ms: u64) -> ObjectRow {
     ObjectRow { container: 0, object, sha256: None, root: Location::HOLE }
 }
 
+/// Puts a version that only says that the object was removed.
+pub(super) fn put_marker(
+    core: &Core,
+    tx: &Tx<'_>,
+    container: u64,
+    name: &ObjectName,
+    versioned: bool,
+) -> Result<Object, Error> {
+    let object = Object {
+        id: FileId::new(state::take_id(tx)?),
+        name: name.clone(),
+        versioned,
+        latest: true,
+        marker: true,
+        size: 0,
+        etag: None,
+        meta: Meta::default(),
+        created_ms: core.now_ms(),
+    };
+    let row = ObjectRow { container, object, sha256: None, root: Location::HOLE };
+    file::put(tx, &row)?;
+    Ok(row.object)
+}
+
 fn check_newest(
+    core: &Core,
     tx: &Tx<'_>,
     container: u64,
     name: &ObjectName,
     check: &Check<'_>,
 ) -> Result<(), Error> {
-    let newest = file::version(tx, container, name, Which::Latest)?;
-    check(newest.as_ref().map(|row| &row.object).filter(|object| !object.marker))
+    let (newest, now) = (file::version(tx, container, name, Which::Latest)?, core.now_ms());
+    let there = |object: &&Object| !object.marker && !object.has_ended(now);
+    check(newest.as_ref().map(|row| &row.object).filter(there))
 }
 
 pub(super) fn container_of(tx: &Tx<'_>, id: u64) -> Result<Container, Error> {
     container::get(tx, id)?
         .ok_or_else(|| Error::new(ErrorKind::NotFound, "the container was removed just now"))
-}
-
-fn content_row(
-    tx: &Tx<'_>,
-    container: u64,
-    name: &ObjectName,
-    which: Which,
-) -> Result<ObjectRow, Error> {
-    file::version(tx, container, name, which)?
-        .filter(|row| !row.object.marker)
-        .ok_or_else(|| missing(name))
 }
 
 fn missing(name: &ObjectName) -> Error {

@@ -13,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::{
     Config, GuestViews, Lanes, Life, Service, backups, checkpointer, collector, guest_views,
+    lifecycle,
 };
 use crate::attachments::Attachments;
 use crate::catalog::{Catalog, Founding, segment, state, volume};
@@ -65,12 +66,14 @@ impl Service {
             guest_views: GuestViews::default(),
             collector: Mutex::default(),
             collector_totals: Mutex::default(),
+            lifecycle_totals: Mutex::default(),
         });
         core.adopt(&core.engine.dirty_volumes())?;
         let mut workers = vec![checkpointer::start(&core, &config)?];
         workers.extend(collector::start(&core, &config)?);
         workers.extend(backups::start(&core, &config)?);
         workers.extend(guest_views::start(&core)?);
+        workers.extend(lifecycle::start(&core, &config)?);
         workers.extend(checkpointer::learn(&core));
         let service = Service {
             core,

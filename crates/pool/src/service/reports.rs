@@ -5,8 +5,7 @@ use std::collections::{HashMap, HashSet};
 use archipelago_engine::{Counters, Pin};
 use archipelago_model::{Location, Source};
 
-use super::Collected;
-use super::Service;
+use super::{Collected, Ended, Service};
 use crate::catalog::{
     Tx, file, guest_view, image, place, segment, snapshot, state, upload, volume,
 };
@@ -131,6 +130,7 @@ impl Service {
             figures: figures(&core.engine.counters())
                 .iter()
                 .chain(&collected(&core.collected()))
+                .chain(&ended(&core.ended()))
                 .map(|(name, _, _, value)| ((*name).to_owned(), *value as f64))
                 .collect(),
             ..Status::default()
@@ -156,6 +156,7 @@ impl Service {
         let mut metrics: Vec<Metric> = figures(&self.core.engine.counters())
             .into_iter()
             .chain(collected(&self.core.collected()))
+            .chain(ended(&self.core.ended()))
             .map(|(name, help, kind, value)| metric(name, help, kind, value as f64))
             .collect();
         let gauges = [
@@ -286,6 +287,17 @@ fn figures(counters: &Counters) -> Vec<Figure> {
         ("chunk_cache_bytes", "Bytes in the cache of chunks.", Gauge, c.chunk_cache_bytes),
         ("node_cache_bytes", "Bytes in the cache of map nodes.", Gauge, c.node_cache_bytes),
         ("damaged_reads_total", "Reads that failed verification.", Counter, c.damaged_reads),
+    ]
+}
+
+fn ended(totals: &Ended) -> Vec<Figure> {
+    use MetricKind::Counter;
+    let t = totals;
+    vec![
+        ("ended_objects_total", "Objects removed when they said.", Counter, t.objects),
+        ("ended_by_rules_total", "Newest versions ended by rules.", Counter, t.by_rules),
+        ("ended_older_total", "Older versions and markers removed by rules.", Counter, t.older),
+        ("ended_uploads_total", "Uploads given up that nobody had ended.", Counter, t.uploads),
     ]
 }
 

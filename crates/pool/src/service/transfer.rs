@@ -217,7 +217,7 @@ impl Service {
         let core = &self.core;
         let Source::File(..) = source else { return self.export(source, out) };
         core.await_disk(source)?;
-        let from = core.held(|| core.catalog.read(|tx| disk_root(tx, source)))?;
+        let from = core.held(|| core.catalog.read(|tx| disk_root(tx, source, core.now_ms())))?;
         let header = Header { size: from.map.size, base: None, identity: None };
         core.send_all(from.map, &header, out).map_err(|error| error.on(shown(source)))
     }

@@ -72,17 +72,19 @@ impl Service {
         let as_disk = matches!(source, Source::File(..)) && !raw;
         let held = match as_disk {
             true => core.await_disk(source)?,
-            false => core.held(|| core.catalog.read(|tx| catalog_root(tx, source)))?,
+            false => {
+                core.held(|| core.catalog.read(|tx| catalog_root(tx, source, core.now_ms())))?
+            }
         };
         core.catalog.write(|tx| {
-            let now = catalog_root(tx, source)?;
+            let now = catalog_root(tx, source, core.now_ms())?;
             if as_disk && now != held.map {
                 return Err(Error::new(
                     ErrorKind::Unavailable,
                     format!("{} was replaced meanwhile; try again", shown(source)),
                 ));
             }
-            bind(tx, if as_disk { disk_root(tx, source)? } else { now })
+            bind(tx, if as_disk { disk_root(tx, source, core.now_ms())? } else { now })
         })
     }
 

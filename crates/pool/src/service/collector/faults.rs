@@ -53,7 +53,8 @@ fn a_rewritten_root_names_no_leaving_segment() -> bool {
     bench.service.image_remove(&"both".parse().unwrap()).unwrap();
     // The mark begins; then the ingest finds what the mark does not see.
     let mut round = Round::begin(core, Urgency::High, false, None).unwrap();
-    let base = core.catalog.read(|tx| crate::core::catalog_root(tx, &src("snapshot:v@s"))).unwrap();
+    let base =
+        core.catalog.read(|tx| crate::core::catalog_root(tx, &src("snapshot:v@s"), 0)).unwrap();
     let _pin = core.engine.pin(base.root);
     let mut pieces = vec![Piece::Data { offset: 0, bytes: dead.clone() }].into_iter();
     let ingested = core.engine.ingest(base.root, 8 * MIB, &mut || Ok(pieces.next())).unwrap();

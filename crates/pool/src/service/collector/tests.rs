@@ -323,7 +323,7 @@ fn a_damaged_map_frees_nothing() {
         .write(|tx| {
             crate::catalog::state::replace_fixed_root(
                 tx,
-                crate::core::catalog_root(tx, &src("image:image")).unwrap().root,
+                crate::core::catalog_root(tx, &src("image:image"), 0).unwrap().root,
                 archipelago_model::Location::from_raw(1 << 24 | 0xff_0000),
             )
         })

@@ -3,7 +3,7 @@
 use archipelago_model::{AccountId, ContainerName};
 
 use super::super::{Service, grants};
-use crate::catalog::{Tx, container, file, state, upload};
+use crate::catalog::{Tx, container, file, lifecycle, state, upload};
 use crate::error::{Error, ErrorKind};
 use crate::grant::Shared;
 use crate::object::Container;
@@ -147,6 +147,7 @@ impl Service {
             while let Some(row) = upload::list(tx, id, "", 0, 1)?.first() {
                 upload::remove(tx, row)?;
             }
+            lifecycle::remove(tx, id)?;
             Ok(container::remove(tx, id)?)
         })
     }

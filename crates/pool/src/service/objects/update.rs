@@ -24,7 +24,7 @@ pub(crate) use self::lane::Lanes;
 use super::super::Service;
 use super::super::transfer::ingest_error;
 use super::content::broken;
-use super::{CopySource, Which, container_of, content_row};
+use super::{CopySource, Which, container_of};
 use crate::catalog::file;
 use crate::core::{Core, Fixed, Held};
 use crate::error::{Error, ErrorKind};
@@ -216,7 +216,7 @@ impl Core {
                 let held = self.held(|| {
                     let found = self
                         .catalog
-                        .read(|tx| content_row(tx, from.container, &from.name, from.which))?;
+                        .read(|tx| self.content_row(tx, from.container, &from.name, from.which))?;
                     Ok(Fixed { root: found.root, size: found.object.size })
                 })?;
                 let size = held.map.size;

@@ -9,7 +9,7 @@ use archipelago_model::{Location, ObjectName, SECTOR_BYTES};
 use md5::{Digest, Md5};
 
 use super::super::Service;
-use super::{Check, CopySource, Stored, checked, container_of, content, content_row};
+use super::{Check, CopySource, Stored, checked, container_of, content};
 use crate::catalog::upload::{self, PartRow, UploadRow};
 use crate::catalog::{Tx, file, state};
 use crate::core::{Core, Fixed, Held};
@@ -123,8 +123,9 @@ impl Service {
         let core = &self.core;
         core.catalog.read(|tx| upload_row(tx, at))?;
         let held = core.held(|| {
-            let source =
-                core.catalog.read(|tx| content_row(tx, from.container, &from.name, from.which))?;
+            let source = core
+                .catalog
+                .read(|tx| core.content_row(tx, from.container, &from.name, from.which))?;
             check(&source.object)?;
             Ok(Fixed { root: source.root, size: source.object.size })
         })?;

@@ -1,15 +1,11 @@
 //! Facts about logins and tokens.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-use archipelago_env::{Clock, Env};
 
 use super::super::tests::{PASSWORD, founded, make, named};
 use super::*;
 use crate::identity::Role;
-use crate::testing::{Bench, config};
+use crate::testing::{Bench, Hands, config};
 
 fn password() -> Secret {
     Secret::new(PASSWORD)
@@ -20,42 +16,13 @@ fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
     result.unwrap_err().kind()
 }
 
-/// A clock that a test moves.
-#[derive(Default)]
-struct Hands(AtomicU64);
-
-impl Hands {
-    fn forward(&self, ms: u64) {
-        self.0.fetch_add(ms, Ordering::Relaxed);
-    }
-}
-
-impl Clock for Hands {
-    fn unix_ms(&self) -> u64 {
-        1_000_000 + self.0.load(Ordering::Relaxed)
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::Relaxed))
-    }
-
-    fn sleep(&self, _: Duration) {
-        Env::real().clock().sleep(Duration::from_millis(1));
-    }
-}
-
 /// A store whose time a test moves, with user `bob`.
 fn timed() -> (Bench, Arc<Hands>) {
     let (mut bench, _) = founded();
     bench.service.close().unwrap();
-    let (hands, real) = (Arc::new(Hands::default()), Env::real());
-    let env = Env::new(
-        Arc::clone(&hands) as Arc<dyn Clock>,
-        Arc::clone(real.random()),
-        Arc::clone(real.disk()),
-        Arc::clone(real.threads()),
-    );
-    bench.service = Service::open(&bench.dir.path().join("data"), env, config()).unwrap();
+    let hands = Arc::new(Hands::default());
+    let data = bench.dir.path().join("data");
+    bench.service = Service::open(&data, hands.env(), config()).unwrap();
     make(&bench, "bob");
     (bench, hands)
 }

@@ -137,13 +137,15 @@ impl Binding<'_> {
 
     fn base(&self) -> Result<Base, Error> {
         let core = self.core;
+        let now = core.now_ms();
         let mut found = None;
         let held = core.held(|| {
             let (home, newest) = core.catalog.read(|tx| -> Result<_, Error> {
                 let home = container_of(tx, self.container)?;
                 Ok((home, file::version(tx, self.container, self.name, Which::Latest)?))
             })?;
-            let row = newest.as_ref().filter(|row| !row.object.marker);
+            let there = |row: &&ObjectRow| !row.object.marker && !row.object.has_ended(now);
+            let row = newest.as_ref().filter(there);
             let map = row.map_or(Fixed { root: Location::HOLE, size: 0 }, |row| Fixed {
                 root: row.root,
                 size: row.object.size,
@@ -155,7 +157,9 @@ impl Binding<'_> {
         Ok(Base {
             versioning,
             newest: newest.as_ref().map(|row| (row.object.id, row.root)),
-            object: newest.map(|row| row.object).filter(|object| !object.marker),
+            object: newest
+                .map(|row| row.object)
+                .filter(|object| !object.marker && !object.has_ended(now)),
             held,
         })
     }

@@ -1,0 +1,86 @@
+//! Table `lifecycle`: rules of containers, and how far they were followed.
+
+use super::row::{Fields, from_number, to_json};
+use super::{CatalogError, Tx};
+use crate::lifecycle::Rule;
+
+const TABLE: &str = "lifecycle";
+const SELECT: &str = "SELECT container_id, rules, next_ms, object FROM lifecycle";
+
+/// The rules of a container, and how far they were followed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct LifecycleRow {
+    pub container: u64,
+    pub rules: Vec<Rule>,
+    pub next_ms: u64,
+    /// A walk is under way, and goes on with this name.
+    pub object: Option<String>,
+}
+
+fn decode(row: &mut Fields<'_>) -> Result<LifecycleRow, CatalogError> {
+    Ok(LifecycleRow {
+        container: row.number()?,
+        rules: row.json()?,
+        next_ms: row.number()?,
+        object: row.text_or_null()?,
+    })
+}
+
+/// Of a container.
+pub(crate) fn get(tx: &Tx<'_>, container: u64) -> Result<Option<LifecycleRow>, CatalogError> {
+    let sql = format!("{SELECT} WHERE container_id = $1");
+    tx.first(TABLE, &sql, [from_number(container)], decode)
+}
+
+/// How a door was told.
+pub(crate) fn said(tx: &Tx<'_>, container: u64) -> Result<Option<String>, CatalogError> {
+    let sql = "SELECT said FROM lifecycle WHERE container_id = $1";
+    tx.first(TABLE, sql, [from_number(container)], |row| row.text())
+}
+
+/// The one that is to be followed first, if it is time.
+pub(crate) fn due(tx: &Tx<'_>, now_ms: u64) -> Result<Option<LifecycleRow>, CatalogError> {
+    let sql = format!("{SELECT} WHERE next_ms <= $1 ORDER BY next_ms LIMIT 1");
+    tx.first(TABLE, &sql, [from_number(now_ms)], decode)
+}
+
+/// All of them, for what checks every row.
+pub(crate) fn list(tx: &Tx<'_>) -> Result<Vec<LifecycleRow>, CatalogError> {
+    tx.all(TABLE, &format!("{SELECT} ORDER BY container_id"), [], decode)
+}
+
+/// Puts rules in the place of those that there are; they are followed from then on.
+pub(crate) fn put(
+    tx: &Tx<'_>,
+    container: u64,
+    rules: &[Rule],
+    said: &str,
+    next_ms: u64,
+) -> Result<(), CatalogError> {
+    remove(tx, container)?;
+    tx.execute(
+        "INSERT INTO lifecycle (container_id, rules, said, next_ms) VALUES ($1, $2, $3, $4)",
+        (from_number(container), to_json(&rules)?, said, from_number(next_ms)),
+    )?;
+    Ok(())
+}
+
+/// Notes how far the rules were followed, unless they are others by now.
+pub(crate) fn note(tx: &Tx<'_>, row: &LifecycleRow) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE lifecycle SET next_ms = $1, object = $2 WHERE container_id = $3 AND rules = $4",
+        (
+            from_number(row.next_ms),
+            row.object.as_deref(),
+            from_number(row.container),
+            to_json(&row.rules)?,
+        ),
+    )?;
+    Ok(())
+}
+
+/// Removes them.
+pub(crate) fn remove(tx: &Tx<'_>, container: u64) -> Result<(), CatalogError> {
+    tx.execute("DELETE FROM lifecycle WHERE container_id = $1", [from_number(container)])?;
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! What ends by itself: objects that say when, what rules of their container say, and uploads
+//! that nobody ends. One thread removes them, in batches that others do not notice.
+
+mod walk;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use archipelago_env::Join;
+
+use super::objects::put_marker;
+use super::{Config, Service};
+use crate::catalog::file::ObjectRow;
+use crate::catalog::{Tx, container, file, lifecycle, upload};
+use crate::core::Core;
+use crate::error::{Error, ErrorKind};
+use crate::lifecycle::{DAY_MS, Ending, RULES_MAX, Rule, ending};
+use crate::object::Object;
+
+/// The background looks so often whether it has to end.
+const POLL: Duration = Duration::from_millis(200);
+/// Versions that one transaction removes at most: everybody who writes waits for it, some ms.
+const BATCH: usize = 128;
+/// Uploads that one transaction gives up at most: each may have ten thousand parts.
+const UPLOADS: usize = 8;
+/// Between batches the background rests for as long as one took, up to this.
+const REST_MAX: Duration = Duration::from_secs(1);
+/// What is held without an end is looked at again after so long.
+const HELD_LOOK_MS: u64 = DAY_MS;
+
+/// What was removed because it had ended.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Ended {
+    /// Objects that said when they end.
+    pub objects: u64,
+    /// Newest versions, by rules: removed, or hidden where versions are kept.
+    pub by_rules: u64,
+    /// Older versions, and marks that an object was removed, by rules.
+    pub older: u64,
+    /// Uploads that nobody had ended.
+    pub uploads: u64,
+}
+
+impl Ended {
+    fn add(&mut self, other: &Self) {
+        self.objects += other.objects;
+        self.by_rules += other.by_rules;
+        self.older += other.older;
+        self.uploads += other.uploads;
+    }
+}
+
+impl Service {
+    /// Gives a container rules, in the place of those that it has. `said`: how a door was told,
+    /// for whoever asks it later.
+    ///
+    /// # Errors
+    /// `NotFound` (the container); `Invalid` (too many).
+    pub fn lifecycle_set(&self, container: u64, rules: &[Rule], said: &str) -> Result<(), Error> {
+        if rules.len() > RULES_MAX {
+            return Err(Error::invalid(format!("a container has {RULES_MAX} rules at most")));
+        }
+        let core = &self.core;
+        core.catalog.write(|tx| {
+            super::objects::container_of(tx, container)?;
+            Ok(lifecycle::put(tx, container, rules, said, core.now_ms())?)
+        })
+    }
+
+    /// How a door was told the rules of a container; `None` when it has none.
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub fn lifecycle_said(&self, container: u64) -> Result<Option<String>, Error> {
+        Ok(self.core.catalog.read(|tx| lifecycle::said(tx, container))?)
+    }
+
+    /// Takes its rules from a container.
+    ///
+    /// # Errors
+    /// Those of the catalog.
+    pub fn lifecycle_remove(&self, container: u64) -> Result<(), Error> {
+        Ok(self.core.catalog.write(|tx| lifecycle::remove(tx, container))?)
+    }
+
+    /// When the newest version of an object will end by a rule of its container.
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub fn object_ending(&self, container: u64, object: &Object) -> Result<Option<Ending>, Error> {
+        let row = self.core.catalog.read(|tx| lifecycle::get(tx, container))?;
+        Ok(row.and_then(|row| ending(&row.rules, object)))
+    }
+
+    /// Removes what has ended by now, without rests: for tests and simulators. The server does
+    /// it by itself.
+    ///
+    /// # Errors
+    /// Those of the catalog; what was removed until then stays so.
+    pub fn end_due(&self) -> Result<Ended, Error> {
+        self.core.end_due(false)
+    }
+}
+
+impl Core {
+    fn end_due(&self, paced: bool) -> Result<Ended, Error> {
+        let mut done = Ended::default();
+        let result = self
+            .end_objects(&mut done, paced)
+            .and_then(|()| self.end_uploads(&mut done, paced))
+            .and_then(|()| self.follow_rules(&mut done, paced));
+        self.lifecycle_totals.lock().add(&done);
+        result.map(|()| done)
+    }
+
+    /// What was removed since the store was opened.
+    pub(super) fn ended(&self) -> Ended {
+        *self.lifecycle_totals.lock()
+    }
+
+    /// Removes objects that said that they have ended.
+    fn end_objects(&self, done: &mut Ended, paced: bool) -> Result<(), Error> {
+        while !self.stopping() {
+            let (begin, now) = (self.env.clock().monotonic(), self.now_ms());
+            // A look, before everybody else has to wait for a transaction.
+            if self.catalog.read(|tx| file::due(tx, now, 1))?.is_empty() {
+                return Ok(());
+            }
+            let ended = self.catalog.write(|tx| -> Result<_, Error> {
+                let mut ended = 0;
+                for row in file::due(tx, now, BATCH)? {
+                    if row.object.is_locked(now) {
+                        let later = now + HELD_LOOK_MS;
+                        let until = row.object.locked_until_ms().filter(|_| !row.object.is_held());
+                        file::remove_later(tx, &row.object, until.unwrap_or(later).max(now + 1))?;
+                        continue;
+                    }
+                    self.end_object(tx, &row)?;
+                    ended += 1;
+                }
+                Ok(ended)
+            })?;
+            done.objects += ended;
+            self.rest_after(begin, paced);
+        }
+        Ok(())
+    }
+
+    /// Removes one for good. What is below it does not come back.
+    fn end_object(&self, tx: &Tx<'_>, row: &ObjectRow) -> Result<(), Error> {
+        let (object, name) = (&row.object, &row.object.name);
+        let hides = object.latest
+            && !file::older(tx, row.container, name.as_str(), object.id, 1)?.is_empty();
+        file::remove(tx, row)?;
+        if hides {
+            // With a version id, so that it takes the place of none.
+            put_marker(self, tx, row.container, name, true)?;
+        }
+        Ok(())
+    }
+
+    /// Gives up uploads that are too old.
+    fn end_uploads(&self, done: &mut Ended, paced: bool) -> Result<(), Error> {
+        let age = self.config.upload_age_ms;
+        while age > 0 && !self.stopping() {
+            let begin = self.env.clock().monotonic();
+            let before = self.now_ms().saturating_sub(age);
+            if self.catalog.read(|tx| upload::begun_before(tx, before, 1))?.is_empty() {
+                return Ok(());
+            }
+            done.uploads += self.catalog.write(|tx| -> Result<_, Error> {
+                let old = upload::begun_before(tx, before, UPLOADS)?;
+                old.iter().try_for_each(|row| upload::remove(tx, row))?;
+                Ok(old.len() as u64)
+            })?;
+            self.rest_after(begin, paced);
+        }
+        Ok(())
+    }
+
+    fn rest_after(&self, begin: Duration, paced: bool) {
+        let clock = self.env.clock();
+        if paced {
+            clock.sleep(clock.monotonic().saturating_sub(begin).min(REST_MAX));
+        }
+    }
+
+    fn run_lifecycle(&self, interval: Duration) {
+        let clock = self.env.clock();
+        let mut failing = false;
+        while !self.stopping() {
+            let until = clock.monotonic() + interval;
+            while !self.stopping() && clock.monotonic() < until {
+                clock.sleep(POLL.min(interval));
+            }
+            match self.end_due(true) {
+                _ if self.stopping() => return,
+                Ok(done) => {
+                    failing = false;
+                    if done != Ended::default() {
+                        let Ended { objects, by_rules, older, uploads } = done;
+                        tracing::info!(objects, by_rules, older, uploads, "removed what had ended");
+                    }
+                }
+                // Once, and not at each attempt.
+                Err(error) if !failing => {
+                    failing = true;
+                    tracing::error!(%error, "what has ended is not removed; trying again");
+                }
+                Err(error) => tracing::debug!(%error, "what has ended is not removed"),
+            }
+        }
+    }
+}
+
+/// Starts the background, unless the configuration says never.
+pub(super) fn start(core: &Arc<Core>, config: &Config) -> Result<Option<Box<dyn Join>>, Error> {
+    if config.lifecycle_interval_ms == 0 {
+        return Ok(None);
+    }
+    let interval = Duration::from_millis(config.lifecycle_interval_ms);
+    let shared = Arc::clone(core);
+    let body = Box::new(move || shared.run_lifecycle(interval));
+    core.env.threads().spawn("lifecycle", body).map(Some).map_err(|error| {
+        Error::new(ErrorKind::Unavailable, format!("cannot start a thread: {error}; try again"))
+            .with_source(error)
+    })
+}
+
+/// The home of what a rule is followed in, with what it keeps.
+fn versioning_of(tx: &Tx<'_>, id: u64) -> Result<Option<crate::object::Versioning>, Error> {
+    Ok(container::get(tx, id)?.map(|home| home.versioning))
+}
+
+#[cfg(test)]
+mod tests;
