@@ -20,7 +20,7 @@ const ROUNDS_DEFAULT: u64 = 6;
 const KILL_AFTER_MS_MAX: u64 = 1500;
 const HEAD_BYTES: usize = 32;
 /// More than what waits in memory, so that some records are stored before.
-const RECORD_BYTES_MAX: u64 = 100 << 10;
+const RECORD_BYTES_MAX: u64 = 320 << 10;
 
 /// Writer, number, length, and a hash of them and of what follows.
 fn record(writer: u32, number: u32, len: usize) -> Vec<u8> {

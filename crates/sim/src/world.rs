@@ -37,6 +37,7 @@ mod names;
 mod objects;
 mod record;
 mod scrub;
+mod updates;
 mod verbs;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
 //! Objects of a container that keeps versions, as clients of S3 and Swift have them: put,
-//! copied, removed with a marker or for good, uploaded in parts.
+//! copied, removed with a marker or for good, uploaded in parts; updated in [`super::updates`].
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -48,11 +48,12 @@ impl World {
     pub(super) fn object_act(&mut self) -> Option<ObjectAct> {
         let name = self.any_object_name()?;
         let known = self.model.objects.get(&name).cloned().unwrap_or_default();
-        match (self.dice.below(12), known.upload) {
+        match (self.dice.below(16), known.upload) {
             (0..=2, _) => Some(self.put_object(name)),
             (3..=4, _) => self.copy_object(name),
             (5, _) => Some(remove_object(name)),
             (6, _) => self.remove_version(name, known.versions.len()),
+            (7..=10, _) => Some(self.update_object(name)),
             (_, None) => Some(begin_upload(name)),
             (_, Some(parts)) => Some(self.go_on_with(name, parts)),
         }
@@ -71,7 +72,7 @@ impl World {
     }
 
     /// Bytes of any number.
-    fn some_bytes(&mut self) -> Bytes {
+    pub(super) fn some_bytes(&mut self) -> Bytes {
         self.operation += 1;
         let blocks = 1 + self.dice.below(BLOCKS_MAX);
         let mut bytes = bytes_of(&compose(&mut self.dice, self.operation, blocks));
@@ -196,7 +197,7 @@ impl World {
     }
 }
 
-fn act(
+pub(super) fn act(
     kind: &'static str,
     name: String,
     refusal: Option<ErrorKind>,
@@ -260,7 +261,7 @@ fn md5(bytes: &[u8]) -> String {
 
 /// The container, made by whoever needs it first. Whether it is there is no promise: an empty
 /// one is as good as none.
-fn shelf(service: &Service) -> Result<u64, Error> {
+pub(super) fn shelf(service: &Service) -> Result<u64, Error> {
     let name = parse(SHELF)?;
     let found = match service.container(OWNER, &name) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -286,7 +287,7 @@ fn versions(service: &Service, shelf: u64, name: &ObjectName) -> Result<Vec<Obje
     Ok(items)
 }
 
-fn version(
+pub(super) fn version(
     service: &Service,
     shelf: u64,
     name: &ObjectName,
@@ -381,8 +382,9 @@ pub(super) fn wrong_object(
         if bytes != **expected {
             return Ok(Some(format!("version {number} of {name} changed")));
         }
-        let etag = found.etag.clone().unwrap_or_default();
-        if !etag.contains('-') && etag != md5(expected) {
+        // Of what was updated or came in parts, nobody knows it.
+        let known = found.etag.as_ref().filter(|etag| !etag.contains('-'));
+        if known.is_some_and(|etag| *etag != md5(expected)) {
             return Ok(Some(format!("version {number} of {name} has the etag of another content")));
         }
     }

@@ -382,6 +382,7 @@ fn an_act_that_is_not_durable_when_it_returns_is_found() {
         "import",
         "put",
         "put object",
+        "update object",
         "copy object",
         "remove object",
         "remove version",
@@ -396,7 +397,7 @@ fn an_act_that_is_not_durable_when_it_returns_is_found() {
     for act in ["import", "put", "snapshot", "collect", "background", "close", "open"] {
         found(act, || lazy(Kept::Data("/pool/"), Some(act)));
     }
-    for act in ["put object", "put part", "complete upload"] {
+    for act in ["put object", "update object", "put part", "complete upload"] {
         found(act, || lazy(Kept::Data("/pool/"), Some(act)));
     }
     found("collect", || lazy(Kept::Data("catalog.sqlite"), Some("collect")));
@@ -530,6 +531,8 @@ fn objects_that_change_behind_the_back_are_found() {
     for (lie, kind, deed) in [
         ("an old version goes with a put", "put object", take_oldest_version as Deed),
         ("a removal takes more than its version", "remove version", take_oldest_version),
+        ("an old version goes with an update", "update object", take_oldest_version),
+        ("an update has other bytes", "update object", put_zeros_in_its_place),
         ("a copy has other bytes", "copy object", put_zeros_in_its_place),
         ("an upload becomes other bytes", "complete upload", put_zeros_in_its_place),
         ("a collection ends uploads", "collect", abort_uploads),

@@ -55,7 +55,8 @@ fn bytes_come_to_where_they_are_told() {
     let home = Home::new();
     let mut model = noise(1, 300_000);
     home.put("x", &model);
-    let places = [(0, 1), (511, 2), (4095, 70_000), (100_000, 100_352), (299_990, 10)];
+    let places =
+        [(0, 1), (511, 2), (4095, 70_000), (100_000, 100_352), (299_990, 10), (1, 280_001)];
     for (n, (at, len)) in (2..).zip(places) {
         let bytes = noise(n, len);
         let done = home.write_at(Place::At(at), &bytes).unwrap();

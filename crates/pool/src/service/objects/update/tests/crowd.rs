@@ -47,8 +47,13 @@ impl Did {
 fn act(home: &Home, seed: u64) -> Option<(FileId, Did)> {
     let draw = noise(seed + 1000, 16);
     let number = |at: usize| u64::from(u16::from_le_bytes([draw[at], draw[at + 1]]));
-    let lens =
-        [number(2) % 700, number(2) % 9000, 512 * (number(2) % 20), 65_536, 81_920 + number(2)];
+    let lens = [
+        number(2) % 700,
+        number(2) % 9000,
+        512 * (number(2) % 20),
+        INLINE_BYTES,
+        INLINE_BYTES + 16_384 + number(2),
+    ];
     let bytes = noise(seed, lens[draw[4] as usize % lens.len()] as usize);
     let at = [number(6), number(6) / 512 * 512, number(6) % 2048][draw[8] as usize % 3];
     match draw[0] % 20 {
