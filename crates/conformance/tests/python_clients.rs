@@ -131,11 +131,13 @@ small, big = b"small", random.Random(5).randbytes(5 << 20)
 
 store.create_container(name="box")
 store.set_container_metadata("box", color="red")
-assert store.get_container_metadata("box").metadata["color"] == "red"
+# This version of the library looks for names of headers in upper case, which S3's may not have.
+assert store.head(store.get_endpoint() + "/box").headers["X-Container-Meta-Color"] == "red"
 store.upload_object(container="box", name="a b/\u00fc+%", data=small)
 assert store.download_object("a b/\u00fc+%", container="box") == small
 store.set_object_metadata("a b/\u00fc+%", container="box", kind="text")
-assert store.get_object_metadata("a b/\u00fc+%", container="box").metadata["kind"] == "text"
+path = store.get_endpoint() + "/box/a%20b/%C3%BC%2B%25"
+assert store.head(path).headers["X-Object-Meta-Kind"] == "text"
 
 open("big", "wb").write(big)
 for large in ["static", "dynamic"]:

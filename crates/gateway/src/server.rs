@@ -190,8 +190,6 @@ async fn serve_connection(stream: TcpStream, router: Router, mut closing: watch:
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_MAX)
         .max_headers(HEADERS_MAX)
-        // Names have no case, but programs exist that look for `X-Container-Meta-`.
-        .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let mut told = false;
