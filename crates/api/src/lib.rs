@@ -15,6 +15,7 @@ mod container;
 pub mod error;
 pub mod file;
 pub mod image;
+mod link;
 pub mod path;
 pub mod report;
 pub mod snapshot;
@@ -27,6 +28,7 @@ pub use container::{Container, ContainerQuery, Containers, SetContainerQuota};
 pub use error::{Error, ErrorKind};
 pub use file::{File, FileQuery, Files, PutQuery, UpdateQuery, UpdatedFile};
 pub use image::{Disk, Image, ImageFile, Images, ImportQuery};
+pub use link::{AuditLog, AuditQuery, AuditRow, CreateLink, Link, Links};
 pub use report::{Health, PoolUsage, ResourceUsage, Status, Usage};
 pub use snapshot::{
     CreateSnapshots, Diff, DiffQuery, DiffRange, ReceiveQuery, SendQuery, Snapshot, SnapshotQuery,

@@ -36,6 +36,10 @@ pub const FILES: &str = "/v1/files";
 /// transfer stream with [`PutQuery`](crate::PutQuery), `PATCH` plain bytes with
 /// [`UpdateQuery`](crate::UpdateQuery). The object's slashes are part of the path.
 pub const FILE: &str = "/v1/files/{container}/{*object}";
+/// `GET` list, `POST` [`CreateLink`](crate::CreateLink), `DELETE` all.
+pub const LINKS: &str = "/v1/links/{container}/{*object}";
+/// `GET` with [`AuditQuery`](crate::AuditQuery).
+pub const AUDIT: &str = "/v1/audit";
 /// `GET` list, `POST` [`CreateUser`](crate::CreateUser).
 pub const USERS: &str = "/v1/users";
 /// `GET`, `DELETE`.
@@ -158,6 +162,11 @@ pub fn export(source: &str) -> String {
 /// [`EXPORT`] of the disk that a SOURCE is or, as an image file, holds.
 pub fn export_disk(source: &str) -> String {
     with_query(EXPORT.to_owned(), &[("source", Some(source)), ("disk", Some("true"))])
+}
+
+/// [`LINKS`] of one file.
+pub fn links(container: &str, object: &str) -> String {
+    format!("/v1/links/{}/{}", encode(container), encode_object(object))
 }
 
 /// [`FILES`], of one container or of all, with a prefix or without.

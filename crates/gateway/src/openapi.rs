@@ -6,7 +6,8 @@ use archipelago_api::{Error, ErrorKind};
 use utoipa::OpenApi;
 
 use crate::routes::{
-    accounts, collection, containers, files, images, reports, snapshots, trust, users, volumes,
+    accounts, collection, containers, files, images, links, reports, snapshots, trust, users,
+    volumes,
 };
 
 #[derive(OpenApi)]
@@ -47,6 +48,10 @@ use crate::routes::{
         files::remove,
         files::put,
         files::update,
+        links::list,
+        links::create,
+        links::end,
+        links::audit,
         users::list,
         users::create,
         users::show,

@@ -5,6 +5,7 @@ pub(crate) mod collection;
 pub(crate) mod containers;
 pub(crate) mod files;
 pub(crate) mod images;
+pub(crate) mod links;
 pub(crate) mod reports;
 pub(crate) mod snapshots;
 pub(crate) mod trust;
@@ -41,6 +42,8 @@ pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
         (path::EXPORT, get(volumes::export)),
         (path::FILES, get(files::list)),
         (path::FILE, get(files::stat).put(files::put).patch(files::update).delete(files::remove)),
+        (path::LINKS, get(links::list).post(links::create).delete(links::end)),
+        (path::AUDIT, get(links::audit)),
         (path::USERS, get(users::list).post(users::create)),
         (path::USER, get(users::show).delete(users::remove)),
         (path::USER_PASSWORD, post(users::set_password)),

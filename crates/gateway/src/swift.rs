@@ -34,6 +34,7 @@ mod listing;
 mod meta;
 mod object;
 mod post;
+mod public;
 mod put;
 mod quota;
 mod ranges;
@@ -64,12 +65,14 @@ use crate::server::Hangup;
 use crate::upload::Upload;
 use answer::Refusal;
 use ask::{Ask, Level, Placed};
+pub(crate) use public::{check_public, public_path};
 
 /// The routes; they are no part of the native API and its document.
 pub(crate) fn router() -> Router<App> {
     Router::new()
         .route("/info", get(info::show))
         .route("/object/info", get(info::show))
+        .route("/public/{*rest}", any(public::show))
         .route("/object", any(serve))
         .route("/object/", any(serve))
         .route("/object/{*rest}", any(serve))

@@ -2,6 +2,7 @@
 
 mod document;
 pub(crate) mod harness;
+mod links;
 mod requests;
 mod transfers;
 mod updates;

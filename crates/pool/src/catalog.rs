@@ -22,6 +22,7 @@ pub(crate) mod identity;
 pub(crate) mod image;
 pub(crate) mod lease;
 pub(crate) mod lifecycle;
+pub(crate) mod link;
 mod migrate;
 pub(crate) mod place;
 pub(crate) mod quota;

@@ -45,7 +45,8 @@ pub use resource::{
 };
 pub use service::{
     ChangeGrants, Check, Collected, Collection, Config, Content, CopySource, Damage, Damages,
-    Decide, Ended, Finding, FindingKind, FinishPart, FinishUpload, GRANTS_MAX, NAMES_MAX,
-    PARTS_MAX, Place, Rebuilt, Removed, SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service, Severity,
-    Stored, Touch, Update, UpdateContent, Updated, UpdatedFile, UploadAt,
+    Decide, Ended, Finding, FindingKind, FinishPart, FinishUpload, GRANTS_MAX, LINKS_MAX,
+    NAMES_MAX, PARTS_MAX, Place, PublicLink, Rebuilt, Removed, SNAPSHOTS_MAX, ScrubOptions,
+    ScrubState, Service, Severity, Stored, Touch, Update, UpdateContent, Updated, UpdatedFile,
+    UploadAt,
 };

@@ -105,6 +105,36 @@ Examples:
         #[arg(value_name = "CONT/OBJ")]
         file: FilePath,
     },
+    /// Make a public link: whoever has it may read the file, without a login
+    ///
+    /// The link shows whatever the name has, until the file is removed, the link expires or
+    /// `unpublish` ends it.
+    #[command(after_help = "\
+Examples:
+  archipelago file publish papers/draft.pdf
+  archipelago file publish papers/draft.pdf --expires 7d")]
+    Publish {
+        /// The file
+        #[arg(value_name = "CONT/OBJ")]
+        file: FilePath,
+        /// When it ends: 30m, 12h or 7d from now; otherwise never by itself
+        #[arg(long, value_name = "TIME")]
+        expires: Option<Lifetime>,
+    },
+    /// End all public links of a file, at once
+    #[command(after_help = "Example:\n  archipelago file unpublish papers/draft.pdf")]
+    Unpublish {
+        /// The file
+        #[arg(value_name = "CONT/OBJ")]
+        file: FilePath,
+    },
+    /// Show the public links of a file
+    #[command(after_help = "Example:\n  archipelago file links papers/draft.pdf")]
+    Links {
+        /// The file
+        #[arg(value_name = "CONT/OBJ")]
+        file: FilePath,
+    },
     /// Remove files; volumes cloned from them stay as they are
     #[command(after_help = "Example:\n  archipelago file rm images/debian.qcow2")]
     Rm {
@@ -112,6 +142,28 @@ Examples:
         #[arg(required = true, value_name = "CONT/OBJ")]
         files: Vec<FilePath>,
     },
+}
+
+/// How long something lasts: `30m`, `12h`, `7d`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lifetime {
+    /// In ms.
+    pub ms: u64,
+}
+
+impl FromStr for Lifetime {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let units = [('s', 1_000), ('m', 60_000), ('h', 3_600_000), ('d', 86_400_000)];
+        let ms = units.into_iter().find_map(|(unit, ms)| {
+            let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+            number.checked_mul(ms).filter(|ms| *ms > 0)
+        });
+        ms.map(|ms| Self { ms }).ok_or_else(|| {
+            format!("'{}' is no time: write a number and s, m, h or d, as 7d", text.escape_debug())
+        })
+    }
 }
 
 /// `CONTAINER/OBJECT`.

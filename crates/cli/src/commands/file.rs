@@ -45,6 +45,20 @@ pub fn run(context: &Context, verb: Verb) -> Result {
             let file: api::File = context.client.get(&route(&file))?;
             context.output.show(&file, view)
         }
+        Verb::Publish { file, expires } => {
+            let body = api::CreateLink { lifetime_ms: expires.map(|time| time.ms) };
+            let link: api::Link = context.client.post(&links(&file), &body)?;
+            context.output.confirm(&link, |link| url(context, link))
+        }
+        Verb::Unpublish { file } => {
+            context.client.delete(&links(&file))?;
+            let done = serde_json::json!({ "file": file.to_string() });
+            context.output.confirm(&done, |_| format!("{} has no links", plain(&file.to_string())))
+        }
+        Verb::Links { file } => {
+            let found: api::Links = context.client.get(&links(&file))?;
+            context.output.show(&found, |found| link_table(context, &found.links))
+        }
         Verb::Rm { files } => {
             let names: Vec<String> = files.iter().map(|file| plain(&file.to_string())).collect();
             remove_each(context, "file", &names, |index| {
@@ -52,6 +66,25 @@ pub fn run(context: &Context, verb: Verb) -> Result {
             })
         }
     }
+}
+
+fn links(file: &FilePath) -> String {
+    path::links(file.container.as_str(), file.object.as_str())
+}
+
+/// The whole URL, by the address that this command used.
+fn url(context: &Context, link: &api::Link) -> String {
+    format!("{}{}", context.client.endpoint(), plain(&link.path))
+}
+
+fn link_table(context: &Context, links: &[api::Link]) -> String {
+    use Column::Left;
+    let columns = [Left("CREATED"), Left("EXPIRES"), Left("BY"), Left("LINK")];
+    let end = |link: &api::Link| link.expires_ms.map_or_else(|| "-".to_owned(), time);
+    let rows = links
+        .iter()
+        .map(|link| vec![time(link.created_ms), end(link), plain(&link.by), url(context, link)]);
+    render(&columns, rows)
 }
 
 fn route(file: &FilePath) -> String {

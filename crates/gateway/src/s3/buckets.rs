@@ -18,8 +18,8 @@ use super::fault::Missing;
 use super::{lock, meta, settings};
 
 /// Paths of other doors: a bucket of such a name would be reached by signed requests only.
-pub(super) const RESERVED: [&str; 7] =
-    ["auth", "health", "identity", "metrics", "object", "openapi.json", "info"];
+pub(super) const RESERVED: [&str; 8] =
+    ["auth", "health", "identity", "metrics", "object", "openapi.json", "public", "info"];
 
 /// What a client said of the place of its bucket, which means nothing here.
 const LOCATION: &str = "s3.location";

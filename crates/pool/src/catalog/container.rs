@@ -3,7 +3,7 @@
 use archipelago_model::{AccountId, ContainerName};
 
 use super::row::{Fields, from_number};
-use super::{CatalogError, Tx, grant};
+use super::{CatalogError, Tx, grant, link};
 use crate::grant::Shared;
 use crate::object::{Container, Stretch, Totals, Versioning};
 
@@ -278,6 +278,7 @@ fn told((objects, bytes, old_bytes): (i64, i64, i64)) -> String {
 /// Removes one that has no versions and no uploads.
 pub(crate) fn remove(tx: &Tx<'_>, id: u64) -> Result<(), CatalogError> {
     grant::clear_container(tx, id)?;
+    link::clear_container(tx, id)?;
     tx.execute("DELETE FROM container WHERE id = $1", [from_number(id)])?;
     Ok(())
 }

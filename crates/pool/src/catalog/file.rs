@@ -6,7 +6,7 @@ use super::archive;
 use super::container::{self, Change};
 use super::row::{Fields, from_location, from_number, to_json};
 use super::upload::{self, UploadRow};
-use super::{CatalogError, Tx, grant, guest_view, quota};
+use super::{CatalogError, Tx, grant, guest_view, link, quota};
 use crate::grant::Shared;
 use crate::lock::{DefaultLock, LOCK_MODE};
 use crate::object::{Container, Meta, Object, Stretch, Which};
@@ -456,6 +456,7 @@ pub(crate) fn shift(
 
 /// The object is gone: whatever gets its name later is shared with nobody.
 pub(super) fn unshare(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
+    link::clear(tx, row.container, row.object.name.as_str())?;
     grant::clear(tx, &Shared::Path(row.container, row.object.name.as_str().to_owned()))
 }
 

@@ -1,8 +1,8 @@
 //! Whether the catalog itself is sound: pages, references, every row.
 
 use super::{
-    Catalog, CatalogError, Tx, audit, file, grant, guest_view, identity, image, lifecycle, segment,
-    snapshot, upload, volume,
+    Catalog, CatalogError, Tx, audit, file, grant, guest_view, identity, image, lifecycle, link,
+    segment, snapshot, upload, volume,
 };
 
 /// SQLite tells of so many faults at most; the first few say enough.
@@ -29,6 +29,7 @@ impl Catalog {
                 ("membership", identity::member::list(tx).map(drop)),
                 ("group_", identity::group::list(tx, None).map(drop)),
                 ("access_grant", grant::list(tx).map(drop)),
+                ("public_link", link::list(tx).map(drop)),
                 ("audit", audit::page(tx, None, usize::MAX).map(drop)),
                 ("access_key", identity::access_key::list(tx, None).map(drop)),
                 ("application_credential", identity::credential::list(tx, None).map(drop)),

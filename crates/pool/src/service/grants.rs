@@ -5,6 +5,7 @@
 //! what is revoked is refused from the next request on. A read that was let in goes on to
 //! its end.
 
+mod links;
 mod record;
 mod words;
 
@@ -22,6 +23,7 @@ use crate::grant::{
 use crate::identity::Identity;
 use crate::object::{Container, Object, Which};
 
+pub use links::{LINKS_MAX, PublicLink};
 pub(super) use record::{Uses, record};
 
 /// Grants on one resource: all of them are read at once, by whatever is asked of it.

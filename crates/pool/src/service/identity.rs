@@ -35,7 +35,7 @@ pub(crate) struct IdentityState {
 impl Service {
     /// The keys out of `secret.key`, which is made when it is first needed: a store that is
     /// only read, or whose disk is full, opens without it.
-    fn keys(&self) -> Result<Arc<Keys>, Error> {
+    pub(in crate::service) fn keys(&self) -> Result<Arc<Keys>, Error> {
         let mut held = self.identity.keys.lock();
         if let Some(keys) = &*held {
             return Ok(Arc::clone(keys));
@@ -72,7 +72,7 @@ impl Service {
     }
 
     /// Text of `N` random bytes, five bits a character.
-    fn random_text<const N: usize>(&self) -> Secret {
+    pub(in crate::service) fn random_text<const N: usize>(&self) -> Secret {
         let mut bytes = Zeroizing::new([0; N]);
         self.core.env.random().fill(&mut *bytes);
         Secret::new(base32(&*bytes).as_str())

@@ -314,3 +314,63 @@ fn the_record_is_kept_in_bounds_and_uses_drive_out_no_changes() {
     assert_eq!((count("use"), count("change")), (max, 1));
     assert_eq!(service.audit_log(None, 1).unwrap()[0].at_ms, max + 4);
 }
+
+#[test]
+fn a_link_opens_until_it_is_ended_or_its_file_is_gone() {
+    let world = World::new();
+    let (service, id, name) = (&world.bench.service, world.container.id, "a".parse().unwrap());
+    let make = |end| service.link_create("olga", id, &name, end, &|_| Ok(()));
+    assert_eq!(make(None).unwrap_err().kind(), ErrorKind::NotFound);
+    world.put("a", "text/plain");
+    assert_eq!(make(Some(1)).unwrap_err().kind(), ErrorKind::Invalid);
+    let link = make(None).unwrap();
+    assert_eq!(link.id.expose().len(), 32);
+    let open = |link: &PublicLink| service.link_open(link.id.expose());
+    assert_eq!(open(&link).unwrap().object().size, 1);
+    world.put("a", "text/html");
+    assert_eq!(open(&link).unwrap().object().meta.headers["content-type"], "text/html");
+    let shown = service.links(id, &name).unwrap();
+    assert_eq!(shown[0].id.expose(), link.id.expose());
+
+    assert_eq!(service.links_end("olga", id, &name).unwrap(), 1);
+    let said = |error: Error| (error.kind(), error.message().to_owned());
+    let ended = said(open(&link).map(drop).unwrap_err());
+    assert_eq!(ended, said(service.link_open("never").map(drop).unwrap_err()));
+
+    let link = make(None).unwrap();
+    service.object_remove(id, &name, Which::Latest, &|_| Ok(())).unwrap();
+    assert_eq!(ended, said(open(&link).map(drop).unwrap_err()));
+    world.put("a", "text/plain");
+    assert!(open(&link).is_err() && service.links(id, &name).unwrap().is_empty());
+    let events: Vec<AuditEvent> = world.record().into_iter().map(|(event, _, _)| event).collect();
+    let used = AuditEvent::LinkUsed;
+    assert_eq!(events, [used, AuditEvent::LinkMade, AuditEvent::LinkEnded, AuditEvent::LinkMade]);
+}
+
+#[test]
+fn a_link_is_over_when_it_says_and_the_catalog_tells_no_id() {
+    let world = World::new();
+    let (service, id, name) = (&world.bench.service, world.container.id, "a".parse().unwrap());
+    world.put("a", "text/plain");
+    let end = service.now_ms() + 3_600_000;
+    let link = service.link_create("olga", id, &name, Some(end), &|_| Ok(())).unwrap();
+    service.link_open(link.id.expose()).unwrap();
+    let row = &service.core.catalog.read(crate::catalog::link::list).unwrap()[0];
+    assert!(!format!("{row:?}").contains(link.id.expose()));
+    service
+        .core
+        .catalog
+        .write(|tx| -> Result<(), Error> {
+            crate::catalog::link::clear(tx, id, "a")?;
+            let over = crate::catalog::link::LinkRow { expires_ms: Some(1), ..row.clone() };
+            Ok(crate::catalog::link::insert(tx, &over)?)
+        })
+        .unwrap();
+    assert_eq!(
+        service.link_open(link.id.expose()).map(drop).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
+    assert!(service.links(id, &name).unwrap().is_empty());
+    service.object_remove(id, &name, Which::Latest, &|_| Ok(())).unwrap();
+    service.container_remove(id).unwrap();
+}
