@@ -22,7 +22,8 @@ pub(super) struct Append {
     pub(super) offset: i64,
     /// Of what comes, if it is known.
     pub(super) size: Option<u64>,
-    /// What the request says of the object; it counts when that is made by it.
+    /// What the request says of the object. It counts when that is made by it; else only the
+    /// lock does.
     pub(super) known: Meta,
     /// `If-Match`, `If-None-Match`.
     pub(super) conditions: (Option<ETagCondition>, Option<ETagCondition>),
@@ -66,11 +67,7 @@ impl Append {
             asked.ask(meta::check_write(now, conditions.0.as_ref(), conditions.1.as_ref()))?;
             let end = now.map_or(0, |object| object.size);
             asked.ask(if end == offset { Ok(()) } else { Err(elsewhere()) })?;
-            let Some(now) = now else { return Ok(known.clone()) };
-            let mut meta = now.meta.clone();
-            lock::unlock(&mut meta.settings);
-            meta.settings.extend(known.settings.clone());
-            Ok(meta)
+            Ok(now.map_or_else(|| known.clone(), |now| appended_meta(now, &known)))
         });
         let hashing = expected.hasher();
         let md5 = expected.wants_md5().then(Md5::new);
@@ -87,6 +84,14 @@ impl Append {
         };
         service.object_update(update).map(|done| done.object)
     }
+}
+
+/// What is known of an object behind an append. Who may only write adds bytes and nothing else:
+/// a list of rights from here would be one for the bytes that were there before, too.
+fn appended_meta(now: &Object, said: &Meta) -> Meta {
+    let mut meta = now.meta.clone();
+    lock::relock(&mut meta.settings, &said.settings);
+    meta
 }
 
 fn elsewhere() -> S3Error {
@@ -124,3 +129,6 @@ impl Read for Verified<'_> {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,9 +76,15 @@ macro_rules! lock_of {
 }
 pub(super) use lock_of;
 
-/// Takes from what is known of a version what it is locked by: each version has its own lock.
-pub(super) fn unlock(settings: &mut BTreeMap<String, String>) {
-    settings.retain(|name, _| ![MODE, UNTIL, HOLD].contains(&name.as_str()));
+/// Puts the lock that a request says in the place of the one before: each version has its own.
+/// Nothing else that is said counts.
+pub(super) fn relock(settings: &mut BTreeMap<String, String>, said: &BTreeMap<String, String>) {
+    for name in [MODE, UNTIL, HOLD] {
+        match said.get(name) {
+            Some(value) => settings.insert(name.to_owned(), value.clone()),
+            None => settings.remove(name),
+        };
+    }
 }
 
 /// What a new version is locked by, if the request says it; else the bucket may.
