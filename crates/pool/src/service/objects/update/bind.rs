@@ -14,7 +14,7 @@ use crate::catalog::file::{self, ObjectRow};
 use crate::catalog::{CatalogError, Tx, segment, state};
 use crate::core::{Core, Fixed, Held, record_segments};
 use crate::error::{Error, ErrorKind};
-use crate::object::{Meta, Object, Versioning, Which};
+use crate::object::{Archive, Meta, Object, Versioning, Which};
 
 /// Edits are made anew so often when another version came between. Each time somebody else
 /// has put or removed all of the object, which takes longer than an edit of its map.
@@ -27,6 +27,8 @@ const NO_ID: FileId = FileId::new(i64::MAX as u64);
 /// What edits are made on.
 struct Base {
     versioning: Versioning,
+    /// Where what is replaced is kept, if it is.
+    archive: Option<Archive>,
     /// The newest version, also one that only says that the object was removed.
     newest: Option<(FileId, Location)>,
     /// The same, if it has content.
@@ -112,7 +114,7 @@ impl Binding<'_> {
             if planned.is_empty() {
                 return Ok(outcomes.drain(..).flatten().collect());
             }
-            let every = base.versioning == Versioning::Enabled;
+            let every = base.versioning == Versioning::Enabled || base.archive.is_some();
             let rebased = self.rebase(&base, &planned, requests, every)?;
             match self.bind(&base, &planned, requests, &rebased) {
                 Ok(objects) => {
@@ -150,12 +152,13 @@ impl Binding<'_> {
                 root: row.root,
                 size: row.object.size,
             });
-            found = Some((home.versioning, newest));
+            found = Some((home.versioning, home.archive(), newest));
             Ok(map)
         })?;
-        let (versioning, newest) = found.ok_or_else(|| missing(self.name))?;
+        let (versioning, archive, newest) = found.ok_or_else(|| missing(self.name))?;
         Ok(Base {
             versioning,
+            archive,
             newest: newest.as_ref().map(|row| (row.object.id, row.root)),
             object: newest
                 .map(|row| row.object)
@@ -292,7 +295,8 @@ impl Binding<'_> {
         let home = container_of(tx, self.container)?;
         let newest = file::version(tx, self.container, self.name, Which::Latest)?;
         let newest = newest.map(|row| (row.object.id, row.root));
-        Ok(home.versioning == base.versioning && newest == base.newest)
+        let keeps_alike = home.versioning == base.versioning && home.archive() == base.archive;
+        Ok(keeps_alike && newest == base.newest)
     }
 
     /// Puts the versions. Where none but the newest is kept, those between were never seen by

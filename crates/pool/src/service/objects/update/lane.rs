@@ -52,21 +52,32 @@ impl Lanes {
         request: Request,
         work: &dyn Fn(Vec<Request>) -> Vec<Outcome>,
     ) -> Outcome {
-        let lane = Arc::clone(self.lanes.lock().entry(key.clone()).or_default());
-        let outcome = lane.pass(request, work);
-        let mut lanes = self.lanes.lock();
-        drop(lane);
-        // Only the table has it: whoever comes later makes another.
-        if lanes.get(&key).is_some_and(|lane| Arc::strong_count(lane) == 1) {
-            lanes.remove(&key);
-        }
-        outcome
+        // Before the lane, and so dropped behind it.
+        let _leave = Leave { lanes: self, key: key.clone() };
+        let lane = Arc::clone(self.lanes.lock().entry(key).or_default());
+        lane.pass(request, work)
     }
 
     /// Whether nobody is in any lane.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.lanes.lock().is_empty()
+    }
+}
+
+/// Whoever has left a lane. However that was, one that nobody is in any more is gone.
+struct Leave<'a> {
+    lanes: &'a Lanes,
+    key: Key,
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        let mut lanes = self.lanes.lanes.lock();
+        // Only the table has it: whoever comes later makes another.
+        if lanes.get(&self.key).is_some_and(|lane| Arc::strong_count(lane) == 1) {
+            lanes.remove(&self.key);
+        }
     }
 }
 

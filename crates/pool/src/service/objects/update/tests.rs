@@ -5,10 +5,12 @@ mod crowd;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::sync::Arc;
 
-use super::super::tests::{Home, named};
+use super::super::tests::{ACCOUNT, Home, container_name, named};
 use super::*;
 use crate::Versioning;
+use crate::object::{Container, Listing};
 use crate::service::tests::stored;
 use crate::testing::noise;
 
@@ -219,6 +221,82 @@ fn a_version_is_kept_where_versions_are() {
     home.write_at(Place::End, b"!").unwrap();
     assert_eq!(home.get("x", Which::Unversioned).unwrap(), b"First, second!!");
     assert_eq!(home.counters(), (1, 15, 26));
+}
+
+/// A request that appends a little, and asks this before.
+fn appending(bytes: &[u8], decide: impl FnMut() + Send + 'static) -> Request {
+    let mut decide = decide;
+    Request {
+        place: Place::End,
+        payload: Payload::Bytes(bytes.to_vec()),
+        size: None,
+        create: true,
+        decide: Box::new(move |now| {
+            decide();
+            Ok(now.map_or_else(Meta::default, |now| now.meta.clone()))
+        }),
+    }
+}
+
+impl Home {
+    fn bind(&self, requests: Vec<Request>) -> Vec<Updated> {
+        let done = self.service().core.bind_updates(self.id, &named("x"), requests);
+        done.into_iter().map(Result::unwrap).collect()
+    }
+
+    /// Where what is replaced goes from now on, as a change that may be made later.
+    fn archiving(&self) -> (u64, impl Fn() + Send + use<>) {
+        let (service, id) = (Arc::clone(&self.bench.service), self.id);
+        let old = service.container_create(ACCOUNT, &container_name("old")).unwrap().id;
+        let change = move || {
+            let change = &mut |c: &mut Container| {
+                c.settings.insert(crate::ARCHIVE_STACK.to_owned(), "old".to_owned());
+                Ok(())
+            };
+            service.container_change(id, change).unwrap();
+        };
+        (old, change)
+    }
+
+    fn sizes(&self, container: u64) -> Vec<u64> {
+        let listing = Listing { limit: 100, ..Listing::default() };
+        let page = self.service().objects(container, &listing).unwrap();
+        page.items.iter().map(|object| object.size).collect()
+    }
+}
+
+#[test]
+fn an_archive_has_each_of_those_that_were_bound_together() {
+    let home = Home::new();
+    let (old, change) = home.archiving();
+    change();
+    home.put("x", b"1");
+    home.bind(vec![appending(b"22", || ()), appending(b"333", || ()), appending(b"4", || ())]);
+    assert_eq!(home.now(), b"1223334");
+    assert_eq!(home.sizes(old), [1, 3, 6]);
+    home.remove("x", Which::Latest);
+    assert_eq!(home.now(), b"122333");
+}
+
+#[test]
+fn an_archive_that_is_new_while_updates_are_made_has_each_of_them() {
+    let home = Home::new();
+    let (old, change) = home.archiving();
+    home.put("x", b"1");
+    home.bind(vec![appending(b"22", change), appending(b"333", || ())]);
+    assert_eq!(home.now(), b"122333");
+    assert_eq!(home.sizes(old), [1, 3]);
+}
+
+#[test]
+fn a_defect_while_binding_leaves_no_lane_behind() {
+    let lanes = Lanes::default();
+    let submitted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let key = (1, named("x"));
+        lanes.submit(key, appending(b"1", || ()), &|_| panic!("a defect"))
+    }));
+    assert!(submitted.is_err());
+    assert!(lanes.is_empty());
 }
 
 #[test]
