@@ -1,11 +1,24 @@
 //! What a container without versions keeps of what is replaced and removed: objects of another
 //! container, which the same transaction moves there. Whichever door writes, nothing is lost.
+//!
+//! Several containers may have one archive. What is kept there has a note of where it is from:
+//! a removal brings back what was the container's own, and nothing of others, whose readers and
+//! writers may be other people.
 
 use archipelago_model::{ContainerName, FileId, ObjectName};
 
 use super::file::{self, ObjectRow};
 use super::{CatalogError, Tx, container};
-use crate::object::{Archive, Container, Stretch, Versioning, Which};
+use crate::object::{Archive, Container, Object, Stretch, Versioning, Which};
+
+/// Setting of what is kept: the container that it was in, by identity.
+const OF: &str = "archive.of";
+
+/// What others keep under the name of an object is passed over up to so many, to find what is
+/// to come back: a removal that held the catalog for longer would keep all others from writing.
+const OTHERS_MAX: usize = 10_000;
+/// Names that are read together meanwhile.
+const LOOK_BATCH: usize = 256;
 
 /// Where a container keeps what is replaced; `None` if it does not, or keeps versions itself.
 fn of(tx: &Tx<'_>, id: u64) -> Result<Option<(Container, Archive)>, CatalogError> {
@@ -21,9 +34,12 @@ fn place(tx: &Tx<'_>, home: &Container, archive: &Archive) -> Result<Container, 
         None => None,
     };
     // In itself an archive would archive its archive.
-    found
-        .filter(|found| found.id != home.id)
-        .ok_or_else(|| CatalogError::Archive(archive.container.clone()))
+    found.filter(|found| found.id != home.id).ok_or_else(|| unusable(home))
+}
+
+/// Names the container that is written to, and not its archive: who may write need not know that.
+fn unusable(home: &Container) -> CatalogError {
+    CatalogError::Archive(home.name.to_string())
 }
 
 /// What the names of all that was replaced of an object begin with.
@@ -43,36 +59,86 @@ fn kept_name(name: &ObjectName, id: FileId, ms: u64) -> Result<ObjectName, Catal
 pub(super) fn keep(tx: &Tx<'_>, old: &ObjectRow) -> Result<bool, CatalogError> {
     let Some((home, archive)) = of(tx, old.container)? else { return Ok(false) };
     let to = place(tx, &home, &archive)?;
-    let name = kept_name(&old.object.name, old.object.id, old.object.created_ms)?;
-    shift(tx, old, &to, &name, old.object.created_ms)?;
+    shift(tx, &home, old, &to)?;
     Ok(true)
 }
 
+/// Moves an object of a container into its archive.
 fn shift(
     tx: &Tx<'_>,
+    home: &Container,
     row: &ObjectRow,
     to: &Container,
-    name: &ObjectName,
-    created_ms: u64,
 ) -> Result<(), CatalogError> {
-    let taken = file::version(tx, to.id, name, Which::Latest)?.is_some();
+    let name = kept_name(&row.object.name, row.object.id, row.object.created_ms)?;
+    let taken = file::version(tx, to.id, &name, Which::Latest)?.is_some();
     if taken || to.versioning != Versioning::Off {
-        return Err(CatalogError::Archive(to.name.to_string()));
+        return Err(unusable(home));
     }
-    file::shift(tx, row, to.id, name, created_ms)
+    let mut row = row.clone();
+    note_origin(&mut row, home);
+    file::shift(tx, &row, to.id, &name, row.object.created_ms)
 }
 
-/// What was kept of an object, the newest first, two at most.
-fn newest(tx: &Tx<'_>, to: &Container, name: &ObjectName) -> Result<Vec<ObjectRow>, CatalogError> {
+fn note_origin(row: &mut ObjectRow, home: &Container) {
+    row.object.meta.settings.insert(OF.to_owned(), home.id.to_string());
+}
+
+/// Whether something in an archive was in this container. What has no note (a client put it
+/// there, or it is from before there were notes) is of the only container that has the archive.
+fn is_of(
+    tx: &Tx<'_>,
+    home: &Container,
+    to: &Container,
+    object: &Object,
+    alone: &mut Option<bool>,
+) -> Result<bool, CatalogError> {
+    if let Some(of) = object.meta.settings.get(OF) {
+        return Ok(*of == home.id.to_string());
+    }
+    if let Some(alone) = alone {
+        return Ok(*alone);
+    }
+    let archiving = container::archiving(tx, home.account, &to.name, 2)?;
+    Ok(*alone.insert(archiving == [home.id]))
+}
+
+/// What was kept of an object of a container, the newest first, two at most.
+fn newest(
+    tx: &Tx<'_>,
+    home: &Container,
+    to: &Container,
+    name: &ObjectName,
+) -> Result<Vec<ObjectRow>, CatalogError> {
     let prefix = prefix(name);
     // `0` follows `/`.
     let below = format!("{}0", prefix.strip_suffix('/').unwrap_or_default());
-    let stretch = Stretch { from: prefix, inclusive: false, below: Some(below), reverse: true };
-    let mut rows = Vec::new();
-    for object in file::stretch(tx, to.id, &stretch, 2)? {
-        rows.extend(file::version(tx, to.id, &object.name, Which::Latest)?);
+    let mut stretch = Stretch { from: prefix, inclusive: false, below: Some(below), reverse: true };
+    let (mut rows, mut alone) = (Vec::new(), None);
+    // Most are the container's own.
+    let (mut limit, mut passed) = (2, 0);
+    loop {
+        let page = file::stretch(tx, to.id, &stretch, limit)?;
+        let full = page.len() == limit;
+        for object in page {
+            stretch.below = Some(object.name.to_string());
+            if is_of(tx, home, to, &object, &mut alone)? {
+                rows.extend(file::version(tx, to.id, &object.name, Which::Latest)?);
+            } else {
+                passed += 1;
+            }
+            if rows.len() == 2 {
+                return Ok(rows);
+            }
+        }
+        if !full {
+            return Ok(rows);
+        }
+        if passed > OTHERS_MAX {
+            return Err(CatalogError::ArchiveShared(name.to_string()));
+        }
+        limit = LOOK_BATCH;
     }
-    Ok(rows)
 }
 
 /// Removes an object of a container that archives; `None` if it does not. What is gone, or came
@@ -96,13 +162,17 @@ pub(crate) fn remove(
         }
         found => found?,
     };
+    // Its names may have other versions by now, which none of what follows is made for.
+    if to.versioning != Versioning::Off {
+        return Err(unusable(home));
+    }
     if archive.history {
         if let Some(row) = &current {
-            let kept = kept_name(name, row.object.id, row.object.created_ms)?;
-            shift(tx, row, &to, &kept, row.object.created_ms)?;
+            shift(tx, home, row, &to)?;
             file::unshare(tx, row)?;
         }
         let mut note = marker(name.clone())?;
+        note_origin(&mut note, home);
         note.container = to.id;
         note.object.name = kept_name(name, note.object.id, now_ms)?;
         file::put(tx, &note)?;
@@ -120,7 +190,7 @@ fn pop(
     current: Option<ObjectRow>,
     now_ms: u64,
 ) -> Result<Option<ObjectRow>, CatalogError> {
-    let rows = newest(tx, to, name)?;
+    let rows = newest(tx, home, to, name)?;
     let (first, second) = (rows.first(), rows.get(1));
     let noted = first.filter(|row| row.object.is_archived_marker());
     let back = match noted {
@@ -135,7 +205,9 @@ fn pop(
         file::remove(tx, note)?;
     }
     if let Some(row) = back {
-        file::shift(tx, row, home.id, name, now_ms)?;
+        let mut row = row.clone();
+        row.object.meta.settings.remove(OF);
+        file::shift(tx, &row, home.id, name, now_ms)?;
     }
     Ok(current.or_else(|| noted.or(back).cloned()))
 }

@@ -5,7 +5,7 @@ use archipelago_model::{AccountId, ContainerName};
 use super::row::{Fields, from_number};
 use super::{CatalogError, Tx, grant, link};
 use crate::grant::Shared;
-use crate::object::{Container, Stretch, Totals, Versioning};
+use crate::object::{ARCHIVE_HISTORY, ARCHIVE_STACK, Container, Stretch, Totals, Versioning};
 
 const TABLE: &str = "container";
 
@@ -120,6 +120,23 @@ pub(crate) fn stretch(
     let (account, limit) = (from_number(account.get()), from_number(limit as u64));
     let params = (account, &stretch.from, stretch.below.as_deref(), limit);
     many(tx, tx.all(TABLE, &sql, params, decode)?)
+}
+
+/// Those of an account that keep what is replaced in this one, `limit` at most.
+pub(crate) fn archiving(
+    tx: &Tx<'_>,
+    account: AccountId,
+    archive: &ContainerName,
+    limit: usize,
+) -> Result<Vec<u64>, CatalogError> {
+    let of = |setting: &str| format!("json_extract(settings, '$.\"{setting}\"') = $2");
+    let sql = format!(
+        "SELECT id FROM container WHERE account_id = $1 AND ({} OR {}) LIMIT $3",
+        of(ARCHIVE_STACK),
+        of(ARCHIVE_HISTORY)
+    );
+    let params = (from_number(account.get()), archive.as_str(), from_number(limit as u64));
+    tx.all(TABLE, &sql, params, |row| row.number())
 }
 
 /// What those of an account hold together.

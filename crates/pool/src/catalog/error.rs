@@ -93,13 +93,25 @@ pub(crate) enum CatalogError {
     /// More than a container or an account may hold.
     #[error("{0}")]
     Quota(Box<super::quota::Exceeded>),
-    /// A container keeps what is replaced where it cannot.
+    /// A container keeps what is replaced where it cannot. It is the one that is written to.
     #[error(
-        "what is replaced goes to container '{}', which does not exist, keeps versions itself or \
-         has something of that name: make it, or let this container keep nothing",
+        "what is replaced in container '{}' cannot be kept: the one that is to have it does not \
+         exist, keeps versions itself or has something of that name; make it, or let '{}' keep \
+         nothing",
+        .0.escape_debug(),
         .0.escape_debug()
     )]
     Archive(String),
+    /// An archive has so much of others that one's own cannot be found in time.
+    #[error(
+        "too much of other containers is kept under the name of object '{}' to find what was \
+         before it: let each container keep what is replaced in one of its own",
+        .0.escape_debug()
+    )]
+    ArchiveShared(String),
+    /// A version cannot be moved away from others of its name.
+    #[error("object '{}' has several versions; remove the others first", .0.escape_debug())]
+    Versions(String),
     /// The name of what is replaced leaves no room for when that was.
     #[error("object '{}' cannot be kept: its name is too long for that", .0.escape_debug())]
     ArchivedName(String),
@@ -124,7 +136,7 @@ impl CatalogError {
             Self::Row { .. } | Self::RowMissing(_) | Self::NotCatalog | Self::Foreign { .. } => {
                 ErrorKind::Damaged
             }
-            Self::Archive(_) => ErrorKind::InUse,
+            Self::Archive(_) | Self::ArchiveShared(_) | Self::Versions(_) => ErrorKind::InUse,
             Self::Newer { .. } | Self::Epochs(_) | Self::ArchivedName(_) => ErrorKind::Invalid,
             Self::Dump(_) | Self::Json(_) => ErrorKind::Internal,
             Self::NoDump(_) | Self::ForeignDump(_) => ErrorKind::Damaged,

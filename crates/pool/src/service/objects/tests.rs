@@ -10,6 +10,7 @@ use crate::service::tests::stored;
 use crate::testing::{Bench, noise};
 use crate::{Collection, ErrorKind};
 
+mod archives;
 mod quota;
 
 pub(super) const ACCOUNT: AccountId = AccountId::new(7);
@@ -490,38 +491,4 @@ fn a_rebuilt_catalog_has_versions_and_uploads() {
     assert_eq!(home.counters(), (1, 3, 7));
     Sending { home: &home, uuid: upload.uuid }.complete(&[(1, etag)]).unwrap();
     assert_eq!(home.get("x", Which::Latest).unwrap(), b"part");
-}
-
-#[test]
-fn what_is_replaced_moves_to_the_archive_with_what_it_counts() {
-    let home = Home::new();
-    let service = home.service();
-    let old = service.container_create(ACCOUNT, &container_name("old")).unwrap().id;
-    let change = &mut |c: &mut Container| {
-        c.settings.insert(crate::ARCHIVE_STACK.to_owned(), "old".to_owned());
-        Ok(())
-    };
-    service.container_change(home.id, change).unwrap();
-    let count = |name: &str| {
-        let found = service.container(ACCOUNT, &container_name(name)).unwrap();
-        (found.objects, found.bytes, found.old_bytes)
-    };
-    home.put("f", b"1");
-    home.put("f", b"22");
-    home.put("f", b"333");
-    assert_eq!((count("c"), count("old")), ((1, 3, 0), (2, 3, 0)));
-    let page = service.objects(old, &Listing { limit: 10, ..Listing::default() }).unwrap();
-    assert!(page.items.iter().all(|object| object.name.as_str().starts_with("001f/")));
-    for bytes in [&b"22"[..], b"1"] {
-        assert!(home.remove("f", Which::Latest).object.is_some());
-        assert_eq!(home.get("f", Which::Latest).unwrap(), bytes);
-    }
-    assert!(home.remove("f", Which::Latest).object.is_some());
-    assert!(home.remove("f", Which::Latest).object.is_none());
-    assert_eq!((count("c"), count("old")), ((0, 0, 0), (0, 0, 0)));
-    // Without a place for what is replaced, nothing is replaced.
-    home.put("g", b"1");
-    service.container_remove(old).unwrap();
-    assert_eq!(home.try_put("g", b"2", &|_| Ok(())).unwrap_err().kind(), ErrorKind::InUse);
-    assert_eq!(home.get("g", Which::Latest).unwrap(), b"1");
 }
