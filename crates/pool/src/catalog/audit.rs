@@ -11,6 +11,14 @@ const TABLE: &str = "audit";
 pub(crate) const CHANGES_MAX: u64 = 100_000;
 pub(crate) const USES_MAX: u64 = 20_000;
 
+/// Bytes of the texts of each class that are kept: long names, escaped, are twenty times those
+/// of people, and a catalog that is too large has no backups.
+pub(crate) const CHANGES_BYTES_MAX: u64 = 32 << 20;
+pub(crate) const USES_BYTES_MAX: u64 = 8 << 20;
+/// They are counted after so many rows, since that reads the whole class: it may have the bytes
+/// of so many more meanwhile, some 4 MB.
+pub(crate) const ROWS_BETWEEN_COUNTS: u64 = 1000;
+
 fn decode(row: &mut Fields<'_>) -> Result<AuditEntry, CatalogError> {
     Ok(AuditEntry {
         id: row.number()?,
@@ -28,17 +36,20 @@ fn decode(row: &mut Fields<'_>) -> Result<AuditEntry, CatalogError> {
 
 /// Appends one; the oldest of its class go when there are too many.
 pub(crate) fn append(tx: &Tx<'_>, id: u64, entry: &AuditEntry) -> Result<(), CatalogError> {
-    let (class, max) = match entry.event.is_change() {
-        true => ("change", CHANGES_MAX),
-        false => ("use", USES_MAX),
+    let (class, max, bytes_max) = match entry.event.is_change() {
+        true => ("change", CHANGES_MAX, CHANGES_BYTES_MAX),
+        false => ("use", USES_MAX, USES_BYTES_MAX),
     };
+    let last = "SELECT COALESCE(MAX(number), 0) FROM audit WHERE class = $1";
+    let last = tx.first(TABLE, last, [class], |row| row.number::<u64>())?.unwrap_or(0);
+    let number = last.saturating_add(1);
     tx.execute(
         "INSERT INTO audit (id, class, number, at_ms, actor, event, resource, detail, count) \
-         VALUES ($1, $2, (SELECT COALESCE(MAX(number), 0) + 1 FROM audit WHERE class = $2), \
-         $3, $4, $5, $6, $7, $8)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         (
             from_number(id),
             class,
+            from_number(number),
             from_number(entry.at_ms),
             &entry.actor,
             entry.event.name(),
@@ -48,9 +59,22 @@ pub(crate) fn append(tx: &Tx<'_>, id: u64, entry: &AuditEntry) -> Result<(), Cat
         ),
     )?;
     tx.execute(
-        "DELETE FROM audit WHERE class = $1 AND number <= \
-         (SELECT MAX(number) FROM audit WHERE class = $1) - $2",
-        (class, from_number(max)),
+        "DELETE FROM audit WHERE class = $1 AND number <= $2",
+        (class, from_number(number.saturating_sub(max))),
+    )?;
+    match number.is_multiple_of(ROWS_BETWEEN_COUNTS) {
+        true => fit(tx, class, bytes_max),
+        false => Ok(()),
+    }
+}
+
+/// Removes the oldest of a class that are more bytes than there may be.
+fn fit(tx: &Tx<'_>, class: &str, bytes_max: u64) -> Result<(), CatalogError> {
+    tx.execute(
+        "DELETE FROM audit WHERE class = $1 AND number <= COALESCE((SELECT MAX(number) FROM \
+         (SELECT number, SUM(octet_length(actor) + octet_length(resource) + octet_length(detail)) \
+         OVER (ORDER BY number DESC) AS bytes FROM audit WHERE class = $1) WHERE bytes > $2), 0)",
+        (class, from_number(bytes_max)),
     )?;
     Ok(())
 }

@@ -21,7 +21,7 @@ const USES_WAITING_MAX: usize = 1024;
 /// How long they wait, in ms: it costs at most one transaction in so long, or for so many.
 const USES_WAIT_MS: u64 = 10_000;
 
-/// Bytes of a name in the record.
+/// Bytes of a text in the record, escaped: a name, whom it is about, what was done.
 const TEXT_BYTES_MAX: usize = 1400;
 
 /// What waits to be written.
@@ -102,11 +102,14 @@ pub(in crate::service) fn record(
     let entry = AuditEntry {
         id: state::take_id(tx)?,
         at_ms: now_ms,
-        actor: by.to_owned(),
+        actor: cut(by),
         event,
-        resource: label.to_owned(),
-        detail,
+        resource: cut(label),
+        detail: cut(&detail),
         count: 1,
     };
     Ok(audit::append(tx, entry.id, &entry)?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! Facts about the size of the record.
+
+use super::*;
+use crate::catalog::audit::{CHANGES_BYTES_MAX, ROWS_BETWEEN_COUNTS};
+use crate::testing::Bench;
+
+#[test]
+fn long_texts_are_cut() {
+    let bench = Bench::new();
+    let long = "\u{1}".escape_debug().to_string().repeat(1024);
+    let write = |tx: &Tx<'_>| record(tx, 7, &long, AuditEvent::Granted, &long, long.clone());
+    bench.service.core.catalog.write(write).unwrap();
+    let line = bench.service.audit_log(None, 1).unwrap().remove(0);
+    let lens = [line.actor, line.resource, line.detail].map(|text| text.len());
+    assert_eq!(lens, [TEXT_BYTES_MAX; 3]);
+}
+
+#[test]
+fn the_oldest_lines_go_when_all_have_too_many_bytes() {
+    let bench = Bench::new();
+    let len = CHANGES_BYTES_MAX / ROWS_BETWEEN_COUNTS / 2;
+    let entry = |id| AuditEntry {
+        id,
+        at_ms: 7,
+        actor: "somebody".to_owned(),
+        event: AuditEvent::Granted,
+        resource: "x".repeat(len as usize),
+        detail: String::new(),
+        count: 1,
+    };
+    let first = 1 << 40;
+    let ids = first..first + 4 * ROWS_BETWEEN_COUNTS;
+    let catalog = &bench.service.core.catalog;
+    catalog.write(|tx| ids.clone().try_for_each(|id| audit::append(tx, id, &entry(id)))).unwrap();
+    let kept = bench.service.audit_log(None, PAGE_MAX).unwrap();
+    let bytes: u64 = kept.iter().map(|line| line.resource.len() as u64).sum();
+    assert!((CHANGES_BYTES_MAX / 2..=CHANGES_BYTES_MAX).contains(&bytes), "{bytes}");
+    assert_eq!(kept[0].id, ids.end - 1);
+}
