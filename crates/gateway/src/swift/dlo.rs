@@ -16,6 +16,10 @@ use super::segments::{PIECES_MAX, Piece, Whole, named};
 /// Setting of an object: what it is made of, as the header says it.
 pub(super) const SETTING: &str = "swift.dlo";
 
+/// Links among its segments that are followed at most: each is looked up by itself, in one of
+/// the threads that all short requests share.
+pub(super) const SEGMENT_LINKS_MAX: usize = 1000;
+
 /// Checks the header.
 pub(super) fn check(text: &str) -> Result<String, Refusal> {
     split(text)
@@ -38,7 +42,7 @@ pub(super) fn whole(service: &Service, rights: &Rights, manifest: &str) -> Resul
     let container = container_name(&container)?;
     let mut whole =
         Whole { pieces: Vec::new(), size: 0, etag: None, dynamic: true, parts: Vec::new() };
-    let mut md5 = Md5::new();
+    let (mut md5, mut links) = (Md5::new(), 0);
     let shared = Arc::new(rights.clone());
     let container = rights.container(service, &container, Need::Read)?;
     let mut walk = Walk { prefix, limit: LISTING_MAX, ..Walk::default() };
@@ -48,8 +52,16 @@ pub(super) fn whole(service: &Service, rights: &Rights, manifest: &str) -> Resul
         for step in steps {
             let Step::Item(object) = step else { continue };
             walk.marker = Some(object.name.to_string());
-            let (home, object) =
-                link::target(service, rights, &object)?.unwrap_or((container.id, object));
+            let (home, object) = match link::target(service, rights, &object)? {
+                Some(led) => {
+                    links += 1;
+                    led
+                }
+                None => (container.id, object),
+            };
+            if links > SEGMENT_LINKS_MAX {
+                return Err(Refusal::conflict("The manifest stands for too many links."));
+            }
             md5.update(object.entity_tag());
             whole.size = whole.size.saturating_add(object.size);
             let (source, len) = (Arc::new(named(home, &object, &shared)), object.size);

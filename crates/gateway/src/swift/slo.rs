@@ -164,8 +164,8 @@ pub(super) fn check_elsewhere(
     for entry in kept(content)?.iter().filter(|entry| entry.data.is_none()) {
         let why = match finder.object(&entry.name) {
             Ok(object) => {
-                let etag = object.meta.settings.get(meta::SLO_ETAG).or(object.etag.as_ref());
-                let same = etag == Some(&entry.hash) && meta::shown_size(&object) == entry.bytes;
+                let same =
+                    stands_for(&object) == entry.hash && meta::shown_size(&object) == entry.bytes;
                 if same { continue } else { "Etag Mismatch".to_owned() }
             }
             Err(refusal) => refusal.status().to_string(),
@@ -176,6 +176,12 @@ pub(super) fn check_elsewhere(
         true => Ok(()),
         false => Err(Refusal::invalid(format_args!("Errors:\n{}", lines.join("\n")))),
     }
+}
+
+/// The ETag of a segment: of what it stands for, where it is a manifest itself.
+fn stands_for(segment: &Object) -> String {
+    let slo = segment.meta.settings.get(meta::SLO_ETAG);
+    slo.cloned().unwrap_or_else(|| segment.entity_tag())
 }
 
 /// An entry of a manifest as it came.
@@ -325,9 +331,8 @@ impl<'a> Finder<'a> {
             });
         }
         let object = self.object(&given.path).map_err(|refusal| refusal.status().to_string())?;
-        let slo = object.meta.settings.get(meta::SLO_ETAG);
-        let bytes = meta::shown_size(&object);
-        let etag = slo.cloned().unwrap_or_else(|| object.entity_tag());
+        let is_slo = object.meta.settings.contains_key(meta::SLO_ETAG);
+        let (bytes, etag) = (meta::shown_size(&object), stands_for(&object));
         if given.size.is_some_and(|size| size != bytes) {
             return Err("Size Mismatch".to_owned());
         }
@@ -344,7 +349,7 @@ impl<'a> Finder<'a> {
             content_type: meta::content_type(&object.meta).to_owned(),
             last_modified: iso_date(meta::changed_ms(&object)),
             range: None,
-            sub_slo: slo.is_some(),
+            sub_slo: is_slo,
             data: None,
         };
         if let Some(range) = &given.range {

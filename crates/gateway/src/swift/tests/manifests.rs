@@ -1,8 +1,10 @@
 //! Facts about objects that are made of others, and about many removals at once.
 
+use archipelago_pool::{CopySource, Meta, Object, Place, Update, UpdateContent, Which};
 use serde_json::{Value, json};
 
 use super::{Site, header, is};
+use crate::swift::dlo::SEGMENT_LINKS_MAX;
 use crate::tests::harness::noise;
 
 #[test]
@@ -84,6 +86,69 @@ fn a_static_manifest_is_checked_and_shows_its_segments() {
     let gone = site.ask("DELETE", "/box/outer?multipart-manifest=delete", &ann, b"");
     is(&gone, 200);
     assert_eq!(site.ask("GET", "/box", &ann, b"").body, b"again\n");
+}
+
+#[test]
+fn a_dynamic_manifest_follows_so_many_links_and_no_more() {
+    let site = Site::start();
+    let ann = site.token("ann");
+    for container in ["/box", "/parts"] {
+        is(&site.ask("PUT", container, &ann, b""), 201);
+    }
+    is(&site.ask("PUT", "/box/whole", &ann, b"x"), 201);
+    is(&site.ask("PUT", "/parts/0", &format!("{ann}X-Symlink-Target: box/whole\r\n"), b""), 201);
+    let manifest = format!("{ann}X-Object-Manifest: parts/0\r\n");
+    is(&site.ask("PUT", "/box/big", &manifest, b""), 201);
+    let service = &site.server.app.service;
+    let accounts = service.accounts().unwrap();
+    let account = accounts.iter().find(|account| account.name.as_str() == "ann").unwrap().id;
+    let parts = service.container(account, &"parts".parse().unwrap()).unwrap().id;
+    let link = CopySource { container: parts, name: "0".parse().unwrap(), which: Which::Latest };
+    let copy = |number: usize| {
+        let name = format!("0{number}").parse().unwrap();
+        let finish = &mut |object: &Object| Ok(object.meta.clone());
+        service.object_copy(&link, parts, &name, finish, &|_| Ok(())).unwrap();
+    };
+    (1..SEGMENT_LINKS_MAX).for_each(copy);
+    let shown = site.ask("HEAD", "/box/big", &ann, b"");
+    assert_eq!(header(&shown, "content-length"), Some(&*SEGMENT_LINKS_MAX.to_string()));
+    copy(SEGMENT_LINKS_MAX);
+    is(&site.ask("HEAD", "/box/big", &ann, b""), 409);
+}
+
+#[test]
+fn a_manifest_goes_to_another_account_that_has_the_same_updated_segment() {
+    let site = Site::start();
+    let (ann, root) = (site.token("ann"), site.token("root"));
+    let theirs = |method: &str, path: &str, head: &str| {
+        site.server.raw(method, &format!("{}{path}", site.bob), head, b"")
+    };
+    is(&site.ask("PUT", "/box", &ann, b""), 201);
+    is(&theirs("PUT", "/box", &root), 201);
+    is(&site.ask("PUT", "/box/1", &ann, b"abc"), 201);
+    let service = &site.server.app.service;
+    let accounts = service.accounts().unwrap();
+    let account = accounts.iter().find(|account| account.name.as_str() == "ann").unwrap().id;
+    let home = service.container(account, &"box".parse().unwrap()).unwrap().id;
+    let update = Update {
+        container: home,
+        name: &"1".parse().unwrap(),
+        place: Place::End,
+        content: UpdateContent::Bytes { input: &mut &b"def"[..], size: None },
+        size: None,
+        create: false,
+        decide: Box::new(|_| Ok(Meta::default())),
+    };
+    service.object_update(update).unwrap();
+    let manifest = json!([{"path": "/box/1"}]).to_string();
+    is(&site.ask("PUT", "/box/big?multipart-manifest=put", &ann, manifest.as_bytes()), 201);
+    let (here, there) = (site.ann.rsplit('/').next(), site.bob.rsplit('/').next());
+    let link =
+        format!("{root}X-Symlink-Target: box/1\r\nX-Symlink-Target-Account: {}\r\n", here.unwrap());
+    is(&theirs("PUT", "/box/1", &link), 201);
+    let to = format!("{root}Destination: box/big\r\nDestination-Account: {}\r\n", there.unwrap());
+    is(&site.ask("COPY", "/box/big?multipart-manifest=get", &to, b""), 201);
+    assert_eq!(theirs("GET", "/box/big", &root).body, b"abcdef");
 }
 
 #[test]
