@@ -4,12 +4,13 @@ use archipelago_model::{AccountId, ContainerName, FileId, Location, ObjectName};
 
 use super::archive;
 use super::container::{self, Change};
+use super::quota::{self, Addition};
 use super::row::{Fields, from_location, from_number, to_json};
 use super::upload::{self, UploadRow};
-use super::{CatalogError, Tx, grant, guest_view, link, quota};
+use super::{CatalogError, Tx, grant, guest_view, link};
 use crate::grant::Shared;
 use crate::lock::{DefaultLock, LOCK_MODE};
-use crate::object::{Container, Meta, Object, Stretch, Which};
+use crate::object::{Container, Meta, Object, Stretch, Versioning, Which};
 use crate::resource::File;
 
 const TABLE: &str = "file";
@@ -331,16 +332,21 @@ pub(crate) fn put_parts(
     })
 }
 
-/// Whether a version of so many bytes may be put, before anybody sends it.
+/// Whether a version of so many bytes may be put, before anybody sends it; how many it may have.
 pub(crate) fn may_put(
     tx: &Tx<'_>,
     home: &Container,
     name: &ObjectName,
     size: u64,
-) -> Result<(), CatalogError> {
+) -> Result<u64, CatalogError> {
     let is_there = version(tx, home.id, name, Which::Latest)?.is_some_and(|row| !row.object.marker);
-    let replaced = version(tx, home.id, name, Which::Unversioned)?.map_or(0, |row| row.object.size);
-    quota::ask(tx, home.id, quota::addition(home.versioning, size, is_there, replaced))
+    let replaced = match home.versioning {
+        Versioning::Enabled => None,
+        Versioning::Off | Versioning::Suspended => version(tx, home.id, name, Which::Unversioned)?,
+    };
+    let replaced = replaced.map_or(0, |row| row.object.size);
+    let added = Addition { objects: u64::from(!is_there), bytes: size.saturating_sub(replaced) };
+    Ok(quota::ask(tx, home.id, added)?.saturating_add(replaced))
 }
 
 fn push(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
@@ -428,7 +434,11 @@ fn pull(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
     container::count(tx, row.container, change)
 }
 
-/// Moves the only version of an object to a name that nothing has.
+/// Moves the only version of an object, with what is known of it by now, to a name that nothing
+/// has.
+///
+/// # Errors
+/// `Versions`: no other version may lose the one on top of it. `Quota`.
 pub(crate) fn shift(
     tx: &Tx<'_>,
     row: &ObjectRow,
@@ -436,16 +446,22 @@ pub(crate) fn shift(
     name: &ObjectName,
     created_ms: u64,
 ) -> Result<(), CatalogError> {
+    let old = row.object.name.as_str();
+    if older(tx, row.container, old, FileId::new(u64::MAX), 2)?.len() != 1 {
+        return Err(CatalogError::Versions(old.to_owned()));
+    }
     let (objects, bytes) = (i64::from(!row.object.marker), row.object.size.cast_signed());
     let here = Change { versions: 1, objects, bytes, old_bytes: 0 };
     let gone = Change { versions: -1, objects: -objects, bytes: -bytes, old_bytes: 0 };
     quota::within(tx, container, || {
         tx.execute(
-            "UPDATE file SET container_id = $1, object = $2, created_ms = $3 WHERE id = $4",
+            "UPDATE file SET container_id = $1, object = $2, created_ms = $3, meta = $4 \
+             WHERE id = $5",
             (
                 from_number(container),
                 name.as_str(),
                 from_number(created_ms),
+                to_json(&row.object.meta)?,
                 from_number(row.object.id.get()),
             ),
         )?;

@@ -11,7 +11,6 @@ use archipelago_model::size::Human;
 
 use super::row::from_number;
 use super::{CatalogError, Tx};
-use crate::object::Versioning;
 
 /// No account holds more, quota or not: counters are sums of sizes in 63 bits, and a file of
 /// zeros has any size.
@@ -145,6 +144,14 @@ impl Held {
         })))
     }
 
+    /// How many bytes may be added.
+    fn room(&self) -> u64 {
+        let left = |max: u64, held: u64| max.saturating_sub(held);
+        let account_max = self.account_max.unwrap_or(BYTES_MAX).min(BYTES_MAX);
+        left(self.bytes_max.unwrap_or(u64::MAX), self.bytes)
+            .min(left(account_max, self.account_bytes))
+    }
+
     fn by_account(&self, quota: u64, added: u64) -> CatalogError {
         CatalogError::Quota(Box::new(Exceeded {
             holder: format!("account '{}'", self.account),
@@ -178,29 +185,16 @@ pub(super) fn within<T>(
     Ok(done)
 }
 
-/// Whether so much may be added, before anybody sends it: the last word has the transaction
-/// that does.
-pub(super) fn ask(tx: &Tx<'_>, container: u64, added: Addition) -> Result<(), CatalogError> {
-    held(tx, container)?.map_or(Ok(()), |held| held.check(added, added.bytes))
+/// Whether so much may be added, before anybody sends it, and how many bytes may be: the last
+/// word has the transaction that does.
+pub(super) fn ask(tx: &Tx<'_>, container: u64, added: Addition) -> Result<u64, CatalogError> {
+    let Some(held) = held(tx, container)? else { return Ok(u64::MAX) };
+    held.check(added, added.bytes)?;
+    Ok(held.room())
 }
 
 /// The same, of a container that the write will make.
 pub(crate) fn ask_without(tx: &Tx<'_>, account: AccountId, bytes: u64) -> Result<(), CatalogError> {
     let added = Addition { objects: 1, bytes };
     held_without(tx, account)?.map_or(Ok(()), |held| held.check(added, bytes))
-}
-
-/// What a new version adds, where this is below it: the newest of its name, if that is an
-/// object, and the size of the version that it takes the place of.
-pub(super) const fn addition(
-    versioning: Versioning,
-    size: u64,
-    is_there: bool,
-    replaced: u64,
-) -> Addition {
-    let kept = matches!(versioning, Versioning::Enabled);
-    Addition {
-        objects: !is_there as u64,
-        bytes: if kept { size } else { size.saturating_sub(replaced) },
-    }
 }

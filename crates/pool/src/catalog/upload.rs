@@ -114,21 +114,22 @@ pub(crate) fn remove(tx: &Tx<'_>, row: &UploadRow) -> Result<(), CatalogError> {
     container::count(tx, row.container, change)
 }
 
-/// Whether a part of so many bytes may be put, before anybody sends it.
+/// Whether a part of so many bytes may be put, before anybody sends it; how many it may have.
 pub(crate) fn may_put_part(
     tx: &Tx<'_>,
     upload: &UploadRow,
     number: u32,
     size: u64,
-) -> Result<(), CatalogError> {
+) -> Result<u64, CatalogError> {
     let old = tx.first(
         "part",
         "SELECT size FROM part WHERE upload_id = $1 AND number = $2",
         (from_number(upload.id), number),
         |row| row.number::<u64>(),
     )?;
-    let bytes = size.saturating_sub(old.unwrap_or(0));
-    quota::ask(tx, upload.container, Addition { objects: 0, bytes })
+    let old = old.unwrap_or(0);
+    let added = Addition { objects: 0, bytes: size.saturating_sub(old) };
+    Ok(quota::ask(tx, upload.container, added)?.saturating_add(old))
 }
 
 /// Puts a part, in the place of one of the same number.

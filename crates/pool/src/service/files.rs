@@ -43,7 +43,7 @@ impl Service {
         let size = incoming.size();
         // Before anything is sent in vain.
         core.catalog.read(|tx| match container::find(tx, OPERATOR, container)? {
-            Some(home) => file::may_put(tx, &home, object, size),
+            Some(home) => file::may_put(tx, &home, object, size).map(drop),
             None => quota::ask_without(tx, OPERATOR, size),
         })?;
         let ingested = core.ingest(incoming).map_err(|error| error.on(&label))?;

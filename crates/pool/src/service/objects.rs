@@ -4,6 +4,7 @@
 mod containers;
 mod content;
 mod listing;
+mod metered;
 mod owner;
 mod update;
 mod uploads;
@@ -16,6 +17,7 @@ use archipelago_model::{FileId, Location, ObjectName};
 
 use md5::{Digest, Md5};
 
+use self::metered::Metered;
 use super::Service;
 use crate::catalog::file::{self, ObjectRow};
 use crate::catalog::{Tx, archive, container, state};
@@ -74,11 +76,13 @@ impl Service {
         let core = &self.core;
         // Before anything is sent in vain.
         core.catalog.read(|tx| {
-            let home = container_of(tx, container)?;
-            check_newest(core, tx, container, name, check)?;
-            Ok::<_, Error>(file::may_put(tx, &home, name, size.unwrap_or(0))?)
+            container_of(tx, container)?;
+            check_newest(core, tx, container, name, check)
         })?;
-        let (ingested, stored) = core.store(size, input)?;
+        let room = |size| core.room(container, name, size);
+        let mut input = Metered::new(input, size, &room)?;
+        let stored = core.store(size, &mut input);
+        let (ingested, stored) = input.settle(stored)?;
         let meta = checked(finish(&stored)?)?;
         core.bind_object(ingested, container, name, &stored, &meta, check)
     }
@@ -253,6 +257,14 @@ impl Core {
         file::version(tx, container, name, which)?
             .filter(|row| !row.object.marker && !row.object.has_ended(now))
             .ok_or_else(|| missing(name))
+    }
+
+    /// Whether a version of so many bytes may be put, and how many it may have.
+    fn room(&self, container: u64, name: &ObjectName, size: u64) -> Result<u64, Error> {
+        self.catalog.read(|tx| {
+            let home = container_of(tx, container)?;
+            Ok(file::may_put(tx, &home, name, size)?)
+        })
     }
 
     /// The version that is about to be bound.

@@ -24,6 +24,7 @@ pub(crate) use self::lane::Lanes;
 use super::super::Service;
 use super::super::transfer::ingest_error;
 use super::content::broken;
+use super::metered::{Metered, Room};
 use super::{CopySource, Which, container_of};
 use crate::catalog::file;
 use crate::core::{Core, Fixed, Held};
@@ -177,7 +178,7 @@ impl Service {
     ///
     /// # Errors
     /// `NotFound` (the container, the object, the source), `Invalid` (beyond the end, too long,
-    /// fewer or more bytes than announced); those of the input and of `decide`. Nothing is
+    /// fewer or more bytes than announced), `QuotaExceeded`; those of the input and of `decide`. Nothing is
     /// changed then.
     pub fn object_update(&self, update: Update<'_>) -> Result<Updated, Error> {
         let core = &self.core;
@@ -187,14 +188,21 @@ impl Service {
             container_of(tx, container)?;
             Ok::<_, Error>(file::version(tx, container, name, Which::Latest)?)
         })?;
-        let now = now.map(|row| row.object).filter(|object| !object.marker);
+        let now_ms = core.now_ms();
+        let there = |object: &Object| !object.marker && !object.has_ended(now_ms);
+        let now = now.map(|row| row.object).filter(there);
         if now.is_none() && !create {
             return Err(super::missing(name));
         }
         decide(now.as_ref())?;
         let end = now.map_or(0, |object| object.size);
         let begin = place.begin(end)?;
-        let payload = core.payload(place, begin, content)?;
+        let room = |len: u64| {
+            // All that comes counts, also what is cut off again.
+            let reached = begin.saturating_add(len).max(size.unwrap_or(end));
+            Ok(core.room(container, name, reached)?.saturating_sub(begin))
+        };
+        let payload = core.payload(place, begin, content, &room)?;
         let request = Request { place, payload, size, create, decide };
         core.updates.submit((container, name.clone()), request, &|requests| {
             core.bind_updates(container, name, requests)
@@ -203,16 +211,25 @@ impl Service {
 }
 
 impl Core {
-    /// Takes in what an update brings. `begin`: where that would be now.
+    /// Takes in what an update brings. `begin`: where that would be now. `room`: whether it may
+    /// bring so many bytes.
     fn payload(
         &self,
         place: Place,
         begin: u64,
         content: UpdateContent<'_>,
+        room: &Room<'_>,
     ) -> Result<Payload, Error> {
         match content {
-            UpdateContent::Nothing => Ok(Payload::Bytes(Vec::new())),
-            UpdateContent::Bytes { input, size } => self.take_in(place, begin, input, size),
+            UpdateContent::Nothing => {
+                room(0)?;
+                Ok(Payload::Bytes(Vec::new()))
+            }
+            UpdateContent::Bytes { input, size } => {
+                let mut input = Metered::new(input, size, room)?;
+                let payload = self.take_in(place, begin, &mut input, size);
+                input.settle(payload)
+            }
             UpdateContent::Object { from, range } => {
                 let held = self.held(|| {
                     let found = self
@@ -227,6 +244,7 @@ impl Core {
                         "the range ends behind the end of the source, at {size} bytes"
                     )));
                 }
+                room(len)?;
                 Ok(Payload::Shared { held, offset, len })
             }
         }

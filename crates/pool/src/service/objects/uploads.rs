@@ -9,6 +9,7 @@ use archipelago_model::{Location, ObjectName, SECTOR_BYTES};
 use md5::{Digest, Md5};
 
 use super::super::Service;
+use super::metered::Metered;
 use super::{Check, CopySource, Stored, checked, container_of, content};
 use crate::catalog::upload::{self, PartRow, UploadRow};
 use crate::catalog::{Tx, file, state};
@@ -98,11 +99,15 @@ impl Service {
         check_number(number)?;
         let core = &self.core;
         // Before anything is sent in vain.
-        core.catalog.read(|tx| {
-            let row = upload_row(tx, at)?;
-            Ok::<_, Error>(upload::may_put_part(tx, &row, number, size.unwrap_or(0))?)
-        })?;
-        let (ingested, stored) = core.store(size, input)?;
+        let room = |size| {
+            core.catalog.read(|tx| {
+                let row = upload_row(tx, at)?;
+                Ok::<_, Error>(upload::may_put_part(tx, &row, number, size)?)
+            })
+        };
+        let mut input = Metered::new(input, size, &room)?;
+        let stored = core.store(size, &mut input);
+        let (ingested, stored) = input.settle(stored)?;
         let checksums = finish(&stored)?;
         core.bind_part(ingested, at, number, &stored, &checksums)
     }

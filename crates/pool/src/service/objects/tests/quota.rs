@@ -49,6 +49,24 @@ impl Home {
         self.service().upload_complete(at, &wanted, finish, &|_| Ok(()))
     }
 
+    fn update(
+        &self,
+        name: &ObjectName,
+        place: Place,
+        input: &mut dyn Read,
+        size: Option<u64>,
+    ) -> Result<Updated, Error> {
+        self.service().object_update(Update {
+            container: self.id,
+            name,
+            place,
+            content: UpdateContent::Bytes { input, size },
+            size: None,
+            create: true,
+            decide: Box::new(|_| Ok(Meta::default())),
+        })
+    }
+
     fn copy(&self, from: &str, to: &str) -> Result<Object, Error> {
         let source = CopySource { container: self.id, name: named(from), which: Which::Latest };
         let finish = &mut |object: &Object| Ok(object.meta.clone());
@@ -119,15 +137,79 @@ fn a_body_that_would_not_fit_is_not_taken() {
     refused(home.service().upload_part(at, 1, Some(1001), &mut Untouched, finish).unwrap_err());
 }
 
+/// A way in for a body.
+type Way<'a> = &'a dyn Fn(&mut Long) -> Result<(), Error>;
+
+/// A long body that counts what was taken of it.
+#[derive(Default)]
+struct Long(u64);
+
+impl Long {
+    const BYTES: u64 = 32 << 20;
+}
+
+impl Read for Long {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let len = out.len().min((Self::BYTES - self.0) as usize);
+        out[..len].fill(self.0 as u8);
+        self.0 += len as u64;
+        Ok(len)
+    }
+}
+
 #[test]
-fn a_body_of_unknown_size_is_refused_when_it_is_bound() {
+fn a_body_of_unknown_size_ends_where_the_quota_does() {
     let home = Home::limited(Some(1000), None);
-    let bytes = noise(1, 1001);
-    let finish = &mut |_: &Stored| Ok(Meta::default());
+    home.put("old", &noise(1, 500));
     let name = named("a");
-    let put = home.service().object_put(home.id, &name, None, &mut &bytes[..], finish, &|_| Ok(()));
-    assert_eq!(put.unwrap_err().kind(), ErrorKind::QuotaExceeded);
-    assert_eq!(home.counters(), (0, 0, 0));
+    let uuid = home.begin("a");
+    let at = UploadAt { container: home.id, name: &name, uuid: &uuid };
+    let put = |input: &mut Long| {
+        let finish = &mut |_: &Stored| Ok(Meta::default());
+        home.service().object_put(home.id, &name, None, input, finish, &|_| Ok(())).map(drop)
+    };
+    let part = |input: &mut Long| {
+        let finish = &mut |_: &Stored| Ok(BTreeMap::new());
+        home.service().upload_part(at, 1, None, input, finish).map(drop)
+    };
+    let old = named("old");
+    let update = |input: &mut Long| home.update(&old, Place::End, input, None).map(drop);
+    let ways: [Way<'_>; 3] = [&put, &part, &update];
+    for (number, way) in ways.into_iter().enumerate() {
+        let mut input = Long::default();
+        let error = way(&mut input).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::QuotaExceeded, "{number}: {error}");
+        assert!(input.0 < 2 << 20, "{number}: {} bytes were taken", input.0);
+    }
+    assert_eq!(home.counters(), (1, 500, 0));
+}
+
+#[test]
+fn a_body_of_unknown_size_may_fill_what_it_replaces() {
+    let home = Home::limited(Some(1000), None);
+    home.put("a", &noise(1, 900));
+    let name = named("a");
+    let finish = &mut |_: &Stored| Ok(Meta::default());
+    let bytes = noise(2, 1000);
+    home.service().object_put(home.id, &name, None, &mut &bytes[..], finish, &|_| Ok(())).unwrap();
+    home.update(&name, Place::At(990), &mut &bytes[..10], None).unwrap();
+    assert_eq!(home.counters(), (1, 1000, 0));
+}
+
+#[test]
+fn an_update_that_would_not_fit_is_not_taken() {
+    let home = Home::limited(Some(1000), None);
+    home.put("a", &noise(1, 900));
+    let name = named("a");
+    let refused = |place, size| {
+        let error = home.update(&name, place, &mut Untouched, Some(size)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::QuotaExceeded, "{error}");
+    };
+    refused(Place::End, 101);
+    refused(Place::At(400), 601);
+    home.versioning(Versioning::Enabled);
+    refused(Place::At(0), 1);
+    assert_eq!(home.counters(), (1, 900, 0));
 }
 
 #[test]
