@@ -123,7 +123,10 @@ impl S3 {
         let body = s3s::Body::http_body_unsync(body);
         let request = axum::http::Request::from_parts(parts, body);
         let mut response = match self.service.call(request).await {
-            Ok(response) => response.map(Body::new),
+            Ok(mut response) => {
+                read::take_quotes_off(&mut response);
+                response.map(Body::new)
+            }
             Err(error) => {
                 let error: s3s::StdError = error.into();
                 tracing::error!(%error, request = id.0, "the S3 library failed");

@@ -181,7 +181,13 @@ fn out(suite: &dyn Suite, said: Option<&Path>) -> Result<PathBuf> {
 }
 
 fn start(out: &Path, suite: &dyn Suite) -> Result<(Daemon, Cli)> {
-    let daemon = Options::new(&out.join("data")).args(suite.serve()).start()?;
+    let mut options = Options::new(&out.join("data")).args(suite.serve());
+    if let Some(settings) = suite.settings() {
+        let file = out.join("archipelago.toml");
+        fs::write(&file, settings)?;
+        options = options.args(&["--config", &file.display().to_string()]);
+    }
+    let daemon = options.start()?;
     let cli = daemon.cli()?;
     Ok((daemon, cli))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use archipelago_model::{ContainerName, ObjectName};
 use archipelago_pool::{Container, Identity, Object, Role};
+use axum::http::Uri;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result, s3_error};
@@ -14,6 +15,9 @@ use super::door::Door;
 use super::fault::{Missing, denied, fault};
 use super::policy::{self, Verdict};
 use crate::App;
+
+/// A signed URL holds for a week at most, in seconds: what S3 has. The library takes any length.
+const URL_SECONDS_MAX: u64 = 7 * 24 * 3600;
 
 /// Where the library gets secrets from, to check signatures with.
 pub(super) struct Keys {
@@ -49,6 +53,12 @@ pub(super) struct Anybody;
 #[async_trait::async_trait]
 impl S3Access for Anybody {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
+        if holds_too_long(cx.uri()) {
+            return Err(s3_error!(
+                AuthorizationQueryParametersError,
+                "X-Amz-Expires is a week at most, in seconds: {URL_SECONDS_MAX}"
+            ));
+        }
         let asked = Asked {
             operation: cx.s3_op().name().to_owned(),
             key: cx.s3_path().get_object_key().map(str::to_owned),
@@ -57,6 +67,16 @@ impl S3Access for Anybody {
         cx.extensions_mut().insert(asked);
         Ok(())
     }
+}
+
+/// Whether a URL was signed for a longer time than one may be.
+pub(super) fn holds_too_long(uri: &Uri) -> bool {
+    let pairs: Vec<(String, String)> =
+        serde_urlencoded::from_str(uri.query().unwrap_or_default()).unwrap_or_default();
+    pairs
+        .iter()
+        .filter(|(name, _)| name == "X-Amz-Expires")
+        .any(|(_, seconds)| seconds.parse::<u64>().is_ok_and(|seconds| seconds > URL_SECONDS_MAX))
 }
 
 /// What a request asks for, in the words of policies.

@@ -175,17 +175,17 @@ fn filter_of(said: &LifecycleRuleFilter) -> S3Result<Filter> {
             return Err(s3_error!(InvalidRequest, "Duplicate or empty Tag Keys are not allowed."));
         }
     }
-    let prefix = said.prefix.as_ref().or(and.prefix.as_ref()).cloned().unwrap_or_default();
-    let bytes = |one: Option<i64>, other: Option<i64>| {
-        one.or(other)
-            .map(|bytes| {
-                u64::try_from(bytes)
-                    .map_err(|_| s3_error!(InvalidRequest, "a size is not negative"))
-            })
+    // What stands in both places holds twice: a rule never ends more than either of them says.
+    let prefix = prefix_of([said.prefix.as_deref(), and.prefix.as_deref()])?;
+    let bytes = |said: Option<i64>| {
+        said.map(u64::try_from)
             .transpose()
+            .map_err(|_| s3_error!(InvalidRequest, "a size is not negative"))
     };
-    let larger_than = bytes(said.object_size_greater_than, and.object_size_greater_than)?;
-    let smaller_than = bytes(said.object_size_less_than, and.object_size_less_than)?;
+    let larger_than =
+        bytes(said.object_size_greater_than)?.max(bytes(and.object_size_greater_than)?);
+    let smaller = [bytes(said.object_size_less_than)?, bytes(and.object_size_less_than)?];
+    let smaller_than = smaller.into_iter().flatten().min();
     if larger_than.zip(smaller_than).is_some_and(|(larger, smaller)| larger >= smaller) {
         return Err(s3_error!(
             InvalidRequest,
@@ -193,6 +193,16 @@ fn filter_of(said: &LifecycleRuleFilter) -> S3Result<Filter> {
         ));
     }
     Ok(Filter { prefix, tags: found, larger_than, smaller_than })
+}
+
+/// What names begin with that begin with both.
+fn prefix_of(said: [Option<&str>; 2]) -> S3Result<String> {
+    let [one, other] = said.map(Option::unwrap_or_default);
+    let (short, long) = if one.len() < other.len() { (one, other) } else { (other, one) };
+    match long.starts_with(short) {
+        true => Ok(long.to_owned()),
+        false => Err(s3_error!(InvalidRequest, "no name begins with both prefixes of a Filter")),
+    }
 }
 
 /// A number of days of an action.

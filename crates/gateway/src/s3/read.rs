@@ -365,6 +365,24 @@ pub(super) async fn head(
     Ok(response)
 }
 
+/// Marks the answer in whose document the ETag has no quotes, unlike everywhere else.
+#[derive(Clone)]
+struct BareEtag;
+
+/// Takes the quotes off, where they do not belong; the library always writes them.
+pub(super) fn take_quotes_off(response: &mut s3s::HttpResponse) {
+    if response.extensions_mut().remove::<BareEtag>().is_none() {
+        return;
+    }
+    let Some(document) = response.body().bytes() else { return };
+    let bare = without_quotes(&String::from_utf8_lossy(&document));
+    *response.body_mut() = s3s::Body::from(bare);
+}
+
+pub(super) fn without_quotes(document: &str) -> String {
+    document.replacen("<ETag>\"", "<ETag>", 1).replacen("\"</ETag>", "</ETag>", 1)
+}
+
 /// `GetObjectAttributes`.
 pub(super) async fn attributes(
     door: &Door,
@@ -383,7 +401,7 @@ pub(super) async fn attributes(
     };
     let parts = (asks(ObjectAttributes::OBJECT_PARTS) && !object.meta.parts.is_empty())
         .then(|| parts_of(&object, input.max_parts, input.part_number_marker));
-    Ok(S3Response::new(GetObjectAttributesOutput {
+    let mut response = S3Response::new(GetObjectAttributesOutput {
         checksum: asks(ObjectAttributes::CHECKSUM).then(|| checksums(&object)),
         e_tag: asks(ObjectAttributes::ETAG).then(|| meta::etag(&object)),
         last_modified: Some(meta::time(object.created_ms)),
@@ -393,7 +411,9 @@ pub(super) async fn attributes(
             .then(|| StorageClass::from(class_of(&object))),
         version_id: meta::version_shown(&object),
         ..GetObjectAttributesOutput::default()
-    }))
+    });
+    response.extensions.insert(BareEtag);
+    Ok(response)
 }
 
 fn parts_of(object: &Object, max: Option<i32>, marker: Option<i32>) -> GetObjectAttributesParts {

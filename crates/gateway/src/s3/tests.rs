@@ -8,10 +8,10 @@ use axum::http::{HeaderMap, Uri};
 use s3s::S3ErrorCode;
 use s3s::dto::{ETag, ETagCondition};
 
-use super::auth::{Actor, Asked};
+use super::auth::{Actor, Asked, holds_too_long};
 use super::meta::{self, Conditions};
 use super::policy::{self, Verdict};
-use super::{is_of_others, is_signed, parts, tags};
+use super::{is_of_others, is_signed, parts, read, tags};
 
 fn bucket(policy: Option<&str>) -> Container {
     let kept = policy.map(|text| ("s3.policy".to_owned(), text.to_owned()));
@@ -200,4 +200,23 @@ fn a_request_is_of_this_door_when_it_is_signed_or_nobody_else_has_its_path() {
     assert!(!is_signed(&request("/box/x", Some("Bearer AWS"))));
     assert!(is_of_others("/v1/volumes") && is_of_others("/") && is_of_others("/identity/v3"));
     assert!(!is_of_others("/box/v1"));
+}
+
+#[test]
+fn only_the_etag_of_attributes_loses_its_quotes() {
+    let document = "<ETag>\"abc-2\"</ETag><ObjectParts><Part>\"</Part></ObjectParts>";
+    let bare = "<ETag>abc-2</ETag><ObjectParts><Part>\"</Part></ObjectParts>";
+    assert_eq!(read::without_quotes(document), bare);
+    assert_eq!(read::without_quotes("<ObjectSize>3</ObjectSize>"), "<ObjectSize>3</ObjectSize>");
+}
+
+#[test]
+fn a_url_is_signed_for_a_week_at_most() {
+    let too_long = |seconds: &str| {
+        let uri = format!("/box/key?X-Amz-Expires={seconds}&X-Amz-Signature=00");
+        holds_too_long(&uri.parse::<Uri>().unwrap())
+    };
+    assert!(!too_long("604800"));
+    assert!(too_long("604801"));
+    assert!(!holds_too_long(&"/box/key".parse::<Uri>().unwrap()));
 }

@@ -32,6 +32,10 @@ pub trait Suite {
     fn tests(&self) -> &'static [&'static str];
     /// More arguments of the daemon.
     fn serve(&self) -> &'static [&'static str];
+    /// The daemon's configuration, as TOML; nothing for the defaults.
+    fn settings(&self) -> Option<String> {
+        None
+    }
     /// Makes users and writes the configuration into a folder.
     fn prepare(&self, cli: &Cli, http: &str, out: &Path) -> Result<Prepared>;
 }

@@ -47,6 +47,31 @@ fn a_filter_has_what_is_inside_and_what_is_beside_its_and() {
 }
 
 #[test]
+fn a_filter_that_says_a_thing_twice_means_no_more_than_either() {
+    let with = |prefix: &str| {
+        let and = LifecycleRuleAndOperator {
+            prefix: Some("a/".to_owned()),
+            object_size_greater_than: Some(5),
+            object_size_less_than: Some(50),
+            tags: None,
+        };
+        let filter = LifecycleRuleFilter {
+            and: Some(and),
+            prefix: Some(prefix.to_owned()),
+            object_size_greater_than: Some(7),
+            object_size_less_than: Some(70),
+            ..LifecycleRuleFilter::default()
+        };
+        rule(&LifecycleRule { filter: Some(filter), prefix: None, ..said(days(1)) })
+    };
+    let both = with("a").unwrap().filter;
+    assert_eq!(both.prefix, "a/");
+    assert_eq!((both.larger_than, both.smaller_than), (Some(7), Some(50)));
+    assert_eq!(with("a/b").unwrap().filter.prefix, "a/b");
+    assert_eq!(code(with("b/")), S3ErrorCode::InvalidRequest);
+}
+
+#[test]
 fn what_a_rule_may_not_say_is_refused_with_the_code_of_s3() {
     let both = LifecycleRule { filter: Some(LifecycleRuleFilter::default()), ..said(days(1)) };
     assert_eq!(code(rule(&both)), S3ErrorCode::MalformedXML);
