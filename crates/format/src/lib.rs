@@ -13,6 +13,7 @@ pub mod backup;
 pub mod batch;
 pub mod bytes;
 pub mod forwarding;
+pub mod hash_list;
 pub mod node;
 pub mod segment;
 pub mod store_file;

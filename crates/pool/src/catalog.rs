@@ -11,6 +11,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod audit;
+pub(crate) mod blocks;
 pub(crate) mod check;
 pub(crate) mod container;
 pub(crate) mod dump;

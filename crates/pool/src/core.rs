@@ -49,6 +49,8 @@ pub(crate) struct Core {
     pub updates: Lanes,
     /// The disks in image files.
     pub guest_views: GuestViews,
+    /// How far lists of hashes that no file has were looked for.
+    pub blocks_at: Mutex<u64>,
     /// The collector, one at a time.
     pub collector: Mutex<Collector>,
     /// What it did since the store was opened.

@@ -44,9 +44,10 @@ pub use resource::{
     ResourceUsage, Snapshot, Status, Usage, Volume,
 };
 pub use service::{
-    ChangeGrants, Check, Collected, Collection, Config, Content, CopySource, Damage, Damages,
-    Decide, Ended, Finding, FindingKind, FinishPart, FinishUpload, GRANTS_MAX, LINKS_MAX,
-    NAMES_MAX, PARTS_MAX, Place, PublicLink, Rebuilt, Removed, SNAPSHOTS_MAX, ScrubOptions,
-    ScrubState, Service, Severity, Stored, Touch, Update, UpdateContent, Updated, UpdatedFile,
-    UploadAt,
+    BLOCK_WAIT_MS, BlockHash, BlockHashError, ChangeGrants, Check, Collected, Collection, Compose,
+    Composed, Config, Content, CopySource, Damage, Damages, Decide, Ended, Finding, FindingKind,
+    FinishPart, FinishUpload, GRANTS_MAX, HASHED_AT_ONCE_BYTES_MAX, HASHED_BLOCK_BYTES,
+    HASHED_BLOCKS_MAX, LINKS_MAX, NAMES_MAX, PARTS_MAX, Place, PublicLink, Rebuilt, Removed,
+    SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service, Severity, Stored, Touch, Update,
+    UpdateContent, Updated, UpdatedFile, UploadAt,
 };

@@ -43,8 +43,9 @@ pub(crate) use guest_views::GuestViews;
 pub use lifecycle::Ended;
 pub(crate) use objects::Lanes;
 pub use objects::{
-    Check, Content, CopySource, Decide, FinishPart, FinishUpload, PARTS_MAX, Place, Removed,
-    Stored, Update, UpdateContent, Updated, UploadAt,
+    BLOCK_WAIT_MS, BlockHash, BlockHashError, Check, Compose, Composed, Content, CopySource,
+    Decide, FinishPart, FinishUpload, HASHED_AT_ONCE_BYTES_MAX, HASHED_BLOCK_BYTES,
+    HASHED_BLOCKS_MAX, PARTS_MAX, Place, Removed, Stored, Update, UpdateContent, Updated, UploadAt,
 };
 pub use rebuild::Rebuilt;
 pub use scrub::{Damage, Damages, ScrubOptions, ScrubState, Touch};

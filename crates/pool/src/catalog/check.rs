@@ -20,7 +20,7 @@ pub(crate) fn counters(tx: &Tx<'_>) -> Result<Counters, CatalogError> {
          (SELECT COALESCE(MAX(id), 0) FROM (SELECT id FROM volume UNION ALL \
           SELECT id FROM snapshot UNION ALL SELECT id FROM image UNION ALL \
           SELECT id FROM container UNION ALL SELECT id FROM file UNION ALL \
-          SELECT id FROM upload UNION ALL \
+          SELECT id FROM upload UNION ALL SELECT id FROM block_list UNION ALL \
           SELECT id FROM account UNION ALL SELECT id FROM user_ UNION ALL \
           SELECT id FROM group_ UNION ALL SELECT id FROM application_credential)) \
          FROM store_state WHERE id = 1",

@@ -10,11 +10,11 @@ use archipelago_format::backup::{
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{ToSql, params_from_iter};
 
-use super::{CatalogError, Tx, container, file, migrate};
+use super::{CatalogError, Tx, blocks, container, file, migrate};
 
 /// What is dumped, each after what it refers to. Tokens are not: one that was revoked
 /// after the dump would be valid again.
-const TABLES: [&str; 22] = [
+const TABLES: [&str; 25] = [
     "store_state",
     "pool_place",
     "account",
@@ -37,6 +37,9 @@ const TABLES: [&str; 22] = [
     "public_link",
     "audit",
     "lifecycle",
+    "block_list",
+    "file_blocks",
+    "block_upload",
 ];
 
 /// Writes all tables.
@@ -117,6 +120,7 @@ pub(crate) fn restore(tx: &Tx<'_>, input: &mut dyn Read) -> Result<(), CatalogEr
             }
         }
     }
+    blocks::forget_index(tx)?;
     container::recount(tx)?;
     file::note_ends(tx)
 }

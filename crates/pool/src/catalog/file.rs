@@ -488,6 +488,15 @@ fn delete(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
     guest_view::forget(tx, row.root, row.object.size)
 }
 
+/// Changes what S3 and Swift call the content of a version by.
+pub(crate) fn set_etag(tx: &Tx<'_>, object: &Object) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE file SET etag = $1 WHERE id = $2",
+        (object.etag.as_deref(), from_number(object.id.get())),
+    )?;
+    Ok(())
+}
+
 /// Changes what is known of a version, and nothing else.
 pub(crate) fn set_meta(tx: &Tx<'_>, object: &Object) -> Result<(), CatalogError> {
     tx.execute(

@@ -10,7 +10,8 @@ use super::{CatalogError, Tx, guest_view};
 const TABLE: &str = "store_state";
 
 /// Tables with roots that never change.
-const FIXED: [&str; 5] = ["snapshot", "image", "file", "part", "guest_view"];
+const FIXED: [&str; 7] =
+    ["snapshot", "image", "file", "part", "guest_view", "block_list", "block_upload"];
 
 /// Makes the row.
 pub(super) fn found(tx: &Tx<'_>, uuid: &[u8; 16]) -> Result<(), CatalogError> {
@@ -76,13 +77,14 @@ pub(crate) fn roots(tx: &Tx<'_>) -> Result<Vec<Location>, CatalogError> {
         TABLE,
         "SELECT root FROM volume UNION SELECT root FROM snapshot \
          UNION SELECT root FROM image UNION SELECT root FROM file UNION SELECT root FROM part \
-         UNION SELECT root FROM guest_view WHERE state = 'ready'",
+         UNION SELECT root FROM guest_view WHERE state = 'ready' \
+         UNION SELECT root FROM block_list UNION SELECT root FROM block_upload",
         [],
         |row| row.location(),
     )
 }
 
-/// Whether a snapshot, an image, a file, a part of one or its guest view has this root.
+/// Whether a snapshot, an image, a file or something of one has this root.
 pub(crate) fn is_fixed_root(tx: &Tx<'_>, root: Location) -> Result<bool, CatalogError> {
     for table in FIXED {
         let sql = format!("SELECT root FROM {table} WHERE root = $1 LIMIT 1");

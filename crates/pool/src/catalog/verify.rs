@@ -1,8 +1,8 @@
 //! Whether the catalog itself is sound: pages, references, every row.
 
 use super::{
-    Catalog, CatalogError, Tx, audit, file, grant, guest_view, identity, image, lifecycle, link,
-    segment, snapshot, upload, volume,
+    Catalog, CatalogError, Tx, audit, blocks, file, grant, guest_view, identity, image, lifecycle,
+    link, segment, snapshot, upload, volume,
 };
 
 /// SQLite tells of so many faults at most; the first few say enough.
@@ -23,6 +23,7 @@ impl Catalog {
                 ("guest_view", guest_view::list(tx).map(drop)),
                 ("part", upload::all_parts(tx).map(drop)),
                 ("lifecycle", lifecycle::list(tx).map(drop)),
+                ("block_list", blocks::all_maps(tx, 0).map(drop)),
                 ("segment", segment::list(tx).map(drop)),
                 ("account", identity::account::list(tx).map(drop)),
                 ("user_", identity::user::list(tx).map(drop)),

@@ -150,6 +150,10 @@ impl Core {
     pub(super) fn collect(&self, wanted: Collection) -> Result<Collected, Error> {
         let mut collector = self.collector.lock();
         let mut all = Collected::default();
+        // What fails here keeps nothing from being freed.
+        if let Err(error) = self.tidy_blocks() {
+            tracing::warn!(%error, "hashes of blocks are not looked after; trying again");
+        }
         if wanted.thorough {
             // Also what is in the log, as far as maps have it.
             self.as_room_allows(|| {

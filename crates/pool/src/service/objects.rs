@@ -1,6 +1,7 @@
 //! Objects: put, read, copy, remove, and what is known of them. A file of the command
 //! line is the newest version of one.
 
+mod blocks;
 mod containers;
 mod content;
 mod listing;
@@ -25,6 +26,10 @@ use crate::core::{Core, Fixed};
 use crate::error::{Error, ErrorKind};
 use crate::object::{ARCHIVED_MARKER_TYPE, Container, Meta, Object, Versioning, Which};
 
+pub use blocks::{
+    BLOCK_WAIT_MS, BlockHash, BlockHashError, Compose, Composed, HASHED_AT_ONCE_BYTES_MAX,
+    HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX,
+};
 pub(super) use containers::make;
 pub use content::{Content, Stored};
 pub(crate) use update::Lanes;
@@ -154,6 +159,7 @@ impl Service {
             let to = container_of(tx, container)?;
             check_newest(core, tx, container, name, check)?;
             let meta = checked(finish(&source.object)?)?;
+            let old = source.object.id;
             let object = Object {
                 id: FileId::new(state::take_id(tx)?),
                 name: name.clone(),
@@ -163,8 +169,11 @@ impl Service {
                 created_ms: core.now_ms(),
                 ..source.object
             };
+            let list = crate::catalog::blocks::of_file(tx, old)?;
+            let same_account = container_of(tx, from.container)?.account == to.account;
             let row = ObjectRow { container, object, ..source };
             file::put(tx, &row)?;
+            blocks::link_copy(tx, list, row.object.id, same_account)?;
             Ok(row.object)
         })
     }

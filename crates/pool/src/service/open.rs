@@ -64,6 +64,7 @@ impl Service {
             resolving: RwLock::new(()),
             updates: Lanes::default(),
             guest_views: GuestViews::default(),
+            blocks_at: Mutex::default(),
             collector: Mutex::default(),
             collector_totals: Mutex::default(),
             lifecycle_totals: Mutex::default(),

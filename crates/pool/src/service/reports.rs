@@ -3,11 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use archipelago_engine::{Counters, Pin};
+use archipelago_format::hash_list::HASH_BYTES;
 use archipelago_model::{Location, Source};
 
 use super::{Collected, Ended, Service};
 use crate::catalog::{
-    Tx, file, guest_view, image, place, segment, snapshot, state, upload, volume,
+    Tx, blocks, file, guest_view, image, place, segment, snapshot, state, upload, volume,
 };
 use crate::core::{FIRST_SEGMENT, Fixed, shown};
 use crate::error::{Error, store_kind};
@@ -220,6 +221,9 @@ pub(super) fn everything(tx: &Tx<'_>) -> Result<Vec<(Source, Fixed)>, Error> {
         out.push((Source::File(row.file.container, row.file.object), map));
     }
     for (source, root, size) in upload::all_parts(tx)? {
+        out.push((source, Fixed { root, size }));
+    }
+    for (source, root, size) in blocks::all_maps(tx, HASH_BYTES as u64)? {
         out.push((source, Fixed { root, size }));
     }
     Ok(out)

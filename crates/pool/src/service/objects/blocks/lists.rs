@@ -1,0 +1,280 @@
+//! The hashes of a version: computed when it comes, or when somebody asks, and kept.
+//!
+//! They can be computed again, and the index from a hash to its block can be made again from
+//! them. So they are kept after the version is bound, and their loss costs time, never data.
+
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read};
+
+use archipelago_format::hash_list;
+use archipelago_model::{FileId, ObjectName};
+
+use super::super::content::{Content, broken};
+use super::super::{Check, Service, Stored, Which};
+use super::hash::{BlockHash, Hasher, Hashing};
+use super::{HASHED_AT_ONCE_BYTES_MAX, ROWS_MAX};
+use crate::catalog::blocks::{self, ListRow};
+use crate::catalog::{Tx, state};
+use crate::core::Core;
+use crate::error::{Error, ErrorKind};
+use crate::object::{Meta, Object};
+use crate::service::transfer::ingest_error;
+
+/// So many hashes are kept in a row of the catalog; a longer list is a map of its own. They are
+/// those of 512 MiB, in 8 KiB of text.
+const INLINE_HASHES_MAX: usize = 128;
+
+/// Bytes that are hashed together.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Lists that are put into the index at one opportunity.
+const LISTS_MAX: usize = 64;
+
+impl Service {
+    /// As [`Service::object_put`], and the content is hashed on its way: gives the hash of all
+    /// of it, too.
+    ///
+    /// # Errors
+    /// As that.
+    pub fn object_put_hashed(
+        &self,
+        container: u64,
+        name: &ObjectName,
+        size: Option<u64>,
+        input: &mut dyn Read,
+        finish: &mut dyn FnMut(&Stored) -> Result<Meta, Error>,
+        check: &Check<'_>,
+    ) -> Result<(Object, BlockHash), Error> {
+        let mut hashing = Hashing { input, hasher: Hasher::new() };
+        let object = self.object_put(container, name, size, &mut hashing, finish, check)?;
+        let hashes = hashing.hasher.finish();
+        self.core.keep_or_tell(object.id, &hashes);
+        Ok((object, BlockHash::of_file(&hashes)))
+    }
+
+    /// The hashes of the blocks of an open version. What nobody computed before is read for it,
+    /// all of it.
+    ///
+    /// # Errors
+    /// `Damaged`.
+    pub fn block_hashes(&self, content: &Content) -> Result<Vec<BlockHash>, Error> {
+        let id = content.object().id;
+        if let Some(list) = self.core.catalog.read(|tx| blocks::of_file(tx, id))? {
+            return self.core.hashes_in(&list);
+        }
+        let hashes = hashes_of(content)?;
+        self.core.keep_or_tell(id, &hashes);
+        Ok(hashes)
+    }
+
+    /// The hash of a version, if it is known, or the version is small.
+    ///
+    /// # Errors
+    /// `Damaged`.
+    pub fn object_hash(&self, content: &Content) -> Result<Option<BlockHash>, Error> {
+        let id = content.object().id;
+        if let Some(found) = self.object_hashes(&[id])?.remove(&id) {
+            return Ok(Some(found));
+        }
+        match content.object().size <= HASHED_AT_ONCE_BYTES_MAX {
+            true => self.block_hashes(content).map(|hashes| Some(BlockHash::of_file(&hashes))),
+            false => Ok(None),
+        }
+    }
+
+    /// The hashes of versions, of those that are known.
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub fn object_hashes(&self, ids: &[FileId]) -> Result<BTreeMap<FileId, BlockHash>, Error> {
+        self.core.catalog.read(|tx| {
+            let mut out = BTreeMap::new();
+            for id in ids {
+                if let Some(list) = blocks::of_file(tx, *id)? {
+                    out.insert(*id, parsed(&list.hash)?);
+                }
+            }
+            Ok(out)
+        })
+    }
+
+    /// As [`Self::object_hash`], by name.
+    ///
+    /// # Errors
+    /// `NotFound`, `Damaged`.
+    pub fn object_hash_of(
+        &self,
+        container: u64,
+        name: &ObjectName,
+        which: Which,
+    ) -> Result<Option<BlockHash>, Error> {
+        self.object_hash(&self.object_open(container, name, which)?)
+    }
+}
+
+fn hashes_of(content: &Content) -> Result<Vec<BlockHash>, Error> {
+    let mut hasher = Hasher::new();
+    let (mut input, mut piece) = (content.range(0, u64::MAX), vec![0; PIECE_BYTES]);
+    loop {
+        match input.read(&mut piece) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(read) => hasher.update(&piece[..read]),
+            Err(error) => return Err(ingest_error(broken(error))),
+        }
+    }
+}
+
+fn parsed(text: &str) -> Result<BlockHash, Error> {
+    text.parse().map_err(|error| damaged(&error))
+}
+
+fn damaged(error: &dyn std::error::Error) -> Error {
+    Error::new(ErrorKind::Damaged, format!("a list of hashes is damaged: {error}"))
+}
+
+impl Core {
+    /// Keeps the hashes of a version. Without them they are computed again.
+    pub(super) fn keep_or_tell(&self, file: FileId, hashes: &[BlockHash]) {
+        if let Err(error) = self.keep_hashes(file, hashes) {
+            tracing::warn!(%error, "hashes of blocks were not kept: they are computed again");
+        }
+    }
+
+    fn keep_hashes(&self, file: FileId, hashes: &[BlockHash]) -> Result<(), Error> {
+        let hash = BlockHash::of_file(hashes).to_string();
+        let raw: Vec<hash_list::Hash> = hashes.iter().map(|hash| hash.0).collect();
+        let row = |id: u64| ListRow {
+            id,
+            hash: hash.clone(),
+            blocks: hashes.len() as u64,
+            hashes: None,
+            root: archipelago_model::Location::HOLE,
+        };
+        let id = if raw.len() <= INLINE_HASHES_MAX {
+            self.catalog.write(|tx| {
+                let hashes = Some(hex::encode(hash_list::encode(&raw)));
+                let row = ListRow { hashes, ..row(state::take_id(tx)?) };
+                blocks::insert(tx, &row)?;
+                blocks::link(tx, file, row.id)?;
+                Ok::<_, Error>(row.id)
+            })?
+        } else {
+            let bytes = hash_list::encode(&raw);
+            let size = bytes.len() as u64;
+            let input = &mut Cursor::new(bytes);
+            let (ingested, _) = self.store_behind(0, Some(size), input, &mut |_| {})?;
+            self.bind(ingested, size, |tx, root| {
+                let row = ListRow { root, ..row(state::take_id(tx)?) };
+                blocks::insert(tx, &row)?;
+                blocks::link(tx, file, row.id)?;
+                Ok(row.id)
+            })?
+        };
+        self.index_list(id, hashes)
+    }
+
+    /// The hashes in a list.
+    fn hashes_in(&self, list: &ListRow) -> Result<Vec<BlockHash>, Error> {
+        let bytes = match &list.hashes {
+            Some(text) => hex::decode(text).map_err(|error| damaged(&error))?,
+            None => {
+                // The row may be older than a flattened map in its place.
+                let held = self.held(|| {
+                    let size = list.blocks.saturating_mul(hash_list::HASH_BYTES as u64);
+                    let now = self.catalog.read(|tx| blocks::get(tx, list.id))?;
+                    Ok(crate::core::Fixed { root: now.map_or(list.root, |now| now.root), size })
+                })?;
+                let view = self.engine.view(held.map.root, held.map.size)?;
+                let mut bytes = Vec::new();
+                let mut input = super::super::content::Stretch::new(view, 0, held.map.size);
+                input.read_to_end(&mut bytes).map_err(|error| ingest_error(broken(error)))?;
+                bytes
+            }
+        };
+        let hashes = hash_list::decode(&bytes).map_err(|error| damaged(&error))?;
+        Ok(hashes.into_iter().map(BlockHash).collect())
+    }
+
+    /// Puts a list into the index of each account that has a file with it.
+    fn index_list(&self, list: u64, hashes: &[BlockHash]) -> Result<(), Error> {
+        let zeros = BlockHash::of_zeros();
+        for account in self.catalog.read(|tx| blocks::accounts_of(tx, list))? {
+            for (chunk, at) in hashes.chunks(ROWS_MAX).zip((0_u64..).step_by(ROWS_MAX)) {
+                self.catalog.write_aside(|tx| -> Result<_, Error> {
+                    for (hash, position) in
+                        chunk.iter().zip(at..).filter(|(hash, _)| **hash != zeros)
+                    {
+                        blocks::index(tx, account, &hash.to_string(), list, position)?;
+                    }
+                    Ok(())
+                })?;
+            }
+        }
+        self.catalog.write_aside(|tx| blocks::set_indexed(tx, list, true))?;
+        Ok(())
+    }
+
+    /// Puts what is not there into the index: after a crash, a restore, a copy into another
+    /// account.
+    fn index_lists(&self) -> Result<(), Error> {
+        for list in self.catalog.read(|tx| blocks::unindexed(tx, LISTS_MAX))? {
+            if self.stopping() {
+                break;
+            }
+            match self.hashes_in(&list) {
+                Ok(hashes) => self.index_list(list.id, &hashes)?,
+                // Others behind it can be read.
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    tracing::error!(%error, "blocks of a file are not found by their hashes");
+                    self.catalog.write_aside(|tx| blocks::set_indexed(tx, list.id, true))?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of lists that no file has, from where it was the last time, and of uploaded
+    /// blocks whose time is over.
+    pub(crate) fn tidy_blocks(&self) -> Result<(), Error> {
+        self.index_lists()?;
+        self.expire_uploads()?;
+        let mut at = self.blocks_at.lock();
+        let lists = self.catalog.read(|tx| blocks::used(tx, *at, ROWS_MAX))?;
+        for (list, is_used) in &lists {
+            while !is_used
+                && !self.stopping()
+                && self.catalog.write(|tx| blocks::remove_unused(tx, *list, ROWS_MAX))? == ROWS_MAX
+            {
+            }
+        }
+        *at = match lists.last() {
+            Some((last, _)) if lists.len() == ROWS_MAX => *last,
+            _ => 0,
+        };
+        Ok(())
+    }
+
+    /// Whether a version is still there, with what list.
+    #[cfg(test)]
+    pub(super) fn list_of(&self, file: FileId) -> Option<ListRow> {
+        self.catalog.read(|tx| blocks::of_file(tx, file)).unwrap()
+    }
+}
+
+/// What a version that shows the same as another gets of its list, in the transaction that
+/// makes it. `list`: that of the other, which may be gone by now.
+pub(in crate::service::objects) fn link_copy(
+    tx: &Tx<'_>,
+    list: Option<ListRow>,
+    copy: FileId,
+    same_account: bool,
+) -> Result<(), Error> {
+    if let Some(list) = list {
+        blocks::link(tx, copy, list.id)?;
+        if !same_account {
+            blocks::set_indexed(tx, list.id, false)?;
+        }
+    }
+    Ok(())
+}
