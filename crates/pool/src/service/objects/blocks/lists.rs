@@ -254,12 +254,6 @@ impl Core {
         };
         Ok(())
     }
-
-    /// Whether a version is still there, with what list.
-    #[cfg(test)]
-    pub(super) fn list_of(&self, file: FileId) -> Option<ListRow> {
-        self.catalog.read(|tx| blocks::of_file(tx, file)).unwrap()
-    }
 }
 
 /// What a version that shows the same as another gets of its list, in the transaction that

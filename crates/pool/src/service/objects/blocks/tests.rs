@@ -7,7 +7,7 @@ use archipelago_model::AccountId;
 use super::super::tests::{ACCOUNT, Home, named};
 use super::super::{CopySource, Removed, Service, Versioning, Which};
 use super::{BLOCK_WAIT_MS, BlockHash, Compose, Composed, HASHED_BLOCK_BYTES};
-use crate::catalog::blocks;
+use crate::catalog::{Tx, blocks};
 use crate::object::{Meta, Object};
 use crate::testing::noise;
 use crate::{Collection, ErrorKind};
@@ -232,7 +232,9 @@ fn long_lists_are_maps_that_survive_a_collection() {
     list.extend(hashes(&home, "o"));
     let size = 4000 * BLOCK + 512;
     let object = compose(&home, "long", size, &list);
-    assert!(!home.service().core.list_of(object.id).unwrap().root.is_hole());
+    let list_of = |tx: &Tx<'_>| blocks::of_file(tx, object.id);
+    let row = home.service().core.catalog.read(list_of).unwrap().unwrap();
+    assert!(!row.root.is_hole());
     home.service()
         .collect(Collection { now: true, thorough: true, ..Collection::default() })
         .unwrap();
