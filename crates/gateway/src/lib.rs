@@ -33,6 +33,7 @@ mod guard;
 mod identity;
 mod metrics;
 mod openapi;
+mod pithos;
 mod routes;
 mod s3;
 mod server;

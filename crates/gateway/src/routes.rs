@@ -22,7 +22,7 @@ use axum::routing::{MethodRouter, any, delete, get, post};
 use utoipa::IntoResponses;
 
 use crate::failure::Failure;
-use crate::{App, guard, identity, metrics, s3, swift};
+use crate::{App, guard, identity, metrics, pithos, s3, swift};
 
 /// Every route. The OpenAPI document describes just these; a test compares.
 pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
@@ -79,6 +79,7 @@ pub(crate) fn router(app: App) -> Router {
     router
         .merge(identity::router())
         .merge(swift::router())
+        .merge(pithos::router())
         .route("/v1", any(swift::rest))
         .route("/v1/", any(swift::rest))
         .route("/v1/{*rest}", any(swift::rest))

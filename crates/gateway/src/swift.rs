@@ -21,25 +21,25 @@ mod access;
 mod account;
 mod account_acl;
 mod acl;
-mod answer;
-mod ask;
+pub(crate) mod answer;
+pub(crate) mod ask;
 mod bulk;
-mod conditions;
+pub(crate) mod conditions;
 mod container;
 mod copy;
 mod dlo;
 mod info;
 mod link;
-mod listing;
-mod meta;
-mod object;
+pub(crate) mod listing;
+pub(crate) mod meta;
+pub(crate) mod object;
 mod post;
 mod public;
 mod put;
 mod quota;
 mod ranges;
 mod remove;
-mod segments;
+pub(crate) mod segments;
 mod slo;
 mod tempurl;
 mod versions;
@@ -205,7 +205,7 @@ fn short(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
 }
 
 /// Runs what asks the catalog.
-async fn call<T, F>(app: &App, verb: F) -> Result<T, Refusal>
+pub(crate) async fn call<T, F>(app: &App, verb: F) -> Result<T, Refusal>
 where
     T: Send + 'static,
     F: FnOnce(&Service) -> Result<T, Refusal> + Send + 'static,
@@ -214,14 +214,14 @@ where
 }
 
 /// A body that is held in memory, of so many bytes at most.
-async fn small_body(body: Body, limit: usize) -> Result<axum::body::Bytes, Refusal> {
+pub(crate) async fn small_body(body: Body, limit: usize) -> Result<axum::body::Bytes, Refusal> {
     axum::body::to_bytes(body, limit)
         .await
         .map_err(|_| Refusal::too_large(format!("a body of this kind has {limit} bytes at most")))
 }
 
 /// Whether a method only reads.
-fn reads(method: &Method) -> bool {
+pub(crate) fn reads(method: &Method) -> bool {
     matches!(method.as_str(), "GET" | "HEAD")
 }
 

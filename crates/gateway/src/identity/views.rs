@@ -89,9 +89,19 @@ pub(super) fn catalog_2(base: &Base, account: &Account) -> Value {
             "SNF:uiURL": base.0,
         }]})
     };
+    let pithos = format!("{}{}", base.0, crate::pithos::PREFIX);
+    // Clients of Pithos take the first of a type, and want one of each that they know.
+    let other = |kind: &str, name: &str, version: &str, path: &str| {
+        service(kind, name, version, format!("{}{path}", base.0))
+    };
     json!([
-        service("identity", "keystone", "v2.0", format!("{}/identity/v2.0", base.0)),
+        other("identity", "keystone", "v2.0", "/identity/v2.0"),
+        service("object-store", "pithos_object-store", "v1", pithos),
         service("object-store", "swift", "v1", object_store(base, account)),
+        other("account", "astakos_account", "v1.0", "/account/v1.0"),
+        other("image", "cyclades_plankton", "v1.0", "/image/v1.0"),
+        other("volume", "cyclades_volume", "v2.0", "/volume/v2.0"),
+        other("compute", "cyclades_compute", "v2.0", "/compute/v2.0"),
     ])
 }
 

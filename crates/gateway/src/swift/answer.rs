@@ -16,7 +16,7 @@ use crate::failure::{Failure, status_of};
 
 /// What a request is refused with; also a 304, which is no failure.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     status: StatusCode,
     text: String,
     /// In a box, since this is what most functions here may end with.
@@ -28,19 +28,19 @@ impl Refusal {
         Self { status, text: text.to_string(), headers: Box::default() }
     }
 
-    pub(super) fn invalid(text: impl fmt::Display) -> Self {
+    pub(crate) fn invalid(text: impl fmt::Display) -> Self {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
-    pub(super) fn not_found() -> Self {
+    pub(crate) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "The resource could not be found.")
     }
 
-    pub(super) fn forbidden(text: &str) -> Self {
+    pub(crate) fn forbidden(text: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, text)
     }
 
-    pub(super) fn unauthorized(account: &str) -> Self {
+    pub(crate) fn unauthorized(account: &str) -> Self {
         let mut refusal = Self::new(
             StatusCode::UNAUTHORIZED,
             "This server could not verify that you are authorized to access what you requested.",
@@ -52,24 +52,24 @@ impl Refusal {
     }
 
     /// Says it as text that is no HTML, and so without its escapes.
-    pub(super) fn plain(mut self) -> Self {
+    pub(crate) fn plain(mut self) -> Self {
         self.add(CONTENT_TYPE, PLAIN_TYPE);
         self
     }
 
-    pub(super) fn precondition(text: &str) -> Self {
+    pub(crate) fn precondition(text: &str) -> Self {
         Self::new(StatusCode::PRECONDITION_FAILED, text)
     }
 
-    pub(super) fn not_modified(headers: HeaderMap) -> Self {
+    pub(crate) fn not_modified(headers: HeaderMap) -> Self {
         Self { status: StatusCode::NOT_MODIFIED, text: String::new(), headers: Box::new(headers) }
     }
 
-    pub(super) fn range(size: u64) -> Self {
+    pub(crate) fn range(size: u64) -> Self {
         Self::unsatisfiable(size, "The range lies behind the end.")
     }
 
-    pub(super) fn part(size: u64) -> Self {
+    pub(crate) fn part(size: u64) -> Self {
         Self::unsatisfiable(size, "The requested part number is not satisfiable")
     }
 
@@ -79,12 +79,12 @@ impl Refusal {
         refusal
     }
 
-    pub(super) fn conflict(text: &str) -> Self {
+    pub(crate) fn conflict(text: &str) -> Self {
         Self::new(StatusCode::CONFLICT, text)
     }
 
     /// What was asked for was done to a link, and may be asked for of its target.
-    pub(super) fn redirect(location: &str) -> Self {
+    pub(crate) fn redirect(location: &str) -> Self {
         let mut refusal = Self::new(
             StatusCode::TEMPORARY_REDIRECT,
             "The requested POST was applied to a symlink. POST directly to the target to apply \
@@ -94,23 +94,23 @@ impl Refusal {
         refusal.plain()
     }
 
-    pub(super) fn length_required() -> Self {
+    pub(crate) fn length_required() -> Self {
         Self::new(StatusCode::LENGTH_REQUIRED, "Missing Content-Length header.")
     }
 
-    pub(super) fn too_large(text: impl fmt::Display) -> Self {
+    pub(crate) fn too_large(text: impl fmt::Display) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, text)
     }
 
-    pub(super) fn unprocessable() -> Self {
+    pub(crate) fn unprocessable() -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "The content is not what its ETag says.")
     }
 
-    pub(super) fn not_acceptable() -> Self {
+    pub(crate) fn not_acceptable() -> Self {
         Self::new(StatusCode::NOT_ACCEPTABLE, "Listings are text, JSON or XML.")
     }
 
-    pub(super) fn method(allow: &str) -> Self {
+    pub(crate) fn method(allow: &str) -> Self {
         let mut refusal = Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "The method is not allowed for this resource.",
@@ -120,28 +120,28 @@ impl Refusal {
     }
 
     /// Adds a header; what cannot be one is left out.
-    pub(super) fn add(&mut self, name: HeaderName, value: &str) {
+    pub(crate) fn add(&mut self, name: HeaderName, value: &str) {
         set(&mut self.headers, name, value);
     }
 
     /// With headers of what it is about; its own stay.
-    pub(super) fn with(mut self, mut headers: HeaderMap) -> Self {
+    pub(crate) fn with(mut self, mut headers: HeaderMap) -> Self {
         headers.remove(CONTENT_LENGTH);
         headers.extend(std::mem::take(&mut *self.headers));
         *self.headers = headers;
         self
     }
 
-    pub(super) fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
 
     /// Whether it is for want of rights.
-    pub(super) fn is_denied(&self) -> bool {
+    pub(crate) fn is_denied(&self) -> bool {
         matches!(self.status, StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED)
     }
 
-    pub(super) fn is_not_found(&self) -> bool {
+    pub(crate) fn is_not_found(&self) -> bool {
         self.status == StatusCode::NOT_FOUND
     }
 }
@@ -192,14 +192,14 @@ fn escape(text: &str) -> String {
 }
 
 /// Sets a header; a value that cannot stand in one is left out.
-pub(super) fn set(headers: &mut HeaderMap, name: impl TryInto<HeaderName>, value: &str) {
+pub(crate) fn set(headers: &mut HeaderMap, name: impl TryInto<HeaderName>, value: &str) {
     if let (Ok(name), Ok(value)) = (name.try_into(), HeaderValue::from_bytes(value.as_bytes())) {
         headers.insert(name, value);
     }
 }
 
 /// An answer without content.
-pub(super) fn empty(status: StatusCode, headers: HeaderMap) -> Response {
+pub(crate) fn empty(status: StatusCode, headers: HeaderMap) -> Response {
     let mut response = status.into_response();
     let out = response.headers_mut();
     out.insert(CONTENT_TYPE, HeaderValue::from_static(EMPTY_TYPE));
@@ -211,7 +211,7 @@ pub(super) fn empty(status: StatusCode, headers: HeaderMap) -> Response {
 }
 
 /// An answer with a text of some type.
-pub(super) fn text(kind: &str, headers: HeaderMap, body: impl Into<Body>) -> Response {
+pub(crate) fn text(kind: &str, headers: HeaderMap, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     let out = response.headers_mut();
     out.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
@@ -221,13 +221,13 @@ pub(super) fn text(kind: &str, headers: HeaderMap, body: impl Into<Body>) -> Res
 }
 
 /// `1700000000.12345`: when something was, as Swift writes it.
-pub(super) fn timestamp(ms: u64) -> String {
+pub(crate) fn timestamp(ms: u64) -> String {
     format!("{}.{:05}", ms / 1000, ms % 1000 * 100)
 }
 
 /// `Wed, 01 Jan 2025 00:00:00 GMT`; up to the next second, as Swift does, so that what was
 /// changed since is never taken for the same.
-pub(super) fn http_date(ms: u64) -> String {
+pub(crate) fn http_date(ms: u64) -> String {
     let seconds = ms.div_ceil(1000);
     i64::try_from(seconds)
         .ok()
@@ -237,7 +237,7 @@ pub(super) fn http_date(ms: u64) -> String {
 }
 
 /// `2025-01-01T00:00:00.123000`, in listings.
-pub(super) fn iso_date(ms: u64) -> String {
+pub(crate) fn iso_date(ms: u64) -> String {
     i64::try_from(ms)
         .ok()
         .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
@@ -246,7 +246,7 @@ pub(super) fn iso_date(ms: u64) -> String {
 }
 
 /// Seconds since 1970 of a date in a header, in each of the three ways of HTTP.
-pub(super) fn parse_date(text: &str) -> Option<i64> {
+pub(crate) fn parse_date(text: &str) -> Option<i64> {
     let text = text.trim();
     if let Ok(time) = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text) {
         return Some(time.as_second());

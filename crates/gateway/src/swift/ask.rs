@@ -9,7 +9,7 @@ use super::info;
 
 /// What a request is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Level {
+pub(crate) enum Level {
     Account,
     Container,
     Object,
@@ -21,7 +21,7 @@ pub(super) struct Placed(pub String);
 
 /// A request without its body.
 #[derive(Clone)]
-pub(super) struct Ask {
+pub(crate) struct Ask {
     pub method: Method,
     /// As it stands in the path: `AUTH_...`.
     pub account: String,
@@ -38,7 +38,7 @@ pub(super) struct Ask {
 }
 
 impl Ask {
-    pub(super) fn new(request: &Request, now_ms: u64) -> Result<Self, Refusal> {
+    pub(crate) fn new(request: &Request, now_ms: u64) -> Result<Self, Refusal> {
         let uri = request.uri();
         let asked_path = decode(uri.path(), false)
             .filter(|path| !path.contains('\0'))
@@ -54,12 +54,12 @@ impl Ask {
     }
 
     /// The whole path, decoded, without what this server puts before `/v1`.
-    pub(super) fn bare_path(&self) -> &str {
+    pub(crate) fn bare_path(&self) -> &str {
         bare_path(&self.path)
     }
 
     /// What stands before the account in the path of the request.
-    pub(super) fn mount(&self) -> &'static str {
+    pub(crate) fn mount(&self) -> &'static str {
         if self.bare_path().len() == self.path.len() { "/v1" } else { "/object/v1" }
     }
 
@@ -70,7 +70,7 @@ impl Ask {
         Self { object: Some(object.to_owned()), path, ..self.clone() }
     }
 
-    pub(super) fn level(&self) -> Level {
+    pub(crate) fn level(&self) -> Level {
         match (&self.container, &self.object) {
             (None, _) => Level::Account,
             (Some(_), None) => Level::Container,
@@ -78,45 +78,45 @@ impl Ask {
         }
     }
 
-    pub(super) fn container(&self) -> Result<ContainerName, Refusal> {
+    pub(crate) fn container(&self) -> Result<ContainerName, Refusal> {
         container_name(self.container.as_deref().unwrap_or_default())
     }
 
-    pub(super) fn object(&self) -> Result<ObjectName, Refusal> {
+    pub(crate) fn object(&self) -> Result<ObjectName, Refusal> {
         object_name(self.object.as_deref().unwrap_or_default())
     }
 
     /// The first value of a name in the query.
-    pub(super) fn param(&self, name: &str) -> Option<&str> {
+    pub(crate) fn param(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    pub(super) fn has_param(&self, name: &str) -> bool {
+    pub(crate) fn has_param(&self, name: &str) -> bool {
         self.param(name).is_some()
     }
 
     /// What `multipart-manifest` wants: `put`, `get` or `delete`.
-    pub(super) fn manifest(&self) -> &str {
+    pub(crate) fn manifest(&self) -> &str {
         self.param("multipart-manifest").unwrap_or_default()
     }
 
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         header(&self.headers, name)
     }
 }
 
 /// A header that is UTF-8. Swift's clients send it so, without saying which characters they
 /// mean.
-pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
 }
 
 /// Whether a header says yes.
-pub(super) fn is_true(text: &str) -> bool {
+pub(crate) fn is_true(text: &str) -> bool {
     matches!(text.trim().to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on" | "t" | "y")
 }
 
-pub(super) fn container_name(text: &str) -> Result<ContainerName, Refusal> {
+pub(crate) fn container_name(text: &str) -> Result<ContainerName, Refusal> {
     if text.len() > info::CONTAINER_NAME_BYTES_MAX {
         return Err(Refusal::invalid(format_args!(
             "Container name length of {} longer than {}",
@@ -127,7 +127,7 @@ pub(super) fn container_name(text: &str) -> Result<ContainerName, Refusal> {
     text.parse().map_err(Refusal::invalid)
 }
 
-pub(super) fn object_name(text: &str) -> Result<ObjectName, Refusal> {
+pub(crate) fn object_name(text: &str) -> Result<ObjectName, Refusal> {
     if text.len() > info::OBJECT_NAME_BYTES_MAX {
         return Err(Refusal::invalid(format_args!(
             "Object name length of {} longer than {}",
@@ -168,7 +168,7 @@ fn split(path: &str) -> Result<(String, Option<String>, Option<String>), Refusal
     }
 }
 
-fn parse_query(text: &str) -> Result<Vec<(String, String)>, Refusal> {
+pub(crate) fn parse_query(text: &str) -> Result<Vec<(String, String)>, Refusal> {
     let mut out = Vec::new();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -181,7 +181,7 @@ fn parse_query(text: &str) -> Result<Vec<(String, String)>, Refusal> {
 }
 
 /// Percent-decoding; `None` when it is no UTF-8 then. A `%` that begins nothing stays.
-pub(super) fn decode(text: &str, plus: bool) -> Option<String> {
+pub(crate) fn decode(text: &str, plus: bool) -> Option<String> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -204,7 +204,7 @@ pub(super) fn decode(text: &str, plus: bool) -> Option<String> {
 }
 
 /// Percent-encoding of a path: everything but what is never special in one.
-pub(super) fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -4,36 +4,36 @@ use axum::http::HeaderMap;
 use axum::http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 
 use super::answer::{Refusal, parse_date};
-use super::ask::Ask;
+use super::ask::header;
 
 /// Checks them against what is there. `headers` go out with a refusal.
-pub(super) fn check(
-    ask: &Ask,
+pub(crate) fn check(
+    said: &HeaderMap,
     etag: Option<&str>,
     changed_ms: u64,
     headers: &HeaderMap,
 ) -> Result<(), Refusal> {
     let failed = || Refusal::precondition("A precondition failed.");
     let etag = etag.map(bare);
-    if let Some(list) = ask.header(IF_MATCH.as_str())
+    if let Some(list) = header(said, IF_MATCH.as_str())
         && !names(list, etag)
     {
         return Err(failed().with(of_refusal(headers)));
     }
-    if let Some(list) = ask.header(IF_NONE_MATCH.as_str())
+    if let Some(list) = header(said, IF_NONE_MATCH.as_str())
         && names(list, etag)
     {
         return Err(Refusal::not_modified(of_refusal(headers)));
     }
     // As `Last-Modified` says it: up to the next second.
     let changed = i64::try_from(changed_ms.div_ceil(1000)).unwrap_or(i64::MAX);
-    let date = |name: &str| ask.header(name).and_then(parse_date);
+    let date = |name: &str| header(said, name).and_then(parse_date);
     if let Some(since) = date(IF_UNMODIFIED_SINCE.as_str())
         && changed > since
     {
         return Err(failed().with(of_refusal(headers)));
     }
-    if !ask.headers.contains_key(IF_NONE_MATCH)
+    if !said.contains_key(IF_NONE_MATCH)
         && let Some(since) = date(IF_MODIFIED_SINCE.as_str())
         && changed <= since
     {
@@ -56,7 +56,7 @@ fn names(list: &str, etag: Option<&str>) -> bool {
 }
 
 /// An ETag without its quotes.
-pub(super) fn bare(text: &str) -> &str {
+pub(crate) fn bare(text: &str) -> &str {
     let text = text.trim();
     let text = text.strip_prefix("W/").unwrap_or(text);
     text.trim_matches('"')

@@ -189,7 +189,7 @@ fn source_conditions(ask: &Ask, etag: Option<&str>, object: &Object) -> Result<(
     if ask.headers.contains_key("if-none-match") {
         return Ok(());
     }
-    conditions::check(ask, etag, meta::changed_ms(object), &HeaderMap::new())
+    conditions::check(&ask.headers, etag, meta::changed_ms(object), &HeaderMap::new())
 }
 
 /// The source's metadata, with what the request says instead. `same`: what describes the

@@ -238,7 +238,7 @@ pub(super) fn render(
 }
 
 /// Text of XML 1.0, which has no way to say most control characters.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -12,7 +12,7 @@ use super::ask::{Ask, header, is_true};
 use super::{dlo, info, link, versions};
 
 pub(super) const OBJECT: &str = "x-object-meta-";
-pub(super) const CONTENT_TYPE: &str = "content-type";
+pub(crate) const CONTENT_TYPE: &str = "content-type";
 
 /// Headers that are kept as they come and go out again.
 const KEPT: [&str; 6] = [
@@ -145,7 +145,7 @@ pub(super) fn ends_at(object: &Object) -> Option<u64> {
 }
 
 /// Whether an object has ended by its own wish.
-pub(super) fn is_expired(object: &Object, now_ms: u64) -> bool {
+pub(crate) fn is_expired(object: &Object, now_ms: u64) -> bool {
     object.has_ended(now_ms)
 }
 
@@ -162,7 +162,7 @@ pub(super) fn note_change(meta: &mut Meta, now_ms: u64) {
 }
 
 /// When an object or its metadata was last changed, in ms since 1970.
-pub(super) fn changed_ms(object: &Object) -> u64 {
+pub(crate) fn changed_ms(object: &Object) -> u64 {
     let noted = object.meta.settings.get(CHANGED).and_then(|text| text.parse().ok());
     noted.unwrap_or(0).max(object.created_ms)
 }
@@ -179,12 +179,12 @@ pub(super) fn set_type(meta: &mut Meta, kind: &str) {
 }
 
 /// Its type, which files of the command line have none of.
-pub(super) fn content_type(meta: &Meta) -> &str {
+pub(crate) fn content_type(meta: &Meta) -> &str {
     meta.headers.get(CONTENT_TYPE).map_or("application/octet-stream", String::as_str)
 }
 
 /// What the door of S3 keeps of a container that may hold what may not be removed.
-pub(super) const LOCKS: &str = "s3.lock";
+pub(crate) const LOCKS: &str = "s3.lock";
 
 /// Everything known of an object but its size, as headers.
 pub(super) fn headers_of(object: &Object, etag: Option<&str>) -> HeaderMap {
@@ -221,7 +221,7 @@ pub(super) fn headers_of(object: &Object, etag: Option<&str>) -> HeaderMap {
 }
 
 /// A type by the end of a name, for what people put; anything else is bytes.
-fn guess(name: &str) -> &'static str {
+pub(crate) fn guess(name: &str) -> &'static str {
     let end = name.rsplit_once('.').map(|(_, end)| end.to_ascii_lowercase()).unwrap_or_default();
     match end.as_str() {
         "txt" | "log" | "conf" => "text/plain",
@@ -250,17 +250,17 @@ fn guess(name: &str) -> &'static str {
 
 /// Lets a question that the pool asks in a transaction be answered by a refusal of this door.
 #[derive(Default)]
-pub(super) struct Veto(RefCell<Option<Refusal>>);
+pub(crate) struct Veto(RefCell<Option<Refusal>>);
 
 impl Veto {
     /// The error that makes the pool give up.
-    pub(super) fn say(&self, refusal: Refusal) -> pool::Error {
+    pub(crate) fn say(&self, refusal: Refusal) -> pool::Error {
         *self.0.borrow_mut() = Some(refusal);
         pool::Error::new(pool::ErrorKind::Invalid, "refused")
     }
 
     /// The pool's own error outside, the refusal inside.
-    pub(super) fn settle<T>(
+    pub(crate) fn settle<T>(
         self,
         result: Result<T, pool::Error>,
     ) -> Result<Result<T, Refusal>, pool::Error> {

@@ -24,22 +24,32 @@ use crate::download;
 use crate::server::Hangup;
 
 /// A part of a body.
-enum Part {
+pub(crate) enum Part {
     Text(String),
     Content(Vec<Piece>),
 }
 
 /// An answer whose body is yet to be read.
-struct Shown {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Vec<Part>,
-    size: u64,
+pub(crate) struct Shown {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<Part>,
+    pub size: u64,
 }
 
 pub(super) async fn show(app: &App, hangup: Hangup, ask: Arc<Ask>) -> Result<Response, Refusal> {
     let is_head = ask.method.as_str() == "HEAD";
     let shown = call(app, move |service| answer(service, &ask)).await?;
+    send(app, hangup, shown, is_head).await
+}
+
+/// Sends an answer, without its body to whoever only wants to know of it.
+pub(crate) async fn send(
+    app: &App,
+    hangup: Hangup,
+    shown: Shown,
+    is_head: bool,
+) -> Result<Response, Refusal> {
     let Shown { status, headers, body, size } = shown;
     let body = match is_head || size == 0 {
         true => Body::empty(),
@@ -101,7 +111,7 @@ fn answer(service: &Service, ask: &Ask) -> Result<Shown, Refusal> {
     if rights.by_link() {
         to_stranger(ask, &mut headers);
     }
-    conditions::check(ask, whole.etag.as_deref(), meta::changed_ms(&object), &headers)?;
+    conditions::check(&ask.headers, whole.etag.as_deref(), meta::changed_ms(&object), &headers)?;
     if !whole.parts.is_empty() && ask.has_param("part-number") {
         set(&mut headers, "x-parts-count", &whole.parts.len().to_string());
     }
@@ -150,7 +160,8 @@ pub(super) fn missing(
     }
 }
 
-fn partial(whole: &Whole, ranges: &[(u64, u64)], mut headers: HeaderMap) -> Shown {
+/// Some ranges of something.
+pub(crate) fn partial(whole: &Whole, ranges: &[(u64, u64)], mut headers: HeaderMap) -> Shown {
     let says = |offset: u64, len: u64| {
         format!("bytes {offset}-{}/{}", (offset + len).saturating_sub(1), whole.size)
     };

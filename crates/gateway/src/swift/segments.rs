@@ -19,7 +19,7 @@ pub(super) const PIECES_MAX: usize = 100_000;
 const COPY_BYTES: usize = 256 << 10;
 
 /// Where bytes come from.
-pub(super) enum Source {
+pub(crate) enum Source {
     /// An open object.
     Open(Content),
     /// An object that is opened when its turn comes, and must be what it was.
@@ -37,14 +37,14 @@ pub(super) enum Source {
 
 /// A stretch of a source.
 #[derive(Clone)]
-pub(super) struct Piece {
+pub(crate) struct Piece {
     pub source: Arc<Source>,
     pub offset: u64,
     pub len: u64,
 }
 
 /// All of an object, as clients see it.
-pub(super) struct Whole {
+pub(crate) struct Whole {
     pub pieces: Vec<Piece>,
     pub size: u64,
     /// As it stands in the header: that of a manifest is in quotes.
@@ -133,7 +133,7 @@ pub(super) fn named(container: u64, object: &Object, rights: &Arc<Rights>) -> So
 }
 
 /// Reads pieces one behind the other.
-pub(super) struct Pieces<'a> {
+pub(crate) struct Pieces<'a> {
     service: &'a Service,
     left: VecDeque<Piece>,
     current: Option<Box<dyn Read + Send>>,

@@ -205,13 +205,33 @@ pub(crate) fn stretch(
     stretch: &Stretch,
     limit: usize,
 ) -> Result<Vec<Object>, CatalogError> {
+    newest_in(tx, container, stretch, limit, decode_listed)
+}
+
+/// The same with everything that is known of them.
+pub(crate) fn stretch_whole(
+    tx: &Tx<'_>,
+    container: u64,
+    stretch: &Stretch,
+    limit: usize,
+) -> Result<Vec<Object>, CatalogError> {
+    newest_in(tx, container, stretch, limit, |row| Ok(decode_object(row)?.object))
+}
+
+fn newest_in(
+    tx: &Tx<'_>,
+    container: u64,
+    stretch: &Stretch,
+    limit: usize,
+    decode: impl FnMut(&mut Fields<'_>) -> Result<Object, CatalogError>,
+) -> Result<Vec<Object>, CatalogError> {
     let sql = format!(
         "{SELECT_OBJECT} WHERE container_id = $1 AND latest = 1 AND marker = 0 AND {} LIMIT $4",
         stretch.sql("object")
     );
     let (container, limit) = (from_number(container), from_number(limit as u64));
     let params = (container, &stretch.from, stretch.below.as_deref(), limit);
-    tx.all(TABLE, &sql, params, decode_listed)
+    tx.all(TABLE, &sql, params, decode)
 }
 
 /// All versions of a container, by name, the newest of a name first, `limit` at most.
@@ -486,15 +506,6 @@ fn delete(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
     }
     container::count(tx, row.container, change)?;
     guest_view::forget(tx, row.root, row.object.size)
-}
-
-/// Changes what S3 and Swift call the content of a version by.
-pub(crate) fn set_etag(tx: &Tx<'_>, object: &Object) -> Result<(), CatalogError> {
-    tx.execute(
-        "UPDATE file SET etag = $1 WHERE id = $2",
-        (object.etag.as_deref(), from_number(object.id.get())),
-    )?;
-    Ok(())
 }
 
 /// Changes what is known of a version, and nothing else.

@@ -7,6 +7,7 @@ mod content;
 mod listing;
 mod metered;
 mod owner;
+mod relocate;
 mod update;
 mod uploads;
 mod walk;
@@ -21,7 +22,7 @@ use md5::{Digest, Md5};
 use self::metered::Metered;
 use super::Service;
 use crate::catalog::file::{self, ObjectRow};
-use crate::catalog::{Tx, archive, container, state};
+use crate::catalog::{Tx, container, state};
 use crate::core::{Core, Fixed};
 use crate::error::{Error, ErrorKind};
 use crate::object::{ARCHIVED_MARKER_TYPE, Container, Meta, Object, Versioning, Which};
@@ -154,28 +155,7 @@ impl Service {
     ) -> Result<Object, Error> {
         let core = &self.core;
         let _resolving = core.resolving.read_recursive();
-        core.catalog.write(|tx| {
-            let source = core.content_row(tx, from.container, &from.name, from.which)?;
-            let to = container_of(tx, container)?;
-            check_newest(core, tx, container, name, check)?;
-            let meta = checked(finish(&source.object)?)?;
-            let old = source.object.id;
-            let object = Object {
-                id: FileId::new(state::take_id(tx)?),
-                name: name.clone(),
-                versioned: to.versioning == Versioning::Enabled,
-                latest: true,
-                meta,
-                created_ms: core.now_ms(),
-                ..source.object
-            };
-            let list = crate::catalog::blocks::of_file(tx, old)?;
-            let same_account = container_of(tx, from.container)?.account == to.account;
-            let row = ObjectRow { container, object, ..source };
-            file::put(tx, &row)?;
-            blocks::link_copy(tx, list, row.object.id, same_account)?;
-            Ok(row.object)
-        })
+        core.catalog.write(|tx| core.copy_in(tx, from, container, name, finish, check))
     }
 
     /// Changes what is known of a version; its content and its place among the others stay.
@@ -211,28 +191,7 @@ impl Service {
         check: &Check<'_>,
     ) -> Result<Removed, Error> {
         let core = &self.core;
-        core.catalog.write(|tx| {
-            let home = container_of(tx, container)?;
-            let found = file::version(tx, container, name, which)?;
-            check(found.as_ref().map(|row| &row.object).filter(|object| !object.marker))?;
-            let note = |name| Ok(archived_marker(state::take_id(tx)?, name, core.now_ms()));
-            if !matches!(which, Which::Version(_))
-                && let Some(gone) = archive::remove(tx, &home, name, core.now_ms(), note)?
-            {
-                let object = gone.map(|row| row.object);
-                return Ok(Removed { object, made_marker: false });
-            }
-            if which != Which::Latest || home.versioning == Versioning::Off {
-                if let Some(row) = &found {
-                    file::remove(tx, row)?;
-                }
-                let object = found.map(|row| row.object);
-                return Ok(Removed { object, made_marker: false });
-            }
-            let versioned = home.versioning == Versioning::Enabled;
-            let marker = put_marker(core, tx, container, name, versioned)?;
-            Ok(Removed { object: Some(marker), made_marker: true })
-        })
+        core.catalog.write(|tx| core.remove_in(tx, container, name, which, check))
     }
 }
 
@@ -303,23 +262,6 @@ impl Core {
         };
         Ok(ObjectRow { container, object, sha256: None, root })
     }
-}
-
-/// The note in an archive that something was removed; the catalog says where it goes.
-fn archived_marker(id: u64, name: ObjectName, now_ms: u64) -> ObjectRow {
-    let kind = ("content-type".to_owned(), ARCHIVED_MARKER_TYPE.to_owned());
-    let object = Object {
-        id: FileId::new(id),
-        name,
-        versioned: false,
-        latest: true,
-        marker: false,
-        size: 0,
-        etag: Some(hex::encode(Md5::digest([]))),
-        meta: Meta { headers: [kind].into(), ..Meta::default() },
-        created_ms: now_ms,
-    };
-    ObjectRow { container: 0, object, sha256: None, root: Location::HOLE }
 }
 
 /// Puts a version that only says that the object was removed.

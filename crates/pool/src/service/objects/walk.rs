@@ -46,6 +46,21 @@ impl Service {
 }
 
 impl Service {
+    /// The same with everything that is known of them.
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub fn object_walk_whole(
+        &self,
+        container: u64,
+        walk: &Walk,
+    ) -> Result<Vec<Step<Object>>, Error> {
+        let fetch = |tx: &Tx<'_>, stretch: &Stretch, limit: usize| {
+            file::stretch_whole(tx, container, stretch, limit)
+        };
+        self.core.catalog.read(|tx| steps(tx, walk, &|found: &Object| found.name.as_str(), &fetch))
+    }
+
     /// The same of all versions: of one name the newest first, or last in reverse. `after`:
     /// of the name that is the marker, those behind this one, too.
     ///

@@ -11,6 +11,7 @@ use super::super::{Check, Service, Stored, check_newest, checked, container_of};
 use super::hash::BlockHash;
 use super::{HASHED_AT_ONCE_BYTES_MAX, HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX};
 use crate::catalog::blocks::{self, PlaceRow};
+use crate::catalog::file;
 use crate::core::{Core, Fixed, Held};
 use crate::error::Error;
 use crate::object::{Meta, Object};
@@ -34,7 +35,7 @@ pub struct Compose<'a> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Composed {
     /// It is there, and this is its hash.
-    Made(Object, BlockHash),
+    Made(Box<Object>, BlockHash),
     /// Nothing was made: the account has none of these blocks.
     Missing(Vec<BlockHash>),
 }
@@ -61,7 +62,7 @@ impl Service {
         check_count(wanted)?;
         core.catalog.read(|tx| {
             container_of(tx, wanted.container)?;
-            check_newest(tx, wanted.container, wanted.name, check)
+            check_newest(core, tx, wanted.container, wanted.name, check)
         })?;
         let parts = match core.parts(wanted)? {
             Ok(parts) => parts,
@@ -71,21 +72,19 @@ impl Service {
         let ingested = core.engine.splice(&parts.stretches)?;
         let etag = core.md5_if_small(&parts.stretches, wanted.size)?;
         let object = core.bind(ingested, wanted.size, |tx, root| {
-            let stored = Stored { size: wanted.size, etag: etag.clone().unwrap_or_default() };
+            let stored = Stored { size: wanted.size, etag: String::new() };
             let (to, name) = (wanted.container, wanted.name);
-            let mut object = core.put_object(tx, to, name, &stored, &meta, root, check)?;
-            if etag.is_none() {
-                object.etag = None;
-                crate::catalog::file::set_etag(tx, &object)?;
-            }
-            Ok(object)
+            let mut row = core.object_row(tx, to, name, &stored, &meta, root, check)?;
+            row.object.etag.clone_from(&etag);
+            file::put(tx, &row)?;
+            Ok(row.object)
         })?;
         core.keep_or_tell(object.id, wanted.hashes);
         // Those that the index has now need not wait any more.
         if core.is_indexed(object.id)? {
             core.forget_uploads(wanted.account, wanted.hashes)?;
         }
-        Ok(Composed::Made(object, BlockHash::of_file(wanted.hashes)))
+        Ok(Composed::Made(Box::new(object), BlockHash::of_file(wanted.hashes)))
     }
 }
 

@@ -45,7 +45,7 @@ fn compose(home: &Home, name: &str, size: usize, hashes: &[BlockHash]) -> Object
     match try_compose(home, ACCOUNT, name, size, hashes).unwrap() {
         Composed::Made(object, hash) => {
             assert_eq!(hash, BlockHash::of_file(hashes));
-            object
+            *object
         }
         Composed::Missing(missing) => panic!("missing: {missing:?}"),
     }

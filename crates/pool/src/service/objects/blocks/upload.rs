@@ -70,7 +70,7 @@ fn too_many() -> String {
     format!("blocks of {UPLOAD_BYTES_MAX} bytes at most come in one request; send them in several")
 }
 
-fn check_room(tx: &crate::catalog::Tx<'_>, account: AccountId, bytes: u64) -> Result<(), Error> {
+fn check_room(tx: &Tx<'_>, account: AccountId, bytes: u64) -> Result<(), Error> {
     let (waiting, waiting_bytes) = blocks::waiting(tx, account)?;
     quota::ask_without(tx, account, waiting_bytes.saturating_add(bytes))?;
     match waiting.saturating_add(bytes.div_ceil(HASHED_BLOCK_BYTES)) > WAITING_BLOCKS_MAX {

@@ -1,0 +1,115 @@
+//! Accounts: what is in them, and what is kept of them.
+
+use archipelago_model::{GroupName, UserName};
+use archipelago_pool::{Container, Named, Service, Step};
+use axum::http::header::LAST_MODIFIED;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde_json::{Map, json};
+
+use super::ask::Ask;
+use super::caller::{Caller, Need};
+use super::listing::{self, Format, Row};
+use super::{container, meta};
+use crate::swift::answer::{self, Refusal, http_date, iso_date, set};
+use crate::swift::meta::Veto;
+
+/// Metadata of this door among the settings of an account, which Swift shows, too.
+pub(super) const META: &str = "swift.meta.";
+const HEADER: &str = "x-account-meta-";
+const GROUP: &str = "x-account-group-";
+
+pub(super) fn show(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
+    let caller = Caller::new(service, ask)?;
+    caller.check(Need::Read)?;
+    let until = ask.until()?;
+    let mut headers = HeaderMap::new();
+    let totals = service.account_totals(caller.account.id)?;
+    set(&mut headers, "x-account-container-count", &totals.containers.to_string());
+    set(&mut headers, "x-account-bytes-used", &totals.bytes.to_string());
+    set(&mut headers, LAST_MODIFIED, &http_date(until.unwrap_or(caller.account.created_ms)));
+    if let Some(until) = until {
+        set(&mut headers, "x-account-until-timestamp", &http_date(until));
+    }
+    let quota = caller.account.quota_bytes.unwrap_or(0);
+    set(&mut headers, "x-account-policy-quota", &quota.to_string());
+    for (name, value) in &service.account_settings(caller.account.id)? {
+        if let Some(name) = name.strip_prefix(META)
+            && !name.starts_with("temp-url-key")
+        {
+            set(&mut headers, format!("{HEADER}{}", meta::quoted(name)), &meta::quoted(value));
+        }
+    }
+    for group in service.groups(&Named::uuid(caller.account.uuid))? {
+        let members: Vec<String> = group.members.iter().map(ToString::to_string).collect();
+        set(&mut headers, format!("{GROUP}{}", group.name), &members.join(","));
+    }
+    let format = Format::of(ask)?;
+    if ask.method.as_str() == "HEAD" {
+        set(&mut headers, "content-type", format.content_type());
+        return Ok(answer::empty(StatusCode::NO_CONTENT, headers));
+    }
+    let walk = listing::walk(ask)?;
+    let steps = service.container_walk(caller.account.id, &walk)?;
+    let rows: Vec<Row> = steps
+        .into_iter()
+        .filter_map(|step| match step {
+            Step::Item(found) if until.is_none_or(|until| found.created_ms <= until) => {
+                Some(row(&found))
+            }
+            _ => None,
+        })
+        .collect();
+    Ok(listing::render(format, "account", &rows, headers))
+}
+
+fn row(found: &Container) -> Row {
+    let mut fields = Map::new();
+    fields.insert("name".to_owned(), json!(found.name.as_str()));
+    fields.insert("count".to_owned(), json!(found.objects));
+    fields.insert("bytes".to_owned(), json!(found.bytes));
+    fields.insert("last_modified".to_owned(), json!(iso_date(found.created_ms)));
+    let policy = json!({
+        "versioning": container::versioning(found),
+        "quota": found.quota_bytes.unwrap_or(0).to_string(),
+    });
+    fields.insert("x_container_policy".to_owned(), policy);
+    Row { element: "container", name: found.name.to_string(), fields }
+}
+
+/// Keeps metadata and groups.
+pub(super) fn change(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
+    let caller = Caller::new(service, ask)?;
+    caller.check(Need::Own)?;
+    let given = meta::given(&ask.headers, HEADER)?;
+    if given.keys().any(|name| name.starts_with("temp-url-key")) {
+        return Err(Refusal::invalid("keys of signed URLs are set at the door of Swift"));
+    }
+    let among = ask.has_param("update");
+    let veto = Veto::default();
+    let result = service.account_change(caller.account.id, &mut |settings| {
+        container::change_meta(settings, &given, among).map_err(|refusal| veto.say(refusal))
+    });
+    veto.settle(result)??;
+    let account = Named::uuid(caller.account.uuid);
+    for (name, members) in meta::given_long(&ask.headers, GROUP)? {
+        let name: GroupName = name.parse().map_err(Refusal::invalid)?;
+        let members = members.split(',').map(str::trim).filter(|member| !member.is_empty());
+        let members = members.map(|member| user(service, member)).collect::<Result<Vec<_>, _>>()?;
+        match members.is_empty() {
+            true => service.group_remove(&account, &name).or_else(|error| match error.kind() {
+                archipelago_pool::ErrorKind::NotFound => Ok(()),
+                _ => Err(error),
+            })?,
+            false => service.group_set(&account, &name, &members)?,
+        }
+    }
+    Ok(answer::empty(StatusCode::ACCEPTED, HeaderMap::new()))
+}
+
+/// A user, by its name or its uuid.
+fn user(service: &Service, text: &str) -> Result<UserName, Refusal> {
+    let found = service.user(&Named::name(text));
+    let found = found.or_else(|_| service.user(&Named::Uuid(text.replace('-', ""))));
+    Ok(found.map_err(|_| Refusal::invalid("a member of a group is no user here"))?.name)
+}

@@ -1,0 +1,341 @@
+//! Containers: what is in them, and what is kept of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use archipelago_pool::{
+    Container, ErrorKind, HASHED_BLOCK_BYTES, Object, Service, Step, Versioning, Walk,
+};
+use axum::http::header::LAST_MODIFIED;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::account::META;
+use super::ask::Ask;
+use super::caller::{Caller, Need};
+use super::listing::{self, Format, Row};
+use super::{meta, past};
+use crate::swift::answer::{self, Refusal, http_date, iso_date, set};
+use crate::swift::meta::{Veto, content_type, is_expired};
+
+const HEADER: &str = "x-container-meta-";
+
+/// Objects whose metadata are looked through for their names at most.
+const NAMES_SEEN_MAX: usize = 1000;
+
+/// How the policy is called.
+pub(super) const fn versioning(container: &Container) -> &'static str {
+    match container.versioning {
+        Versioning::Enabled => "auto",
+        Versioning::Off | Versioning::Suspended => "none",
+    }
+}
+
+pub(super) fn show(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
+    let caller = Caller::new(service, ask)?;
+    let container = caller.container(service, &ask.container()?, Need::Read)?;
+    let until = ask.until()?;
+    if until.is_some() {
+        caller.check(Need::Read)?;
+    }
+    let format = Format::of(ask)?;
+    let mut headers = headers(service, &container, until)?;
+    if ask.method.as_str() == "HEAD" {
+        set(&mut headers, "content-type", format.content_type());
+        return Ok(answer::empty(StatusCode::NO_CONTENT, headers));
+    }
+    let rows = rows(service, ask, &container, until)?;
+    Ok(listing::render(format, "container", &rows, headers))
+}
+
+fn headers(
+    service: &Service,
+    container: &Container,
+    until: Option<u64>,
+) -> Result<HeaderMap, Refusal> {
+    let mut out = HeaderMap::new();
+    let (objects, bytes) = match until {
+        None => (container.objects, container.bytes),
+        Some(until) => past::totals(service, container.id, until)?,
+    };
+    set(&mut out, "x-container-object-count", &objects.to_string());
+    set(&mut out, "x-container-bytes-used", &bytes.to_string());
+    set(&mut out, "x-container-block-size", &HASHED_BLOCK_BYTES.to_string());
+    set(&mut out, "x-container-block-hash", "sha256");
+    set(&mut out, "x-container-policy-versioning", versioning(container));
+    let quota = container.quota_bytes.unwrap_or(0);
+    set(&mut out, "x-container-policy-quota", &quota.to_string());
+    let walk = Walk { limit: NAMES_SEEN_MAX, ..Walk::default() };
+    let mut names = BTreeSet::new();
+    for step in service.object_walk_whole(container.id, &walk)? {
+        if let Step::Item(object) = step {
+            names.extend(object.meta.user.into_keys().map(|name| meta::quoted(&name)));
+        }
+    }
+    let names: Vec<String> = names.into_iter().collect();
+    set(&mut out, "x-container-object-meta", &names.join(","));
+    if let Some(until) = until {
+        set(&mut out, "x-container-until-timestamp", &http_date(until));
+    }
+    let changed = container.settings.get("swift.changed").and_then(|text| text.parse().ok());
+    set(&mut out, LAST_MODIFIED, &http_date(changed.unwrap_or(container.created_ms)));
+    for (name, value) in &container.settings {
+        if let Some(name) = name.strip_prefix(META)
+            && !name.starts_with("temp-url-key")
+        {
+            set(&mut out, format!("{HEADER}{}", meta::quoted(name)), &meta::quoted(value));
+        }
+    }
+    Ok(out)
+}
+
+fn rows(
+    service: &Service,
+    ask: &Ask,
+    container: &Container,
+    until: Option<u64>,
+) -> Result<Vec<Row>, Refusal> {
+    let mut walk = listing::walk(ask)?;
+    let filters = Filter::all(ask.param("meta").unwrap_or_default());
+    let limit = walk.limit;
+    let mut steps = Vec::new();
+    loop {
+        let found = match until {
+            None => service.object_walk_whole(container.id, &walk)?,
+            Some(until) => past::walk(service, container.id, &walk, until)?,
+        };
+        let full = walk.limit > 0 && found.len() >= walk.limit;
+        walk.marker = match found.last() {
+            Some(Step::Item(object)) => Some(object.name.to_string()),
+            Some(Step::Prefix(prefix)) => Some(prefix.clone()),
+            None => None,
+        };
+        steps.extend(found.into_iter().filter(|step| match step {
+            Step::Prefix(_) => filters.is_empty(),
+            Step::Item(object) => {
+                filters.iter().all(|filter| filter.fits(&object.meta.user))
+                    && !is_expired(object, ask.now_ms)
+            }
+        }));
+        if !full || steps.len() >= limit || walk.marker.is_none() {
+            break;
+        }
+        walk.limit = limit - steps.len();
+    }
+    let ids = steps.iter().filter_map(|step| match step {
+        Step::Item(object) => Some(object.id),
+        Step::Prefix(_) => None,
+    });
+    let ids: Vec<_> = ids.collect();
+    let hashes = service.object_hashes(&ids)?;
+    Ok(steps
+        .into_iter()
+        .map(|step| match step {
+            Step::Prefix(prefix) => {
+                let mut fields = Map::new();
+                fields.insert("subdir".to_owned(), json!(prefix));
+                Row { element: "subdir", name: prefix, fields }
+            }
+            Step::Item(object) => {
+                let hash = hashes.get(&object.id).map(ToString::to_string).unwrap_or_default();
+                row(&object, &hash)
+            }
+        })
+        .collect())
+}
+
+fn row(object: &Object, hash: &str) -> Row {
+    let mut fields = Map::new();
+    let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
+    put("name", json!(object.name.as_str()));
+    put("hash", json!(hash));
+    put("bytes", json!(object.size));
+    put("content_type", json!(content_type(&object.meta)));
+    put("last_modified", json!(iso_date(object.created_ms)));
+    put("x_object_hash", json!(hash));
+    put("x_object_uuid", json!(meta::uuid(object)));
+    put("x_object_version", json!(object.id.get()));
+    put("x_object_version_timestamp", json!(object.created_ms as f64 / 1000.0));
+    if let Some(by) = meta::modified_by(object) {
+        put("x_object_modified_by", json!(by));
+    }
+    if let Some(manifest) = object.meta.settings.get(meta::MANIFEST) {
+        put("x_object_manifest", json!(manifest));
+    }
+    if !object.meta.user.is_empty() {
+        put("x_object_meta", json!(object.meta.user));
+    }
+    Row { element: "object", name: object.name.to_string(), fields }
+}
+
+/// `key`, `!key`, `key=value`, and the other comparisons.
+struct Filter {
+    key: String,
+    how: How,
+    value: String,
+}
+
+#[derive(Clone, Copy)]
+enum How {
+    There,
+    NotThere,
+    Is(fn(std::cmp::Ordering) -> bool),
+}
+
+impl Filter {
+    fn all(text: &str) -> Vec<Self> {
+        text.split(',')
+            .filter(|one| !one.trim().is_empty())
+            .map(|one| Self::one(one.trim()))
+            .collect()
+    }
+
+    fn one(text: &str) -> Self {
+        let signs: [(&str, fn(std::cmp::Ordering) -> bool); 6] = [
+            ("!=", std::cmp::Ordering::is_ne),
+            ("<=", std::cmp::Ordering::is_le),
+            (">=", std::cmp::Ordering::is_ge),
+            ("=", std::cmp::Ordering::is_eq),
+            ("<", std::cmp::Ordering::is_lt),
+            (">", std::cmp::Ordering::is_gt),
+        ];
+        let made = |key: &str, how, value: &str| Self {
+            key: key.trim().to_lowercase(),
+            how,
+            value: value.trim().to_owned(),
+        };
+        for (sign, is) in signs {
+            if let Some((key, value)) = text.split_once(sign)
+                && !key.is_empty()
+            {
+                return made(key, How::Is(is), value);
+            }
+        }
+        match text.strip_prefix('!') {
+            Some(key) => made(key, How::NotThere, ""),
+            None => made(text, How::There, ""),
+        }
+    }
+
+    fn fits(&self, meta: &BTreeMap<String, String>) -> bool {
+        let kept = meta.get(&self.key);
+        match (self.how, kept) {
+            (How::There, kept) => kept.is_some(),
+            (How::NotThere, kept) => kept.is_none(),
+            (How::Is(_), None) => false,
+            (How::Is(is), Some(kept)) => {
+                is(match (kept.parse::<f64>(), self.value.parse::<f64>()) {
+                    (Ok(one), Ok(other)) => one.total_cmp(&other),
+                    _ => kept.as_str().cmp(self.value.as_str()),
+                })
+            }
+        }
+    }
+}
+
+/// Changes metadata among settings.
+pub(super) fn change_meta(
+    settings: &mut BTreeMap<String, String>,
+    given: &BTreeMap<String, String>,
+    among: bool,
+) -> Result<(), Refusal> {
+    let is_meta =
+        |name: &str| name.strip_prefix(META).is_some_and(|name| !name.starts_with("temp-url-key"));
+    let mut kept: BTreeMap<String, String> = settings
+        .iter()
+        .filter(|(name, _)| is_meta(name))
+        .filter_map(|(name, value)| Some((name.strip_prefix(META)?.to_owned(), value.clone())))
+        .collect();
+    meta::change(&mut kept, given, among)?;
+    settings.retain(|name, _| !is_meta(name));
+    settings.extend(kept.into_iter().map(|(name, value)| (format!("{META}{name}"), value)));
+    Ok(())
+}
+
+/// What a request changes of a container.
+struct Changes {
+    meta: BTreeMap<String, String>,
+    among: bool,
+    versioning: Option<bool>,
+    quota: Option<Option<u64>>,
+    now_ms: u64,
+}
+
+impl Changes {
+    fn of(ask: &Ask, among: bool) -> Result<Self, Refusal> {
+        let versioning = match ask.header("x-container-policy-versioning").as_deref() {
+            None => None,
+            Some("auto") => Some(true),
+            Some("none" | "manual") => Some(false),
+            Some(_) => return Err(Refusal::invalid("versioning is auto or none")),
+        };
+        let quota = match ask.header("x-container-policy-quota") {
+            None => None,
+            Some(text) => match text.parse::<u64>() {
+                // As Pithos has it: 0 is no limit.
+                Ok(0) => Some(None),
+                Ok(bytes) => Some(Some(bytes)),
+                Err(_) => return Err(Refusal::invalid("a quota is a number of bytes")),
+            },
+        };
+        let meta = meta::given(&ask.headers, HEADER)?;
+        Ok(Self { meta, among, versioning, quota, now_ms: ask.now_ms })
+    }
+
+    fn run(&self, service: &Service, container: u64) -> Result<(), Refusal> {
+        let veto = Veto::default();
+        let result = service.container_change(container, &mut |container| {
+            self.apply(container).map_err(|refusal| veto.say(refusal))
+        });
+        veto.settle(result)??;
+        Ok(())
+    }
+
+    fn apply(&self, container: &mut Container) -> Result<(), Refusal> {
+        container.settings.insert("swift.changed".to_owned(), self.now_ms.to_string());
+        change_meta(&mut container.settings, &self.meta, self.among)?;
+        match (self.versioning, container.versioning) {
+            (Some(true), _) => container.versioning = Versioning::Enabled,
+            (Some(false), Versioning::Enabled) => {
+                if container.settings.contains_key(crate::swift::meta::LOCKS) {
+                    return Err(Refusal::conflict(
+                        "The container locks versions, and so keeps them.",
+                    ));
+                }
+                container.versioning = Versioning::Suspended;
+            }
+            _ => {}
+        }
+        if let Some(bytes) = self.quota {
+            container.quota_bytes = bytes;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a container, which keeps versions unless its maker says otherwise.
+pub(super) fn put(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
+    let caller = Caller::new(service, ask)?;
+    caller.check(Need::Own)?;
+    let name = ask.container()?;
+    let mut changes = Changes::of(ask, true)?;
+    let (container, status) = match service.container_create(caller.account.id, &name) {
+        Ok(container) => {
+            changes.versioning.get_or_insert(true);
+            (container, StatusCode::CREATED)
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            (service.container(caller.account.id, &name)?, StatusCode::ACCEPTED)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    changes.run(service, container.id)?;
+    Ok(answer::empty(status, HeaderMap::new()))
+}
+
+pub(super) fn change(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
+    let caller = Caller::new(service, ask)?;
+    let container = caller.container(service, &ask.container()?, Need::Own)?;
+    Changes::of(ask, ask.has_param("update"))?.run(service, container.id)?;
+    Ok(answer::empty(StatusCode::ACCEPTED, HeaderMap::new()))
+}

@@ -1,0 +1,217 @@
+//! `COPY` and `MOVE`, and `PUT` with `X-Copy-From` and `X-Move-From`. No content moves.
+
+use std::collections::BTreeMap;
+
+use archipelago_model::{ContainerName, ObjectName};
+use archipelago_pool::{
+    BlockHash, Container, CopySource, Error, Meta, Object, Service, Step, Walk, Which,
+};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use super::ask::{Ask, place};
+use super::caller::{Caller, Need};
+use super::{TREE_MAX, meta, object, put, versions};
+use crate::swift::answer::{self, Refusal};
+use crate::swift::ask::is_true;
+use crate::swift::meta::Veto;
+
+const COPY_FROM: &str = "x-copy-from";
+const MOVE_FROM: &str = "x-move-from";
+
+/// Names that are read together.
+const ROWS: usize = 1000;
+
+/// Whether a `PUT` is a copy or a move.
+pub(super) fn is_meant(ask: &Ask) -> bool {
+    ask.headers.contains_key(COPY_FROM) || ask.headers.contains_key(MOVE_FROM)
+}
+
+/// A place of an object.
+struct Place {
+    caller: Caller,
+    container: ContainerName,
+    object: ObjectName,
+}
+
+/// What is copied or moved where.
+struct Copy {
+    from: Place,
+    version: Option<String>,
+    to: Place,
+    moves: bool,
+}
+
+pub(super) fn copy(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
+    let copy = places(service, ask)?;
+    let need = if copy.moves { Need::Own } else { Need::Read };
+    let source = copy.from.caller.container(service, &copy.from.container, need)?;
+    let target = copy.to.caller.container(service, &copy.to.container, Need::Write)?;
+    let (object, hash) = one(service, ask, &copy, &source, &target)?;
+    if ask.is_tree()? {
+        below(service, ask, &copy, &source, &target)?;
+    }
+    let mut headers = HeaderMap::new();
+    put::told(&object, hash, &mut headers);
+    Ok(answer::empty(StatusCode::CREATED, headers))
+}
+
+fn places(service: &Service, ask: &Ask) -> Result<Copy, Refusal> {
+    let caller = Caller::new(service, ask)?;
+    let (container, object) = (ask.container()?, ask.object()?);
+    let here = Place { caller: caller.clone(), container, object };
+    let other = |text: &str, account: &str| -> Result<Place, Refusal> {
+        let caller = match ask.header(account).filter(|name| !name.is_empty()) {
+            Some(name) => caller.elsewhere(service, &name)?,
+            None => caller.clone(),
+        };
+        let (container, object) = place(text)?;
+        Ok(Place { caller, container, object })
+    };
+    let version = ask.header("x-source-version").filter(|text| !text.is_empty());
+    if let Some(text) = ask.header("destination") {
+        let to = other(&text, "destination-account")?;
+        let moves = ask.method.as_str() == "MOVE";
+        return Ok(Copy { from: here, version, to, moves });
+    }
+    let (text, moves) = match (ask.header(COPY_FROM), ask.header(MOVE_FROM)) {
+        (Some(text), None) => (text, false),
+        (None, Some(text)) => (text, true),
+        _ => return Err(Refusal::invalid("a copy or a move has one source and one destination")),
+    };
+    let from = other(&text, "x-source-account")?;
+    Ok(Copy { from, version, to: here, moves })
+}
+
+/// The object that is named.
+fn one(
+    service: &Service,
+    ask: &Ask,
+    copy: &Copy,
+    source: &Container,
+    target: &Container,
+) -> Result<(Object, Option<BlockHash>), Refusal> {
+    let Copy { from, version, to, moves } = copy;
+    let which = versions::which(service, source.id, &from.object, version.as_deref())?;
+    if *moves && version.is_some() {
+        return Err(Refusal::invalid("what is moved is the newest version"));
+    }
+    let content = object::open_version(service, ask.now_ms, source.id, &from.object, which)?;
+    let hash = service.object_hash(&content)?;
+    put::conditions_of_source(ask, hash, content.object())?;
+    let seen = content.object().id;
+    let names = Names { from: &from.object, which, to: &to.object, seen: Some(seen) };
+    let object = relocate(service, ask, copy, (source.id, target.id), &names)?;
+    Ok((object, hash))
+}
+
+/// Everything whose name begins as that of the object with a slash behind it.
+fn below(
+    service: &Service,
+    ask: &Ask,
+    copy: &Copy,
+    source: &Container,
+    target: &Container,
+) -> Result<(), Refusal> {
+    let (old, new) = (format!("{}/", copy.from.object), format!("{}/", copy.to.object));
+    if source.id == target.id && (new.starts_with(&old) || old.starts_with(&new)) {
+        return Err(Refusal::invalid("a folder is not copied into itself"));
+    }
+    let mut walk = Walk { prefix: old.clone(), limit: ROWS, ..Walk::default() };
+    let mut done = 0;
+    loop {
+        let steps = service.object_walk(source.id, &walk)?;
+        let full = steps.len() == ROWS;
+        for step in steps {
+            let Step::Item(object) = step else { continue };
+            done += 1;
+            if done > TREE_MAX {
+                return Err(Refusal::conflict("So many objects were done; the others are left."));
+            }
+            let rest = object.name.as_str().strip_prefix(&old).unwrap_or_default();
+            let to = crate::swift::ask::object_name(&format!("{new}{rest}"))?;
+            let which = Which::Latest;
+            let names = Names { from: &object.name, which, to: &to, seen: None };
+            relocate(service, ask, copy, (source.id, target.id), &names)?;
+            walk.marker = Some(object.name.to_string());
+        }
+        if !full {
+            return Ok(());
+        }
+    }
+}
+
+/// What becomes what.
+struct Names<'a> {
+    from: &'a ObjectName,
+    which: Which,
+    to: &'a ObjectName,
+    /// The version that the conditions were asked of, for the object that the request names.
+    seen: Option<archipelago_model::FileId>,
+}
+
+fn relocate(
+    service: &Service,
+    ask: &Ask,
+    copy: &Copy,
+    (source, target): (u64, u64),
+    names: &Names<'_>,
+) -> Result<Object, Refusal> {
+    let veto = Veto::default();
+    let old = put::old(service, target, names.to)?;
+    let finish = &mut |object: &Object| -> Result<Meta, Error> {
+        if names.seen.is_some_and(|seen| seen != object.id) {
+            return Err(veto.say(Refusal::precondition("The source has changed meanwhile.")));
+        }
+        let made = if names.seen.is_some() { merged(ask, copy, object) } else { Ok(kept(object)) };
+        let mut meta = made.map_err(|refusal| veto.say(refusal))?;
+        // What is moved is the same, what is copied takes the place of what was there.
+        match copy.moves {
+            true => meta::sign(&mut meta, &copy.from.caller, Some(object)),
+            false => {
+                meta::renew(&mut meta);
+                meta::sign(&mut meta, &copy.from.caller, old.as_ref());
+            }
+        }
+        Ok(meta)
+    };
+    let leave = &|object: Option<&Object>| match object {
+        Some(object) if object.is_locked(ask.now_ms) => {
+            Err(veto.say(Refusal::forbidden("The object is locked.")))
+        }
+        _ => Ok(()),
+    };
+    let result = match copy.moves {
+        true => {
+            let from = (source, names.from);
+            service.object_move(from, target, names.to, finish, &|_| Ok(()), leave)
+        }
+        false => {
+            let (name, which) = (names.from.clone(), names.which);
+            let from = CopySource { container: source, name, which };
+            service.object_copy(&from, target, names.to, finish, &|_| Ok(()))
+        }
+    };
+    veto.settle(result)?
+}
+
+/// What is known of the source, but not who may read it or how long it is locked.
+fn kept(source: &Object) -> Meta {
+    let mut meta = source.meta.clone();
+    meta.settings.retain(|name, _| name.starts_with("pithos.") || name.starts_with("swift."));
+    meta
+}
+
+/// That, with what the request says instead.
+fn merged(ask: &Ask, copy: &Copy, source: &Object) -> Result<Meta, Refusal> {
+    let base = Object { meta: kept(source), ..source.clone() };
+    let among = true;
+    let mut meta = meta::changed(ask, &copy.from.caller, &base, among)?;
+    let ignores =
+        ask.param("ignore_content_type").is_some_and(|text| text.is_empty() || is_true(text));
+    if let Some(kind) = ask.header("content-type").filter(|kind| !kind.is_empty() && !ignores) {
+        meta.headers.insert("content-type".to_owned(), kind);
+    }
+    let _: &BTreeMap<String, String> = &meta.headers;
+    Ok(meta)
+}

@@ -1,0 +1,116 @@
+//! A container as it was at a time, as far as its versions tell.
+
+use archipelago_pool::{Object, Service, Step, Walk, Which};
+
+use crate::swift::answer::Refusal;
+
+/// Versions that are looked at together.
+const ROWS: usize = 1000;
+/// Versions that one request looks at, at most: some seconds.
+const SEEN_MAX: usize = 1_000_000;
+
+/// Gives each object that was there at that time to `see`, by name, until that says stop.
+fn each(
+    service: &Service,
+    container: u64,
+    walk: &Walk,
+    until: u64,
+    see: &mut dyn FnMut(Object) -> bool,
+) -> Result<(), Refusal> {
+    let mut pages = Walk {
+        prefix: walk.prefix.clone(),
+        marker: walk.marker.clone(),
+        limit: ROWS,
+        ..Walk::default()
+    };
+    let (mut after, mut settled, mut seen) = (None, None, 0);
+    loop {
+        let steps = service.version_walk(container, &pages, after)?;
+        let full = steps.len() >= ROWS;
+        seen += steps.len();
+        if seen > SEEN_MAX {
+            return Err(Refusal::too_large(format_args!(
+                "more than {SEEN_MAX} versions would have to be looked at; ask by prefix"
+            )));
+        }
+        for step in steps {
+            let Step::Item(object) = step else { continue };
+            let name = object.name.to_string();
+            after = Some(match object.versioned {
+                true => Which::Version(object.id),
+                false => Which::Unversioned,
+            });
+            pages.marker = Some(name.clone());
+            if object.created_ms > until || settled.as_ref() == Some(&name) {
+                continue;
+            }
+            settled = Some(name);
+            if !object.marker && !see(object) {
+                return Ok(());
+            }
+        }
+        if !full {
+            return Ok(());
+        }
+    }
+}
+
+/// How many objects there were, and their bytes.
+pub(super) fn totals(service: &Service, container: u64, until: u64) -> Result<(u64, u64), Refusal> {
+    let (mut objects, mut bytes) = (0, 0_u64);
+    each(service, container, &Walk::default(), until, &mut |object| {
+        objects += 1;
+        bytes = bytes.saturating_add(object.size);
+        true
+    })?;
+    Ok((objects, bytes))
+}
+
+/// A page of a listing, as it was.
+pub(super) fn walk(
+    service: &Service,
+    container: u64,
+    walk: &Walk,
+    until: u64,
+) -> Result<Vec<Step<Object>>, Refusal> {
+    let mut out: Vec<Step<Object>> = Vec::new();
+    if walk.limit == 0 {
+        return Ok(out);
+    }
+    let delimiter = walk.delimiter.as_deref().filter(|text| !text.is_empty());
+    each(service, container, walk, until, &mut |object| {
+        let rest = object.name.as_str().strip_prefix(walk.prefix.as_str()).unwrap_or_default();
+        let end = delimiter.and_then(|text| Some(rest.find(text)? + text.len()));
+        match end {
+            Some(end) if !(walk.flat && end == rest.len()) => {
+                let prefix = object.name.as_str()[..walk.prefix.len() + end].to_owned();
+                let is_told = walk.marker.as_ref() == Some(&prefix)
+                    || matches!(out.last(), Some(Step::Prefix(last)) if *last == prefix);
+                if !walk.flat && !is_told {
+                    out.push(Step::Prefix(prefix));
+                }
+            }
+            _ if walk.flat && rest.is_empty() => {}
+            _ => out.push(Step::Item(object)),
+        }
+        out.len() < walk.limit
+    })?;
+    // Versions come without what users keep with them.
+    for step in &mut out {
+        if let Step::Item(object) = step
+            && let Some(whole) = whole(service, container, object)?
+        {
+            *object = whole;
+        }
+    }
+    Ok(out)
+}
+
+fn whole(service: &Service, container: u64, object: &Object) -> Result<Option<Object>, Refusal> {
+    let which = match object.versioned {
+        true => Which::Version(object.id),
+        false => Which::Unversioned,
+    };
+    let found = service.object_or_marker(container, &object.name, which)?;
+    Ok(found.filter(|found| found.id == object.id))
+}

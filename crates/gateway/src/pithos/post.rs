@@ -1,0 +1,186 @@
+//! `POST` of an object: other metadata, or other bytes in some place.
+
+use std::sync::Arc;
+
+use archipelago_model::ObjectName;
+use archipelago_pool::{
+    CopySource, Error, Object, Place, Service, Update, UpdateContent, Updated, Which,
+};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use parking_lot::Mutex;
+
+use super::ask::{Ask, place};
+use super::caller::{Caller, Need};
+use super::{meta, put, versions};
+use crate::App;
+use crate::swift::answer::{self, Refusal};
+use crate::swift::call;
+use crate::swift::meta::{Veto, is_expired};
+use crate::upload::{Upload, upload};
+
+/// Whether a `POST` changes bytes.
+pub(super) fn is_update(ask: &Ask) -> bool {
+    ask.headers.contains_key("content-range")
+}
+
+/// Other metadata: a new version that shows the same.
+pub(super) fn change(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
+    let caller = Caller::new(service, ask)?;
+    let name = ask.object()?;
+    let home = caller.container(service, &ask.container()?, Need::Write)?;
+    let veto = Veto::default();
+    let from = CopySource { container: home.id, name: name.clone(), which: Which::Latest };
+    let among = ask.has_param("update");
+    let result = service.object_copy(
+        &from,
+        home.id,
+        &name,
+        &mut |object| {
+            if is_expired(object, ask.now_ms) {
+                return Err(veto.say(Refusal::not_found()));
+            }
+            meta::changed(ask, &caller, object, among).map_err(|refusal| veto.say(refusal))
+        },
+        &|old| put::check(service, ask, home.id, old, &veto),
+    );
+    let object = veto.settle(result)??;
+    let mut headers = HeaderMap::new();
+    let hash = service.object_hashes(&[object.id])?.remove(&object.id);
+    put::told(&object, hash, &mut headers);
+    headers.remove("etag");
+    Ok(answer::empty(StatusCode::ACCEPTED, headers))
+}
+
+/// Where bytes go: `bytes 3-7/*`, `bytes 3-/*`, `bytes */*` for the end.
+struct Range {
+    place: Place,
+    len: Option<u64>,
+}
+
+fn range(text: &str) -> Result<Range, Refusal> {
+    let wrong = || Refusal::invalid("Content-Range is bytes FIRST-LAST/*, or bytes */* to append");
+    let rest = text.trim().strip_prefix("bytes").ok_or_else(wrong)?.trim_start_matches([' ', '=']);
+    let (range, total) = rest.split_once('/').ok_or_else(wrong)?;
+    if total != "*" && total.parse::<u64>().is_err() {
+        return Err(wrong());
+    }
+    if range == "*" {
+        return Ok(Range { place: Place::End, len: None });
+    }
+    let (first, last) = range.split_once('-').ok_or_else(wrong)?;
+    let first: u64 = first.parse().map_err(|_| wrong())?;
+    if last.is_empty() {
+        return Ok(Range { place: Place::At(first), len: None });
+    }
+    let last: u64 = last.parse().map_err(|_| wrong())?;
+    let len = last.checked_sub(first).and_then(|len| len.checked_add(1)).ok_or_else(wrong)?;
+    Ok(Range { place: Place::At(first), len: Some(len) })
+}
+
+/// What an update is to do, once it is known to be allowed.
+struct Plan {
+    caller: Caller,
+    container: u64,
+    name: ObjectName,
+    range: Range,
+    size: Option<u64>,
+    from: Option<CopySource>,
+    /// How much the request itself brings.
+    bytes: Option<u64>,
+}
+
+fn plan(service: &Service, ask: &Ask) -> Result<Plan, Refusal> {
+    let caller = Caller::new(service, ask)?;
+    let name = ask.object()?;
+    let home = caller.container(service, &ask.container()?, Need::Write)?;
+    let range = range(&ask.header("content-range").unwrap_or_default())?;
+    let now = put::old(service, home.id, &name)?.ok_or_else(Refusal::not_found)?;
+    if is_expired(&now, ask.now_ms) {
+        return Err(Refusal::not_found());
+    }
+    if let Place::At(first) = range.place
+        && first > now.size
+    {
+        return Err(Refusal::range(now.size));
+    }
+    put::conditions_of_write(service, ask, Some(&now))?;
+    let size = match ask.header("x-object-bytes") {
+        Some(text) => Some(text.trim().parse().map_err(|_| Refusal::invalid("X-Object-Bytes"))?),
+        None => None,
+    };
+    let from = match ask.header("x-source-object") {
+        None => None,
+        Some(text) => {
+            let (container, name) = place(&text)?;
+            let other = match ask.header("x-source-account").filter(|name| !name.is_empty()) {
+                Some(account) => caller.elsewhere(service, &account)?,
+                None => caller.clone(),
+            };
+            let source = other.container(service, &container, Need::Read)?;
+            let version = ask.header("x-source-version");
+            let which = versions::which(service, source.id, &name, version.as_deref())?;
+            Some(CopySource { container: source.id, name, which })
+        }
+    };
+    let bytes = if from.is_some() { None } else { put::size(ask)? };
+    if from.is_none() && range.len.is_some() && bytes.is_some() && range.len != bytes {
+        return Err(Refusal::invalid("Content-Length is not that of Content-Range"));
+    }
+    Ok(Plan { caller, container: home.id, name, range, size, from, bytes })
+}
+
+pub(super) async fn update(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Response, Refusal> {
+    let asked = Arc::clone(&ask);
+    let plan = call(app, move |service| plan(service, &asked)).await?;
+    let done = upload(app, body, move |service, input| run(service, ask, plan, input));
+    let updated = done.await??;
+    let mut headers = HeaderMap::new();
+    put::told(&updated.object, None, &mut headers);
+    Ok(answer::empty(StatusCode::NO_CONTENT, headers))
+}
+
+fn run(
+    service: &Service,
+    ask: Arc<Ask>,
+    plan: Plan,
+    input: &mut dyn std::io::Read,
+) -> Result<Result<Updated, Refusal>, Error> {
+    let Plan { caller, container, name, range, size, from, bytes } = plan;
+    let among = ask.has_param("update");
+    // Asked in the thread of whoever binds, which is not always this one.
+    let said: Arc<Mutex<Option<Refusal>>> = Arc::default();
+    let veto = Arc::clone(&said);
+    let decide = move |old: Option<&Object>| {
+        let refuse = |refusal: Refusal| {
+            *veto.lock() = Some(refusal);
+            Error::new(archipelago_pool::ErrorKind::Invalid, "refused")
+        };
+        let old = old.ok_or_else(|| refuse(Refusal::not_found()))?;
+        // Metadata that nobody names stay what they were.
+        let named = ask.headers.keys().any(|name| name.as_str().starts_with("x-object-meta-"));
+        meta::changed(&ask, &caller, old, among || !named).map_err(refuse)
+    };
+    let content = match from {
+        Some(from) => {
+            let range = range.len.map(|len| (0, len));
+            UpdateContent::Object { from, range }
+        }
+        None => UpdateContent::Bytes { input, size: bytes.or(range.len) },
+    };
+    let result = service.object_update(Update {
+        container,
+        name: &name,
+        place: range.place,
+        content,
+        size,
+        create: false,
+        decide: Box::new(decide),
+    });
+    let refusal = said.lock().take();
+    match (result, refusal) {
+        (Ok(updated), _) => Ok(Ok(updated)),
+        (Err(_), Some(refusal)) => Ok(Err(refusal)),
+        (Err(error), None) => Err(error),
+    }
+}

@@ -1,0 +1,124 @@
+//! Copies, moves and removals of objects, each in one transaction.
+
+use archipelago_model::{FileId, Location, ObjectName};
+use md5::{Digest, Md5};
+
+use super::super::Service;
+use super::{ARCHIVED_MARKER_TYPE, put_marker};
+use super::{Check, CopySource, Removed, Which, blocks, check_newest, checked, container_of};
+use crate::catalog::file::{self, ObjectRow};
+use crate::catalog::{Tx, archive, blocks as lists, state};
+use crate::core::Core;
+use crate::error::Error;
+use crate::object::{Meta, Object, Versioning};
+
+impl Service {
+    /// Makes a version that shows what the newest of another object does, and removes that
+    /// object, both or neither. `leave` is asked of what would be removed.
+    ///
+    /// # Errors
+    /// As [`Service::object_copy`]; `Invalid` (onto itself); those of `leave`.
+    pub fn object_move(
+        &self,
+        from: (u64, &ObjectName),
+        container: u64,
+        name: &ObjectName,
+        finish: &mut dyn FnMut(&Object) -> Result<Meta, Error>,
+        check: &Check<'_>,
+        leave: &Check<'_>,
+    ) -> Result<Object, Error> {
+        if from == (container, name) {
+            return Err(Error::invalid(
+                "an object cannot be moved onto itself; name another place",
+            ));
+        }
+        let core = &self.core;
+        let _resolving = core.resolving.read_recursive();
+        core.catalog.write(|tx| {
+            let (home, old) = from;
+            let source = CopySource { container: home, name: old.clone(), which: Which::Latest };
+            let object = core.copy_in(tx, &source, container, name, finish, check)?;
+            core.remove_in(tx, home, old, Which::Latest, leave)?;
+            Ok(object)
+        })
+    }
+}
+
+impl Core {
+    pub(super) fn copy_in(
+        &self,
+        tx: &Tx<'_>,
+        from: &CopySource,
+        container: u64,
+        name: &ObjectName,
+        finish: &mut dyn FnMut(&Object) -> Result<Meta, Error>,
+        check: &Check<'_>,
+    ) -> Result<Object, Error> {
+        let source = self.content_row(tx, from.container, &from.name, from.which)?;
+        let to = container_of(tx, container)?;
+        check_newest(self, tx, container, name, check)?;
+        let meta = checked(finish(&source.object)?)?;
+        let list = lists::of_file(tx, source.object.id)?;
+        let object = Object {
+            id: FileId::new(state::take_id(tx)?),
+            name: name.clone(),
+            versioned: to.versioning == Versioning::Enabled,
+            latest: true,
+            meta,
+            created_ms: self.now_ms(),
+            ..source.object
+        };
+        let same_account = container_of(tx, from.container)?.account == to.account;
+        let row = ObjectRow { container, object, ..source };
+        file::put(tx, &row)?;
+        blocks::link_copy(tx, list, row.object.id, same_account)?;
+        Ok(row.object)
+    }
+
+    pub(super) fn remove_in(
+        &self,
+        tx: &Tx<'_>,
+        container: u64,
+        name: &ObjectName,
+        which: Which,
+        check: &Check<'_>,
+    ) -> Result<Removed, Error> {
+        let home = container_of(tx, container)?;
+        let found = file::version(tx, container, name, which)?;
+        check(found.as_ref().map(|row| &row.object).filter(|object| !object.marker))?;
+        let note = |name| Ok(archived_marker(state::take_id(tx)?, name, self.now_ms()));
+        if !matches!(which, Which::Version(_))
+            && let Some(gone) = archive::remove(tx, &home, name, self.now_ms(), note)?
+        {
+            let object = gone.map(|row| row.object);
+            return Ok(Removed { object, made_marker: false });
+        }
+        if which != Which::Latest || home.versioning == Versioning::Off {
+            if let Some(row) = &found {
+                file::remove(tx, row)?;
+            }
+            let object = found.map(|row| row.object);
+            return Ok(Removed { object, made_marker: false });
+        }
+        let versioned = home.versioning == Versioning::Enabled;
+        let marker = put_marker(self, tx, container, name, versioned)?;
+        Ok(Removed { object: Some(marker), made_marker: true })
+    }
+}
+
+/// The note in an archive that something was removed; the catalog says where it goes.
+fn archived_marker(id: u64, name: ObjectName, now_ms: u64) -> ObjectRow {
+    let kind = ("content-type".to_owned(), ARCHIVED_MARKER_TYPE.to_owned());
+    let object = Object {
+        id: FileId::new(id),
+        name,
+        versioned: false,
+        latest: true,
+        marker: false,
+        size: 0,
+        etag: Some(hex::encode(Md5::digest([]))),
+        meta: Meta { headers: [kind].into(), ..Meta::default() },
+        created_ms: now_ms,
+    };
+    ObjectRow { container: 0, object, sha256: None, root: Location::HOLE }
+}
