@@ -78,11 +78,6 @@ impl Caller {
         self.check(need)?;
         Ok(service.container(self.account.id, name)?)
     }
-
-    /// How the account is called in paths.
-    pub(super) fn path_name(&self) -> String {
-        hex::encode(self.account.uuid)
-    }
 }
 
 pub(super) fn denied() -> Refusal {

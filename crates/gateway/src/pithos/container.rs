@@ -168,6 +168,9 @@ fn row(object: &Object, hash: &str) -> Row {
     Row { element: "object", name: object.name.to_string(), fields }
 }
 
+/// Whether an order is the one that is wanted.
+type Is = fn(std::cmp::Ordering) -> bool;
+
 /// `key`, `!key`, `key=value`, and the other comparisons.
 struct Filter {
     key: String,
@@ -179,7 +182,7 @@ struct Filter {
 enum How {
     There,
     NotThere,
-    Is(fn(std::cmp::Ordering) -> bool),
+    Is(Is),
 }
 
 impl Filter {
@@ -191,7 +194,7 @@ impl Filter {
     }
 
     fn one(text: &str) -> Self {
-        let signs: [(&str, fn(std::cmp::Ordering) -> bool); 6] = [
+        let signs: [(&str, Is); 6] = [
             ("!=", std::cmp::Ordering::is_ne),
             ("<=", std::cmp::Ordering::is_le),
             (">=", std::cmp::Ordering::is_ge),

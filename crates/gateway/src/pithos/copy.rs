@@ -1,7 +1,5 @@
 //! `COPY` and `MOVE`, and `PUT` with `X-Copy-From` and `X-Move-From`. No content moves.
 
-use std::collections::BTreeMap;
-
 use archipelago_model::{ContainerName, ObjectName};
 use archipelago_pool::{
     BlockHash, Container, CopySource, Error, Meta, Object, Service, Step, Walk, Which,
@@ -212,6 +210,5 @@ fn merged(ask: &Ask, copy: &Copy, source: &Object) -> Result<Meta, Refusal> {
     if let Some(kind) = ask.header("content-type").filter(|kind| !kind.is_empty() && !ignores) {
         meta.headers.insert("content-type".to_owned(), kind);
     }
-    let _: &BTreeMap<String, String> = &meta.headers;
     Ok(meta)
 }

@@ -175,7 +175,7 @@ fn compose(
             meta::of_new(ask, caller, name.as_str(), old.as_ref())
                 .map_err(|refusal| veto.say(refusal))
         },
-        &|old| put::check(service, ask, container, old, &veto),
+        &|old| put::check(service, ask, old, &veto),
     );
     Ok(veto.settle(result)?.map(|composed| match composed {
         Composed::Made(object, hash) => Done::Made(put::created(&object, Some(hash))),

@@ -42,7 +42,7 @@ pub(super) fn change(service: &Service, ask: &Ask) -> Result<Response, Refusal> 
             }
             meta::changed(ask, &caller, object, among).map_err(|refusal| veto.say(refusal))
         },
-        &|old| put::check(service, ask, home.id, old, &veto),
+        &|old| put::check(service, ask, old, &veto),
     );
     let object = veto.settle(result)??;
     let mut headers = HeaderMap::new();

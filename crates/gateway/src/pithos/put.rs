@@ -60,7 +60,7 @@ fn store(
             _ => meta::of_new(ask, caller, name.as_str(), old.as_ref())
                 .map_err(|refusal| veto.say(refusal)),
         },
-        &|old| check(service, ask, container, old, &veto),
+        &|old| check(service, ask, old, &veto),
     );
     veto.settle(result)
 }
@@ -79,12 +79,10 @@ pub(super) fn old(
 pub(super) fn check(
     service: &Service,
     ask: &Ask,
-    container: u64,
     old: Option<&Object>,
     veto: &Veto,
 ) -> Result<(), Error> {
     let old = old.filter(|old| !is_expired(old, ask.now_ms));
-    let _ = container;
     conditions_of_write(service, ask, old).map_err(|refusal| veto.say(refusal))
 }
 

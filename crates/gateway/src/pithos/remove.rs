@@ -98,7 +98,7 @@ fn purge(
     for object in found.iter().rev() {
         let stays = object.created_ms > until
             || object.is_locked(now_ms)
-            || (object.latest && !(object.marker && !left));
+            || (object.latest && (left || !object.marker));
         if stays {
             left = true;
             continue;

@@ -37,7 +37,7 @@ enum Who {
 
 /// What somebody may in an account.
 #[derive(Clone)]
-pub(super) struct Rights {
+pub(crate) struct Rights {
     pub account: Account,
     /// By membership, or by a list of the account.
     role: Option<Role>,
