@@ -159,6 +159,9 @@ pub(super) fn of_object(container: &Container, object: &Object) -> Acl {
 }
 
 fn in_force(container: &Container, list: Acl) -> Acl {
+    if settings::ignores_lists(container) {
+        return Acl::default();
+    }
     if settings::ignores_public(container) { list.without_public() } else { list }
 }
 

@@ -195,6 +195,13 @@ pub(super) fn restricts_public(bucket: &Container) -> bool {
     access_block(bucket).restrict_public_buckets == Some(true)
 }
 
+/// Whether what lists of the bucket and its objects grant does not count: what is kept of them
+/// counts again when the owner says otherwise.
+pub(super) fn ignores_lists(bucket: &Container) -> bool {
+    let kept: Option<Vec<String>> = read(bucket, OWNERSHIP);
+    kept.is_some_and(|kept| kept.iter().any(|one| one == ObjectOwnership::BUCKET_OWNER_ENFORCED))
+}
+
 /// `GetBucketOwnershipControls`.
 pub(super) async fn get_ownership(
     door: &Door,

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, Uri};
 use s3s::S3ErrorCode;
 use s3s::dto::{ETag, ETagCondition};
 
+use super::acl::Permission;
 use super::auth::{Actor, Asked, holds_too_long};
 use super::meta::{self, Conditions};
 use super::policy::{self, Verdict};
@@ -208,6 +209,23 @@ fn only_the_etag_of_attributes_loses_its_quotes() {
     let bare = "<ETag>abc-2</ETag><ObjectParts><Part>\"</Part></ObjectParts>";
     assert_eq!(read::without_quotes(document), bare);
     assert_eq!(read::without_quotes("<ObjectSize>3</ObjectSize>"), "<ObjectSize>3</ObjectSize>");
+}
+
+#[test]
+fn lists_grant_nothing_where_the_owner_enforces_ownership() {
+    let public = r#"{"grants":[["Everybody","Read"]],"hides_owner":false}"#;
+    let mut open = bucket(None);
+    open.settings.insert("s3.acl".to_owned(), public.to_owned());
+    let mut shown = object("a", "00");
+    shown.meta.settings.insert("s3.acl".to_owned(), public.to_owned());
+    let who = anybody("GetObject", "/box/a");
+    let may = |bucket: &Container| {
+        (who.may(bucket, Permission::Read), who.may_with(bucket, &shown, Permission::Read))
+    };
+    assert_eq!(may(&open), (true, true));
+    let enforced = r#"["BucketOwnerEnforced"]"#;
+    open.settings.insert("s3.ownership".to_owned(), enforced.to_owned());
+    assert_eq!(may(&open), (false, false));
 }
 
 #[test]
