@@ -31,6 +31,7 @@ mod row;
 pub(crate) mod scrub;
 pub(crate) mod segment;
 pub(crate) mod snapshot;
+pub(crate) mod snapshot_file;
 pub(crate) mod state;
 pub(crate) mod upload;
 mod verify;

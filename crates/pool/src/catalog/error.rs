@@ -115,6 +115,12 @@ pub(crate) enum CatalogError {
     /// The name of what is replaced leaves no room for when that was.
     #[error("object '{}' cannot be kept: its name is too long for that", .0.escape_debug())]
     ArchivedName(String),
+    /// A file is a snapshot, which no door of files changes.
+    #[error(
+        "'snapshots/{0}' is a snapshot, which cannot be changed; copy it, or \
+         `archipelago snapshot rm {0}` to remove it"
+    )]
+    OfSnapshot(String),
     /// 2^32 terms.
     #[error("volume {0} was attached too often; clone it and go on with the clone")]
     Epochs(archipelago_model::VolumeId),
@@ -143,6 +149,7 @@ impl CatalogError {
             Self::SegmentIds => ErrorKind::NoSpace,
             Self::Condemned(_) | Self::Closed => ErrorKind::Unavailable,
             Self::Fenced { .. } => ErrorKind::Fenced,
+            Self::OfSnapshot(_) => ErrorKind::ReadOnly,
             Self::Quota(_) => ErrorKind::QuotaExceeded,
         }
     }
@@ -171,7 +178,9 @@ impl From<CatalogError> for PoolError {
         let kind = error.kind();
         let remedy = match kind {
             ErrorKind::NoSpace => "; free some space on the disk that holds the data folder",
-            ErrorKind::ReadOnly => "; make the data folder writable",
+            ErrorKind::ReadOnly if !matches!(error, CatalogError::OfSnapshot(_)) => {
+                "; make the data folder writable"
+            }
             ErrorKind::Unavailable if !matches!(error, CatalogError::Closed) => "; try again",
             _ => "",
         };

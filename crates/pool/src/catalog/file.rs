@@ -7,7 +7,7 @@ use super::container::{self, Change};
 use super::quota::{self, Addition};
 use super::row::{Fields, from_location, from_number, to_json};
 use super::upload::{self, UploadRow};
-use super::{CatalogError, Tx, grant, guest_view, link};
+use super::{CatalogError, Tx, grant, guest_view, link, snapshot_file};
 use crate::grant::Shared;
 use crate::lock::{DefaultLock, LOCK_MODE};
 use crate::object::{Container, Meta, Object, Stretch, Versioning, Which};
@@ -92,9 +92,12 @@ fn decode_listed(row: &mut Fields<'_>) -> Result<Object, CatalogError> {
     Ok(object)
 }
 
-/// All versions with content, of all accounts: by container and name.
+/// All versions with content, of all accounts, but for those that are snapshots: by container
+/// and name.
 pub(crate) fn list(tx: &Tx<'_>) -> Result<Vec<FileRow>, CatalogError> {
-    let sql = format!("{SELECT} WHERE f.marker = 0 ORDER BY c.name, f.object, f.id");
+    let sql = format!(
+        "{SELECT} WHERE f.marker = 0 AND f.snapshot_id IS NULL ORDER BY c.name, f.object, f.id"
+    );
     tx.all(TABLE, &sql, [], decode)
 }
 
@@ -335,8 +338,9 @@ pub(crate) fn any(tx: &Tx<'_>, container: u64) -> Result<bool, CatalogError> {
 /// place of the one that has none, too.
 ///
 /// # Errors
-/// `Quota`; the transaction is to be given up then.
+/// `Quota`; the transaction is to be given up then. `OfSnapshot`.
 pub(crate) fn put(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
+    snapshot_file::refuse_name(tx, row.container, &row.object.name)?;
     quota::within(tx, row.container, || push(tx, row))
 }
 
@@ -346,6 +350,7 @@ pub(crate) fn put_parts(
     row: &ObjectRow,
     upload: &UploadRow,
 ) -> Result<(), CatalogError> {
+    snapshot_file::refuse_name(tx, row.container, &row.object.name)?;
     quota::within(tx, row.container, || {
         upload::remove(tx, upload)?;
         push(tx, row)
@@ -359,6 +364,7 @@ pub(crate) fn may_put(
     name: &ObjectName,
     size: u64,
 ) -> Result<u64, CatalogError> {
+    snapshot_file::refuse_name(tx, home.id, name)?;
     let is_there = version(tx, home.id, name, Which::Latest)?.is_some_and(|row| !row.object.marker);
     let replaced = match home.versioning {
         Versioning::Enabled => None,
@@ -369,7 +375,8 @@ pub(crate) fn may_put(
     Ok(quota::ask(tx, home.id, added)?.saturating_add(replaced))
 }
 
-fn push(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
+/// The same without asking for quotas.
+pub(super) fn push(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
     let (object, meta) = (&row.object, locked(tx, row)?);
     if !object.versioned
         && let Some(old) = version(tx, row.container, &object.name, Which::Unversioned)?
@@ -435,10 +442,12 @@ fn locked(tx: &Tx<'_>, row: &ObjectRow) -> Result<Meta, CatalogError> {
 /// # Errors
 /// `Quota`, where an object comes back and there may be no more of them.
 pub(crate) fn remove(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
+    snapshot_file::refuse(tx, row.object.id)?;
     quota::within(tx, row.container, || pull(tx, row))
 }
 
-fn pull(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
+/// The same without asking for quotas.
+pub(super) fn pull(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
     delete(tx, row)?;
     if !row.object.latest {
         return Ok(());
@@ -510,6 +519,7 @@ fn delete(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
 
 /// Changes what is known of a version, and nothing else.
 pub(crate) fn set_meta(tx: &Tx<'_>, object: &Object) -> Result<(), CatalogError> {
+    snapshot_file::refuse(tx, object.id)?;
     tx.execute(
         "UPDATE file SET meta = $1, ends_ms = $2, remove_ms = $3 WHERE id = $4",
         (

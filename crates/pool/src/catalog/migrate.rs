@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0010_sharing.sql"),
     include_str!("../../migrations/sqlite/0011_endings.sql"),
     include_str!("../../migrations/sqlite/0012_block_hashes.sql"),
+    include_str!("../../migrations/sqlite/0013_snapshot_files.sql"),
 ];
 
 /// The version of the schema that this program works with.

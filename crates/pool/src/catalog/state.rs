@@ -151,13 +151,15 @@ pub(crate) struct Counts {
     pub files: u64,
 }
 
-/// Counts what has a name. Files may be many, and are counted as they come and go.
+/// Counts what has a name, snapshots not twice. Files may be many, and are counted as they
+/// come and go.
 pub(crate) fn counts(tx: &Tx<'_>) -> Result<Counts, CatalogError> {
     tx.first(
         TABLE,
         "SELECT (SELECT COUNT(*) FROM volume), (SELECT COUNT(*) FROM snapshot), \
                 (SELECT COUNT(*) FROM image), \
-                (SELECT COALESCE(SUM(versions), 0) FROM account_usage)",
+                (SELECT COALESCE(SUM(versions), 0) FROM account_usage) \
+                - (SELECT COUNT(*) FROM file WHERE snapshot_id IS NOT NULL)",
         [],
         |row| {
             Ok(Counts {

@@ -1,11 +1,12 @@
 //! Devices, for drivers: by the names under which NBD exports them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use archipelago_model::{SnapshotPath, Source, VolumeName};
 
 use super::Service;
-use crate::catalog::{file, image, snapshot, volume};
+use crate::catalog::{file, image, snapshot, snapshot_file, volume};
 use crate::core::{OPERATOR, catalog_root, shown, snapshot_row, volume_row};
 use crate::device::{Device, Target};
 use crate::error::{Error, ErrorKind};
@@ -64,13 +65,19 @@ impl Service {
         self.core.catalog.read(|tx| {
             let mut names = Vec::new();
             names.extend(volume::list(tx)?.iter().map(|row| row.name.to_string()));
-            names.extend(snapshot::list(tx)?.iter().map(|row| row.path.to_string()));
+            let paths = snapshot::list(tx)?.into_iter().map(|row| row.path.to_string());
+            let paths: Vec<String> = paths.collect();
+            // They are files, too, which need no second name here.
+            let snapshots: HashSet<String> = paths.iter().cloned().collect();
+            names.extend(paths);
             let images = image::list(tx)?;
             names.extend(images.iter().map(|row| format!("image:{}", row.image.name)));
             let files = file::list_newest(tx, OPERATOR, None)?;
-            names.extend(
-                files.iter().map(|row| format!("file:{}/{}", row.file.container, row.file.object)),
-            );
+            let files = files.iter().map(|row| &row.file).filter(|file| {
+                file.container.as_str() != snapshot_file::CONTAINER
+                    || !snapshots.contains(file.object.as_str())
+            });
+            names.extend(files.map(|file| format!("file:{}/{}", file.container, file.object)));
             Ok(names)
         })
     }

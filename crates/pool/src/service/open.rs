@@ -16,7 +16,7 @@ use super::{
     lifecycle,
 };
 use crate::attachments::Attachments;
-use crate::catalog::{Catalog, Founding, segment, state, volume};
+use crate::catalog::{Catalog, Founding, segment, snapshot_file, state, volume};
 use crate::core::{CatalogIds, Core, FIRST_SEGMENT, head_of};
 use crate::error::{Error, ErrorKind, WITHOUT_COPY, store_kind};
 use crate::folder::Folder;
@@ -70,6 +70,9 @@ impl Service {
             lifecycle_totals: Mutex::default(),
         });
         core.adopt(&core.engine.dirty_volumes())?;
+        for path in core.catalog.write(snapshot_file::adopt)? {
+            tracing::warn!(%path, "the snapshot is no file: another file has its name");
+        }
         let mut workers = vec![checkpointer::start(&core, &config)?];
         workers.extend(collector::start(&core, &config)?);
         workers.extend(backups::start(&core, &config)?);

@@ -13,7 +13,7 @@ use archipelago_model::{
 use super::{SNAPSHOTS_MAX, Service};
 use crate::catalog::snapshot::SnapshotRow;
 use crate::catalog::volume::{HeadMove, VolumeRow};
-use crate::catalog::{Tx, snapshot, state, volume};
+use crate::catalog::{Tx, snapshot, snapshot_file, state, volume};
 use crate::core::{Core, Fixed, cut_of, shown, snapshot_row, volume_row};
 use crate::error::Error;
 use crate::resource::{DiffRange, Snapshot, Volume};
@@ -96,6 +96,7 @@ impl Service {
     pub fn snapshot_remove(&self, path: &SnapshotPath) -> Result<(), Error> {
         self.core.catalog.write(|tx| {
             let row = snapshot_row(tx, path)?;
+            snapshot_file::remove(tx, row.id)?;
             Ok(snapshot::remove(tx, row.id)?)
         })
     }
@@ -233,13 +234,20 @@ pub(super) fn shown_snapshot(row: SnapshotRow) -> Snapshot {
     }
 }
 
-/// Makes the row of a snapshot whose name has to be free.
+/// Makes the row of a snapshot whose name has to be free, and that of its file.
 pub(super) fn insert_one(tx: &Tx<'_>, row: SnapshotRow) -> Result<SnapshotRow, Error> {
-    if snapshot::insert(tx, &row)? {
-        Ok(row)
-    } else {
-        Err(Error::already_exists(format_args!("snapshot '{}'", row.path)))
+    if !snapshot::insert(tx, &row)? {
+        return Err(Error::already_exists(format_args!("snapshot '{}'", row.path)));
     }
+    match snapshot_file::insert(tx, &row)? {
+        true => Ok(row),
+        false => Err(file_exists(&row.path)),
+    }
+}
+
+/// The file that a snapshot would be is another one.
+pub(super) fn file_exists(name: impl std::fmt::Display) -> Error {
+    Error::already_exists(format_args!("a snapshot is a file, too, but file 'snapshots/{name}'"))
 }
 
 fn check_paths(paths: &[SnapshotPath]) -> Result<(), Error> {

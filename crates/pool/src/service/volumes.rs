@@ -7,9 +7,10 @@ use archipelago_model::{
 };
 
 use super::guest_views::disk_root;
+use super::snapshots::file_exists;
 use super::{NAMES_MAX, Service};
 use crate::catalog::volume::VolumeRow;
-use crate::catalog::{Tx, snapshot, state, volume};
+use crate::catalog::{Tx, snapshot, snapshot_file, state, volume};
 use crate::core::{Core, Fixed, catalog_root, cut_of, shown, volume_row};
 use crate::error::{Error, ErrorKind};
 use crate::resource::{Origin, Volume};
@@ -116,6 +117,9 @@ impl Service {
                 if volume::find(tx, to)?.is_some() {
                     return Err(Error::already_exists(format_args!("volume '{to}'")));
                 }
+                if let Some(taken) = snapshot_file::rename_of(tx, row.id, to)? {
+                    return Err(file_exists(taken));
+                }
                 volume::rename(tx, row.id, to)?;
             }
             Ok(VolumeRow { name: to.clone(), ..row })
@@ -200,6 +204,7 @@ impl Service {
                     if row.snapshots == 1 { "" } else { "s" },
                 )));
             }
+            snapshot_file::remove_of(tx, id)?;
             snapshot::remove_of(tx, id)?;
             Ok(volume::remove(tx, id)?)
         })?;

@@ -28,6 +28,8 @@ impl Listing {
         let snapshots = service.snapshots(None)?.into_iter();
         let images = service.images()?.into_iter();
         let files = service.files(None)?.into_iter();
+        // Snapshots are files, too, and looked at as snapshots.
+        let files = files.filter(|one| one.container.as_str() != "snapshots");
         Ok(Self {
             volumes: volumes.map(|one| (one.name.to_string(), one.size.bytes())).collect(),
             snapshots: snapshots

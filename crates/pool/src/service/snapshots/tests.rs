@@ -179,3 +179,79 @@ fn an_image_can_be_compared_with_its_clone() {
         [DiffRange { offset: 8192, len: 4096, zero: false }]
     );
 }
+
+fn snapshot_files(bench: &Bench) -> Vec<(String, u64)> {
+    let files = bench.service.files(Some(&"snapshots".parse().unwrap()));
+    let files = files.unwrap_or_default().into_iter();
+    files.map(|file| (file.object.to_string(), file.size)).collect()
+}
+
+#[test]
+fn a_snapshot_is_a_file_at_once_and_is_called_and_goes_with_it() {
+    let bench = Bench::new();
+    bench.create("web", MIB);
+    bench.put("web", 0, &noise(1, 65536));
+    bench.snapshot("web@a").unwrap();
+    bench.put("web", 0, &noise(2, 65536));
+    bench.snapshot("web@b").unwrap();
+    assert_eq!(snapshot_files(&bench), [("web@a".to_owned(), MIB), ("web@b".to_owned(), MIB)]);
+    assert!(bench.get("file:snapshots/web@a", 0, 65536) == noise(1, 65536));
+    bench.service.volume_rename(&vol("web"), &vol("site")).unwrap();
+    assert_eq!(snapshot_files(&bench), [("site@a".to_owned(), MIB), ("site@b".to_owned(), MIB)]);
+    bench.service.snapshot_remove(&"site@a".parse().unwrap()).unwrap();
+    assert_eq!(snapshot_files(&bench), [("site@b".to_owned(), MIB)]);
+    bench.service.volume_remove(&vol("site"), true).unwrap();
+    assert_eq!(snapshot_files(&bench), []);
+    assert!(bench.service.check().unwrap().is_empty());
+}
+
+#[test]
+fn no_door_of_files_changes_a_snapshot_and_a_copy_outlives_it() {
+    let bench = Bench::new();
+    bench.create("web", MIB);
+    bench.put("web", 0, &noise(1, 65536));
+    bench.snapshot("web@a").unwrap();
+    let (home, name) = ("snapshots".parse().unwrap(), "web@a".parse().unwrap());
+    let refused = |error: crate::Error| {
+        assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error}");
+        assert!(error.message().contains("snapshot rm web@a"), "{error}");
+    };
+    let bytes = crate::testing::stream(b"other");
+    refused(bench.service.file_put(&home, &name, None, &mut &bytes[..]).unwrap_err());
+    refused(bench.service.file_remove(&home, &name).unwrap_err());
+    let id = bench.service.container(crate::core::OPERATOR, &home).unwrap().id;
+    let from = crate::CopySource { container: id, name, which: crate::Which::Latest };
+    let finish = &mut |_: &_| Ok(crate::Meta::default());
+    bench.service.object_copy(&from, id, &"kept".parse().unwrap(), finish, &|_| Ok(())).unwrap();
+    bench.service.snapshot_remove(&"web@a".parse().unwrap()).unwrap();
+    assert!(bench.get("file:snapshots/kept", 0, 65536) == noise(1, 65536));
+}
+
+#[test]
+fn a_snapshot_does_not_take_the_name_of_another_file() {
+    let bench = Bench::new();
+    bench.create("web", MIB);
+    let (home, name) = ("snapshots".parse().unwrap(), "web@a".parse().unwrap());
+    let bytes = crate::testing::stream(b"mine");
+    bench.service.file_put(&home, &name, None, &mut &bytes[..]).unwrap();
+    let error = bench.snapshot("web@a").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    assert!(error.message().contains("snapshots/web@a"), "{error}");
+    assert!(bench.get("file:snapshots/web@a", 0, 512).starts_with(b"mine"));
+    bench.service.file_remove(&home, &name).unwrap();
+    bench.snapshot("web@a").unwrap();
+}
+
+#[test]
+fn a_snapshot_and_its_file_count_once() {
+    let bench = Bench::new();
+    bench.create("web", MIB);
+    bench.put("web", 0, &noise(1, 65536));
+    bench.snapshot("web@a").unwrap();
+    bench.put("web", 0, &noise(2, 65536));
+    let usage = bench.service.usage().unwrap();
+    let sources: Vec<String> = usage.resources.iter().map(|one| one.source.to_string()).collect();
+    assert_eq!(sources, ["snapshot:web@a", "volume:web"]);
+    assert_eq!(usage.resources[0].exclusive, 65536);
+    assert_eq!(bench.service.status().files, 0);
+}

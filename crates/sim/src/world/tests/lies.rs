@@ -484,7 +484,8 @@ fn take_last_image(service: &Service) -> Result<(), Error> {
 }
 
 fn take_last_file(service: &Service) -> Result<(), Error> {
-    match service.files(None)?.pop() {
+    let files = service.files(None)?.into_iter();
+    match files.filter(|file| file.container.as_str() != "snapshots").last() {
         Some(file) => service.file_remove(&file.container, &file.object),
         None => Ok(()),
     }
