@@ -475,6 +475,7 @@ pub(crate) fn shift(
     name: &ObjectName,
     created_ms: u64,
 ) -> Result<(), CatalogError> {
+    snapshot_file::refuse(tx, row.object.id)?;
     let old = row.object.name.as_str();
     if older(tx, row.container, old, FileId::new(u64::MAX), 2)?.len() != 1 {
         return Err(CatalogError::Versions(old.to_owned()));

@@ -8,7 +8,8 @@ use archipelago_model::{
 use super::file::{self, ObjectRow};
 use super::row::from_number;
 use super::snapshot::{self, SnapshotRow};
-use super::{CatalogError, Tx, container, state};
+use super::{CatalogError, Tx, container, grant, state};
+use crate::grant::Shared;
 use crate::object::{Meta, Object, Which};
 
 /// The container.
@@ -99,6 +100,7 @@ pub(crate) fn rename_of(
 ) -> Result<Option<ObjectName>, CatalogError> {
     let Some(home) = container::find(tx, ACCOUNT, &container_name()?)? else { return Ok(None) };
     for row in snapshot::list_of(tx, volume)? {
+        let old = name(&row.path)?;
         let to = name(&SnapshotPath { volume: to.clone(), snapshot: row.path.snapshot })?;
         if !file::older(tx, home.id, to.as_str(), FileId::new(u64::MAX), 1)?.is_empty() {
             return Ok(Some(to));
@@ -107,6 +109,8 @@ pub(crate) fn rename_of(
             "UPDATE file SET object = $1 WHERE snapshot_id = $2",
             (to.as_str(), from_number(row.id.get())),
         )?;
+        // What gets the old name later is shared with nobody.
+        grant::clear(tx, &Shared::Path(home.id, old.as_str().to_owned()))?;
     }
     Ok(None)
 }
