@@ -58,7 +58,8 @@ pub(super) fn object_row(rights: &Rights, object: &Object) -> Row {
         .map_or(object.meta.settings.get(meta::SLO_ETAG), |link| link.slo_etag.as_ref());
     Row::Object {
         name: object.name.to_string(),
-        hash: object.entity_tag(),
+        // Others would be compared with the MD5 of what is got: see `meta::is_md5`.
+        hash: Some(object.entity_tag()).filter(|etag| meta::is_md5(etag)).unwrap_or_default(),
         bytes: meta::shown_size(object),
         content_type: meta::content_type(&object.meta).to_owned(),
         last_modified: iso_date(meta::changed_ms(object)),

@@ -9,7 +9,7 @@ use axum::http::header::{ETAG, LAST_MODIFIED};
 
 use super::answer::{Refusal, http_date, set, timestamp};
 use super::ask::{Ask, header, is_true};
-use super::{dlo, info, link, versions};
+use super::{conditions, dlo, info, link, versions};
 
 pub(super) const OBJECT: &str = "x-object-meta-";
 pub(crate) const CONTENT_TYPE: &str = "content-type";
@@ -211,13 +211,20 @@ pub(super) fn headers_of(object: &Object, etag: Option<&str>) -> HeaderMap {
     if object.versioned {
         set(&mut out, versions::HEADER, &versions::text(object));
     }
-    if let Some(etag) = etag {
+    if let Some(etag) = etag.filter(|etag| is_md5(etag)) {
         set(&mut out, ETAG, etag);
     }
     let changed = changed_ms(object);
     set(&mut out, LAST_MODIFIED, &http_date(changed));
     set(&mut out, "x-timestamp", &timestamp(changed));
     out
+}
+
+/// Whether an ETag is, or may be taken for, an MD5. Only such ones are shown: clients of Swift
+/// take any for the MD5 of what they get, and say of others that the content is damaged.
+pub(super) fn is_md5(etag: &str) -> bool {
+    let etag = conditions::bare(etag);
+    etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// A type by the end of a name, for what people put; anything else is bytes.

@@ -126,7 +126,9 @@ pub(super) fn check_new(
 
 /// The answer to what made an object.
 pub(super) fn created(object: &Object, mut headers: HeaderMap) -> Response {
-    set(&mut headers, ETAG, &object.entity_tag());
+    if let Some(etag) = object.etag.as_deref().filter(|etag| meta::is_md5(etag)) {
+        set(&mut headers, ETAG, etag);
+    }
     set(&mut headers, LAST_MODIFIED, &http_date(object.created_ms));
     if object.versioned {
         set(&mut headers, versions::HEADER, &versions::text(object));

@@ -149,9 +149,14 @@ pub(crate) fn refuse_name(
 
 /// Refuses to change a file that is a snapshot.
 pub(crate) fn refuse(tx: &Tx<'_>, id: FileId) -> Result<(), CatalogError> {
-    let sql = "SELECT object FROM file WHERE id = $1 AND snapshot_id IS NOT NULL";
-    match tx.first(TABLE, sql, [from_number(id.get())], |row| row.text())? {
+    match of_snapshot(tx, id)? {
         None => Ok(()),
         Some(object) => Err(CatalogError::OfSnapshot(object)),
     }
+}
+
+/// The name of a file that is a snapshot; `None` of others.
+pub(crate) fn of_snapshot(tx: &Tx<'_>, id: FileId) -> Result<Option<String>, CatalogError> {
+    let sql = "SELECT object FROM file WHERE id = $1 AND snapshot_id IS NOT NULL";
+    tx.first(TABLE, sql, [from_number(id.get())], |row| row.text())
 }

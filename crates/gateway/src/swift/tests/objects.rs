@@ -1,8 +1,9 @@
 //! Facts about containers and objects.
 
+use archipelago_pool::{Meta, Named, Place, Secret, Update, UpdateContent};
 use serde_json::Value;
 
-use super::{Site, header, is};
+use super::{PASSWORD, Site, header, is};
 
 #[test]
 fn an_object_comes_back_as_it_was_put() {
@@ -216,4 +217,40 @@ fn what_another_door_locks_is_locked_here() {
     is(&site.ask("DELETE", &format!("/box/a?version-id={id}"), &ann, b""), 403);
     lock("OFF");
     is(&site.ask("DELETE", &format!("/box/a?version-id={id}"), &ann, b""), 204);
+}
+
+#[test]
+fn an_object_without_an_md5_shows_no_etag() {
+    let site = Site::start();
+    let ann = site.token("ann");
+    is(&site.ask("PUT", "/box", &ann, b""), 201);
+    is(&site.ask("PUT", "/box/a", &ann, b"0123"), 201);
+    let service = &site.server.app.service;
+    let login = service.login_password(&Named::name("ann"), &Secret::new(PASSWORD), None).unwrap();
+    let home = service.container(login.session.identity.account.id, &"box".parse().unwrap()).unwrap();
+    let update = Update {
+        container: home.id,
+        name: &"a".parse().unwrap(),
+        place: Place::End,
+        content: UpdateContent::Bytes { input: &mut &b"45"[..], size: Some(2) },
+        size: None,
+        create: false,
+        decide: Box::new(|_| Ok(Meta::default())),
+    };
+    service.object_update(update).unwrap();
+    for method in ["HEAD", "GET"] {
+        let shown = site.ask(method, "/box/a", &ann, b"");
+        is(&shown, 200);
+        assert_eq!(header(&shown, "etag"), None, "{}", shown.head);
+    }
+    let copied = site.ask("PUT", "/box/b", &format!("{ann}X-Copy-From: box/a\r\n"), b"");
+    is(&copied, 201);
+    assert_eq!(header(&copied, "etag"), None, "{}", copied.head);
+    let listed = site.ask("GET", "/box?format=json", &ann, b"");
+    let listed: Value = serde_json::from_slice(&listed.body).unwrap();
+    assert_eq!((&listed[0]["hash"], &listed[0]["bytes"]), (&Value::from(""), &Value::from(6)));
+    // The listing is all that somebody needs to make a manifest.
+    let manifest = br#"[{"path": "box/a", "etag": "", "size_bytes": 6}]"#;
+    is(&site.ask("PUT", "/box/m?multipart-manifest=put", &ann, manifest), 201);
+    assert_eq!(site.ask("GET", "/box/m", &ann, b"").body, b"012345");
 }

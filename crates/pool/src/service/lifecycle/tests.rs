@@ -422,3 +422,19 @@ fn an_ending_is_told_of_the_newest_version() {
     assert_eq!(ending.at_ms, 2 * DAY_MS);
     assert_eq!(ending.rule, "one");
 }
+
+#[test]
+fn snapshots_do_not_end_by_the_rules_of_their_container() {
+    for versioning in [Versioning::Off, Versioning::Enabled] {
+        let mut home = Home::new(versioning);
+        home.bench.create("web", 1 << 20);
+        home.bench.snapshot("web@a").unwrap();
+        home.id = home.service().container(ACCOUNT, &"snapshots".parse().unwrap()).unwrap().id;
+        home.change(|container| container.versioning = versioning);
+        home.put("other", Meta::default());
+        home.rules(&[days(1)]);
+        home.hands.forward(3 * DAY);
+        assert_eq!(home.end().by_rules, 1);
+        assert!(home.there("web@a", Which::Latest) && !home.there("other", Which::Latest));
+    }
+}

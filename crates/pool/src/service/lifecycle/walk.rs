@@ -8,7 +8,7 @@ use archipelago_model::{FileId, ObjectName};
 use super::{BATCH, Ended, UPLOADS, versioning_of};
 use crate::catalog::file::{self, From, ObjectRow};
 use crate::catalog::lifecycle::{self, LifecycleRow};
-use crate::catalog::{Tx, upload};
+use crate::catalog::{Tx, snapshot_file, upload};
 use crate::core::Core;
 use crate::error::Error;
 use crate::lifecycle::{Place, Rule, has_ended};
@@ -158,6 +158,10 @@ impl Core {
             let mut ended = Ended::default();
             for id in ids {
                 let Some(row) = file::get(tx, *id)? else { continue };
+                // It goes with its snapshot, whatever is said of its container.
+                if snapshot_file::of_snapshot(tx, *id)?.is_some() {
+                    continue;
+                }
                 let place = place_of(tx, &row, &rules.rules)?;
                 if has_ended(&rules.rules, &row.object, place, now, day) {
                     self.end_version(tx, &row, versioning, now, &mut ended)?;

@@ -255,3 +255,54 @@ fn a_snapshot_and_its_file_count_once() {
     assert_eq!(usage.resources[0].exclusive, 65536);
     assert_eq!(bench.service.status().files, 0);
 }
+
+/// The container of the files of snapshots.
+fn files_home(bench: &Bench) -> u64 {
+    bench.service.container(crate::core::OPERATOR, &"snapshots".parse().unwrap()).unwrap().id
+}
+
+#[test]
+fn an_archive_does_not_take_a_snapshot_away() {
+    let bench = Bench::new();
+    bench.create("web", MIB);
+    bench.snapshot("web@a").unwrap();
+    bench.service.container_create(crate::core::OPERATOR, &"old".parse().unwrap()).unwrap();
+    let home = files_home(&bench);
+    for kind in [crate::ARCHIVE_HISTORY, crate::ARCHIVE_STACK] {
+        let archive = &mut |container: &mut crate::Container| {
+            container.settings.clear();
+            container.settings.insert(kind.to_owned(), "old".to_owned());
+            Ok(())
+        };
+        bench.service.container_change(home, archive).unwrap();
+        let name = "web@a".parse().unwrap();
+        let removed = bench.service.object_remove(home, &name, crate::Which::Latest, &|_| Ok(()));
+        assert_eq!(removed.unwrap_err().kind(), ErrorKind::ReadOnly, "{kind}");
+        assert_eq!(snapshot_files(&bench), [("web@a".to_owned(), MIB)]);
+    }
+    assert_eq!(bench.service.files(Some(&"old".parse().unwrap())).unwrap(), []);
+}
+
+#[test]
+fn what_gets_an_old_name_of_a_snapshot_is_shared_with_nobody() {
+    let bench = Bench::new();
+    bench.create("web", MIB);
+    bench.snapshot("web@a").unwrap();
+    let path = crate::Shared::Path(files_home(&bench), "web@a".to_owned());
+    let share = || {
+        let mut add = |grants: &mut Vec<crate::Grant>| {
+            grants.push(crate::Grant::new(crate::Grantee::Everyone, crate::Right::Read));
+            Ok(())
+        };
+        bench.service.grants_change("admin", &path, &mut add).unwrap();
+    };
+    share();
+    bench.service.volume_rename(&vol("web"), &vol("site")).unwrap();
+    bench.create("web", MIB);
+    bench.snapshot("web@a").unwrap();
+    assert_eq!(bench.service.grants(&path).unwrap(), []);
+    share();
+    bench.service.snapshot_remove(&"web@a".parse().unwrap()).unwrap();
+    bench.snapshot("web@a").unwrap();
+    assert_eq!(bench.service.grants(&path).unwrap(), []);
+}
