@@ -29,17 +29,6 @@ fn swift(site: &Site) -> Result<Program> {
     Ok(program("swift")?.args(["-A", &url, "-U", "admin:admin", "-K", PASSWORD]))
 }
 
-/// By the door of Swift.
-fn rclone(site: &Site) -> Result<Program> {
-    Ok(program("rclone")?
-        .env("RCLONE_CONFIG", &site.text("no-such-file"))
-        .env("RCLONE_CONFIG_HERE_TYPE", "swift")
-        .env("RCLONE_CONFIG_HERE_AUTH", &format!("{}/auth/v1.0", site.daemon.http()))
-        .env("RCLONE_CONFIG_HERE_USER", "admin:admin")
-        .env("RCLONE_CONFIG_HERE_KEY", PASSWORD)
-        .args(["--retries", "1"]))
-}
-
 /// A site with the snapshot `web@paper`, and what is in it.
 fn site() -> Result<(Site, Vec<u8>)> {
     let site = Site::with_volume("web", "2M")?;
@@ -87,9 +76,6 @@ fn the_swift_program_reads_a_snapshot_and_cannot_change_it() -> Result<()> {
     ensure!(listed.trim() == "web@paper", "{listed}");
     swift(&site)?.args(["download", "snapshots", "web@paper", "-o", &to]).run()?;
     ensure!(fs::read(&to)? == bytes, "the object reads otherwise");
-    let folder = site.text("folder");
-    rclone(&site)?.args(["copy", "here:snapshots", &folder]).run()?;
-    ensure!(fs::read(format!("{folder}/web@paper"))? == bytes, "rclone reads otherwise");
     let put = ["upload", "snapshots", &other, "--object-name", "web@paper"];
     swift(&site)?.args(put).fails()?;
     swift(&site)?.args(["delete", "snapshots", "web@paper"]).fails()?;
