@@ -502,8 +502,17 @@ pub(crate) fn shift(
 
 /// The object is gone: whatever gets its name later is shared with nobody.
 pub(super) fn unshare(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
-    link::clear(tx, row.container, row.object.name.as_str())?;
-    grant::clear(tx, &Shared::Path(row.container, row.object.name.as_str().to_owned()))
+    unshare_name(tx, row.container, &row.object.name)
+}
+
+/// The same, by its name.
+pub(super) fn unshare_name(
+    tx: &Tx<'_>,
+    container: u64,
+    name: &ObjectName,
+) -> Result<(), CatalogError> {
+    link::clear(tx, container, name.as_str())?;
+    grant::clear(tx, &Shared::Path(container, name.as_str().to_owned()))
 }
 
 fn delete(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {

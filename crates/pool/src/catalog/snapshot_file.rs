@@ -8,8 +8,7 @@ use archipelago_model::{
 use super::file::{self, ObjectRow};
 use super::row::from_number;
 use super::snapshot::{self, SnapshotRow};
-use super::{CatalogError, Tx, container, grant, state};
-use crate::grant::Shared;
+use super::{CatalogError, Tx, container, state};
 use crate::object::{Meta, Object, Which};
 
 /// The container.
@@ -110,7 +109,7 @@ pub(crate) fn rename_of(
             (to.as_str(), from_number(row.id.get())),
         )?;
         // What gets the old name later is shared with nobody.
-        grant::clear(tx, &Shared::Path(home.id, old.as_str().to_owned()))?;
+        file::unshare_name(tx, home.id, &old)?;
     }
     Ok(None)
 }

@@ -227,7 +227,8 @@ fn an_object_without_an_md5_shows_no_etag() {
     is(&site.ask("PUT", "/box/a", &ann, b"0123"), 201);
     let service = &site.server.app.service;
     let login = service.login_password(&Named::name("ann"), &Secret::new(PASSWORD), None).unwrap();
-    let home = service.container(login.session.identity.account.id, &"box".parse().unwrap()).unwrap();
+    let home =
+        service.container(login.session.identity.account.id, &"box".parse().unwrap()).unwrap();
     let update = Update {
         container: home.id,
         name: &"a".parse().unwrap(),
