@@ -32,8 +32,9 @@ pub struct Move {
     pub len: u64,
 }
 
-/// What `next` of [`Engine::rearrange`] gives.
-pub type NextMove<'a> = dyn FnMut() -> Result<Option<Move>, IngestError> + 'a;
+/// What `next` of [`Engine::rearrange`] gives, when it is told how many extents there are so
+/// far.
+pub type NextMove<'a> = dyn FnMut(u64) -> Result<Option<Move>, IngestError> + 'a;
 
 impl Engine {
     /// A map of what `next` gives of the map of `root`, in ascending order of `to`; holes
@@ -52,8 +53,8 @@ impl Engine {
         let mut builder = RunBuilder::new(&mut cold);
         let runs = shared.nodes.root(root).map_err(IngestError::Engine)?;
         let layers: Vec<Layer> = runs.iter().copied().map(Layer::Run).collect();
-        let mut end = 0;
-        while let Some(step) = next()? {
+        let (mut end, mut extents) = (0, 0);
+        while let Some(step) = next(extents)? {
             let aligned = [step.from, step.to, step.len].iter().all(|n| n % SECTOR_BYTES == 0);
             if !aligned || step.to < end {
                 let error = Error::Unaligned { offset: step.to, len: step.len };
@@ -61,10 +62,27 @@ impl Engine {
             }
             end = step.to.saturating_add(step.len);
             let moved = add_moved(&shared.nodes, &layers, step, &mut builder);
-            moved.map_err(IngestError::Engine)?;
+            extents += moved.map_err(IngestError::Engine)?;
         }
         let run = builder.finish().map_err(IngestError::Engine)?;
         finish(cold, run).map_err(IngestError::Engine)
+    }
+
+    /// How many extents a map has in its first `len` bytes. All of it is read, and none of the
+    /// data.
+    ///
+    /// # Errors
+    /// As [`Self::splice`].
+    pub fn extents(&self, root: Location, len: u64) -> Result<u64, Error> {
+        let nodes = &self.shared().nodes;
+        let runs = nodes.root(root)?;
+        let layers: Vec<Layer> = runs.iter().copied().map(Layer::Run).collect();
+        let mut count = 0;
+        map::visit_all(nodes, &layers, 0..len.div_ceil(SECTOR_BYTES), false, |extent| {
+            count += u64::from(!extent.is_hole());
+            Ok(())
+        })?;
+        Ok(count)
     }
 
     /// A map that shows these stretches, one behind the other. The caller pins their roots
@@ -99,28 +117,31 @@ impl Engine {
     }
 }
 
-/// Adds what the layers have of a stretch, as of where it is shown.
+/// Adds what the layers have of a stretch, as of where it is shown; gives how many extents.
 fn add_moved<S: NodeSink>(
     nodes: &Nodes,
     layers: &[Layer],
     step: Move,
     builder: &mut RunBuilder<'_, S>,
-) -> Result<(), Error> {
+) -> Result<u64, Error> {
     let end = step.to.saturating_add(step.len);
     if end > VOLUME_BYTES_MAX || step.from.saturating_add(step.len) > VOLUME_BYTES_MAX {
         return Err(too_long(step.to, step.len));
     }
     let (from, to) = (step.from / SECTOR_BYTES, step.to / SECTOR_BYTES);
     let range = from..from + step.len.div_ceil(SECTOR_BYTES);
+    let mut count = 0;
     map::visit_all(nodes, layers, range, false, |extent| {
         if extent.is_hole() {
             return Ok(());
         }
+        count += 1;
         match Extent::new(to + (extent.start() - from), extent.len(), extent.location()) {
             Some(moved) => builder.push(moved),
             None => Err(too_long(step.to, step.len)),
         }
-    })
+    })?;
+    Ok(count)
 }
 
 /// Makes a map of a run durable.

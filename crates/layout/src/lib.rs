@@ -6,8 +6,8 @@
 //! * it is read through [`Bytes`] alone; nothing is opened, and what an image names (backing
 //!   files, data files, extents) is only a reason to refuse it;
 //! * nothing is believed before it was compared with the length of the file, memory is in
-//!   proportion to tables that lie in the file, no table is read twice and no stored byte
-//!   is unpacked much more often than once;
+//!   proportion to tables that lie in the file, no table is read twice, no stored byte
+//!   is unpacked much more often than once, and those shown as they are are no more than the file has;
 //! * what is not understood is refused with the reason, never guessed.
 //!
 //! [`recognise`] tells the format, [`open`] reads the header, [`Image::walk`] gives the

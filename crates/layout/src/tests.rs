@@ -326,3 +326,20 @@ fn other_files_are_none() {
         assert_eq!(recognise(head), None);
     }
 }
+
+#[test]
+fn a_file_is_not_shown_over_and_over() {
+    let mut file = vdi();
+    for entry in 0..5 {
+        file.le32(0x200 + entry * 4, entry as u32 % 3);
+    }
+    // Three blocks in 4 MiB, and room for the header: two more are the most that is believed.
+    pieces(Format::Vdi, &file).unwrap();
+    file.le64(0x170, 6 << 20).le32(0x180, 6).le32(0x214, 0);
+    assert!(refusal(Format::Vdi, &file).contains("lie on one another"));
+    let mut file = qcow2();
+    for entry in 0..20 {
+        file.be64(8192 + entry * 8, (4 * 4096) | 1 << 63);
+    }
+    assert!(refusal(Format::Qcow2, &file).contains("lie on one another"));
+}

@@ -33,6 +33,8 @@ pub struct Walk<'a> {
     last: Option<Piece>,
     ready: VecDeque<Piece>,
     packed_bytes: u64,
+    /// Of all pieces so far that are stored as they are.
+    stored_bytes: u64,
 }
 
 impl<'a> Walk<'a> {
@@ -46,6 +48,7 @@ impl<'a> Walk<'a> {
             last: None,
             ready: VecDeque::new(),
             packed_bytes: 0,
+            stored_bytes: 0,
         }
     }
 
@@ -163,6 +166,11 @@ impl<'a> Walk<'a> {
         // Some writers end the file with the last byte and not the last sector.
         if end > self.file.len().next_multiple_of(SECTOR_BYTES) {
             return Err(cut_off(self.file, end));
+        }
+        // A sound disk shows no byte of its file twice. The last unit may be cut off.
+        self.stored_bytes += len;
+        if self.stored_bytes > self.file.len().saturating_add(self.image.unit) {
+            return Err(Error::damaged("clusters of it lie on one another"));
         }
         match &mut self.last {
             Some(Piece { at: before, len: have, place: Place::Stored(from) })

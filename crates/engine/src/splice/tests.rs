@@ -72,7 +72,7 @@ fn moves_show_a_map_in_another_order_and_no_data_is_written() {
     let root = store(&engine, &bytes);
     let moves = [(65536, 512, 512), (0, 4096, 8192), (512 * 1000, 12288, 512 * 900)];
     let mut moves = moves.map(|(from, to, len)| Move { from, to, len }).into_iter();
-    let done = engine.rearrange(root, &mut || Ok(moves.next())).unwrap();
+    let done = engine.rearrange(root, &mut |_| Ok(moves.next())).unwrap();
     let mut wanted = vec![0; 12288 + 512 * 900];
     wanted[512..1024].copy_from_slice(&bytes[65536..65536 + 512]);
     wanted[4096..12288].copy_from_slice(&bytes[..8192]);
@@ -86,8 +86,28 @@ fn moves_that_descend_or_are_within_a_sector_are_refused() {
     let engine = Rig::new().open();
     for (from, to, len) in [(0, 1, 512), (7, 0, 512), (0, 0, 3)] {
         let mut one = Some(Move { from, to, len });
-        assert!(engine.rearrange(Location::HOLE, &mut || Ok(one.take())).is_err());
+        assert!(engine.rearrange(Location::HOLE, &mut |_| Ok(one.take())).is_err());
     }
     let mut two = [4096, 0].map(|to| Move { from: 0, to, len: 4096 }).into_iter();
-    assert!(engine.rearrange(Location::HOLE, &mut || Ok(two.next())).is_err());
+    assert!(engine.rearrange(Location::HOLE, &mut |_| Ok(two.next())).is_err());
+}
+
+#[test]
+fn extents_are_counted_and_told_while_they_are_moved() {
+    let engine = Rig::new().open();
+    let mut bytes = noise(7, 1 << 20);
+    bytes[65536..131_072].fill(0);
+    let root = store(&engine, &bytes);
+    let all = engine.extents(root, 1 << 20).unwrap();
+    assert!((2..=256).contains(&all), "{all}");
+    assert!(engine.extents(root, 65536).unwrap() < all);
+    assert_eq!(engine.extents(Location::HOLE, 1 << 20).unwrap(), 0);
+    let mut moves = [0, 1 << 20].map(|to| Move { from: 0, to, len: 1 << 20 }).into_iter();
+    let mut told = Vec::new();
+    let next = &mut |extents| {
+        told.push(extents);
+        Ok(moves.next())
+    };
+    engine.rearrange(root, next).unwrap();
+    assert_eq!(told, [0, all, 2 * all]);
 }

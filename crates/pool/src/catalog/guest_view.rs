@@ -69,15 +69,50 @@ pub(crate) fn found(tx: &Tx<'_>, key: Key, format: Format) -> Result<(), Catalog
     Ok(())
 }
 
-/// Those that wait: to be looked at, or to be unpacked; `limit` at most.
+/// Those that wait, to be looked at or to be unpacked, with when the newest file of the content
+/// came; `limit` at most. Accounts take turns, each with its oldest first.
 pub(crate) fn waiting(
     tx: &Tx<'_>,
     packed: bool,
     limit: usize,
-) -> Result<Vec<GuestViewRow>, CatalogError> {
+) -> Result<Vec<(GuestViewRow, u64)>, CatalogError> {
     let state = if packed { "packed" } else { "found" };
-    let sql = format!("SELECT {COLUMNS} FROM guest_view v WHERE state = $1 LIMIT $2");
-    tx.all(TABLE, &sql, (state, from_number(limit as u64)), decode)
+    let sql = format!(
+        "SELECT {COLUMNS}, n.changed_ms FROM (SELECT o.*, \
+         ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY id) AS turn FROM (\
+         SELECT w.file_root, w.file_size, MIN(f.id) AS id, MAX(f.created_ms) AS changed_ms, \
+         MIN(c.account_id) AS account_id FROM guest_view w \
+         JOIN file f ON f.root = w.file_root AND f.size = w.file_size \
+         JOIN container c ON c.id = f.container_id WHERE w.state = $1 \
+         GROUP BY w.file_root, w.file_size) o) n \
+         JOIN guest_view v ON v.file_root = n.file_root AND v.file_size = n.file_size \
+         ORDER BY n.turn, n.id LIMIT $2"
+    );
+    tx.all(TABLE, &sql, (state, from_number(limit as u64)), |row| Ok((decode(row)?, row.number()?)))
+}
+
+/// What the reason begins with where the file, and not the image, was the matter.
+pub(crate) const UNREADABLE: &str = "cannot be read: ";
+
+/// Lets a view be tried again that was refused since its file could not be read.
+pub(crate) fn retry(tx: &Tx<'_>, key: Key) -> Result<(), CatalogError> {
+    let root = from_location(key.root);
+    tx.execute(
+        "UPDATE guest_view SET state = 'found', reason = NULL, size = 0 \
+         WHERE file_root = $1 AND file_size = $2 AND state = 'refused' AND reason LIKE $3",
+        (root, from_number(key.size), format!("{UNREADABLE}%")),
+    )?;
+    Ok(())
+}
+
+/// The same of all: when a store is opened, what could not be read may be there again.
+pub(crate) fn retry_all(tx: &Tx<'_>) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE guest_view SET state = 'found', reason = NULL, size = 0 \
+         WHERE state = 'refused' AND reason LIKE $1",
+        [format!("{UNREADABLE}%")],
+    )?;
+    Ok(())
 }
 
 /// Notes how a view that waited stands now; false when there is none any more.

@@ -4,9 +4,9 @@
 //! found again by the catalog.
 
 mod make;
+mod turns;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use archipelago_env::Join;
@@ -14,6 +14,7 @@ use archipelago_layout as layout;
 use archipelago_model::{ContainerName, ObjectName, Source};
 use parking_lot::{Condvar, Mutex};
 
+use self::turns::Turns;
 use super::Service;
 use crate::catalog::guest_view::{self, Key};
 use crate::catalog::{Tx, file, state};
@@ -27,13 +28,11 @@ const FILE_BYTES_MIN: u64 = 8 << 10;
 const LOOK_BATCH: usize = 256;
 /// After so many files in which there was no image it is noted how far the look has come.
 const UNSAVED_MAX: u64 = 4096;
-/// Views that are taken up together.
-const MAKE_BATCH: usize = 1024;
 /// Files that are listed at most.
 const LISTED_MAX: usize = 10_000;
 /// The background looks so often what there is to do, and whether it has to end.
 const POLL: Duration = Duration::from_millis(200);
-/// After a failure it waits this long.
+/// After a failure it waits this long, or longer: see [`turns`].
 const BACKOFF: Duration = Duration::from_secs(5);
 /// A clone waits for a view in so many steps ...
 const WAIT_STEPS: u32 = 100;
@@ -53,7 +52,8 @@ pub(crate) struct GuestViews {
     /// Counts views that were settled.
     settled: Mutex<u64>,
     told: Condvar,
-    waiters: AtomicUsize,
+    /// What clones wait for: [`WAITERS_MAX`] at most.
+    wanted: Mutex<Vec<Key>>,
 }
 
 #[derive(Default)]
@@ -140,20 +140,20 @@ impl Service {
     /// Something could not be read or stored; the next round tries it again.
     pub fn step_views(&self) -> Result<(), Error> {
         while self.core.look()? {}
-        self.core.make_waiting(false)?;
-        self.core.make_waiting(true)
+        self.core.make_all(false)?;
+        self.core.make_all(true)
     }
 }
 
 impl Core {
     fn serve_views(&self, packed: bool) {
-        let mut seen = None;
+        let (mut seen, mut turns) = (None, Turns::default());
         while !self.stopping() {
             // First: what comes meanwhile is for the next round.
             let changes = self.catalog.changes();
             if seen != Some(changes) {
-                match self.round(packed) {
-                    Ok(()) => seen = Some(changes),
+                match self.round(packed, &mut turns) {
+                    Ok(put_off) => seen = (!put_off).then_some(changes),
                     Err(error) => {
                         tracing::warn!(%error, "the disks in image files wait; trying again");
                         self.rest();
@@ -167,11 +167,12 @@ impl Core {
         }
     }
 
-    fn round(&self, packed: bool) -> Result<(), Error> {
+    /// Gives whether something was put off.
+    fn round(&self, packed: bool, turns: &mut Turns) -> Result<bool, Error> {
         if !packed {
             while !self.stopping() && self.look()? {}
         }
-        self.make_waiting(packed)
+        self.make_in_turns(packed, turns)
     }
 
     fn rest(&self) {
@@ -236,26 +237,47 @@ impl Core {
     /// Waits until a file can be cloned as the disk that it is or holds; gives the map of
     /// the file itself.
     pub(super) fn await_disk(&self, source: &Source) -> Result<Held, Error> {
-        let mut waiting = None;
+        let (mut waiting, mut retried) = (None, false);
+        let until = self.env.clock().monotonic() + WAIT_STEP * WAIT_STEPS;
         for _ in 0..WAIT_STEPS {
             let before = *self.guest_views.settled.lock();
             let held =
                 self.held(|| self.catalog.read(|tx| catalog_root(tx, source, self.now_ms())))?;
             let key = key(held.map);
             let view = self.catalog.read(|tx| guest_view::find(tx, key))?;
-            match view.map(|view| (view.state, view.format)) {
+            let found = match view.map(|view| (view.state.clone(), view)) {
                 None => match self.format_of(key).map_err(|error| error.on(shown(source)))? {
                     None => return Ok(held),
-                    Some(format) => self.catalog.write(|tx| guest_view::found(tx, key, format))?,
+                    Some(format) => {
+                        self.catalog.write(|tx| guest_view::found(tx, key, format))?;
+                        continue;
+                    }
                 },
                 Some((DiskState::Ready, _)) => return Ok(held),
-                Some((DiskState::Refused(reason), format)) => {
-                    return Err(refused(source, format, &reason));
+                // Its segment may be there again.
+                Some((DiskState::Refused(reason), _))
+                    if !retried && reason.starts_with(guest_view::UNREADABLE) =>
+                {
+                    retried = true;
+                    self.catalog.write(|tx| guest_view::retry(tx, key))?;
+                    continue;
                 }
-                Some((DiskState::Found | DiskState::Unpacking, _)) => {}
-            }
+                Some((DiskState::Refused(reason), view)) => {
+                    return Err(refused(source, view.format, &reason));
+                }
+                Some((DiskState::Found, view)) => Some(view),
+                Some((DiskState::Unpacking, _)) => None,
+            };
             if waiting.is_none() {
-                waiting = Some(Waiting::new(&self.guest_views, source)?);
+                waiting = Some(Waiting::new(&self.guest_views, source, key)?);
+            }
+            // Here, so that nobody waits for the images of others.
+            if let Some(view) = found {
+                match self.make_view(view, Some(until)) {
+                    Err(error) if error.kind() == ErrorKind::Unavailable => break,
+                    made => made.map_err(|error| error.on(shown(source)))?,
+                }
+                continue;
             }
             self.guest_views.ring();
             let mut settled = self.guest_views.settled.lock();
@@ -271,21 +293,25 @@ impl Core {
 }
 
 /// One of the few that wait.
-struct Waiting<'a>(&'a GuestViews);
+struct Waiting<'a>(&'a GuestViews, Key);
 
 impl<'a> Waiting<'a> {
-    fn new(views: &'a GuestViews, source: &Source) -> Result<Self, Error> {
-        let waiting = Self(views);
-        match views.waiters.fetch_add(1, Ordering::Relaxed) {
-            others if others < WAITERS_MAX => Ok(waiting),
-            _ => Err(unpacking(source)),
+    fn new(views: &'a GuestViews, source: &Source, key: Key) -> Result<Self, Error> {
+        let mut wanted = views.wanted.lock();
+        if wanted.len() >= WAITERS_MAX {
+            return Err(unpacking(source));
         }
+        wanted.push(key);
+        Ok(Self(views, key))
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiters.fetch_sub(1, Ordering::Relaxed);
+        let mut wanted = self.0.wanted.lock();
+        if let Some(at) = wanted.iter().position(|key| *key == self.1) {
+            wanted.swap_remove(at);
+        }
     }
 }
 

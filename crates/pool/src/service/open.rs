@@ -16,7 +16,7 @@ use super::{
     lifecycle,
 };
 use crate::attachments::Attachments;
-use crate::catalog::{Catalog, Founding, segment, snapshot_file, state, volume};
+use crate::catalog::{Catalog, Founding, guest_view, segment, snapshot_file, state, volume};
 use crate::core::{CatalogIds, Core, FIRST_SEGMENT, head_of};
 use crate::error::{Error, ErrorKind, WITHOUT_COPY, store_kind};
 use crate::folder::Folder;
@@ -73,6 +73,7 @@ impl Service {
         for path in core.catalog.write(snapshot_file::adopt)? {
             tracing::warn!(%path, "the snapshot is no file: another file has its name");
         }
+        core.catalog.write(guest_view::retry_all)?;
         let mut workers = vec![checkpointer::start(&core, &config)?];
         workers.extend(collector::start(&core, &config)?);
         workers.extend(backups::start(&core, &config)?);

@@ -2,8 +2,9 @@
 
 use archipelago_model::Source;
 
+use crate::catalog::guest_view::{self, Key};
 use crate::resource::{DiskState, Origin};
-use crate::testing::{Bench, noise, src, stream, vol};
+use crate::testing::{Bench, config, noise, src, stream, vol};
 use crate::{CopySource, ErrorKind, Meta, Which};
 
 const CLUSTER: usize = 65536;
@@ -184,4 +185,122 @@ fn what_a_file_and_its_disk_share_counts_once() {
     assert!(matches!(only.source, Source::File(..)));
     assert_eq!((only.size, only.shared), (file.len() as u64, 0));
     assert_eq!(usage.logical, file.len() as u64);
+}
+
+/// A VDI file whose disk of `blocks` MiB names its first block again and again. That has pieces of
+/// 4 KiB with holes between.
+fn vdi(blocks: u32) -> Vec<u8> {
+    let mut file = vec![0; 2 << 20];
+    let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0x40, &0xbeda_107f_u32.to_le_bytes());
+    put(0x44, &0x0001_0001_u32.to_le_bytes());
+    put(0x4c, &1_u32.to_le_bytes());
+    put(0x154, &0x200_u32.to_le_bytes());
+    put(0x158, &(1_u32 << 20).to_le_bytes());
+    put(0x170, &(u64::from(blocks) << 20).to_le_bytes());
+    put(0x178, &(1_u32 << 20).to_le_bytes());
+    put(0x180, &blocks.to_le_bytes());
+    for piece in 0..128 {
+        put((1 << 20) + piece * 8192, &noise(piece as u64, 4096));
+    }
+    file
+}
+
+#[test]
+fn a_disk_is_not_much_more_than_its_file() {
+    let bench = Bench::new();
+    bench.put_file("a.vdi", &stream(&vdi(100))).unwrap();
+    bench.put_file("b.vdi", &stream(&vdi(700))).unwrap();
+    // Long enough for as many blocks, but it has no more.
+    let place = crate::Place::At(2 << 20);
+    let (home, name) = ("files".parse().unwrap(), "b.vdi".parse().unwrap());
+    bench
+        .service
+        .file_update(&home, &name, place, Some(800 << 20), Some(0), &mut &b""[..])
+        .unwrap();
+    let before = unique(&bench);
+    bench.service.step_views().unwrap();
+    for file in ["a.vdi", "b.vdi"] {
+        let Some(DiskState::Refused(reason)) = state(&bench, file) else { panic!("{file}") };
+        assert!(reason.contains("lie on one another"), "{reason}");
+    }
+    assert_eq!(unique(&bench), before);
+}
+
+#[test]
+fn an_image_that_unpacks_to_far_more_than_its_bytes_is_refused_but_not_for_zeros() {
+    let bench = Bench::new();
+    let clusters = |even| (0..1200).map(|n| (n, vec![even * (1 + n as u8 / 8); CLUSTER])).collect();
+    for (name, even) in [("zeros.qcow2", 0), ("bomb.qcow2", 1)] {
+        let clusters: Vec<_> = clusters(even);
+        bench.put_file(name, &stream(&qcow2(1200, &clusters, true))).unwrap();
+    }
+    bench.service.step_views().unwrap();
+    assert_eq!(state(&bench, "zeros.qcow2"), Some(DiskState::Ready));
+    let Some(DiskState::Refused(reason)) = state(&bench, "bomb.qcow2") else { panic!("made") };
+    assert!(reason.contains("32 times"), "{reason}");
+}
+
+#[test]
+fn accounts_take_turns() {
+    let bench = Bench::new();
+    let other = crate::NewUser {
+        name: "bob".parse().unwrap(),
+        password: crate::Secret::new("correct horse"),
+        is_admin: false,
+        account: None,
+    };
+    let other = bench.service.user_create(&other).unwrap().account.id;
+    let home = bench.service.container_create(other, &"files".parse().unwrap()).unwrap().id;
+    for disk in 10..13 {
+        let file = qcow2(disk, &clusters()[1..2], false);
+        bench.put_file(&format!("{disk}.qcow2"), &stream(&file)).unwrap();
+    }
+    let finish = &mut |_: &crate::Stored| Ok(Meta::default());
+    let file = qcow2(20, &clusters()[1..2], false);
+    let name = "b.qcow2".parse().unwrap();
+    bench.service.object_put(home, &name, None, &mut &file[..], finish, &|_| Ok(())).unwrap();
+    let core = &bench.service.core;
+    let sizes: Vec<_> = core
+        .catalog
+        .write(|tx| {
+            for (_, root, size) in crate::catalog::file::arrived(tx, 0, 10)? {
+                guest_view::found(tx, Key { root, size }, archipelago_layout::Format::Qcow2)?;
+            }
+            let waiting = guest_view::waiting(tx, false, 3)?;
+            Ok::<_, crate::Error>(waiting.into_iter().map(|(row, _)| row.key.root).collect())
+        })
+        .unwrap();
+    let roots = core.catalog.read(|tx| crate::catalog::file::arrived(tx, 0, 10)).unwrap();
+    assert_eq!(sizes, [0, 3, 1].map(|at| roots[at].1));
+}
+
+#[test]
+fn what_could_not_be_read_is_tried_again_when_asked_for_and_at_the_next_start() {
+    // By a clock that stands, nothing is made in the background: it has just come.
+    let (mut bench, hands) = Bench::timed(config());
+    bench.put_file("a.qcow2", &stream(&qcow2(100, &clusters(), false))).unwrap();
+    let fail = |bench: &Bench| {
+        let core = &bench.service.core;
+        core.catalog
+            .write(|tx| {
+                let (_, root, size) = crate::catalog::file::arrived(tx, 0, 1)?[0];
+                let key = Key { root, size };
+                guest_view::found(tx, key, archipelago_layout::Format::Qcow2)?;
+                let row = guest_view::find(tx, key)?.unwrap();
+                let state = DiskState::Refused("cannot be read: gone".to_owned());
+                assert!(guest_view::settle(tx, &guest_view::GuestViewRow { state, ..row })?);
+                Ok::<_, crate::Error>(())
+            })
+            .unwrap();
+    };
+    fail(&bench);
+    bench.crash_timed(&hands);
+    bench.service.step_views().unwrap();
+    assert_eq!(state(&bench, "a.qcow2"), Some(DiskState::Ready));
+    bench.service.file_remove(&"files".parse().unwrap(), &"a.qcow2".parse().unwrap()).unwrap();
+    bench.put_file("a.qcow2", &stream(&qcow2(100, &clusters(), false))).unwrap();
+    fail(&bench);
+    bench.clone_as("web", "file:files/a.qcow2", None).unwrap();
+    assert!(bench.get("web", 0, 100 * CLUSTER) == disk(100, &clusters()));
 }

@@ -1,0 +1,109 @@
+//! Whose view is made next: accounts take turns, each with its oldest first. What changes all
+//! the time waits until it rests, and what failed is tried again after pauses that grow.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use super::BACKOFF;
+use crate::catalog::guest_view::{self, GuestViewRow, Key};
+use crate::core::Core;
+use crate::error::Error;
+
+/// Views that are taken up together.
+const MAKE_BATCH: usize = 1024;
+/// Of these are made before it is asked again whose turn it is.
+const TURN_ROWS: usize = 16;
+/// Content that came less long ago waits, unless a clone waits for it: it may be replaced by
+/// the next of many updates.
+const REST_MS: u64 = 2000;
+/// Between attempts at most. The first pause is [`BACKOFF`], each is twice the one before.
+const PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// What one thread of the background knows of its work.
+#[derive(Default)]
+pub(super) struct Turns {
+    /// What could not be made: [`MAKE_BATCH`] at most.
+    failed: HashMap<Key, Pause>,
+}
+
+struct Pause {
+    until: Duration,
+    len: Duration,
+}
+
+impl Turns {
+    fn fail(&mut self, key: Key, now: Duration) {
+        let before = self.failed.get(&key).map(|pause| pause.len);
+        let len = before.map_or(BACKOFF, |len| (len * 2).min(PAUSE_MAX));
+        self.failed.insert(key, Pause { until: now + len, len });
+    }
+}
+
+impl Core {
+    /// Makes the views that wait; gives whether some are put off.
+    pub(super) fn make_in_turns(&self, packed: bool, turns: &mut Turns) -> Result<bool, Error> {
+        loop {
+            let rows = self.catalog.read(|tx| guest_view::waiting(tx, packed, MAKE_BATCH))?;
+            let (ready, put_off) = self.choose(rows, turns);
+            if ready.is_empty() {
+                return Ok(put_off);
+            }
+            for row in ready {
+                if self.stopping() {
+                    return Ok(true);
+                }
+                let key = row.key;
+                match self.make_view(row, None) {
+                    Ok(()) => drop(turns.failed.remove(&key)),
+                    Err(error) => {
+                        turns.fail(key, self.env.clock().monotonic());
+                        tracing::warn!(%error, "the disk in an image file waits; trying again");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Those whose turn it is, of those that wait; and whether others have to wait longer.
+    fn choose(
+        &self,
+        rows: Vec<(GuestViewRow, u64)>,
+        turns: &mut Turns,
+    ) -> (Vec<GuestViewRow>, bool) {
+        let (now, now_ms) = (self.env.clock().monotonic(), self.now_ms());
+        let keys: HashSet<Key> = rows.iter().map(|(row, _)| row.key).collect();
+        turns.failed.retain(|key, _| keys.contains(key));
+        let wanted = self.guest_views.wanted.lock().clone();
+        let waiting = rows.len();
+        let due = |row: &GuestViewRow, changed_ms: u64| {
+            let rests = !(changed_ms..changed_ms.saturating_add(REST_MS)).contains(&now_ms);
+            let fails = turns.failed.get(&row.key).is_some_and(|pause| now < pause.until);
+            !fails && (rests || wanted.contains(&row.key))
+        };
+        let mut ready: Vec<_> = rows
+            .into_iter()
+            .filter(|(row, changed_ms)| due(row, *changed_ms))
+            .map(|(row, _)| row)
+            .collect();
+        let put_off = ready.len() < waiting;
+        // In their order otherwise.
+        ready.sort_by_key(|row| !wanted.contains(&row.key));
+        ready.truncate(TURN_ROWS);
+        (ready, put_off)
+    }
+
+    /// One attempt at all that wait, whatever happened before.
+    pub(super) fn make_all(&self, packed: bool) -> Result<(), Error> {
+        let mut result = Ok(());
+        for (row, _) in self.catalog.read(|tx| guest_view::waiting(tx, packed, MAKE_BATCH))? {
+            // One that fails does not keep the others from it.
+            if let Err(error) = self.make_view(row, None) {
+                result = Err(error);
+            }
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests;
