@@ -231,17 +231,12 @@ fn what_comes_by_pithos_is_what_swift_and_a_volume_show_and_the_other_way_round(
     fs::write(&file, &bytes)?;
     let md5 = program("md5sum")?.args([&file.display().to_string()]).run()?.text();
     let md5 = md5.split_whitespace().next().context("no hash")?.to_owned();
-    let swift = Client {
-        site: &site,
-        token: admin.token.clone(),
-        url: {
-            let head = admin.ask("HEAD", "", &[], None)?;
-            ensure!(head.status == 204, "{}", head.head);
-            let accounts = site.cli.json(&["account", "show", "admin"])?;
-            let uuid = accounts["uuid"].as_str().context("no uuid")?.to_owned();
-            format!("{}/object/v1/AUTH_{uuid}", site.daemon.http())
-        },
-    };
+    let (user, key) = ("X-Auth-User: admin:admin", format!("X-Auth-Key: {PASSWORD}"));
+    let login = format!("{}/auth/v1.0", site.daemon.http());
+    let login = curl(&site, &["--header", user, "--header", &key, &login], None)?;
+    let header = |name| login.header(name).map(str::to_owned).context(login.head.clone());
+    let swift =
+        Client { site: &site, token: header("x-auth-token")?, url: header("x-storage-url")? };
     let shown = swift.ask("GET", "/box/disk", &[], None)?;
     ensure!(shown.body == bytes && shown.header("etag") == Some(&md5), "{}", shown.head);
     site.cli.run(&["volume", "create", "web", "--from", "file:box/disk"])?;

@@ -108,13 +108,18 @@ fn is_cross_site(method: &Method, headers: &HeaderMap) -> bool {
     }
 }
 
+/// A path for the log: who has that of a public link may read the file.
+fn shown(path: &str) -> &str {
+    if path.starts_with("/public/") { "/public/..." } else { path }
+}
+
 /// The check as a layer round all routes.
 pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
     match app.guard.check(request.method(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(failure) => {
             tracing::warn!(
-                path = request.uri().path(),
+                path = shown(request.uri().path()),
                 reason = failure.message(),
                 "request refused"
             );

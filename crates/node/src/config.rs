@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use archipelago_model::size::parse_bytes;
@@ -162,7 +163,7 @@ struct BackupSection {
 #[serde(deny_unknown_fields, default)]
 struct LifecycleSection {
     interval_ms: Option<u64>,
-    day_ms: Option<u64>,
+    day_ms: Option<NonZeroU64>,
     upload_age_ms: Option<u64>,
 }
 
@@ -330,8 +331,7 @@ fn pool_config(file: &ConfigFile) -> pool::Config {
         (collector.grace_ms, &mut config.collector_grace_ms),
         (backup.interval_ms, &mut config.backup_interval_ms),
         (lifecycle.interval_ms, &mut config.lifecycle_interval_ms),
-        // A day of nothing would be over at once, for ever.
-        (lifecycle.day_ms.map(|ms| ms.max(1)), &mut config.lifecycle_day_ms),
+        (lifecycle.day_ms.map(NonZeroU64::get), &mut config.lifecycle_day_ms),
         (lifecycle.upload_age_ms, &mut config.upload_age_ms),
     ] {
         if let Some(value) = given {

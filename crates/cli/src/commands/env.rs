@@ -31,7 +31,6 @@ fn variables(
 ) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("OS_AUTH_URL", format!("{endpoint}/identity/v3")),
-        ("OS_IDENTITY_API_VERSION", "3".to_owned()),
         ("OS_USERNAME", user.to_owned()),
         ("OS_PASSWORD", password.to_owned()),
         ("OS_PROJECT_NAME", account.to_owned()),

@@ -122,20 +122,16 @@ fn headers_of(object: &Object) -> HeaderMap {
     set(&mut out, "accept-ranges", "bytes");
     let name = object.name.as_str().rsplit('/').next().unwrap_or_default();
     set(&mut out, CONTENT_DISPOSITION, &format!("attachment; filename*=UTF-8''{}", encode(name)));
-    if let Some(etag) = &object.etag {
-        set(&mut out, ETAG, &format!("\"{etag}\""));
-    }
+    set(&mut out, ETAG, &format!("\"{}\"", object.entity_tag()));
     set(&mut out, LAST_MODIFIED, &http_date(meta::changed_ms(object)));
     out
 }
 
 fn check(asked: &HeaderMap, object: &Object, headers: &HeaderMap) -> Result<(), Refusal> {
     let text = |name| asked.get(name).and_then(|value| value.to_str().ok());
-    let etag = object.etag.as_deref();
+    let etag = object.entity_tag();
     let names = |list: &str| {
-        list.split(',')
-            .map(str::trim)
-            .any(|item| item == "*" || etag == Some(conditions::bare(item)))
+        list.split(',').map(str::trim).any(|item| item == "*" || etag == conditions::bare(item))
     };
     let changed = i64::try_from(meta::changed_ms(object) / 1000).unwrap_or(i64::MAX);
     let date = |name| text(name).and_then(parse_date);
@@ -167,8 +163,7 @@ fn part(
 ) -> Result<(StatusCode, u64, u64), Refusal> {
     let text = |name| asked.get(name).and_then(|value| value.to_str().ok());
     let size = object.size;
-    let fresh =
-        text(IF_RANGE).is_none_or(|tag| object.etag.as_deref() == Some(conditions::bare(tag)));
+    let fresh = text(IF_RANGE).is_none_or(|tag| object.entity_tag() == conditions::bare(tag));
     match wanted(text(RANGE).filter(|_| fresh), size) {
         Wanted::Some(ranges) if ranges.len() == 1 => {
             let (offset, len) = ranges[0];

@@ -53,6 +53,9 @@ fn a_link_takes_ranges_and_conditions_and_no_other_method() {
     assert_eq!(server.raw("GET", &link.path, "range: bytes=99-\r\n", b"").status, 416);
     let since = "if-modified-since: Fri, 01 Jan 2100 00:00:00 GMT\r\n";
     assert_eq!(server.raw("GET", &link.path, since, b"").status, 304);
+    let tag = header(&part, "etag").unwrap();
+    let known = format!("if-none-match: {tag}\r\n");
+    assert_eq!(server.raw("GET", &link.path, &known, b"").status, 304);
     assert_eq!(server.raw("GET", &link.path, "if-match: \"no\"\r\n", b"").status, 412);
     for method in ["PUT", "POST", "DELETE"] {
         assert_eq!(server.raw(method, &link.path, "", b"").status, 405, "{method}");

@@ -48,6 +48,12 @@ fn the_file_beats_the_defaults_and_flags_beat_the_file() {
 }
 
 #[test]
+fn a_day_of_rules_is_not_nothing() {
+    let error = load("[lifecycle]\nday_ms = 0", ServeOptions::default()).err().unwrap();
+    assert!(error.to_string().contains("day_ms"), "{error}");
+}
+
+#[test]
 fn paths_in_the_file_are_relative_to_it_and_flags_to_the_working_directory() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.toml");

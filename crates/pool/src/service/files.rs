@@ -114,7 +114,7 @@ impl Service {
             if let Some(name) = container
                 && container::find(tx, OPERATOR, name)?.is_none()
             {
-                return Err(Error::not_found(format_args!("container '{name}'"), "file ls"));
+                return Err(Error::not_found(format_args!("container '{name}'"), "container ls"));
             }
             Ok(file::list_newest(tx, OPERATOR, container)?)
         })?;

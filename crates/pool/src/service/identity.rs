@@ -154,7 +154,7 @@ fn user_row(tx: &Tx<'_>, named: &Named) -> Result<User, Error> {
 
 fn account_row(tx: &Tx<'_>, named: &Named) -> Result<Account, Error> {
     account::find(tx, named)?
-        .ok_or_else(|| Error::not_found(format_args!("account '{named}'"), "user ls"))
+        .ok_or_else(|| Error::not_found(format_args!("account '{named}'"), "account ls"))
 }
 
 /// What a user may do in an account; `None` for nothing at all.

@@ -17,7 +17,6 @@ use std::io::Read;
 use archipelago_engine::Ingested;
 use archipelago_model::{FileId, Location, ObjectName};
 
-
 use self::metered::Metered;
 use super::Service;
 use crate::catalog::file::{self, ObjectRow};

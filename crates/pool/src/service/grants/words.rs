@@ -70,7 +70,7 @@ fn container_id(tx: &Tx<'_>, name: &ContainerName) -> Result<u64, Error> {
     let found = container::find(tx, OPERATOR, name)?;
     found
         .map(|container| container.id)
-        .ok_or_else(|| Error::not_found(format_args!("container '{name}'"), "file ls"))
+        .ok_or_else(|| Error::not_found(format_args!("container '{name}'"), "container ls"))
 }
 
 fn grantee(tx: &Tx<'_>, home: &Named, text: &str) -> Result<Grantee, Error> {

@@ -170,5 +170,5 @@ fn exists(name: &ContainerName) -> Error {
 }
 
 fn unknown(name: &ContainerName) -> Error {
-    Error::not_found(format_args!("container '{name}'"), "file ls")
+    Error::not_found(format_args!("container '{name}'"), "container ls")
 }
