@@ -95,8 +95,13 @@ fn check_error(status: u16, path: &str, body: &[u8]) {
         .is_ok_and(|body| body["error"]["code"] == status && body["error"]["message"].is_string());
     // What is no other door's is S3's, which tells pages that ask with an empty body, ...
     let s3 = body.is_empty() || body.starts_with(b"<?xml") && contains(body, b"<Error><Code>");
-    // ... and clients of Swift read text or a page.
-    let swift = path.contains("/object") || path.contains("/auth/v1.0") && body.ends_with(b"\n");
+    // ... and clients of Swift read text or a page; accounts are at `/v1/AUTH_...` as well, and
+    // what names nothing behind `/v1` is theirs.
+    let bare = path.split(['?', '#']).next().unwrap_or_default();
+    let account = bare.contains("/v1/AUTH_") || bare.contains("//") && bare.contains("/v1");
+    let nothing = bare.ends_with("/v1") || bare.ends_with("/v1/");
+    let login = path.contains("/auth/v1.0") && body.ends_with(b"\n");
+    let swift = path.contains("/object") || account || nothing || login;
     let expected = keystone || swift || s3;
     assert!(expected, "{path}: {}", String::from_utf8_lossy(body));
 }

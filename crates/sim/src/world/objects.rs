@@ -48,7 +48,7 @@ impl World {
     pub(super) fn object_act(&mut self) -> Option<ObjectAct> {
         let name = self.any_object_name()?;
         let known = self.model.objects.get(&name).cloned().unwrap_or_default();
-        match (self.dice.below(16), known.upload) {
+        match (self.dice.below(24), known.upload) {
             (0..=2, _) => Some(self.put_object(name)),
             (3..=4, _) => self.copy_object(name),
             (5, _) => Some(remove_object(name)),

@@ -15,9 +15,8 @@ use parking_lot::Mutex;
 use super::*;
 use crate::world::names::{SHELF, parse};
 
-/// A lie must show in so many worlds at most. Uploads are completed in few of them, and a crash
-/// seldom follows at once.
-const SEEDS: u64 = 600;
+/// A lie must show in so many worlds at most.
+const SEEDS: u64 = 150;
 
 /// The seed in which a lie shows, and what is said of it.
 fn found(lie: &str, layers: impl Fn() -> Layers) -> (u64, String) {
@@ -485,8 +484,8 @@ fn take_last_image(service: &Service) -> Result<(), Error> {
 }
 
 fn take_last_file(service: &Service) -> Result<(), Error> {
-    let files = service.files(None)?.into_iter();
-    match files.filter(|file| file.container.as_str() != "snapshots").last() {
+    let mut files = service.files(None)?.into_iter();
+    match files.rfind(|file| file.container.as_str() != "snapshots") {
         Some(file) => service.file_remove(&file.container, &file.object),
         None => Ok(()),
     }
