@@ -2,6 +2,7 @@
 
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -50,10 +51,13 @@ fn what_is_in_flight_is_finished_and_never_answered_with_an_error() {
 fn under_load_every_acknowledged_write_is_there_and_no_error_is_seen() {
     let exports = exports();
     let server = serve(&exports);
+    // On a busy machine one of them may not have had its turn when the others have had hundreds.
+    let under_way = AtomicU64::new(0);
     thread::scope(|scope| {
         let workers: Vec<_> = (0..4u64)
             .map(|worker| {
                 let mut client = Client::open(&server, "v", Style::Simple);
+                let under_way = &under_way;
                 scope.spawn(move || {
                     let mut acknowledged = 0;
                     loop {
@@ -68,11 +72,14 @@ fn under_load_every_acknowledged_write_is_there_and_no_error_is_seen() {
                         }
                         assert_eq!(reply[4..8], [0; 4], "a guest would see this error");
                         acknowledged += 1;
+                        if acknowledged == 1 {
+                            under_way.fetch_add(1, Ordering::Relaxed);
+                        }
                     }
                 })
             })
             .collect();
-        while server.counts().commands[1].requests < 500 {
+        while server.counts().commands[1].requests < 500 || under_way.load(Ordering::Relaxed) < 4 {
             thread::yield_now();
         }
         server.stop();
