@@ -49,7 +49,7 @@ pub struct Filter {
 /// When the newest version of an object ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Expiration {
-    /// So many days after it came.
+    /// So many days after it came, to an archive: after it was replaced.
     Days(u32),
     /// At this time, in ms since 1970.
     Date(u64),
@@ -108,7 +108,7 @@ impl Rule {
         match (expiration, object.marker) {
             // What says that an object was removed ends only when it is all there is.
             (_, true) if !alone => None,
-            (Expiration::Days(days), _) => Some(days_after(object.created_ms, days, day_ms)),
+            (Expiration::Days(days), _) => Some(days_after(object.here_since_ms(), days, day_ms)),
             (Expiration::Date(at), _) => Some(at),
             (Expiration::LoneMarker, true) => Some(0),
             (Expiration::LoneMarker, false) => None,

@@ -111,6 +111,9 @@ pub struct Meta {
 /// door that knows it: when it ends, in seconds since 1970.
 pub const DELETE_AT: &str = "swift.delete-at";
 
+/// A setting of what is kept in an archive: when it was replaced or removed, in ms since 1970.
+pub(crate) const ARCHIVED_AT: &str = "archive.at-ms";
+
 impl Meta {
     /// When it ends by its own wish, in ms since 1970.
     pub fn ends_ms(&self) -> Option<u64> {
@@ -156,6 +159,13 @@ impl Object {
     /// identity, whose form says that it is no MD5.
     pub fn entity_tag(&self) -> String {
         self.etag.clone().unwrap_or_else(|| format!("{:032x}-1", self.id.get()))
+    }
+
+    /// Since when it is where it is: in an archive, since it came there. What somebody replaced
+    /// by mistake is not older for having been made long ago.
+    pub(crate) fn here_since_ms(&self) -> u64 {
+        let archived = self.meta.settings.get(ARCHIVED_AT).and_then(|at| at.parse().ok());
+        archived.unwrap_or(0).max(self.created_ms)
     }
 
     /// Whether it only notes in an archive that something was removed.

@@ -9,7 +9,7 @@ use archipelago_model::{ContainerName, FileId, ObjectName};
 
 use super::file::{self, ObjectRow};
 use super::{CatalogError, Tx, container};
-use crate::object::{Archive, Container, Object, Stretch, Versioning, Which};
+use crate::object::{ARCHIVED_AT, Archive, Container, Object, Stretch, Versioning, Which};
 
 /// Setting of what is kept: the container that it was in, by identity.
 const OF: &str = "archive.of";
@@ -55,11 +55,11 @@ fn kept_name(name: &ObjectName, id: FileId, ms: u64) -> Result<ObjectName, Catal
     text.parse().map_err(|_| CatalogError::ArchivedName(name.to_string()))
 }
 
-/// Moves what is about to be replaced out of the way. Whether it did.
-pub(super) fn keep(tx: &Tx<'_>, old: &ObjectRow) -> Result<bool, CatalogError> {
+/// Moves what is replaced now out of the way. Whether it did.
+pub(super) fn keep(tx: &Tx<'_>, old: &ObjectRow, now_ms: u64) -> Result<bool, CatalogError> {
     let Some((home, archive)) = of(tx, old.container)? else { return Ok(false) };
     let to = place(tx, &home, &archive)?;
-    shift(tx, &home, old, &to)?;
+    shift(tx, &home, old, &to, now_ms)?;
     Ok(true)
 }
 
@@ -69,6 +69,7 @@ fn shift(
     home: &Container,
     row: &ObjectRow,
     to: &Container,
+    now_ms: u64,
 ) -> Result<(), CatalogError> {
     let name = kept_name(&row.object.name, row.object.id, row.object.created_ms)?;
     let taken = file::version(tx, to.id, &name, Which::Latest)?.is_some();
@@ -77,6 +78,8 @@ fn shift(
     }
     let mut row = row.clone();
     note_origin(&mut row, home);
+    // Rules of the archive count from here, while it goes on to say when it was made.
+    row.object.meta.settings.insert(ARCHIVED_AT.to_owned(), now_ms.to_string());
     file::shift(tx, &row, to.id, &name, row.object.created_ms)
 }
 
@@ -168,7 +171,7 @@ pub(crate) fn remove(
     }
     if archive.history {
         if let Some(row) = &current {
-            shift(tx, home, row, &to)?;
+            shift(tx, home, row, &to, now_ms)?;
             file::unshare(tx, row)?;
         }
         let mut note = marker(name.clone())?;
@@ -207,6 +210,7 @@ fn pop(
     if let Some(row) = back {
         let mut row = row.clone();
         row.object.meta.settings.remove(OF);
+        row.object.meta.settings.remove(ARCHIVED_AT);
         file::shift(tx, &row, home.id, name, now_ms)?;
     }
     Ok(current.or_else(|| noted.or(back).cloned()))

@@ -240,6 +240,25 @@ pub(crate) fn recount(tx: &Tx<'_>) -> Result<(), CatalogError> {
     Ok(())
 }
 
+/// Notes the default locks of a dump, which may be from before there was one for all doors: as
+/// migration 11 does. Without, rebuilt containers would give no lock to what comes.
+pub(super) fn note_default_locks(tx: &Tx<'_>) -> Result<(), CatalogError> {
+    let said = |what: &str| {
+        let rule = "$.rule.default_retention";
+        format!("json_extract(json_extract(settings, '$.\"s3.lock\"'), '{rule}.{what}')")
+    };
+    let (mode, days, years) = (said("mode"), said("days"), said("years"));
+    tx.execute(
+        &format!(
+            "UPDATE container SET settings = json_set(settings, '$.\"lock.default\"', \
+             json_object('mode', {mode}, 'days', COALESCE({days}, 365 * {years})) || '') \
+             WHERE {mode} IS NOT NULL AND json_extract(settings, '$.\"lock.default\"') IS NULL"
+        ),
+        [],
+    )?;
+    Ok(())
+}
+
 /// What is counted wrong: of which container or account, and what it counts and has.
 pub(crate) fn miscounted(tx: &Tx<'_>) -> Result<Vec<(String, String)>, CatalogError> {
     let mut out = tx.all(

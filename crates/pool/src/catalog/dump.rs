@@ -122,6 +122,7 @@ pub(crate) fn restore(tx: &Tx<'_>, input: &mut dyn Read) -> Result<(), CatalogEr
     }
     blocks::forget_index(tx)?;
     container::recount(tx)?;
+    container::note_default_locks(tx)?;
     file::note_ends(tx)
 }
 

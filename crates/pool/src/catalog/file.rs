@@ -380,7 +380,7 @@ pub(super) fn push(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
     let (object, meta) = (&row.object, locked(tx, row)?);
     if !object.versioned
         && let Some(old) = version(tx, row.container, &object.name, Which::Unversioned)?
-        && !archive::keep(tx, &old)?
+        && !archive::keep(tx, &old, object.created_ms)?
     {
         delete(tx, &old)?;
     }

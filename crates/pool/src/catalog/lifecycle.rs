@@ -67,16 +67,20 @@ pub(crate) fn put(
 
 /// Notes how far the rules were followed, unless they are others by now.
 pub(crate) fn note(tx: &Tx<'_>, row: &LifecycleRow) -> Result<(), CatalogError> {
-    tx.execute(
-        "UPDATE lifecycle SET next_ms = $1, object = $2 WHERE container_id = $3 AND rules = $4",
-        (
-            from_number(row.next_ms),
-            row.object.as_deref(),
-            from_number(row.container),
-            to_json(&row.rules)?,
-        ),
-    )?;
+    // What they say is compared, not how it was written: another version of the program may
+    // have. Rules that cannot be noted as followed would be followed without an end.
+    if is_current(tx, row)? {
+        tx.execute(
+            "UPDATE lifecycle SET next_ms = $1, object = $2 WHERE container_id = $3",
+            (from_number(row.next_ms), row.object.as_deref(), from_number(row.container)),
+        )?;
+    }
     Ok(())
+}
+
+/// Whether these are still the rules of their container.
+pub(crate) fn is_current(tx: &Tx<'_>, row: &LifecycleRow) -> Result<bool, CatalogError> {
+    Ok(get(tx, row.container)?.is_some_and(|current| current.rules == row.rules))
 }
 
 /// Removes them.
@@ -84,3 +88,6 @@ pub(crate) fn remove(tx: &Tx<'_>, container: u64) -> Result<(), CatalogError> {
     tx.execute("DELETE FROM lifecycle WHERE container_id = $1", [from_number(container)])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

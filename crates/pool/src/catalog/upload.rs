@@ -88,14 +88,18 @@ pub(crate) fn list(
     tx.all("upload", &sql, (from_number(container), object, from_number(id), limit), decode)
 }
 
-/// Those that began before then, the oldest first, `limit` at most.
-pub(crate) fn begun_before(
+/// Those that began before then and got no part since, the oldest first, `limit` at most.
+pub(crate) fn idle_since(
     tx: &Tx<'_>,
-    created_ms: u64,
+    ms: u64,
     limit: usize,
 ) -> Result<Vec<UploadRow>, CatalogError> {
-    let sql = format!("{SELECT} WHERE created_ms < $1 ORDER BY created_ms LIMIT $2");
-    tx.all("upload", &sql, (from_number(created_ms), from_number(limit as u64)), decode)
+    let sql = format!(
+        "{SELECT} WHERE created_ms < $1 AND NOT EXISTS \
+         (SELECT 1 FROM part p WHERE p.upload_id = upload.id AND p.created_ms >= $1) \
+         ORDER BY created_ms LIMIT $2"
+    );
+    tx.all("upload", &sql, (from_number(ms), from_number(limit as u64)), decode)
 }
 
 /// The identity behind a marker of a listing.

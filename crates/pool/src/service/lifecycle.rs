@@ -159,17 +159,17 @@ impl Core {
         Ok(())
     }
 
-    /// Gives up uploads that are too old.
+    /// Gives up uploads to which nothing has come for too long.
     fn end_uploads(&self, done: &mut Ended, paced: bool) -> Result<(), Error> {
         let age = self.config.upload_age_ms;
         while age > 0 && !self.stopping() {
             let begin = self.env.clock().monotonic();
             let before = self.now_ms().saturating_sub(age);
-            if self.catalog.read(|tx| upload::begun_before(tx, before, 1))?.is_empty() {
+            if self.catalog.read(|tx| upload::idle_since(tx, before, 1))?.is_empty() {
                 return Ok(());
             }
             done.uploads += self.catalog.write(|tx| -> Result<_, Error> {
-                let old = upload::begun_before(tx, before, UPLOADS)?;
+                let old = upload::idle_since(tx, before, UPLOADS)?;
                 old.iter().try_for_each(|row| upload::remove(tx, row))?;
                 Ok(old.len() as u64)
             })?;

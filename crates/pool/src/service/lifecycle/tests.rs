@@ -93,10 +93,14 @@ impl Home {
 
     fn begin(&self, object: &str) -> String {
         let upload = self.service().upload_create(self.id, &name(object), Meta::default()).unwrap();
-        let at = UploadAt { container: self.id, name: &name(object), uuid: &upload.uuid };
-        let finish = &mut |_: &Stored| Ok(BTreeMap::new());
-        self.service().upload_part(at, 1, Some(3), &mut &b"abc"[..], finish).unwrap();
+        self.part(object, &upload.uuid, 1);
         upload.uuid
+    }
+
+    fn part(&self, object: &str, uuid: &str, number: u32) {
+        let at = UploadAt { container: self.id, name: &name(object), uuid };
+        let finish = &mut |_: &Stored| Ok(BTreeMap::new());
+        self.service().upload_part(at, number, Some(3), &mut &b"abc"[..], finish).unwrap();
     }
 
     fn uploads(&self) -> usize {
@@ -245,6 +249,22 @@ fn a_rebuilt_catalog_knows_ends_and_rules() {
 }
 
 #[test]
+fn a_catalog_that_is_rebuilt_from_an_old_backup_has_its_default_locks() {
+    let mut home = Home::new(Versioning::Enabled);
+    // As it was kept before there was one for all doors.
+    let said = r#"{"rule": {"default_retention": {"mode": "COMPLIANCE", "years": 1}}}"#;
+    home.change(|container| drop(container.settings.insert("s3.lock".to_owned(), said.to_owned())));
+    home.service().core.back_up().unwrap();
+    home.service().close().unwrap();
+    let data = home.bench.dir.path().join("data");
+    Service::rebuild(&data, &archipelago_env::Env::real(), true).unwrap();
+    home.bench.crash_timed(&home.hands);
+    let found = home.service().container(ACCOUNT, &"files".parse().unwrap()).unwrap();
+    let lock = DefaultLock { mode: "COMPLIANCE".to_owned(), days: 365 };
+    assert_eq!(DefaultLock::of(&found), Some(lock));
+}
+
+#[test]
 fn a_rule_removes_what_is_old_and_nothing_else() {
     let home = Home::new(Versioning::Off);
     let filter = Filter { prefix: "logs/".to_owned(), ..Filter::default() };
@@ -372,6 +392,69 @@ fn uploads_that_nobody_ends_are_given_up_after_a_week_or_when_a_rule_says() {
     assert_eq!(home.uploads(), 0);
     let found = home.service().container(ACCOUNT, &"files".parse().unwrap()).unwrap();
     assert_eq!(found.old_bytes, 0);
+}
+
+#[test]
+fn uploads_are_not_given_up_by_rules_that_are_gone() {
+    let home = Home::new(Versioning::Off);
+    home.begin("a");
+    home.rules(&[Rule { abort_days: Some(1), ..rule() }]);
+    home.hands.forward(DAY);
+    let core = &home.service().core;
+    let seen = core.catalog.read(|tx| lifecycle::get(tx, home.id)).unwrap().unwrap();
+    home.rules(&[Rule { abort_days: Some(9), ..rule() }]);
+    let mut done = Ended::default();
+    core.walk_uploads(&seen, core.now_ms(), &mut done, false).unwrap();
+    assert_eq!((done, home.uploads()), (Ended::default(), 1));
+    assert_eq!(home.end(), Ended::default());
+}
+
+#[test]
+fn an_upload_that_still_gets_parts_is_not_given_up_for_its_age() {
+    let home = Home::new(Versioning::Off);
+    let uuid = home.begin("a");
+    home.hands.forward(6 * DAY_MS);
+    home.part("a", &uuid, 2);
+    home.hands.forward(6 * DAY_MS);
+    assert_eq!(home.end(), Ended::default());
+    home.hands.forward(DAY_MS + 1);
+    assert_eq!(home.end(), Ended { uploads: 1, ..Ended::default() });
+}
+
+#[test]
+fn what_is_kept_in_an_archive_is_as_old_as_its_replacement() {
+    let home = Home::new(Versioning::Off);
+    let archive: ContainerName = "old".parse().unwrap();
+    let old = home.service().container_create(ACCOUNT, &archive).unwrap().id;
+    home.change(|container| {
+        container.settings.insert(crate::ARCHIVE_STACK.to_owned(), "old".to_owned());
+    });
+    home.service().lifecycle_set(old, &[days(2)], "said").unwrap();
+    home.put("a", Meta::default());
+    home.hands.forward(9 * DAY);
+    home.put("a", Meta::default());
+    assert_eq!(home.end(), Ended::default());
+    home.hands.forward(DAY);
+    assert_eq!(home.end(), Ended::default());
+    home.hands.forward(DAY);
+    assert_eq!(home.end(), Ended { by_rules: 1, ..Ended::default() });
+    assert_eq!(home.rows(), ["+a"]);
+}
+
+#[test]
+fn what_comes_back_from_an_archive_is_as_old_as_its_return() {
+    let home = Home::new(Versioning::Off);
+    home.service().container_create(ACCOUNT, &"old".parse().unwrap()).unwrap();
+    home.change(|container| {
+        container.settings.insert(crate::ARCHIVE_STACK.to_owned(), "old".to_owned());
+    });
+    let first = home.put("a", Meta::default());
+    home.put("a", Meta::default());
+    home.hands.forward(DAY);
+    home.service().object_remove(home.id, &name("a"), Which::Latest, &|_| Ok(())).unwrap();
+    let back = home.service().object(home.id, &name("a"), Which::Latest).unwrap();
+    assert_eq!((back.id, back.created_ms), (first.id, home.service().now_ms()));
+    assert_eq!(back.meta, Meta::default());
 }
 
 #[test]

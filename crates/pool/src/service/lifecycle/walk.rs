@@ -8,7 +8,8 @@ use archipelago_model::{FileId, ObjectName};
 use super::{BATCH, Ended, UPLOADS, versioning_of};
 use crate::catalog::file::{self, From, ObjectRow};
 use crate::catalog::lifecycle::{self, LifecycleRow};
-use crate::catalog::{Tx, snapshot_file, upload};
+use crate::catalog::upload::{self, UploadRow};
+use crate::catalog::{Tx, snapshot_file};
 use crate::core::Core;
 use crate::error::Error;
 use crate::lifecycle::{Place, Rule, has_ended};
@@ -150,9 +151,8 @@ impl Core {
     ) -> Result<bool, Error> {
         let day = self.config.lifecycle_day_ms;
         let ended = self.catalog.write(|tx| -> Result<_, Error> {
-            let current = lifecycle::get(tx, rules.container)?;
             let Some(versioning) = versioning_of(tx, rules.container)? else { return Ok(None) };
-            if current.is_none_or(|current| current.rules != rules.rules) {
+            if !lifecycle::is_current(tx, rules)? {
                 return Ok(None);
             }
             let mut ended = Ended::default();
@@ -210,7 +210,7 @@ impl Core {
     }
 
     /// Gives up uploads that are as old as rules say, and ends the walk.
-    fn walk_uploads(
+    pub(super) fn walk_uploads(
         &self,
         row: &LifecycleRow,
         now: u64,
@@ -225,26 +225,18 @@ impl Core {
                 self.catalog.read(|tx| upload::list(tx, row.container, &object, id, ROWS))?;
             let Some(last) = page.last() else { break };
             (object, id) = (last.upload.object.to_string(), last.id);
-            let has_ended = |one: &&upload::UploadRow| {
+            let has_ended = |one: &&UploadRow| {
                 let (name, began) = (one.upload.object.as_str(), one.upload.created_ms);
                 let ends = row.rules.iter().filter_map(|rule| rule.end_of_upload(name, began, day));
                 ends.min().is_some_and(|at| at <= now)
             };
             let ended: Vec<_> = page.iter().filter(has_ended).collect();
             for batch in ended.chunks(UPLOADS) {
-                done.uploads += self.catalog.write(|tx| -> Result<_, Error> {
-                    let mut ended = 0;
-                    for old in batch {
-                        let upload = &old.upload;
-                        let at = (old.container, &upload.object, upload.uuid.as_str());
-                        // It may have been completed meanwhile.
-                        if let Some(now) = upload::find(tx, at.0, at.1, at.2)? {
-                            upload::remove(tx, &now)?;
-                            ended += 1;
-                        }
-                    }
-                    Ok(ended)
-                })?;
+                match self.catalog.write(|tx| give_up(tx, row, batch))? {
+                    Some(count) => done.uploads += count,
+                    // Whatever is current is followed from its own beginning.
+                    None => return Ok(()),
+                }
             }
             self.rest_after(begin, paced);
         }
@@ -255,4 +247,25 @@ impl Core {
         let next = LifecycleRow { next_ms, object: None, ..row.clone() };
         Ok(self.catalog.write_aside(|tx| lifecycle::note(tx, &next))?)
     }
+}
+
+/// Gives up uploads; how many, or `None` when the rules are others by now.
+fn give_up(
+    tx: &Tx<'_>,
+    rules: &LifecycleRow,
+    uploads: &[&UploadRow],
+) -> Result<Option<u64>, Error> {
+    if !lifecycle::is_current(tx, rules)? {
+        return Ok(None);
+    }
+    let mut ended = 0;
+    for old in uploads {
+        let upload = &old.upload;
+        // It may have been completed meanwhile.
+        if let Some(now) = upload::find(tx, old.container, &upload.object, &upload.uuid)? {
+            upload::remove(tx, &now)?;
+            ended += 1;
+        }
+    }
+    Ok(Some(ended))
 }
