@@ -88,7 +88,7 @@ pub struct Config {
     pub lifecycle_interval_ms: u64,
     /// What rules of containers call a day, in ms: shorter ones are for tests.
     pub lifecycle_day_ms: u64,
-    /// How old an upload gets that nobody ends, in ms; 0 for as old as it likes.
+    /// How long an upload waits for its next part, in ms; 0 for without an end.
     pub upload_age_ms: u64,
 }
 
