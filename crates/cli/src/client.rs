@@ -150,6 +150,12 @@ impl Client {
         self.value(request.build().send_empty(), path)
     }
 
+    /// `PUT` of nothing.
+    pub fn put_empty<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let request = self.agent.put(self.url(path)).config().timeout_recv_response(Some(CALL_MAX));
+        self.value(request.build().send_empty(), path)
+    }
+
     /// `DELETE`.
     pub fn delete(&self, path: &str) -> Result {
         let request =

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::cli::Cli;
 use crate::daemon::{Daemon, Options};
 use crate::nbd::{Client, Request};
-use crate::program::program;
+use crate::program::{Program, program};
 use crate::stamp::Chance;
 use crate::wait_for;
 
@@ -26,6 +26,14 @@ pub struct Site {
     /// The command line.
     pub cli: Cli,
     folder: TempDir,
+}
+
+/// A key for S3.
+pub struct AccessKey {
+    /// Which is shown.
+    pub id: String,
+    /// Which is not.
+    pub secret: String,
 }
 
 impl Site {
@@ -122,6 +130,26 @@ impl Site {
         gone.with_context(|| format!("{export} stays attached"))?.map(drop)
     }
 
+    /// A new key of a user for S3.
+    pub fn access_key(&self, user: &str) -> Result<AccessKey> {
+        let key = self.cli.json(&["user", "key", "create", user])?;
+        let text = |name: &str| key[name].as_str().map(str::to_owned).context("no key");
+        Ok(AccessKey { id: text("id")?, secret: text("secret")? })
+    }
+
+    /// The program of AWS, with nothing of this machine's configuration.
+    pub fn aws(&self, key: &AccessKey) -> Result<Program> {
+        let nowhere = self.text("no-such-file");
+        Ok(program("aws")?
+            .env("AWS_ACCESS_KEY_ID", &key.id)
+            .env("AWS_SECRET_ACCESS_KEY", &key.secret)
+            .env("AWS_DEFAULT_REGION", "us-east-1")
+            .env("AWS_CONFIG_FILE", &nowhere)
+            .env("AWS_SHARED_CREDENTIALS_FILE", &nowhere)
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .args(["--endpoint-url", self.daemon.http()]))
+    }
+
     /// One field of a volume.
     pub fn volume(&self, name: &str, field: &str) -> Result<Value> {
         Ok(self.cli.json(&["volume", "show", name])?[field].take())
@@ -144,9 +172,14 @@ pub fn sparse_file(path: &Path, size: u64, seed: u64) -> Result<()> {
     Ok(())
 }
 
-/// Bytes that do not compress and do not repeat; `len` is a multiple of 8.
+/// Bytes that do not compress and do not repeat.
 pub fn random(chance: &mut Chance, len: usize) -> Vec<u8> {
-    (0..len / 8).flat_map(|_| chance.number().to_le_bytes()).collect()
+    (0..len.div_ceil(8)).flat_map(|_| chance.number().to_le_bytes()).take(len).collect()
+}
+
+/// The same, always the same ones.
+pub fn content(len: usize) -> Vec<u8> {
+    random(&mut Chance::new(9), len)
 }
 
 /// Compares two images as their readers see them; a difference is an error.

@@ -20,17 +20,7 @@ fn convert(site: &Site, to: &str, arguments: &[&str]) -> Result<()> {
 
 /// The program of AWS, as the administrator.
 fn aws(site: &Site) -> Result<Program> {
-    let key = site.cli.json(&["user", "key", "create", "admin"])?;
-    let text = |name: &str| key[name].as_str().context("no key");
-    let nowhere = site.text("no-such-file");
-    Ok(program("aws")?
-        .env("AWS_ACCESS_KEY_ID", text("id")?)
-        .env("AWS_SECRET_ACCESS_KEY", text("secret")?)
-        .env("AWS_DEFAULT_REGION", "us-east-1")
-        .env("AWS_CONFIG_FILE", &nowhere)
-        .env("AWS_SHARED_CREDENTIALS_FILE", &nowhere)
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .args(["--endpoint-url", site.daemon.http()]))
+    site.aws(&site.access_key("admin")?)
 }
 
 /// A site with a disk of random bytes and holes, and the bucket `images`.

@@ -5,24 +5,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use archipelago_conformance::program::program;
-use archipelago_conformance::site::Site;
+use archipelago_conformance::site::{Site, content};
 use serde_json::{Value, json};
 
 const PASSWORD: &str = "correct horse";
 const BLOCK: usize = 4 << 20;
 const OCTETS: &str = "Content-Type: application/octet-stream";
-
-/// Content whose pieces are all different.
-fn content(len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    };
-    (0..len).map(|_| next()).collect()
-}
 
 /// A request of a client that has a token.
 struct Client<'a> {

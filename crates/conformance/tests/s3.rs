@@ -4,50 +4,14 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use archipelago_conformance::program::{Program, program};
-use archipelago_conformance::site::Site;
+use archipelago_conformance::site::{AccessKey, Site, content};
 
-/// Content whose pieces are all different.
-fn content(len: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    };
-    (0..len).map(|_| next()).collect()
-}
-
-struct Key {
-    id: String,
-    secret: String,
-}
-
-fn key(site: &Site, user: &str) -> Result<Key> {
-    let key = site.cli.json(&["user", "key", "create", user])?;
-    let text = |name: &str| key[name].as_str().map(str::to_owned).context("no key");
-    Ok(Key { id: text("id")?, secret: text("secret")? })
-}
-
-fn new_user(site: &Site, name: &str) -> Result<Key> {
+fn new_user(site: &Site, name: &str) -> Result<AccessKey> {
     site.cli.command(&["user", "create", name]).input("correct horse").run()?;
-    key(site, name)
+    site.access_key(name)
 }
 
-/// The program of AWS, with nothing of this machine's configuration.
-fn aws(site: &Site, key: &Key) -> Result<Program> {
-    let nowhere = site.text("no-such-file");
-    Ok(program("aws")?
-        .env("AWS_ACCESS_KEY_ID", &key.id)
-        .env("AWS_SECRET_ACCESS_KEY", &key.secret)
-        .env("AWS_DEFAULT_REGION", "us-east-1")
-        .env("AWS_CONFIG_FILE", &nowhere)
-        .env("AWS_SHARED_CREDENTIALS_FILE", &nowhere)
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .args(["--endpoint-url", site.daemon.http()]))
-}
-
-fn rclone(site: &Site, key: &Key) -> Result<Program> {
+fn rclone(site: &Site, key: &AccessKey) -> Result<Program> {
     Ok(program("rclone")?
         .env("RCLONE_CONFIG", site.text("no-such-file"))
         // A proxy of this machine may want it, and this version cannot do it.
@@ -62,20 +26,25 @@ fn rclone(site: &Site, key: &Key) -> Result<Program> {
 #[test]
 fn a_file_that_was_uploaded_is_a_disk_at_once() -> Result<()> {
     let site = Site::new()?;
-    let key = key(&site, "admin")?;
+    let key = site.access_key("admin")?;
     let (from, to) = (site.text("disk.img"), site.text("back.img"));
     // Above the size at which the program sends parts.
     let bytes = content(20 << 20);
     fs::write(&from, &bytes)?;
-    aws(&site, &key)?.args(["s3", "mb", "s3://images"]).run()?;
-    aws(&site, &key)?.args(["s3", "cp", &from, "s3://images/a b/disk.img"]).run()?;
+    site.aws(&key)?.args(["s3", "mb", "s3://images"]).run()?;
+    site.aws(&key)?.args(["s3", "cp", &from, "s3://images/a b/disk.img"]).run()?;
     site.cli.run(&["volume", "create", "web", "--from", "file:images/a b/disk.img"])?;
     program("nbdcopy")?.args([&site.daemon.socket_uri("web"), &to]).run()?;
     ensure!(fs::read(&to)? == bytes, "the volume reads otherwise");
     // And the other way: what the command line put is an object.
     site.cli.run(&["file", "put", &from, "images/put"])?;
-    aws(&site, &key)?.args(["s3", "cp", "s3://images/put", &to]).run()?;
+    site.aws(&key)?.args(["s3", "cp", "s3://images/put", &to]).run()?;
     ensure!(fs::read(&to)? == bytes, "the object reads otherwise");
+    // What no request of S3 could reach is not listed.
+    site.cli.run(&["container", "create", "q", "public"])?;
+    let buckets = site.aws(&key)?.args(["s3", "ls"]).run()?.text();
+    ensure!(buckets.trim_end().ends_with(" images"), "{buckets}");
+    ensure!(buckets.lines().count() == 1, "{buckets}");
     Ok(())
 }
 
@@ -84,7 +53,7 @@ fn the_program_of_aws_lists_copies_signs_and_removes() -> Result<()> {
     let site = Site::new()?;
     let key = new_user(&site, "bob")?;
     let run = |arguments: &[&str]| -> Result<String> {
-        Ok(aws(&site, &key)?.args(arguments).run()?.text())
+        Ok(site.aws(&key)?.args(arguments).run()?.text())
     };
     fs::write(site.path("small"), "text")?;
     run(&["s3", "mb", "s3://box"])?;
@@ -108,7 +77,7 @@ fn old_versions_are_there_until_they_are_removed_by_id() -> Result<()> {
     let key = new_user(&site, "bob")?;
     let api = |arguments: &[&str]| -> Result<String> {
         let output = ["--output", "text"];
-        Ok(aws(&site, &key)?.args(["s3api"]).args(arguments).args(output).run()?.text())
+        Ok(site.aws(&key)?.args(["s3api"]).args(arguments).args(output).run()?.text())
     };
     let bucket = ["--bucket", "box"];
     let with = |words: &[&str]| -> Result<String> { api(&[words, &bucket].concat()) };
@@ -178,46 +147,46 @@ fn somebody_else_sees_nothing_until_let_in() -> Result<()> {
     let site = Site::new()?;
     let (bob, eve) = (new_user(&site, "bob")?, new_user(&site, "eve")?);
     fs::write(site.path("f"), "secret")?;
-    aws(&site, &bob)?.args(["s3", "mb", "s3://box"]).run()?;
-    aws(&site, &bob)?.args(["s3", "cp", &site.text("f"), "s3://box/f"]).run()?;
+    site.aws(&bob)?.args(["s3", "mb", "s3://box"]).run()?;
+    site.aws(&bob)?.args(["s3", "cp", &site.text("f"), "s3://box/f"]).run()?;
     for arguments in
         [["s3", "ls", "s3://box"], ["s3", "rb", "s3://box"], ["s3", "rm", "s3://box/f"]]
     {
-        aws(&site, &eve)?.args(arguments).fails()?;
+        site.aws(&eve)?.args(arguments).fails()?;
     }
     let get = ["s3", "cp", "s3://box/f", "-"];
-    let refused = aws(&site, &eve)?.args(get).fails()?;
+    let refused = site.aws(&eve)?.args(get).fails()?;
     ensure!(refused.contains("403"), "{refused}");
-    let wrong = Key { id: bob.id.clone(), secret: eve.secret.clone() };
-    aws(&site, &wrong)?.args(get).fails()?;
+    let wrong = AccessKey { id: bob.id.clone(), secret: eve.secret.clone() };
+    site.aws(&wrong)?.args(get).fails()?;
     let policy = "{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"eve\"},\
                   \"Action\":\"s3:GetObject\",\"Resource\":\"arn:aws:s3:::box/*\"}]}";
     let put = ["s3api", "put-bucket-policy", "--bucket", "box", "--policy", policy];
-    aws(&site, &bob)?.args(put).run()?;
-    ensure!(aws(&site, &eve)?.args(get).run()?.text() == "secret");
-    aws(&site, &eve)?.args(["s3", "rm", "s3://box/f"]).fails()?;
+    site.aws(&bob)?.args(put).run()?;
+    ensure!(site.aws(&eve)?.args(get).run()?.text() == "secret");
+    site.aws(&eve)?.args(["s3", "rm", "s3://box/f"]).fails()?;
     Ok(())
 }
 
 #[test]
 fn what_is_appended_at_the_end_is_there_and_elsewhere_is_refused() -> Result<()> {
     let site = Site::new()?;
-    let key = key(&site, "admin")?;
+    let key = site.access_key("admin")?;
     let (first, second) = (site.text("first"), site.text("second"));
     let bytes = content(200_001);
     fs::write(&first, &bytes[..150_000])?;
     fs::write(&second, &bytes[150_000..])?;
     let append = |file: &str, offset: &str| -> Result<Program> {
         let put = ["s3api", "put-object", "--bucket", "logs", "--key", "a", "--body", file];
-        Ok(aws(&site, &key)?.args(put).args(["--write-offset-bytes", offset]))
+        Ok(site.aws(&key)?.args(put).args(["--write-offset-bytes", offset]))
     };
-    aws(&site, &key)?.args(["s3", "mb", "s3://logs"]).run()?;
+    site.aws(&key)?.args(["s3", "mb", "s3://logs"]).run()?;
     append(&first, "0")?.run()?;
     append(&second, "150000")?.run()?;
     let refused = append(&second, "150000")?.output()?;
     ensure!(!refused.status.success() && refused.stderr.contains("InvalidWriteOffset"));
     let to = site.text("back");
-    aws(&site, &key)?.args(["s3", "cp", "s3://logs/a", &to]).run()?;
+    site.aws(&key)?.args(["s3", "cp", "s3://logs/a", &to]).run()?;
     ensure!(fs::read(&to)? == bytes, "the object reads otherwise");
     Ok(())
 }
@@ -230,14 +199,14 @@ fn a_bucket_that_holds_what_it_may_takes_no_more() -> Result<()> {
     fs::write(&small, content(600))?;
     // Above the size at which the program sends parts.
     fs::write(&large, content(9 << 20))?;
-    aws(&site, &key)?.args(["s3", "mb", "s3://box"]).run()?;
+    site.aws(&key)?.args(["s3", "mb", "s3://box"]).run()?;
     site.cli.run(&["container", "quota", "box", "1000", "--account", "bob"])?;
-    aws(&site, &key)?.args(["s3", "cp", &small, "s3://box/one"]).run()?;
+    site.aws(&key)?.args(["s3", "cp", &small, "s3://box/one"]).run()?;
     for from in [&small, &large, "s3://box/one"] {
-        let refused = aws(&site, &key)?.args(["s3", "cp", from, "s3://box/two"]).fails()?;
+        let refused = site.aws(&key)?.args(["s3", "cp", from, "s3://box/two"]).fails()?;
         ensure!(refused.contains("QuotaExceeded"), "{from}: {refused}");
     }
-    aws(&site, &key)?.args(["s3", "cp", &small, "s3://box/one"]).run()?;
+    site.aws(&key)?.args(["s3", "cp", &small, "s3://box/one"]).run()?;
     let shown = site.cli.json(&["container", "show", "box", "--account", "bob"])?;
     ensure!(shown["used_bytes"] == 600, "{shown}");
     Ok(())
@@ -249,7 +218,7 @@ fn rules_of_a_lifecycle_come_back_and_say_when_an_object_ends() -> Result<()> {
     let key = new_user(&site, "bob")?;
     let api = |arguments: &[&str]| -> Result<Program> {
         let bucket = ["--bucket", "box", "--output", "text"];
-        Ok(aws(&site, &key)?.args(["s3api"]).args(arguments).args(bucket))
+        Ok(site.aws(&key)?.args(["s3api"]).args(arguments).args(bucket))
     };
     api(&["create-bucket"])?.run()?;
     let put = |rule: &str| -> Result<Program> {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use archipelago_conformance::program::{Program, program};
 use archipelago_conformance::site::{Site, random};
 use archipelago_conformance::stamp::Chance;
@@ -11,17 +11,7 @@ const PASSWORD: &str = "correct horse";
 
 /// The program of AWS, as the administrator.
 fn aws(site: &Site) -> Result<Program> {
-    let key = site.cli.json(&["user", "key", "create", "admin"])?;
-    let text = |name: &str| key[name].as_str().context("no key");
-    let nowhere = site.text("no-such-file");
-    Ok(program("aws")?
-        .env("AWS_ACCESS_KEY_ID", text("id")?)
-        .env("AWS_SECRET_ACCESS_KEY", text("secret")?)
-        .env("AWS_DEFAULT_REGION", "us-east-1")
-        .env("AWS_CONFIG_FILE", &nowhere)
-        .env("AWS_SHARED_CREDENTIALS_FILE", &nowhere)
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .args(["--endpoint-url", site.daemon.http()]))
+    site.aws(&site.access_key("admin")?)
 }
 
 fn swift(site: &Site) -> Result<Program> {

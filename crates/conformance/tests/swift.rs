@@ -4,21 +4,9 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use archipelago_conformance::program::{Program, program};
-use archipelago_conformance::site::Site;
+use archipelago_conformance::site::{Site, content};
 
 const PASSWORD: &str = "correct horse";
-
-/// Content whose pieces are all different.
-fn content(len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    };
-    (0..len).map(|_| next()).collect()
-}
 
 fn site() -> Result<Site> {
     let site = Site::new()?;

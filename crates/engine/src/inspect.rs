@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use archipelago_format::node::{Node, Run};
-use archipelago_model::{Extent, Location, SECTOR_BYTES, SegmentId};
+use archipelago_model::{BLOCK_BYTES, Extent, Location, SECTOR_BYTES, SegmentId};
 
 use crate::engine::Engine;
 use crate::error::Error;
@@ -206,10 +206,17 @@ impl Inspector<'_> {
         }
     }
 
-    /// What is visible behind the end would come back when the resource grows.
+    /// What is visible behind the end would come back when the resource grows. The last block
+    /// may be filled up with zeros.
     fn beyond(&self, runs: &[Run], end: u64) -> Option<Fault> {
         let last = runs.iter().map(|run| run.end).max().filter(|last| *last > end)?;
         let layers: Vec<Layer> = runs.iter().copied().map(Layer::Run).collect();
+        let block_end = end.next_multiple_of(BLOCK_BYTES / SECTOR_BYTES).min(last);
+        let mut filling = vec![0; ((block_end - end) * SECTOR_BYTES) as usize];
+        // What cannot be read is for a scrub to tell.
+        let read = map::read(&self.engine.shared().nodes, &layers, end, &mut filling);
+        let filled = read.is_err() || filling.iter().all(|byte| *byte == 0);
+        let end = if filled { block_end } else { end };
         let mut found = None;
         let visited =
             map::visit_all(&self.engine.shared().nodes, &layers, end..last, false, |extent| {

@@ -68,6 +68,8 @@ use crate::routes::{
         accounts::set_quota,
         containers::list,
         containers::show,
+        containers::create,
+        containers::remove,
         containers::set_quota,
         accounts::join,
         accounts::leave,

@@ -54,7 +54,7 @@ pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
         (path::ACCOUNT, get(accounts::show).delete(accounts::remove)),
         (path::ACCOUNT_QUOTA, post(accounts::set_quota)),
         (path::CONTAINERS, get(containers::list)),
-        (path::CONTAINER, get(containers::show)),
+        (path::CONTAINER, get(containers::show).put(containers::create).delete(containers::remove)),
         (path::CONTAINER_QUOTA, post(containers::set_quota)),
         (path::MEMBERS, post(accounts::join)),
         (path::MEMBER, delete(accounts::leave)),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::object::{Container, Object};
+use crate::object::{Container, Meta, Object};
 
 /// Settings of a version, under the names that stores have had for them since S3 was the only
 /// door that locks: how strict its lock is, until when it lasts (ms since 1970), and whether it
@@ -29,6 +29,17 @@ pub struct DefaultLock {
     pub mode: String,
     /// How long it lasts.
     pub days: u32,
+}
+
+impl Meta {
+    /// Without the lock of the version that it is of.
+    #[must_use]
+    pub fn unlocked(mut self) -> Self {
+        for name in [LOCK_MODE, LOCK_UNTIL, LOCK_HOLD] {
+            self.settings.remove(name);
+        }
+        self
+    }
 }
 
 impl DefaultLock {

@@ -34,6 +34,27 @@ Examples:
         #[command(flatten)]
         owner: Owner,
     },
+    /// Make containers
+    #[command(after_help = "\
+Examples:
+  archipelago container create images
+  archipelago container create logs --account lab")]
+    Create {
+        /// The containers
+        #[arg(value_name = "CONT", required = true)]
+        names: Vec<ContainerName>,
+        #[command(flatten)]
+        owner: Owner,
+    },
+    /// Remove containers that are empty, of old versions too
+    #[command(after_help = "Example:\n  archipelago container rm logs --account lab")]
+    Rm {
+        /// The containers
+        #[arg(value_name = "CONT", required = true)]
+        names: Vec<ContainerName>,
+        #[command(flatten)]
+        owner: Owner,
+    },
     /// Set how much a container may hold
     ///
     /// The sizes of all versions count, and those of parts of unfinished uploads; of objects,

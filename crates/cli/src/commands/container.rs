@@ -2,7 +2,7 @@
 
 use archipelago_api::{self as api, path};
 
-use super::Context;
+use super::{Context, remove_each};
 use crate::args::container::Container as Verb;
 use crate::failure::Result;
 use crate::output::table::{Column, facts, render};
@@ -28,6 +28,21 @@ pub fn run(context: &Context, verb: Verb) -> Result {
             let found: api::Container =
                 client.get(&path::container(owner.account.as_str(), name.as_str()))?;
             context.output.show(&found, view)
+        }
+        Verb::Create { names, owner } => {
+            for name in &names {
+                let path = path::container(owner.account.as_str(), name.as_str());
+                let made: api::Container = client.put_empty(&path)?;
+                let said = |one: &api::Container| format!("created container {}", plain(&one.name));
+                context.output.confirm(&made, said)?;
+            }
+            Ok(())
+        }
+        Verb::Rm { names, owner } => {
+            let shown: Vec<String> = names.iter().map(|name| plain(name.as_str())).collect();
+            remove_each(context, "container", &shown, |index| {
+                client.delete(&path::container(owner.account.as_str(), names[index].as_str()))
+            })
         }
         Verb::Quota { name, size, objects, owner } => {
             let body = api::SetContainerQuota {

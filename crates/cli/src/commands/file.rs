@@ -48,16 +48,20 @@ pub fn run(context: &Context, verb: Verb) -> Result {
         Verb::Publish { file, expires } => {
             let body = api::CreateLink { lifetime_ms: expires.map(|time| time.ms) };
             let link: api::Link = context.client.post(&links(&file), &body)?;
-            context.output.confirm(&link, |link| url(context, link))
+            let link = shown(context, &link);
+            context.output.confirm(&link, |link| link.url.clone())
         }
         Verb::Unpublish { file } => {
             context.client.delete(&links(&file))?;
             let done = serde_json::json!({ "file": file.to_string() });
-            context.output.confirm(&done, |_| format!("{} has no links", plain(&file.to_string())))
+            context
+                .output
+                .confirm(&done, |_| format!("{} has no links now", plain(&file.to_string())))
         }
         Verb::Links { file } => {
             let found: api::Links = context.client.get(&links(&file))?;
-            context.output.show(&found, |found| link_table(context, &found.links))
+            let links = found.links.iter().map(|link| shown(context, link)).collect();
+            context.output.show(&Links { links }, |found| link_table(&found.links))
         }
         Verb::Rm { files } => {
             let names: Vec<String> = files.iter().map(|file| plain(&file.to_string())).collect();
@@ -72,18 +76,31 @@ fn links(file: &FilePath) -> String {
     path::links(file.container.as_str(), file.object.as_str())
 }
 
-/// The whole URL, by the address that this command used.
-fn url(context: &Context, link: &api::Link) -> String {
-    format!("{}{}", context.client.endpoint(), plain(&link.path))
+/// A link with its whole URL, by the address that this command used.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    link: api::Link,
+    url: String,
 }
 
-fn link_table(context: &Context, links: &[api::Link]) -> String {
+#[derive(Serialize)]
+struct Links {
+    links: Vec<Shown>,
+}
+
+fn shown(context: &Context, link: &api::Link) -> Shown {
+    let url = format!("{}{}", context.client.endpoint(), plain(&link.path));
+    Shown { link: link.clone(), url }
+}
+
+fn link_table(links: &[Shown]) -> String {
     use Column::Left;
     let columns = [Left("CREATED"), Left("EXPIRES"), Left("BY"), Left("LINK")];
-    let end = |link: &api::Link| link.expires_ms.map_or_else(|| "-".to_owned(), time);
-    let rows = links
-        .iter()
-        .map(|link| vec![time(link.created_ms), end(link), plain(&link.by), url(context, link)]);
+    let rows = links.iter().map(|Shown { link, url }| {
+        let end = link.expires_ms.map_or_else(|| "-".to_owned(), time);
+        vec![time(link.created_ms), end, plain(&link.by), url.clone()]
+    });
     render(&columns, rows)
 }
 

@@ -233,6 +233,11 @@ pub fn write_whole(
 
 /// Refuses a target that exists before the server is bothered.
 pub fn refuse_existing(path: &Path, force: bool) -> Result {
+    if is_standard(path) {
+        return Err(Failure::usage("'-' is no file here: what is fetched goes to a file").remedy(
+            "give the name of a file (/dev/stdout is none); `snapshot send` writes streams",
+        ));
+    }
     match fs::symlink_metadata(path) {
         Ok(meta) if force && (meta.is_file() || meta.is_symlink()) => Ok(()),
         Ok(_) if force => {

@@ -76,6 +76,22 @@ fn a_container_holds_no_more_than_its_quota_and_the_error_says_what_to_do() {
 }
 
 #[test]
+fn containers_are_made_and_removed_of_any_account() {
+    let site = Site::start();
+    site.run(&["account", "create", "lab"]);
+    site.run(&["container", "create", "logs", "data", "--account", "lab"]);
+    assert!(site.fails(&["container", "create", "logs", "--account", "lab"], 1).contains("logs"));
+    let listed = site.json(&["container", "ls", "--account", "lab"]);
+    assert_eq!(listed["containers"].as_array().unwrap().len(), 2);
+    assert!(site.fails(&["account", "rm", "lab"], 1).contains("containers"));
+    site.run(&["container", "rm", "logs", "data", "--account", "lab"]);
+    site.run(&["account", "rm", "lab"]);
+    site.feed(&["file", "append", "-", "c/o"], b"made by an append");
+    assert!(site.fails(&["container", "rm", "c"], 1).contains("objects"));
+    assert!(site.fails(&["file", "get", "c/o", "-"], 2).contains("'-'"));
+}
+
+#[test]
 fn an_account_holds_no_more_than_its_quota() {
     let site = Site::start();
     site.feed(&["file", "put", "-", "c/o"], &[7; 600]);
@@ -111,7 +127,10 @@ fn a_file_is_appended_to_written_over_and_cut_off() {
     assert_eq!(read(&site.path("out")), b"First, second");
     site.feed(&["file", "append", "-", "c/made"], b"new");
     assert_eq!(site.json(&["file", "stat", "c/made"])["size"], 3);
-    assert!(site.fails(&["file", "append", &local, "no/file"], 1).contains("no"));
+    site.run(&["file", "append", &local, "new/file"]);
+    assert_eq!(site.json(&["file", "stat", "new/file"])["size"], 5);
+    let none = site.fails(&["file", "truncate", "none/file", "14"], 1);
+    assert!(none.contains("container 'none'") && none.contains("container ls"), "{none}");
     assert!(site.fails(&["file", "write", &local, "c/log", "--at", "14"], 1).contains("beyond"));
     assert!(site.fails(&["file", "truncate", "c/none", "14"], 1).contains("c/none"));
 }

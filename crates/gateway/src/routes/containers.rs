@@ -5,6 +5,7 @@ use archipelago_model::{AccountName, ContainerName};
 use archipelago_pool::{Named, Service};
 use axum::Json as JsonBody;
 use axum::extract::State;
+use axum::http::StatusCode;
 
 use super::Failures;
 use crate::extract::{Json, Path, Query, parse};
@@ -58,6 +59,41 @@ pub(crate) async fn show(
     let (account, name) = named(&path)?;
     let found = app.calls.call(&app.service, move |service| find(service, &account, &name));
     Ok(JsonBody(found.await?))
+}
+
+/// Makes a container.
+#[utoipa::path(put, path = "/v1/accounts/{name}/containers/{container}", tag = "files",
+    params(("name" = String, Path, description = "The account"),
+        ("container" = String, Path, description = "The container")),
+    responses((status = 201, description = "The container", body = Container), Failures))]
+pub(crate) async fn create(
+    State(app): State<App>,
+    Path(path): Path<(String, String)>,
+) -> Result<(StatusCode, JsonBody<Container>), Failure> {
+    let (account, name) = named(&path)?;
+    let made = app.calls.call(&app.service, move |service| {
+        let owner = service.account(&account)?;
+        Ok(convert::container(&owner, service.container_create(owner.id, &name)?))
+    });
+    Ok((StatusCode::CREATED, JsonBody(made.await?)))
+}
+
+/// Removes a container that has no version of anything.
+#[utoipa::path(delete, path = "/v1/accounts/{name}/containers/{container}", tag = "files",
+    params(("name" = String, Path, description = "The account"),
+        ("container" = String, Path, description = "The container")),
+    responses((status = 204, description = "It is gone"), Failures))]
+pub(crate) async fn remove(
+    State(app): State<App>,
+    Path(path): Path<(String, String)>,
+) -> Result<StatusCode, Failure> {
+    let (account, name) = named(&path)?;
+    let removed = app.calls.call(&app.service, move |service| {
+        let owner = service.account(&account)?;
+        service.container_remove(service.container(owner.id, &name)?.id)
+    });
+    removed.await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Sets how much a container may hold.

@@ -90,7 +90,7 @@ pub(crate) async fn put(
 /// of clients may do that to one file at once. A file that is not there is made, unless a size is
 /// given.
 #[utoipa::path(patch, path = "/v1/files/{container}/{object}", tag = "files",
-    params(("container" = String, Path, description = "The container"),
+    params(("container" = String, Path, description = "The container; made when missing, unless a size is given"),
         ("object" = String, Path, description = "The object; its slashes stand as they are"), UpdateQuery),
     request_body(content = Vec<u8>, content_type = "application/octet-stream",
         description = "The bytes; none, when only the size changes"),

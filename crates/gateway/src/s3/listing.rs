@@ -9,9 +9,11 @@ use s3s::dto::{
     Object, ObjectStorageClass, ObjectVersion, ObjectVersionList, ObjectVersionStorageClass, Owner,
     StorageClass,
 };
+use s3s::path::check_bucket_name;
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::acl::Permission;
+use super::buckets::RESERVED;
 use super::door::Door;
 use super::fault::Missing;
 use super::meta;
@@ -93,7 +95,11 @@ pub(super) async fn buckets(
     let continuation_token =
         if more { found.last().map(|last| last.name.to_string()) } else { None };
     let prefix = input.prefix.clone().unwrap_or_default();
-    found.retain(|bucket| bucket.name.as_str().starts_with(&prefix));
+    // What other doors made under a name that no request of S3 reaches is no bucket.
+    found.retain(|bucket| {
+        let name = bucket.name.as_str();
+        name.starts_with(&prefix) && check_bucket_name(name) && !RESERVED.contains(&name)
+    });
     let bucket = |bucket: &Container| Bucket {
         bucket_region: None,
         creation_date: Some(meta::time(bucket.created_ms)),

@@ -11,7 +11,7 @@ use super::transfer::Incoming;
 use crate::catalog::file::{FileRow, ObjectRow};
 use crate::catalog::{Tx, container, file, quota, state};
 use crate::core::{Core, OPERATOR, shown};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::object::{Meta, Object, Versioning, Which};
 use crate::resource::File;
 
@@ -86,7 +86,18 @@ impl Service {
         length: Option<u64>,
         input: &mut dyn Read,
     ) -> Result<UpdatedFile, Error> {
-        let home = self.container(OPERATOR, container)?;
+        let home = match self.container(OPERATOR, container) {
+            // As a put does. It stays when the update fails: nobody minds an empty one.
+            Err(error) if error.kind() == ErrorKind::NotFound && size.is_none() => {
+                match self.container_create(OPERATOR, container) {
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                        self.container(OPERATOR, container)?
+                    }
+                    made => made?,
+                }
+            }
+            found => found?,
+        };
         let update = Update {
             container: home.id,
             name: object,
@@ -95,7 +106,10 @@ impl Service {
             size,
             // Nobody means one that has only zeros.
             create: size.is_none(),
-            decide: Box::new(|now| Ok(now.map_or_else(Meta::default, |now| now.meta.clone()))),
+            decide: Box::new(|now| {
+                // The lock is that of the version before; a new one gets what its container gives.
+                Ok(now.map_or_else(Meta::default, |now| now.meta.clone().unlocked()))
+            }),
         };
         let done =
             self.object_update(update).map_err(|error| error.on(label(container, object)))?;

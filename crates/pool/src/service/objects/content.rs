@@ -52,10 +52,9 @@ impl Core {
             )));
         }
         let end = size.map_or(VOLUME_BYTES_MAX, |size| phase + size);
-        let expected = end.next_multiple_of(BLOCK_BYTES).min(VOLUME_BYTES_MAX);
         let (mut at, mut ended) = (0_u64, false);
         let mut before = phase as usize;
-        let ingested = self.engine.ingest(Location::HOLE, expected, &mut || {
+        let ingested = self.engine.ingest(Location::HOLE, end, &mut || {
             if ended {
                 return Ok(None);
             }
@@ -70,10 +69,18 @@ impl Core {
             before = 0;
             let offset = at;
             at += bytes.len() as u64;
-            if empty {
+            if at > end {
+                // More than was announced: it is refused below.
+                ended = true;
+                bytes.truncate(bytes.len().saturating_sub((at - end) as usize));
+            }
+            if empty || bytes.is_empty() {
                 return Ok(None);
             }
-            bytes.resize(bytes.len().next_multiple_of(BLOCK_BYTES as usize), 0);
+            // Where it ends earlier, which nobody announced, the last block is filled up.
+            if at < end {
+                bytes.resize(bytes.len().next_multiple_of(BLOCK_BYTES as usize), 0);
+            }
             Ok(Some(Piece::Data { offset, bytes }))
         });
         let ingested = ingested.map_err(ingest_error)?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use archipelago_model::{AccountId, ContainerName};
 
 use super::*;
+use crate::core::OPERATOR;
 use crate::object::{Listing, Page};
 use crate::service::tests::stored;
 use crate::testing::{Bench, noise};
@@ -491,4 +492,74 @@ fn a_rebuilt_catalog_has_versions_and_uploads() {
     assert_eq!(home.counters(), (1, 3, 7));
     Sending { home: &home, uuid: upload.uuid }.complete(&[(1, etag)]).unwrap();
     assert_eq!(home.get("x", Which::Latest).unwrap(), b"part");
+}
+
+#[test]
+fn an_object_of_any_size_has_nothing_behind_its_end() {
+    let home = Home::new();
+    for (name, len) in [("a", 4_usize), ("b", 4097), ("c", (1 << 20) + 1)] {
+        home.put(name, &noise(3, len));
+        // Of a size that nobody announced.
+        let (name, bytes) = (named(&format!("{name}-by-pieces")), noise(4, len));
+        let finish = &mut |_: &Stored| Ok(Meta::default());
+        home.service()
+            .object_put(home.id, &name, None, &mut &bytes[..], finish, &|_| Ok(()))
+            .unwrap();
+    }
+    assert_eq!(home.service().check().unwrap(), []);
+}
+
+#[test]
+fn more_than_was_announced_is_refused() {
+    let home = Home::new();
+    for len in [4_usize, 4096, 1 << 20] {
+        let bytes = noise(5, len + 1);
+        let finish = &mut |_: &Stored| Ok(Meta::default());
+        let put = home.service().object_put(
+            home.id,
+            &named("a"),
+            Some(len as u64),
+            &mut &bytes[..],
+            finish,
+            &|_| Ok(()),
+        );
+        let error = put.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains("announced"), "{error}");
+    }
+}
+
+#[test]
+fn an_append_makes_its_container_and_gets_a_lock_of_its_own() {
+    let home = Home::new();
+    let (container, object) = (container_name("new"), named("log"));
+    let append = |len: usize| {
+        let bytes = noise(6, len);
+        let (place, length) = (Place::End, Some(len as u64));
+        home.service().file_update(&container, &object, place, None, length, &mut &bytes[..])
+    };
+    append(100).unwrap();
+    let id = home.service().container(OPERATOR, &container).unwrap().id;
+    let lock = crate::DefaultLock { mode: "COMPLIANCE".to_owned(), days: 1 };
+    let change = &mut |c: &mut Container| {
+        c.versioning = Versioning::Enabled;
+        crate::DefaultLock::put(Some(&lock), c);
+        Ok(())
+    };
+    home.service().container_change(id, change).unwrap();
+    let first = append(100).unwrap().file;
+    // The first one's is longer, by its owner.
+    let until = u64::MAX.to_string();
+    let longer = &mut |object: &Object| {
+        let mut meta = object.meta.clone();
+        meta.settings.insert(crate::LOCK_UNTIL.to_owned(), until.clone());
+        meta.settings.insert(crate::LOCK_HOLD.to_owned(), crate::HELD.to_owned());
+        Ok(meta)
+    };
+    home.service().object_change(id, &object, Which::Version(first.id), longer).unwrap();
+    append(100).unwrap();
+    let newest = home.service().object(id, &object, Which::Latest).unwrap();
+    let day = 24 * 3600 * 1000;
+    assert_eq!(newest.locked_until_ms(), Some(newest.created_ms + day));
+    assert!(!newest.meta.settings.contains_key(crate::LOCK_HOLD));
 }
