@@ -48,11 +48,14 @@ fn the_program_of_aws_reads_a_snapshot_and_cannot_change_it() -> Result<()> {
     ensure!(fs::read(&to)? == bytes[700..1300], "the range reads otherwise");
     aws(&site)?.args(["s3", "cp", &other, url]).fails()?;
     aws(&site)?.args(["s3", "rm", url]).fails()?;
-    aws(&site)?.args(["s3", "cp", url, "s3://snapshots/copy"]).run()?;
+    aws(&site)?.args(["s3", "cp", &other, "s3://snapshots/other"]).fails()?;
+    aws(&site)?.args(["s3", "cp", url, "s3://snapshots/copy"]).fails()?;
+    aws(&site)?.args(["s3", "mb", "s3://kept"]).run()?;
+    aws(&site)?.args(["s3", "cp", url, "s3://kept/copy"]).run()?;
     site.cli.run(&["snapshot", "rm", "web@paper"])?;
     let listed = aws(&site)?.args(["s3", "ls", "s3://snapshots/"]).run()?.text();
-    ensure!(listed.contains("copy") && !listed.contains("web@paper"), "{listed}");
-    site.cli.run(&["file", "get", "snapshots/copy", &to, "--force"])?;
+    ensure!(listed.trim().is_empty(), "{listed}");
+    site.cli.run(&["file", "get", "kept/copy", &to, "--force"])?;
     ensure!(fs::read(&to)? == bytes, "the copy reads otherwise");
     Ok(())
 }
@@ -68,6 +71,7 @@ fn the_swift_program_reads_a_snapshot_and_cannot_change_it() -> Result<()> {
     ensure!(fs::read(&to)? == bytes, "the object reads otherwise");
     let put = ["upload", "snapshots", &other, "--object-name", "web@paper"];
     swift(&site)?.args(put).fails()?;
+    swift(&site)?.args(["upload", "snapshots", &other, "--object-name", "other"]).fails()?;
     swift(&site)?.args(["delete", "snapshots", "web@paper"]).fails()?;
     let said = site.cli.fails(&["file", "rm", "snapshots/web@paper"])?;
     ensure!(said.contains("snapshot rm web@paper"), "{said}");

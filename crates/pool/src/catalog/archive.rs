@@ -8,8 +8,8 @@
 use archipelago_model::{ContainerName, FileId, ObjectName};
 
 use super::file::{self, ObjectRow};
-use super::{CatalogError, Tx, container};
 use crate::object::{ARCHIVED_AT, Archive, Container, Object, Stretch, Versioning, Which};
+use super::{CatalogError, Tx, container, snapshot_file};
 
 /// Setting of what is kept: the container that it was in, by identity.
 const OF: &str = "archive.of";
@@ -34,7 +34,11 @@ fn place(tx: &Tx<'_>, home: &Container, archive: &Archive) -> Result<Container, 
         None => None,
     };
     // In itself an archive would archive its archive.
-    found.filter(|found| found.id != home.id).ok_or_else(|| unusable(home))
+    let found = found.filter(|found| found.id != home.id).ok_or_else(|| unusable(home))?;
+    match snapshot_file::is_home(tx, found.id)? {
+        true => Err(unusable(home)),
+        false => Ok(found),
+    }
 }
 
 /// Names the container that is written to, and not its archive: who may write need not know that.

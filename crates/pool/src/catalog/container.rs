@@ -172,6 +172,17 @@ pub(crate) fn insert(
     Ok(())
 }
 
+/// The one that the store made for the files of snapshots.
+pub(super) fn of_snapshots(tx: &Tx<'_>) -> Result<Option<u64>, CatalogError> {
+    tx.first(TABLE, "SELECT id FROM container WHERE of_snapshots = 1", [], |row| row.number())
+}
+
+/// Makes it that one.
+pub(super) fn give_to_snapshots(tx: &Tx<'_>, id: u64) -> Result<(), CatalogError> {
+    tx.execute("UPDATE container SET of_snapshots = 1 WHERE id = $1", [from_number(id)])?;
+    Ok(())
+}
+
 /// Changes what can be changed of one.
 pub(crate) fn update(tx: &Tx<'_>, container: &Container) -> Result<(), CatalogError> {
     tx.execute(
@@ -188,7 +199,8 @@ pub(crate) fn update(tx: &Tx<'_>, container: &Container) -> Result<(), CatalogEr
     Ok(())
 }
 
-/// Counts what came and went, of the container and of its account.
+/// Counts what came and went, of the container and of its account. Of a snapshot no bytes: they
+/// are the volume's, and sums of theirs have no limit.
 pub(super) fn count(tx: &Tx<'_>, id: u64, change: Change) -> Result<(), CatalogError> {
     let Change { versions, objects, bytes, old_bytes } = change;
     let account = tx.first(
@@ -223,7 +235,8 @@ pub(crate) fn recount(tx: &Tx<'_>) -> Result<(), CatalogError> {
          objects = (SELECT COUNT(*) FROM file f WHERE f.container_id = container.id \
                     AND f.latest = 1 AND f.marker = 0), \
          bytes = (SELECT COALESCE(SUM(f.size), 0) FROM file f \
-                  WHERE f.container_id = container.id AND f.latest = 1), \
+                  WHERE f.container_id = container.id AND f.latest = 1 \
+                  AND f.snapshot_id IS NULL), \
          old_bytes = (SELECT COALESCE(SUM(f.size), 0) FROM file f \
                       WHERE f.container_id = container.id AND f.latest = 0) \
                    + (SELECT COALESCE(SUM(p.size), 0) FROM part p JOIN upload u \
@@ -268,7 +281,8 @@ pub(crate) fn miscounted(tx: &Tx<'_>) -> Result<Vec<(String, String)>, CatalogEr
           (SELECT COUNT(*) FROM file f WHERE f.container_id = c.id \
            AND f.latest = 1 AND f.marker = 0) AS real_objects, \
           (SELECT COALESCE(SUM(f.size), 0) FROM file f \
-           WHERE f.container_id = c.id AND f.latest = 1) AS real_bytes, \
+           WHERE f.container_id = c.id AND f.latest = 1 AND f.snapshot_id IS NULL) \
+          AS real_bytes, \
           (SELECT COALESCE(SUM(f.size), 0) FROM file f \
            WHERE f.container_id = c.id AND f.latest = 0) \
           + (SELECT COALESCE(SUM(p.size), 0) FROM part p JOIN upload u \

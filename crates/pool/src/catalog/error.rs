@@ -96,7 +96,7 @@ pub(crate) enum CatalogError {
     /// A container keeps what is replaced where it cannot. It is the one that is written to.
     #[error(
         "what is replaced in container '{}' cannot be kept: the one that is to have it does not \
-         exist, keeps versions itself or has something of that name; make it, or let '{}' keep \
+         exist, keeps versions itself, is that of snapshots or has something of that name; make it, or let '{}' keep \
          nothing",
         .0.escape_debug(),
         .0.escape_debug()
@@ -121,6 +121,13 @@ pub(crate) enum CatalogError {
          `archipelago snapshot rm {0}` to remove it"
     )]
     OfSnapshot(String),
+    /// The container of the files of snapshots takes nothing else.
+    #[error(
+        "container 'snapshots' of the first account is the store's own: only snapshots are in it, \
+         as `archipelago snapshot create` and `archipelago snapshot rm` make and remove them; \
+         choose another container"
+    )]
+    ForSnapshots,
     /// 2^32 terms.
     #[error("volume {0} was attached too often; clone it and go on with the clone")]
     Epochs(archipelago_model::VolumeId),
@@ -149,7 +156,7 @@ impl CatalogError {
             Self::SegmentIds => ErrorKind::NoSpace,
             Self::Condemned(_) | Self::Closed => ErrorKind::Unavailable,
             Self::Fenced { .. } => ErrorKind::Fenced,
-            Self::OfSnapshot(_) => ErrorKind::ReadOnly,
+            Self::OfSnapshot(_) | Self::ForSnapshots => ErrorKind::ReadOnly,
             Self::Quota(_) => ErrorKind::QuotaExceeded,
         }
     }
@@ -178,7 +185,9 @@ impl From<CatalogError> for PoolError {
         let kind = error.kind();
         let remedy = match kind {
             ErrorKind::NoSpace => "; free some space on the disk that holds the data folder",
-            ErrorKind::ReadOnly if !matches!(error, CatalogError::OfSnapshot(_)) => {
+            ErrorKind::ReadOnly
+                if !matches!(error, CatalogError::OfSnapshot(_) | CatalogError::ForSnapshots) =>
+            {
                 "; make the data folder writable"
             }
             ErrorKind::Unavailable if !matches!(error, CatalogError::Closed) => "; try again",

@@ -338,9 +338,9 @@ pub(crate) fn any(tx: &Tx<'_>, container: u64) -> Result<bool, CatalogError> {
 /// place of the one that has none, too.
 ///
 /// # Errors
-/// `Quota`; the transaction is to be given up then. `OfSnapshot`.
+/// `Quota`; the transaction is to be given up then. `ForSnapshots`.
 pub(crate) fn put(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
-    snapshot_file::refuse_name(tx, row.container, &row.object.name)?;
+    snapshot_file::refuse_into(tx, row.container)?;
     quota::within(tx, row.container, || push(tx, row))
 }
 
@@ -350,7 +350,7 @@ pub(crate) fn put_parts(
     row: &ObjectRow,
     upload: &UploadRow,
 ) -> Result<(), CatalogError> {
-    snapshot_file::refuse_name(tx, row.container, &row.object.name)?;
+    snapshot_file::refuse_into(tx, row.container)?;
     quota::within(tx, row.container, || {
         upload::remove(tx, upload)?;
         push(tx, row)
@@ -364,7 +364,7 @@ pub(crate) fn may_put(
     name: &ObjectName,
     size: u64,
 ) -> Result<u64, CatalogError> {
-    snapshot_file::refuse_name(tx, home.id, name)?;
+    snapshot_file::refuse_into(tx, home.id)?;
     let is_there = version(tx, home.id, name, Which::Latest)?.is_some_and(|row| !row.object.marker);
     let replaced = match home.versioning {
         Versioning::Enabled => None,
@@ -376,7 +376,7 @@ pub(crate) fn may_put(
 }
 
 /// The same without asking for quotas.
-pub(super) fn push(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
+fn push(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
     let (object, meta) = (&row.object, locked(tx, row)?);
     if !object.versioned
         && let Some(old) = version(tx, row.container, &object.name, Which::Unversioned)?
@@ -447,7 +447,7 @@ pub(crate) fn remove(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
 }
 
 /// The same without asking for quotas.
-pub(super) fn pull(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
+fn pull(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
     delete(tx, row)?;
     if !row.object.latest {
         return Ok(());
@@ -476,6 +476,7 @@ pub(crate) fn shift(
     created_ms: u64,
 ) -> Result<(), CatalogError> {
     snapshot_file::refuse(tx, row.object.id)?;
+    snapshot_file::refuse_into(tx, container)?;
     let old = row.object.name.as_str();
     if older(tx, row.container, old, FileId::new(u64::MAX), 2)?.len() != 1 {
         return Err(CatalogError::Versions(old.to_owned()));

@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0011_endings.sql"),
     include_str!("../../migrations/sqlite/0012_block_hashes.sql"),
     include_str!("../../migrations/sqlite/0013_snapshot_files.sql"),
+    include_str!("../../migrations/sqlite/0014_snapshot_container.sql"),
 ];
 
 /// The version of the schema that this program works with.
@@ -69,3 +70,6 @@ pub(super) fn run(connection: &mut Connection, now_ms: u64) -> Result<(), Catalo
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

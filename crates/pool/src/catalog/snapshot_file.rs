@@ -1,15 +1,21 @@
 //! Rows of table `file` that are snapshots: `snapshots/VOL@SNAP` of the first account. They come,
 //! are called and go with their snapshots, and no door of files changes them.
+//!
+//! They are in a container that the store made for them and marked: who may read a container of
+//! somebody else was not said of snapshots. Nothing else comes into it, so that nobody has the
+//! name of a snapshot before it.
+
+use std::collections::HashSet;
 
 use archipelago_model::{
     AccountId, ContainerName, FileId, ObjectName, SnapshotId, SnapshotPath, VolumeId, VolumeName,
 };
 
-use super::file::{self, ObjectRow};
-use super::row::from_number;
+use super::container::{self, Change};
+use super::row::{from_location, from_number};
 use super::snapshot::{self, SnapshotRow};
-use super::{CatalogError, Tx, container, state};
-use crate::object::{Meta, Object, Which};
+use super::{CatalogError, Tx, file, grant, guest_view, lifecycle, state, upload};
+use crate::object::{Container, Versioning};
 
 /// The container.
 pub(crate) const CONTAINER: &str = "snapshots";
@@ -36,54 +42,77 @@ fn container_name() -> Result<ContainerName, CatalogError> {
     })
 }
 
-/// Makes the file of a snapshot; false when there is, or was and is kept, another of its name.
+/// Makes the file of a snapshot. Gives false where there is none: somebody else has a container
+/// of that name, and who may read that was not said of snapshots.
 pub(crate) fn insert(tx: &Tx<'_>, row: &SnapshotRow) -> Result<bool, CatalogError> {
-    let container = container_name()?;
-    let home = match container::find(tx, ACCOUNT, &container)? {
-        Some(home) => home.id,
-        None => {
-            let id = state::take_id(tx)?;
-            container::insert(tx, id, ACCOUNT, &container, row.created_ms)?;
-            id
-        }
-    };
-    let name = name(&row.path)?;
-    if !file::older(tx, home, name.as_str(), FileId::new(u64::MAX), 1)?.is_empty() {
+    match container::of_snapshots(tx)? {
+        Some(home) => push(tx, home, row).map(|()| true),
+        // With those of snapshots from when there could be none.
+        None => fill(tx),
+    }
+}
+
+/// Not as other files are put: no quota keeps anybody from taking a snapshot, and its size counts
+/// nowhere.
+fn push(tx: &Tx<'_>, home: u64, row: &SnapshotRow) -> Result<(), CatalogError> {
+    let id = state::take_id(tx)?;
+    // Nobody has read all of it: it has no MD5.
+    tx.execute(
+        "INSERT INTO file (id, container_id, object, size, root, created_ms, snapshot_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        (
+            from_number(id),
+            from_number(home),
+            name(&row.path)?.as_str(),
+            from_number(row.size.bytes()),
+            from_location(row.root),
+            from_number(row.created_ms),
+            from_number(row.id.get()),
+        ),
+    )?;
+    container::count(tx, home, Change { versions: 1, objects: 1, ..Change::default() })
+}
+
+/// Makes the files of all snapshots that have none, and the container; false if there can be
+/// none.
+fn fill(tx: &Tx<'_>) -> Result<bool, CatalogError> {
+    let (mut home, called) = (container::of_snapshots(tx)?, container_name()?);
+    if home.is_none() && container::find(tx, ACCOUNT, &called)?.is_some() {
         return Ok(false);
     }
-    let object = Object {
-        id: FileId::new(state::take_id(tx)?),
-        name,
-        versioned: false,
-        latest: true,
-        marker: false,
-        size: row.size.bytes(),
-        // Nobody has read all of it: doors say that it has no MD5.
-        etag: None,
-        meta: Meta::default(),
-        created_ms: row.created_ms,
-    };
-    let id = object.id;
-    // A quota does not keep anybody from taking a snapshot; its size counts all the same.
-    file::push(tx, &ObjectRow { container: home, object, sha256: None, root: row.root })?;
-    tx.execute(
-        "UPDATE file SET snapshot_id = $1 WHERE id = $2",
-        (from_number(row.id.get()), from_number(id.get())),
-    )?;
+    let sql = "SELECT id FROM snapshot s WHERE NOT EXISTS \
+               (SELECT 1 FROM file WHERE snapshot_id = s.id)";
+    let without: HashSet<u64> =
+        tx.all("snapshot", sql, [], |row| row.number())?.into_iter().collect();
+    if without.is_empty() {
+        return Ok(true);
+    }
+    for row in snapshot::list(tx)?.iter().filter(|row| without.contains(&row.id.get())) {
+        let home = match home {
+            Some(home) => home,
+            None => {
+                let id = state::take_id(tx)?;
+                container::insert(tx, id, ACCOUNT, &called, row.created_ms)?;
+                container::give_to_snapshots(tx, id)?;
+                *home.insert(id)
+            }
+        };
+        push(tx, home, row)?;
+    }
     Ok(true)
 }
 
 /// Removes the file of a snapshot that goes.
 pub(crate) fn remove(tx: &Tx<'_>, id: SnapshotId) -> Result<(), CatalogError> {
-    let sql = "SELECT container_id, object FROM file WHERE snapshot_id = $1";
+    let sql = "DELETE FROM file WHERE snapshot_id = $1 RETURNING container_id, object, root, size";
     let found = tx.first(TABLE, sql, [from_number(id.get())], |row| {
-        Ok((row.number::<u64>()?, row.parsed::<ObjectName>()?))
+        let at = (row.number::<u64>()?, row.parsed::<ObjectName>()?);
+        Ok((at, row.location()?, row.number::<u64>()?))
     })?;
-    let Some((container, object)) = found else { return Ok(()) };
-    match file::version(tx, container, &object, Which::Unversioned)? {
-        Some(row) => file::pull(tx, &row),
-        None => Err(CatalogError::RowMissing(TABLE)),
-    }
+    let Some(((home, object), root, size)) = found else { return Ok(()) };
+    file::unshare_name(tx, home, &object)?;
+    container::count(tx, home, Change { versions: -1, objects: -1, ..Change::default() })?;
+    guest_view::forget(tx, root, size)
 }
 
 /// Removes those of a volume that goes.
@@ -91,58 +120,103 @@ pub(crate) fn remove_of(tx: &Tx<'_>, volume: VolumeId) -> Result<(), CatalogErro
     snapshot::list_of(tx, volume)?.into_iter().try_for_each(|row| remove(tx, row.id))
 }
 
-/// Calls those of a volume as it will be called; gives a name that another file has.
+/// Calls those of a volume as it will be called: no other volume has that name, and so no file.
 pub(crate) fn rename_of(
     tx: &Tx<'_>,
     volume: VolumeId,
     to: &VolumeName,
-) -> Result<Option<ObjectName>, CatalogError> {
-    let Some(home) = container::find(tx, ACCOUNT, &container_name()?)? else { return Ok(None) };
+) -> Result<(), CatalogError> {
+    let Some(home) = container::of_snapshots(tx)? else { return Ok(()) };
     for row in snapshot::list_of(tx, volume)? {
         let old = name(&row.path)?;
         let to = name(&SnapshotPath { volume: to.clone(), snapshot: row.path.snapshot })?;
-        if !file::older(tx, home.id, to.as_str(), FileId::new(u64::MAX), 1)?.is_empty() {
-            return Ok(Some(to));
-        }
         tx.execute(
             "UPDATE file SET object = $1 WHERE snapshot_id = $2",
             (to.as_str(), from_number(row.id.get())),
         )?;
         // What gets the old name later is shared with nobody.
-        file::unshare_name(tx, home.id, &old)?;
+        file::unshare_name(tx, home, &old)?;
     }
-    Ok(None)
+    Ok(())
 }
 
-/// Makes the files of snapshots that have none: of those from before there were any. Gives
-/// those whose names other files have.
-pub(crate) fn adopt(tx: &Tx<'_>) -> Result<Vec<SnapshotPath>, CatalogError> {
-    let sql = "SELECT id FROM snapshot s WHERE NOT EXISTS \
-               (SELECT 1 FROM file WHERE snapshot_id = s.id)";
-    let without = tx.all("snapshot", sql, [], |row| row.number::<u64>())?;
-    if without.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut taken = Vec::new();
-    for row in snapshot::list(tx)? {
-        if without.contains(&row.id.get()) && !insert(tx, &row)? {
-            taken.push(row.path);
+/// When the store is opened: makes the files of snapshots that have none, of those from before
+/// there were any.
+///
+/// Older programs put them into any container of that name. One that cannot have been meant for
+/// anything else is the store's own from now on; in others no snapshot stays.
+pub(crate) fn adopt(tx: &Tx<'_>) -> Result<(), CatalogError> {
+    if container::of_snapshots(tx)?.is_none()
+        && let Some(found) = container::find(tx, ACCOUNT, &container_name()?)?
+    {
+        if is_only_theirs(tx, &found)? {
+            container::give_to_snapshots(tx, found.id)?;
+        } else {
+            let sql = "SELECT snapshot_id FROM file WHERE container_id = $1 \
+                       AND snapshot_id IS NOT NULL";
+            let inside = tx.all(TABLE, sql, [from_number(found.id)], |row| row.number())?;
+            inside.into_iter().try_for_each(|id| remove(tx, SnapshotId::new(id)))?;
         }
     }
-    Ok(taken)
+    fill(tx).map(drop)
 }
 
-/// Refuses to put something on top of a file that is a snapshot.
-pub(crate) fn refuse_name(
-    tx: &Tx<'_>,
-    container: u64,
-    object: &ObjectName,
-) -> Result<(), CatalogError> {
-    let sql = "SELECT object FROM file WHERE container_id = $1 AND object = $2 \
-               AND snapshot_id IS NOT NULL";
-    match tx.first(TABLE, sql, (from_number(container), object.as_str()), |row| row.text())? {
-        None => Ok(()),
-        Some(object) => Err(CatalogError::OfSnapshot(object)),
+/// Whether a container has files of snapshots and nothing else, and nobody said anything of it.
+fn is_only_theirs(tx: &Tx<'_>, found: &Container) -> Result<bool, CatalogError> {
+    let sql = "SELECT COUNT(snapshot_id), COUNT(*) FROM file WHERE container_id = $1";
+    let counted = tx.first(TABLE, sql, [from_number(found.id)], |row| {
+        Ok((row.number::<u64>()?, row.number::<u64>()?))
+    })?;
+    let only_files = counted.is_some_and(|(theirs, all)| theirs > 0 && theirs == all);
+    Ok(only_files
+        && found.grants.is_empty()
+        && found.settings.is_empty()
+        && found.versioning == Versioning::Off
+        && !grant::any_path(tx, found.id)?
+        && upload::list(tx, found.id, "", 0, 1)?.is_empty()
+        && lifecycle::get(tx, found.id)?.is_none()
+        && container::archiving(tx, ACCOUNT, &found.name, 1)?.is_empty())
+}
+
+/// Why snapshots are no files, if there are any and they are none.
+pub(crate) fn problem(tx: &Tx<'_>) -> Result<Option<String>, CatalogError> {
+    let snapshot =
+        tx.first("snapshot", "SELECT id FROM snapshot LIMIT 1", [], |row| row.number::<u64>())?;
+    let is_there = snapshot.is_some()
+        && container::of_snapshots(tx)?.is_none()
+        && container::find(tx, ACCOUNT, &container_name()?)?.is_some();
+    Ok(is_there.then(|| {
+        format!(
+            "snapshots are no files, since container '{CONTAINER}' of the first account is not \
+             the store's own: move what is in it elsewhere and remove it; the next snapshot makes \
+             the files of all"
+        )
+    }))
+}
+
+/// Whether there is a container of the files of snapshots.
+pub(crate) fn has_home(tx: &Tx<'_>) -> Result<bool, CatalogError> {
+    Ok(container::of_snapshots(tx)?.is_some())
+}
+
+/// Whether it is the container of the files of snapshots, which takes nothing else.
+pub(crate) fn is_home(tx: &Tx<'_>, container: u64) -> Result<bool, CatalogError> {
+    Ok(container::of_snapshots(tx)? == Some(container))
+}
+
+/// Refuses to put anything into the container of the files of snapshots.
+pub(crate) fn refuse_into(tx: &Tx<'_>, container: u64) -> Result<(), CatalogError> {
+    match is_home(tx, container)? {
+        true => Err(CatalogError::ForSnapshots),
+        false => Ok(()),
+    }
+}
+
+/// Refuses to make a container where the store will make that of the files of snapshots.
+pub(crate) fn refuse_name(account: AccountId, name: &ContainerName) -> Result<(), CatalogError> {
+    match account == ACCOUNT && name.as_str() == CONTAINER {
+        true => Err(CatalogError::ForSnapshots),
+        false => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@ use archipelago_model::{Location, ObjectName, Source};
 use super::container::{self, Change};
 use super::quota::{self, Addition};
 use super::row::{Fields, from_location, from_number, to_json};
-use super::{CatalogError, Tx};
+use super::{CatalogError, Tx, snapshot_file};
 use crate::object::{Part, Upload};
 
 const SELECT: &str = "SELECT id, uuid, object, meta, created_ms, container_id FROM upload";
@@ -45,7 +45,11 @@ fn decode_part(row: &mut Fields<'_>) -> Result<PartRow, CatalogError> {
 }
 
 /// Begins one.
+///
+/// # Errors
+/// `ForSnapshots`.
 pub(crate) fn insert(tx: &Tx<'_>, row: &UploadRow) -> Result<(), CatalogError> {
+    snapshot_file::refuse_into(tx, row.container)?;
     tx.execute(
         "INSERT INTO upload (id, uuid, container_id, object, meta, created_ms) \
          VALUES ($1, $2, $3, $4, $5, $6)",

@@ -1,6 +1,5 @@
 //! Devices, for drivers: by the names under which NBD exports them.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use archipelago_model::{SnapshotPath, Source, VolumeName};
@@ -65,18 +64,15 @@ impl Service {
         self.core.catalog.read(|tx| {
             let mut names = Vec::new();
             names.extend(volume::list(tx)?.iter().map(|row| row.name.to_string()));
-            let paths = snapshot::list(tx)?.into_iter().map(|row| row.path.to_string());
-            let paths: Vec<String> = paths.collect();
-            // They are files, too, which need no second name here.
-            let snapshots: HashSet<String> = paths.iter().cloned().collect();
-            names.extend(paths);
+            names.extend(snapshot::list(tx)?.iter().map(|row| row.path.to_string()));
             let images = image::list(tx)?;
             names.extend(images.iter().map(|row| format!("image:{}", row.image.name)));
             let files = file::list_newest(tx, OPERATOR, None)?;
-            let files = files.iter().map(|row| &row.file).filter(|file| {
-                file.container.as_str() != snapshot_file::CONTAINER
-                    || !snapshots.contains(file.object.as_str())
-            });
+            // Those that are snapshots need no second name.
+            let own = snapshot_file::has_home(tx)?;
+            let files = files.iter().map(|row| &row.file);
+            let files =
+                files.filter(|file| !own || file.container.as_str() != snapshot_file::CONTAINER);
             names.extend(files.map(|file| format!("file:{}/{}", file.container, file.object)));
             Ok(names)
         })

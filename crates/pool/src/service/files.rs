@@ -9,7 +9,7 @@ use super::images::check_sha256;
 use super::objects::{Place, Update, UpdateContent, make};
 use super::transfer::Incoming;
 use crate::catalog::file::{FileRow, ObjectRow};
-use crate::catalog::{Tx, container, file, quota, state};
+use crate::catalog::{Tx, container, file, quota, snapshot_file, state};
 use crate::core::{Core, OPERATOR, shown};
 use crate::error::{Error, ErrorKind};
 use crate::object::{Meta, Object, Versioning, Which};
@@ -44,7 +44,10 @@ impl Service {
         // Before anything is sent in vain.
         core.catalog.read(|tx| match container::find(tx, OPERATOR, container)? {
             Some(home) => file::may_put(tx, &home, object, size).map(drop),
-            None => quota::ask_without(tx, OPERATOR, size),
+            None => {
+                snapshot_file::refuse_name(OPERATOR, container)?;
+                quota::ask_without(tx, OPERATOR, size)
+            }
         })?;
         let ingested = core.ingest(incoming).map_err(|error| error.on(&label))?;
         core.bind(ingested, size, |tx, root| {

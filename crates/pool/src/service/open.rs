@@ -70,8 +70,9 @@ impl Service {
             lifecycle_totals: Mutex::default(),
         });
         core.adopt(&core.engine.dirty_volumes())?;
-        for path in core.catalog.write(snapshot_file::adopt)? {
-            tracing::warn!(%path, "the snapshot is no file: another file has its name");
+        core.catalog.write(snapshot_file::adopt)?;
+        if let Some(problem) = core.catalog.read(snapshot_file::problem)? {
+            tracing::warn!("{problem}");
         }
         core.catalog.write(guest_view::retry_all)?;
         let mut workers = vec![checkpointer::start(&core, &config)?];

@@ -8,7 +8,8 @@ use archipelago_model::{Location, Source};
 
 use super::{Collected, Ended, Service};
 use crate::catalog::{
-    Tx, blocks, file, guest_view, image, place, segment, snapshot, state, upload, volume,
+    CatalogError, Tx, blocks, file, guest_view, image, place, segment, snapshot, snapshot_file,
+    state, upload, volume,
 };
 use crate::core::{FIRST_SEGMENT, Fixed, shown};
 use crate::error::{Error, store_kind};
@@ -136,12 +137,16 @@ impl Service {
                 .collect(),
             ..Status::default()
         };
-        match core.catalog.read(state::counts) {
-            Ok(counts) => {
+        let counted = core.catalog.read(|tx| -> Result<_, CatalogError> {
+            Ok((state::counts(tx)?, snapshot_file::problem(tx)?))
+        });
+        match counted {
+            Ok((counts, problem)) => {
                 status.volumes = counts.volumes;
                 status.snapshots = counts.snapshots;
                 status.images = counts.images;
                 status.files = counts.files;
+                status.problem = status.problem.or(problem);
             }
             Err(error) => status.problem = Some(error.to_string()),
         }

@@ -239,15 +239,10 @@ pub(super) fn insert_one(tx: &Tx<'_>, row: SnapshotRow) -> Result<SnapshotRow, E
     if !snapshot::insert(tx, &row)? {
         return Err(Error::already_exists(format_args!("snapshot '{}'", row.path)));
     }
-    match snapshot_file::insert(tx, &row)? {
-        true => Ok(row),
-        false => Err(file_exists(&row.path)),
+    if !snapshot_file::insert(tx, &row)? {
+        tracing::warn!(path = %row.path, "the snapshot is no file: `archipelago status` says why");
     }
-}
-
-/// The file that a snapshot would be is another one.
-pub(super) fn file_exists(name: impl std::fmt::Display) -> Error {
-    Error::already_exists(format_args!("a snapshot is a file, too, but file 'snapshots/{name}'"))
+    Ok(row)
 }
 
 fn check_paths(paths: &[SnapshotPath]) -> Result<(), Error> {

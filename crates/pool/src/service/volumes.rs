@@ -7,7 +7,6 @@ use archipelago_model::{
 };
 
 use super::guest_views::disk_root;
-use super::snapshots::file_exists;
 use super::{NAMES_MAX, Service};
 use crate::catalog::volume::VolumeRow;
 use crate::catalog::{Tx, snapshot, snapshot_file, state, volume};
@@ -117,9 +116,7 @@ impl Service {
                 if volume::find(tx, to)?.is_some() {
                     return Err(Error::already_exists(format_args!("volume '{to}'")));
                 }
-                if let Some(taken) = snapshot_file::rename_of(tx, row.id, to)? {
-                    return Err(file_exists(taken));
-                }
+                snapshot_file::rename_of(tx, row.id, to)?;
                 volume::rename(tx, row.id, to)?;
             }
             Ok(VolumeRow { name: to.clone(), ..row })

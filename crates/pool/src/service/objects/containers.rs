@@ -3,7 +3,7 @@
 use archipelago_model::{AccountId, ContainerName};
 
 use super::super::{Service, grants};
-use crate::catalog::{Tx, container, file, lifecycle, state, upload};
+use crate::catalog::{Tx, container, file, lifecycle, snapshot_file, state, upload};
 use crate::error::{Error, ErrorKind};
 use crate::grant::Shared;
 use crate::object::Container;
@@ -139,10 +139,12 @@ impl Service {
         self.core.catalog.write(|tx| {
             let found = super::container_of(tx, id)?;
             if file::any(tx, id)? {
-                return Err(Error::new(
-                    ErrorKind::InUse,
-                    format!("container '{}' is not empty; remove its objects first", found.name),
-                ));
+                let remedy = match snapshot_file::is_home(tx, id)? {
+                    true => "what is in it goes by `archipelago snapshot rm`",
+                    false => "remove its objects first",
+                };
+                let message = format!("container '{}' is not empty; {remedy}", found.name);
+                return Err(Error::new(ErrorKind::InUse, message));
             }
             while let Some(row) = upload::list(tx, id, "", 0, 1)?.first() {
                 upload::remove(tx, row)?;
@@ -159,6 +161,7 @@ pub(in crate::service) fn make(
     name: &ContainerName,
     now_ms: u64,
 ) -> Result<Container, Error> {
+    snapshot_file::refuse_name(account, name)?;
     let id = state::take_id(tx)?;
     container::insert(tx, id, account, name, now_ms)?;
     super::container_of(tx, id)

@@ -1,7 +1,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use archipelago_model::AccountId;
+
+use crate::catalog::{container, state};
+use crate::core::OPERATOR;
 use crate::testing::{Bench, MIB, noise, src, stream, vol};
-use crate::{DiffRange, ErrorKind, Write};
+use crate::{
+    CopySource, DiffRange, Error, ErrorKind, Meta, Place, Stored, Update, UpdateContent,
+    Versioning, Which, Write,
+};
 
 #[test]
 fn a_snapshot_keeps_what_was_and_is_read_only() {
@@ -212,34 +219,268 @@ fn no_door_of_files_changes_a_snapshot_and_a_copy_outlives_it() {
     bench.put("web", 0, &noise(1, 65536));
     bench.snapshot("web@a").unwrap();
     let (home, name) = ("snapshots".parse().unwrap(), "web@a".parse().unwrap());
-    let refused = |error: crate::Error| {
-        assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error}");
-        assert!(error.message().contains("snapshot rm web@a"), "{error}");
-    };
-    let bytes = crate::testing::stream(b"other");
-    refused(bench.service.file_put(&home, &name, None, &mut &bytes[..]).unwrap_err());
-    refused(bench.service.file_remove(&home, &name).unwrap_err());
-    let id = bench.service.container(crate::core::OPERATOR, &home).unwrap().id;
-    let from = crate::CopySource { container: id, name, which: crate::Which::Latest };
-    let finish = &mut |_: &_| Ok(crate::Meta::default());
-    bench.service.object_copy(&from, id, &"kept".parse().unwrap(), finish, &|_| Ok(())).unwrap();
+    let error = bench.service.file_remove(&home, &name).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error}");
+    assert!(error.message().contains("snapshot rm web@a"), "{error}");
+    let error = bench.service.container_remove(files_home(&bench)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InUse);
+    assert!(error.message().contains("snapshot rm"), "{error}");
+    let from = CopySource { container: files_home(&bench), name, which: Which::Latest };
+    let box_ = bench.service.container_create(OPERATOR, &"box".parse().unwrap()).unwrap();
+    let (finish, to) = (&mut |_: &_| Ok(Meta::default()), "kept".parse().unwrap());
+    bench.service.object_copy(&from, box_.id, &to, finish, &|_| Ok(())).unwrap();
     bench.service.snapshot_remove(&"web@a".parse().unwrap()).unwrap();
-    assert!(bench.get("file:snapshots/kept", 0, 65536) == noise(1, 65536));
+    assert!(bench.get("file:box/kept", 0, 65536) == noise(1, 65536));
 }
 
 #[test]
-fn a_snapshot_does_not_take_the_name_of_another_file() {
+fn no_door_puts_anything_beside_snapshots() {
     let bench = Bench::new();
+    let service = &bench.service;
     bench.create("web", MIB);
-    let (home, name) = ("snapshots".parse().unwrap(), "web@a".parse().unwrap());
-    let bytes = crate::testing::stream(b"mine");
-    bench.service.file_put(&home, &name, None, &mut &bytes[..]).unwrap();
-    let error = bench.snapshot("web@a").unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
-    assert!(error.message().contains("snapshots/web@a"), "{error}");
-    assert!(bench.get("file:snapshots/web@a", 0, 512).starts_with(b"mine"));
-    bench.service.file_remove(&home, &name).unwrap();
     bench.snapshot("web@a").unwrap();
+    let (snapshots, home) = ("snapshots".parse().unwrap(), files_home(&bench));
+    let box_ = service.container_create(OPERATOR, &"box".parse().unwrap()).unwrap().id;
+    let known = &mut |_: &_| Ok(Meta::default());
+    let put = |container, known: &mut dyn FnMut(&Stored) -> Result<Meta, Error>| {
+        let name = "o".parse().unwrap();
+        service.object_put(container, &name, Some(4), &mut &b"mine"[..], known, &|_| Ok(()))
+    };
+    put(box_, &mut |_| Ok(Meta::default())).unwrap();
+    for name in ["web@a", "web@b", "other"] {
+        let (name, stream) = (name.parse().unwrap(), stream(b"mine"));
+        let update = Update {
+            container: home,
+            name: &name,
+            place: Place::End,
+            content: UpdateContent::Bytes { input: &mut &b"more"[..], size: Some(4) },
+            size: None,
+            create: true,
+            decide: Box::new(|_| Ok(Meta::default())),
+        };
+        let (source, free) = ("o".parse().unwrap(), &|_: Option<&_>| Ok(()));
+        let from = CopySource { container: box_, name: "o".parse().unwrap(), which: Which::Latest };
+        let unseen = &mut |_: &Stored| -> Result<Meta, Error> { panic!("it was sent in vain") };
+        for error in [
+            service.file_put(&snapshots, &name, None, &mut &stream[..]).map(drop),
+            service.object_put(home, &name, None, &mut &b"mine"[..], unseen, free).map(drop),
+            service.object_update(update).map(drop),
+            service.upload_create(home, &name, Meta::default()).map(drop),
+            service.object_copy(&from, home, &name, known, free).map(drop),
+            service.object_move((box_, &source), home, &name, known, free, free).map(drop),
+        ]
+        .map(Result::unwrap_err)
+        {
+            assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error}");
+            assert!(error.message().contains("choose another container"), "{error}");
+        }
+    }
+    // Nor by what another container keeps.
+    for kind in [crate::ARCHIVE_HISTORY, crate::ARCHIVE_STACK] {
+        let archive = &mut |container: &mut crate::Container| {
+            container.settings = [(kind.to_owned(), "snapshots".to_owned())].into();
+            Ok(())
+        };
+        service.container_change(box_, archive).unwrap();
+        let error = put(box_, &mut |_| Ok(Meta::default())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InUse, "{error}");
+    }
+    assert_eq!(snapshot_files(&bench), [("web@a".to_owned(), MIB)]);
+    bench.snapshot("web@b").unwrap();
+}
+
+#[test]
+fn the_name_of_the_container_is_kept_for_the_store() {
+    let bench = Bench::new();
+    let (name, stream) = ("snapshots".parse().unwrap(), stream(b"mine"));
+    let object = "o".parse().unwrap();
+    for made in [
+        bench.service.container_create(OPERATOR, &name).map(drop),
+        bench.service.bucket_create(OPERATOR, &name).map(drop),
+        bench.service.file_put(&name, &object, None, &mut &stream[..]).map(drop),
+    ] {
+        assert_eq!(made.unwrap_err().kind(), ErrorKind::ReadOnly);
+    }
+    // Other accounts may call theirs so.
+    bench.service.container_create(AccountId::new(1), &name).unwrap();
+    bench.create("web", MIB);
+    bench.snapshot("web@a").unwrap();
+    assert_eq!(snapshot_files(&bench), [("web@a".to_owned(), MIB)]);
+    let error = bench.service.container_create(OPERATOR, &name).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+}
+
+/// A container of that name that somebody made before the store kept it for itself.
+fn foreign_home(bench: &Bench) -> u64 {
+    let name = "snapshots".parse().unwrap();
+    let made = bench.service.core.catalog.write(|tx| {
+        let id = state::take_id(tx)?;
+        container::insert(tx, id, OPERATOR, &name, 0).map(|()| id)
+    });
+    made.unwrap()
+}
+
+/// Closes the store, changes its catalog, and opens it again.
+fn reopen_with(bench: &mut Bench, sql: &str) {
+    bench.service.close().unwrap();
+    let path = bench.dir.path().join("data/catalog.sqlite");
+    rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+    bench.service = crate::testing::open(&bench.dir.path().join("data")).unwrap();
+}
+
+/// An older program made a container as any other.
+const UNMARK: &str = "UPDATE container SET of_snapshots = 0;";
+
+fn share(bench: &Bench, shared: &crate::Shared) {
+    let mut add = |grants: &mut Vec<crate::Grant>| {
+        grants.push(crate::Grant::new(crate::Grantee::Everyone, crate::Right::Read));
+        Ok(())
+    };
+    bench.service.grants_change("admin", shared, &mut add).unwrap();
+}
+
+#[test]
+fn no_snapshot_comes_into_a_container_of_somebody_else() {
+    let mut bench = Bench::new();
+    let home = foreign_home(&bench);
+    share(&bench, &crate::Shared::Container(home));
+    bench.create("web", MIB);
+    for path in ["web@a", "web@b"] {
+        assert_eq!(bench.service.status().problem.is_some(), path == "web@b");
+        bench.snapshot(path).unwrap();
+    }
+    bench.service.volume_rename(&vol("web"), &vol("site")).unwrap();
+    bench.reopen();
+    assert_eq!(snapshot_files(&bench), []);
+    let problem = bench.service.status().problem.unwrap();
+    assert!(problem.contains("container 'snapshots'"), "{problem}");
+    // What is in it is its owner's.
+    let (name, object) = ("snapshots".parse().unwrap(), "site@a".parse().unwrap());
+    bench.service.file_put(&name, &object, None, &mut &stream(b"mine")[..]).unwrap();
+    assert!(bench.service.exports().unwrap().contains(&"file:snapshots/site@a".to_owned()));
+    bench.service.file_remove(&name, &object).unwrap();
+    bench.service.container_remove(home).unwrap();
+    bench.snapshot("site@c").unwrap();
+    let names: Vec<String> = snapshot_files(&bench).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["site@a", "site@b", "site@c"]);
+    assert_eq!(bench.service.status().problem, None);
+    assert_eq!(bench.service.exports().unwrap().len(), 4);
+    assert!(bench.service.check().unwrap().is_empty());
+}
+
+#[test]
+fn a_container_of_an_older_program_that_has_only_snapshots_is_taken_over() {
+    let mut bench = Bench::new();
+    bench.create("web", MIB);
+    bench.snapshot("web@a").unwrap();
+    let home = files_home(&bench);
+    reopen_with(&mut bench, UNMARK);
+    assert_eq!(bench.service.status().problem, None);
+    assert_eq!(files_home(&bench), home);
+    assert_eq!(snapshot_files(&bench), [("web@a".to_owned(), MIB)]);
+    let refused = bench.service.upload_create(home, &"o".parse().unwrap(), Meta::default());
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::ReadOnly);
+}
+
+#[test]
+fn no_snapshot_stays_in_a_container_of_an_older_program_that_may_be_somebody_else_s() {
+    let change = |bench: &Bench, change: &mut dyn FnMut(&mut crate::Container)| {
+        let home = files_home(bench);
+        bench.service.container_change(home, &mut |home| Ok(change(home))).unwrap();
+    };
+    let cases: [(&str, &dyn Fn(&Bench), &str); 7] = [
+        ("list", &|bench| share(bench, &crate::Shared::Container(files_home(bench))), ""),
+        (
+            "list of a name",
+            &|bench| share(bench, &crate::Shared::Path(files_home(bench), "web@a".to_owned())),
+            "",
+        ),
+        (
+            "setting",
+            &|bench| {
+                change(bench, &mut |home| {
+                    home.settings.insert("web-listings".to_owned(), "true".to_owned());
+                });
+            },
+            "",
+        ),
+        ("versions", &|bench| change(bench, &mut |c| c.versioning = Versioning::Enabled), ""),
+        (
+            "upload",
+            &|_| (),
+            "INSERT INTO upload SELECT 9, 'u', id, 'o', '{}', 0 FROM container; \
+             UPDATE store_state SET next_id = 10;",
+        ),
+        (
+            "file",
+            &|_| (),
+            "INSERT INTO file (id, container_id, object, size, root, created_ms) \
+             SELECT 9, id, 'o', 0, 0, 0 FROM container; UPDATE store_state SET next_id = 10; \
+             UPDATE container SET objects = 2; UPDATE account_usage SET versions = 2;",
+        ),
+        (
+            "archive",
+            &|bench| {
+                let name = "box".parse().unwrap();
+                let box_ = bench.service.container_create(OPERATOR, &name).unwrap();
+                let archive = &mut |container: &mut crate::Container| {
+                    let setting = (crate::ARCHIVE_STACK.to_owned(), "snapshots".to_owned());
+                    container.settings = [setting].into();
+                    Ok(())
+                };
+                bench.service.container_change(box_.id, archive).unwrap();
+            },
+            "",
+        ),
+    ];
+    for (case, prepare, sql) in cases {
+        let mut bench = Bench::new();
+        bench.create("web", MIB);
+        bench.put("web", 0, &noise(1, 4096));
+        bench.snapshot("web@a").unwrap();
+        prepare(&bench);
+        reopen_with(&mut bench, &format!("{UNMARK} {sql}"));
+        let files = snapshot_files(&bench);
+        assert!(files.iter().all(|(name, _)| name == "o"), "{case}: {files:?}");
+        assert!(bench.service.status().problem.is_some(), "{case}");
+        assert_eq!(bench.get("web@a", 0, 4096), noise(1, 4096), "{case}");
+        assert_eq!(bench.service.check().unwrap(), [], "{case}");
+    }
+}
+
+#[test]
+fn the_sizes_of_snapshots_count_for_nobody() {
+    let mut bench = Bench::new();
+    let box_ = bench.service.container_create(OPERATOR, &"box".parse().unwrap()).unwrap().id;
+    bench.create("web", archipelago_model::VOLUME_BYTES_MAX);
+    bench.snapshot("web@a").unwrap();
+    let home = files_home(&bench);
+    let counts = |bench: &Bench| {
+        let catalog = &bench.service.core.catalog;
+        assert_eq!(catalog.read(container::miscounted).unwrap(), []);
+        let found = catalog.read(|tx| container::get(tx, home)).unwrap().unwrap();
+        (found.objects, found.bytes, found.old_bytes)
+    };
+    assert_eq!(counts(&bench), (1, 0, 0));
+    // Sums of so many have more than 63 bits.
+    reopen_with(
+        &mut bench,
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1 << 17) \
+         INSERT INTO snapshot (id, uuid, volume_id, name, size, root, created_ms) \
+         SELECT (1 << 40) + i, s.uuid, s.volume_id, 'n' || i, s.size, s.root, s.created_ms \
+         FROM snapshot s, n",
+    );
+    let many = (1 + (1 << 17), 0, 0);
+    assert_eq!(counts(&bench), many);
+    bench.service.core.catalog.write(container::recount).unwrap();
+    assert_eq!(counts(&bench), many);
+    assert_eq!(bench.service.account_totals(OPERATOR).unwrap().bytes, 0);
+    let (name, known) = ("o".parse().unwrap(), &mut |_: &_| Ok(Meta::default()));
+    let mut bytes = &b"mine"[..];
+    bench.service.object_put(box_, &name, Some(4), &mut bytes, known, &|_| Ok(())).unwrap();
+    assert_eq!(bench.service.account_usage(OPERATOR).unwrap(), 4);
+    bench.service.volume_remove(&vol("web"), true).unwrap();
+    assert_eq!(counts(&bench), (0, 0, 0));
 }
 
 #[test]
@@ -258,7 +499,7 @@ fn a_snapshot_and_its_file_count_once() {
 
 /// The container of the files of snapshots.
 fn files_home(bench: &Bench) -> u64 {
-    bench.service.container(crate::core::OPERATOR, &"snapshots".parse().unwrap()).unwrap().id
+    bench.service.container(OPERATOR, &"snapshots".parse().unwrap()).unwrap().id
 }
 
 #[test]
@@ -266,7 +507,7 @@ fn an_archive_does_not_take_a_snapshot_away() {
     let bench = Bench::new();
     bench.create("web", MIB);
     bench.snapshot("web@a").unwrap();
-    bench.service.container_create(crate::core::OPERATOR, &"old".parse().unwrap()).unwrap();
+    bench.service.container_create(OPERATOR, &"old".parse().unwrap()).unwrap();
     let home = files_home(&bench);
     for kind in [crate::ARCHIVE_HISTORY, crate::ARCHIVE_STACK] {
         let archive = &mut |container: &mut crate::Container| {
@@ -289,13 +530,7 @@ fn what_gets_an_old_name_of_a_snapshot_is_shared_with_nobody() {
     bench.create("web", MIB);
     bench.snapshot("web@a").unwrap();
     let path = crate::Shared::Path(files_home(&bench), "web@a".to_owned());
-    let share = || {
-        let mut add = |grants: &mut Vec<crate::Grant>| {
-            grants.push(crate::Grant::new(crate::Grantee::Everyone, crate::Right::Read));
-            Ok(())
-        };
-        bench.service.grants_change("admin", &path, &mut add).unwrap();
-    };
+    let share = || share(&bench, &path);
     share();
     bench.service.volume_rename(&vol("web"), &vol("site")).unwrap();
     bench.create("web", MIB);
