@@ -8,8 +8,8 @@
 use archipelago_model::{ContainerName, FileId, ObjectName};
 
 use super::file::{self, ObjectRow};
-use crate::object::{ARCHIVED_AT, Archive, Container, Object, Stretch, Versioning, Which};
 use super::{CatalogError, Tx, container, snapshot_file};
+use crate::object::{ARCHIVED_AT, Archive, Container, Object, Stretch, Versioning, Which};
 
 /// Setting of what is kept: the container that it was in, by identity.
 const OF: &str = "archive.of";

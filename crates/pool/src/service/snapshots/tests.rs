@@ -386,9 +386,14 @@ fn a_container_of_an_older_program_that_has_only_snapshots_is_taken_over() {
 fn no_snapshot_stays_in_a_container_of_an_older_program_that_may_be_somebody_else_s() {
     let change = |bench: &Bench, change: &mut dyn FnMut(&mut crate::Container)| {
         let home = files_home(bench);
-        bench.service.container_change(home, &mut |home| Ok(change(home))).unwrap();
+        let change = &mut |home: &mut crate::Container| {
+            change(home);
+            Ok(())
+        };
+        bench.service.container_change(home, change).unwrap();
     };
-    let cases: [(&str, &dyn Fn(&Bench), &str); 7] = [
+    type Case<'a> = (&'a str, &'a dyn Fn(&Bench), &'a str);
+    let cases: [Case<'_>; 7] = [
         ("list", &|bench| share(bench, &crate::Shared::Container(files_home(bench))), ""),
         (
             "list of a name",
