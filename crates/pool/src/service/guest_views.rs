@@ -147,13 +147,16 @@ impl Service {
 
 impl Core {
     fn serve_views(&self, packed: bool) {
-        let (mut seen, mut turns) = (None, Turns::default());
+        let (mut seen, mut turns, mut due) = (None, Turns::default(), None::<Duration>);
         while !self.stopping() {
             // First: what comes meanwhile is for the next round.
             let changes = self.catalog.changes();
-            if seen != Some(changes) {
+            let is_due = due.is_some_and(|due| due <= self.env.clock().monotonic());
+            // A clone that waits changes nothing.
+            let wanted = || !self.guest_views.wanted.lock().is_empty();
+            if seen != Some(changes) || is_due || wanted() {
                 match self.round(packed, &mut turns) {
-                    Ok(put_off) => seen = (!put_off).then_some(changes),
+                    Ok(next) => (seen, due) = (Some(changes), next),
                     Err(error) => {
                         tracing::warn!(%error, "the disks in image files wait; trying again");
                         self.rest();
@@ -167,8 +170,8 @@ impl Core {
         }
     }
 
-    /// Gives whether something was put off.
-    fn round(&self, packed: bool, turns: &mut Turns) -> Result<bool, Error> {
+    /// Gives when, by the monotonic clock, the first of what was put off is due.
+    fn round(&self, packed: bool, turns: &mut Turns) -> Result<Option<Duration>, Error> {
         if !packed {
             while !self.stopping() && self.look()? {}
         }

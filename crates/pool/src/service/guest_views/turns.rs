@@ -40,17 +40,22 @@ impl Turns {
 }
 
 impl Core {
-    /// Makes the views that wait; gives whether some are put off.
-    pub(super) fn make_in_turns(&self, packed: bool, turns: &mut Turns) -> Result<bool, Error> {
+    /// Makes the views that wait; gives when, by the monotonic clock, the first of those that are
+    /// put off is due.
+    pub(super) fn make_in_turns(
+        &self,
+        packed: bool,
+        turns: &mut Turns,
+    ) -> Result<Option<Duration>, Error> {
         loop {
             let rows = self.catalog.read(|tx| guest_view::waiting(tx, packed, MAKE_BATCH))?;
-            let (ready, put_off) = self.choose(rows, turns);
+            let (ready, due) = self.choose(rows, turns);
             if ready.is_empty() {
-                return Ok(put_off);
+                return Ok(due);
             }
             for row in ready {
                 if self.stopping() {
-                    return Ok(true);
+                    return Ok(None);
                 }
                 let key = row.key;
                 match self.make_view(row, None) {
@@ -64,32 +69,36 @@ impl Core {
         }
     }
 
-    /// Those whose turn it is, of those that wait; and whether others have to wait longer.
+    /// Those whose turn it is, of those that wait; and when the first of the others is due.
     fn choose(
         &self,
         rows: Vec<(GuestViewRow, u64)>,
         turns: &mut Turns,
-    ) -> (Vec<GuestViewRow>, bool) {
+    ) -> (Vec<GuestViewRow>, Option<Duration>) {
         let (now, now_ms) = (self.env.clock().monotonic(), self.now_ms());
         let keys: HashSet<Key> = rows.iter().map(|(row, _)| row.key).collect();
         turns.failed.retain(|key, _| keys.contains(key));
         let wanted = self.guest_views.wanted.lock().clone();
-        let waiting = rows.len();
         let due = |row: &GuestViewRow, changed_ms: u64| {
-            let rests = !(changed_ms..changed_ms.saturating_add(REST_MS)).contains(&now_ms);
-            let fails = turns.failed.get(&row.key).is_some_and(|pause| now < pause.until);
-            !fails && (rests || wanted.contains(&row.key))
+            let rested_ms = match now_ms.checked_sub(changed_ms) {
+                Some(age_ms) if !wanted.contains(&row.key) => REST_MS.saturating_sub(age_ms),
+                // A wall clock that went back says nothing about it.
+                _ => 0,
+            };
+            let failed = turns.failed.get(&row.key).map_or(now, |pause| pause.until);
+            failed.max(now + Duration::from_millis(rested_ms))
         };
-        let mut ready: Vec<_> = rows
-            .into_iter()
-            .filter(|(row, changed_ms)| due(row, *changed_ms))
-            .map(|(row, _)| row)
-            .collect();
-        let put_off = ready.len() < waiting;
+        let (mut ready, mut next) = (Vec::new(), None::<Duration>);
+        for (row, changed_ms) in rows {
+            match due(&row, changed_ms) {
+                at if at <= now => ready.push(row),
+                at => next = Some(next.map_or(at, |next| next.min(at))),
+            }
+        }
         // In their order otherwise.
         ready.sort_by_key(|row| !wanted.contains(&row.key));
         ready.truncate(TURN_ROWS);
-        (ready, put_off)
+        (ready, next)
     }
 
     /// One attempt at all that wait, whatever happened before.

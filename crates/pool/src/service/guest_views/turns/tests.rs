@@ -28,14 +28,15 @@ fn what_has_just_changed_rests_unless_a_clone_waits_for_it() {
     let now = core.now_ms();
     let rows = || vec![(row(1), now), (row(2), now - REST_MS), (row(3), now + 1)];
     let mut turns = Turns::default();
-    let (ready, put_off) = core.choose(rows(), &mut turns);
-    assert_eq!((numbers(&ready), put_off), (vec![2, 3], true));
+    let (ready, due) = core.choose(rows(), &mut turns);
+    let rested = core.env.clock().monotonic() + Duration::from_millis(REST_MS);
+    assert_eq!((numbers(&ready), due), (vec![2, 3], Some(rested)));
     core.guest_views.wanted.lock().push(row(1).key);
     assert_eq!(numbers(&core.choose(rows(), &mut turns).0), [1, 2, 3]);
     core.guest_views.wanted.lock().clear();
     hands.forward(REST_MS);
-    let (ready, put_off) = core.choose(vec![(row(1), now)], &mut turns);
-    assert_eq!((numbers(&ready), put_off), (vec![1], false));
+    let (ready, due) = core.choose(vec![(row(1), now)], &mut turns);
+    assert_eq!((numbers(&ready), due), (vec![1], None));
 }
 
 #[test]
@@ -47,8 +48,9 @@ fn what_failed_is_tried_again_after_pauses_that_grow_and_end() {
     let mut pause = BACKOFF;
     for _ in 0..12 {
         turns.fail(row(1).key, core.env.clock().monotonic());
-        let (ready, put_off) = core.choose(rows(), &mut turns);
-        assert_eq!((numbers(&ready), put_off), (vec![2], true));
+        let (ready, due) = core.choose(rows(), &mut turns);
+        let again = core.env.clock().monotonic() + pause;
+        assert_eq!((numbers(&ready), due), (vec![2], Some(again)));
         hands.forward(u64::try_from(pause.as_millis()).unwrap() - 1);
         assert_eq!(numbers(&core.choose(rows(), &mut turns).0), [2]);
         hands.forward(1);
