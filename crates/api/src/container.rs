@@ -41,6 +41,15 @@ pub struct ContainerQuery {
     pub after: Option<String>,
 }
 
+/// How a fork of a container is called.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ForkContainer {
+    /// Its name, which no container of the account has.
+    #[schema(example = "exp-42")]
+    pub name: String,
+}
+
 /// How much a container may hold; what is not named stays as it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -24,7 +24,7 @@ pub mod user;
 pub mod volume;
 
 pub use collection::{Collect, Collected, Rebuilt};
-pub use container::{Container, ContainerQuery, Containers, SetContainerQuota};
+pub use container::{Container, ContainerQuery, Containers, ForkContainer, SetContainerQuota};
 pub use error::{Error, ErrorKind};
 pub use file::{File, FileQuery, Files, PutQuery, UpdateQuery, UpdatedFile};
 pub use image::{Disk, Image, ImageFile, Images, ImportQuery};

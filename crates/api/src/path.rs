@@ -64,6 +64,8 @@ pub const CONTAINERS: &str = "/v1/accounts/{name}/containers";
 pub const CONTAINER: &str = "/v1/accounts/{name}/containers/{container}";
 /// `POST` [`SetContainerQuota`](crate::SetContainerQuota).
 pub const CONTAINER_QUOTA: &str = "/v1/accounts/{name}/containers/{container}/quota";
+/// `POST` [`ForkContainer`](crate::ForkContainer).
+pub const CONTAINER_FORK: &str = "/v1/accounts/{name}/containers/{container}/fork";
 /// `POST` [`Join`](crate::Join).
 pub const MEMBERS: &str = "/v1/accounts/{name}/members";
 /// `DELETE`.
@@ -241,6 +243,11 @@ pub fn container(account_name: &str, name: &str) -> String {
 /// [`CONTAINER_QUOTA`] of one container.
 pub fn container_quota(account_name: &str, name: &str) -> String {
     format!("{}/quota", container(account_name, name))
+}
+
+/// [`CONTAINER_FORK`] of one container.
+pub fn container_fork(account_name: &str, name: &str) -> String {
+    format!("{}/fork", container(account_name, name))
 }
 
 /// [`MEMBERS`] of one account.

@@ -16,7 +16,7 @@ pub mod volume;
 use std::path::PathBuf;
 
 use archipelago_api::DEFAULT_ENDPOINT;
-use archipelago_model::{AccountName, UserName};
+use archipelago_model::{AccountName, ContainerName, UserName};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -78,6 +78,25 @@ pub enum Command {
     /// Containers: what they hold and may hold
     #[command(subcommand, arg_required_else_help = true)]
     Container(container::Container),
+    /// Make a container with everything that another has now, writable, without copying data
+    ///
+    /// It has the newest versions, as of one instant, and what is known of them. Neither sees
+    /// what is written to the other. Versions, settings, quotas, locks, links and what was shared
+    /// stay with the old one.
+    #[command(after_help = "\
+Examples:
+  archipelago fork datasets exp-42
+  archipelago fork datasets exp-42 --account lab")]
+    Fork {
+        /// The container
+        #[arg(value_name = "CONT")]
+        container: ContainerName,
+        /// The container that is made
+        #[arg(value_name = "NEW")]
+        new: ContainerName,
+        #[command(flatten)]
+        owner: container::Owner,
+    },
     /// Users: who may log in, and their S3 keys
     #[command(subcommand, arg_required_else_help = true)]
     User(user::User),

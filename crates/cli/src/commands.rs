@@ -41,6 +41,9 @@ pub fn run(cli: Cli, output: Output) -> Result {
         Command::Snapshot(verb) => snapshot::run(&context, verb),
         Command::File(verb) => file::run(&context, verb),
         Command::Container(verb) => container::run(&context, verb),
+        Command::Fork { container, new, owner } => {
+            container::fork(&context, &container, &new, &owner)
+        }
         Command::User(verb) => user::run(&context, verb),
         Command::Account(verb) => account::run(&context, verb),
         Command::Env { user, account } => env::env(&context, &user, account),

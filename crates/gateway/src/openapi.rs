@@ -71,6 +71,7 @@ use crate::routes::{
         containers::create,
         containers::remove,
         containers::set_quota,
+        containers::fork,
         accounts::join,
         accounts::leave,
         collection::collect,

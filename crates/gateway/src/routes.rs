@@ -56,6 +56,7 @@ pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
         (path::CONTAINERS, get(containers::list)),
         (path::CONTAINER, get(containers::show).put(containers::create).delete(containers::remove)),
         (path::CONTAINER_QUOTA, post(containers::set_quota)),
+        (path::CONTAINER_FORK, post(containers::fork)),
         (path::MEMBERS, post(accounts::join)),
         (path::MEMBER, delete(accounts::leave)),
         (path::USAGE, get(reports::usage)),

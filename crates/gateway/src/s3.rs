@@ -55,6 +55,7 @@ use crate::server::Hangup;
 use auth::{Anybody, Keys};
 use cors::Asked;
 use door::Door;
+pub(crate) use meta::STORAGE_CLASS;
 
 /// The file in a form of a browser is held in memory by the library: it has so many bytes at
 /// most, ...

@@ -67,6 +67,15 @@ use answer::Refusal;
 use ask::{Ask, Level, Placed};
 pub(crate) use public::{check_public, public_path};
 
+/// Settings that say what the content of an object is, which whatever has that content keeps.
+const OF_CONTENT: [&str; 3] = [dlo::SETTING, meta::SLO_SIZE, meta::SLO_ETAG];
+
+/// Whether a setting of an object says what its content is, and not whose it is, who may have it
+/// or how long.
+pub(crate) fn describes_content(setting: &str) -> bool {
+    OF_CONTENT.into_iter().chain(link::SETTINGS).any(|name| name == setting)
+}
+
 /// The routes; they are no part of the native API and its document.
 pub(crate) fn router() -> Router<App> {
     Router::new()

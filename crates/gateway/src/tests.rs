@@ -1,6 +1,7 @@
 //! Tests of the server over a real pool in a temporary folder, by raw HTTP.
 
 mod document;
+mod forks;
 pub(crate) mod harness;
 mod links;
 mod requests;

@@ -44,8 +44,9 @@ pub use lifecycle::Ended;
 pub(crate) use objects::Lanes;
 pub use objects::{
     BLOCK_WAIT_MS, BlockHash, BlockHashError, Check, Compose, Composed, Content, CopySource,
-    Decide, FinishPart, FinishUpload, HASHED_AT_ONCE_BYTES_MAX, HASHED_BLOCK_BYTES,
-    HASHED_BLOCKS_MAX, PARTS_MAX, Place, Removed, Stored, Update, UpdateContent, Updated, UploadAt,
+    Decide, FORK_OBJECTS_MAX, FinishPart, FinishUpload, HASHED_AT_ONCE_BYTES_MAX,
+    HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, PARTS_MAX, Place, Removed, Stored, Update,
+    UpdateContent, Updated, UploadAt,
 };
 pub use rebuild::Rebuilt;
 pub use scrub::{Damage, Damages, ScrubOptions, ScrubState, Touch};

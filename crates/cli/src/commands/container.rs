@@ -1,9 +1,10 @@
 //! `archipelago container`.
 
 use archipelago_api::{self as api, path};
+use archipelago_model::ContainerName;
 
 use super::{Context, remove_each};
-use crate::args::container::Container as Verb;
+use crate::args::container::{Container as Verb, Owner};
 use crate::failure::Result;
 use crate::output::table::{Column, facts, render};
 use crate::output::text::{exact_size, plain, size, time};
@@ -61,6 +62,17 @@ pub fn run(context: &Context, verb: Verb) -> Result {
             })
         }
     }
+}
+
+/// `archipelago fork`.
+pub fn fork(context: &Context, from: &ContainerName, to: &ContainerName, owner: &Owner) -> Result {
+    let path = path::container_fork(owner.account.as_str(), from.as_str());
+    let made: api::Container =
+        context.client.post(&path, &api::ForkContainer { name: to.to_string() })?;
+    context.output.confirm(&made, |made| {
+        let (name, objects) = (plain(&made.name), made.objects);
+        format!("forked {from} as {name}: {objects} objects, {}", size(made.used_bytes))
+    })
 }
 
 fn view(one: &api::Container) -> String {

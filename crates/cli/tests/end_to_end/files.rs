@@ -134,3 +134,21 @@ fn a_file_is_appended_to_written_over_and_cut_off() {
     assert!(site.fails(&["file", "write", &local, "c/log", "--at", "14"], 1).contains("beyond"));
     assert!(site.fails(&["file", "truncate", "c/none", "14"], 1).contains("c/none"));
 }
+
+#[test]
+fn a_whole_container_is_forked_and_each_goes_its_own_way() {
+    let site = Site::start();
+    for name in ["a", "b/c"] {
+        site.feed(&["file", "put", "-", &format!("data/{name}")], b"before");
+    }
+    let made = site.json(&["fork", "data", "exp-42"]);
+    assert_eq!((&made["objects"], &made["used_bytes"]), (&2.into(), &12.into()));
+    site.feed(&["file", "put", "-", "exp-42/a"], b"changed");
+    site.feed(&["file", "put", "-", "data/b/c"], b"changed, too");
+    for (name, bytes) in [("data/a", "before"), ("exp-42/b/c", "before"), ("exp-42/a", "changed")] {
+        site.run(&["file", "get", name, &site.file("out"), "--force"]);
+        assert_eq!(read(&site.path("out")), bytes.as_bytes(), "{name}");
+    }
+    assert!(site.fails(&["fork", "data", "exp-42"], 1).contains("exists already"));
+    assert!(site.fails(&["fork", "none", "new"], 1).contains("container 'none'"));
+}

@@ -1,8 +1,8 @@
 //! Containers of accounts, and how much they may hold.
 
-use archipelago_api::{Container, ContainerQuery, Containers, SetContainerQuota};
+use archipelago_api::{Container, ContainerQuery, Containers, ForkContainer, SetContainerQuota};
 use archipelago_model::{AccountName, ContainerName};
-use archipelago_pool::{Named, Service};
+use archipelago_pool::{DELETE_AT, Meta, Named, Object, Service};
 use axum::Json as JsonBody;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use super::Failures;
 use crate::extract::{Json, Path, Query, parse};
 use crate::failure::Failure;
-use crate::{App, convert};
+use crate::{App, convert, s3, swift};
 
 /// Containers of one answer at most.
 const PAGE_MAX: usize = 10_000;
@@ -94,6 +94,38 @@ pub(crate) async fn remove(
     });
     removed.await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Makes a container with the newest versions that another has at this instant, and what is known
+/// of them. No data moves. Lists of rights, locks, links and settings are those of the old one.
+#[utoipa::path(post, path = "/v1/accounts/{name}/containers/{container}/fork", tag = "files",
+    params(("name" = String, Path, description = "The account"),
+        ("container" = String, Path, description = "The container that is forked")),
+    request_body = ForkContainer,
+    responses((status = 201, description = "The new container", body = Container), Failures))]
+pub(crate) async fn fork(
+    State(app): State<App>,
+    Path(path): Path<(String, String)>,
+    Json(request): Json<ForkContainer>,
+) -> Result<(StatusCode, JsonBody<Container>), Failure> {
+    let (account, name) = named(&path)?;
+    let to: ContainerName = parse(&request.name)?;
+    let made = app.calls.call(&app.service, move |service| {
+        let owner = service.account(&account)?;
+        let from = service.container(owner.id, &name)?;
+        Ok(convert::container(&owner, service.container_fork(from.id, &to, &mut known)?))
+    });
+    Ok((StatusCode::CREATED, JsonBody(made.await?)))
+}
+
+/// What is known of an object in a fork: as it is, but for what doors keep of this very one (who
+/// may read it, its identity, the upload that made it).
+fn known(object: &Object) -> Meta {
+    let mut meta = object.meta.clone();
+    meta.settings.retain(|name, _| {
+        [DELETE_AT, s3::STORAGE_CLASS].contains(&name.as_str()) || swift::describes_content(name)
+    });
+    meta
 }
 
 /// Sets how much a container may hold.

@@ -12,7 +12,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 const USER_BYTES_MAX: usize = 2048;
 
 /// Storage classes are kept and shown, and mean nothing here.
-pub(super) const STORAGE_CLASS: &str = "s3.storage-class";
+pub(crate) const STORAGE_CLASS: &str = "s3.storage-class";
 
 /// The headers of a request that stay with the object.
 #[derive(Default)]

@@ -16,7 +16,7 @@ use super::meta::{self, Veto};
 use super::put::{self, Plan};
 use super::ranges::{Wanted, wanted};
 use super::segments::{Pieces, Whole};
-use super::{conditions, dlo, link, slo, versions};
+use super::{conditions, describes_content, dlo, link, slo, versions};
 use crate::App;
 use crate::failure::Failure;
 
@@ -199,10 +199,9 @@ fn merged(ask: &Ask, name: &str, old: &Meta, same: bool) -> Result<Meta, Refusal
     if same {
         // Not those of other doors: who may read the source, or how long it is locked, is not
         // what the copy is to have.
-        let kept = [dlo::SETTING, meta::SLO_SIZE, meta::SLO_ETAG];
-        for setting in kept.into_iter().chain(link::SETTINGS) {
-            if let Some(value) = old.settings.get(setting) {
-                new.settings.entry(setting.to_owned()).or_insert_with(|| value.clone());
+        for (setting, value) in &old.settings {
+            if describes_content(setting) {
+                new.settings.entry(setting.clone()).or_insert_with(|| value.clone());
             }
         }
         link::redirect(ask, &mut new)?;

@@ -59,6 +59,16 @@ pub(crate) fn link(tx: &Tx<'_>, file: FileId, list: u64) -> Result<(), CatalogEr
     Ok(())
 }
 
+/// Gives a new version the list that another has, if it has one.
+pub(crate) fn link_same(tx: &Tx<'_>, from: FileId, to: FileId) -> Result<(), CatalogError> {
+    tx.execute(
+        "INSERT INTO file_blocks (list_id, file_id) SELECT list_id, $1 FROM file_blocks \
+         WHERE file_id = $2",
+        (from_number(to.get()), from_number(from.get())),
+    )?;
+    Ok(())
+}
+
 /// The list of a version.
 pub(crate) fn of_file(tx: &Tx<'_>, file: FileId) -> Result<Option<ListRow>, CatalogError> {
     let sql =

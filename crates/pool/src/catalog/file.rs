@@ -397,6 +397,38 @@ fn push(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
         change.bytes -= bytes;
         change.old_bytes += bytes;
     }
+    insert(tx, row, &meta)?;
+    if object.marker {
+        unshare(tx, row)?;
+    }
+    container::count(tx, row.container, change)
+}
+
+/// Puts a version into a container that is being made and has nothing of its name: neither quotas
+/// nor counters, of which [`settle_new`] takes care when all are in.
+pub(crate) fn put_new(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
+    insert(tx, row, &row.object.meta)
+}
+
+/// Counts what [`put_new`] put, and asks the quotas.
+///
+/// # Errors
+/// `Quota`; the transaction is to be given up then.
+pub(crate) fn settle_new(
+    tx: &Tx<'_>,
+    container: u64,
+    objects: u64,
+    bytes: u64,
+) -> Result<(), CatalogError> {
+    let objects = objects.cast_signed();
+    let change =
+        Change { versions: objects, objects, bytes: bytes.cast_signed(), ..Change::default() };
+    quota::ask(tx, container, Addition { objects: change.versions.unsigned_abs(), bytes })?;
+    container::count(tx, container, change)
+}
+
+fn insert(tx: &Tx<'_>, row: &ObjectRow, meta: &Meta) -> Result<(), CatalogError> {
+    let object = &row.object;
     tx.execute(
         "INSERT INTO file (id, container_id, object, latest, version, marker, size, root, etag, \
          sha256, meta, created_ms, ends_ms, remove_ms) \
@@ -411,16 +443,13 @@ fn push(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
             from_location(row.root),
             object.etag.as_deref(),
             row.sha256.as_deref(),
-            to_json(&meta)?,
+            to_json(meta)?,
             from_number(object.created_ms),
             meta.ends_ms().map(from_number),
             meta.ends_ms().map(from_number),
         ),
     )?;
-    if object.marker {
-        unshare(tx, row)?;
-    }
-    container::count(tx, row.container, change)
+    Ok(())
 }
 
 /// What is known of a version that comes, with the lock that its container gives where it

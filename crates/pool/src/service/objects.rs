@@ -4,6 +4,7 @@
 mod blocks;
 mod containers;
 mod content;
+mod fork;
 mod listing;
 mod metered;
 mod owner;
@@ -31,6 +32,7 @@ pub use blocks::{
 };
 pub(super) use containers::make;
 pub use content::{Content, Stored};
+pub use fork::FORK_OBJECTS_MAX;
 pub(crate) use update::Lanes;
 pub use update::{Decide, Place, Update, UpdateContent, Updated};
 pub use uploads::{FinishPart, FinishUpload, PARTS_MAX, UploadAt};

@@ -1,0 +1,95 @@
+//! Forks: a container with everything that another has now.
+
+use archipelago_model::{ContainerName, FileId};
+
+use super::super::Service;
+use super::{checked, container_of, make};
+use crate::catalog::file::{self, From, ObjectRow};
+use crate::catalog::{Tx, blocks, container, state};
+use crate::core::Core;
+use crate::error::{Error, ErrorKind};
+use crate::object::{Container, Meta, Object};
+
+/// Objects of a container that is forked at most: all are bound in one transaction, which
+/// everybody else who changes the catalog waits for (ADR 15 has the figures).
+pub const FORK_OBJECTS_MAX: u64 = 100_000;
+
+/// Objects that are in memory at once, each with up to 64 KiB of what is known of it.
+const PAGE: usize = 256;
+
+impl Service {
+    /// Makes a container of the same account with the newest versions that another has at one
+    /// instant. No data moves, and neither sees what is written to the other. `keep` says what
+    /// is known of each in the new one; locks and grants are of the old one in any case.
+    ///
+    /// # Errors
+    /// `NotFound`; `AlreadyExists`; `Invalid` (too many objects); `QuotaExceeded`.
+    pub fn container_fork(
+        &self,
+        from: u64,
+        name: &ContainerName,
+        keep: &mut dyn FnMut(&Object) -> Meta,
+    ) -> Result<Container, Error> {
+        let core = &self.core;
+        let _resolving = core.resolving.read_recursive();
+        core.catalog.write(|tx| core.fork_in(tx, from, name, keep))
+    }
+}
+
+impl Core {
+    fn fork_in(
+        &self,
+        tx: &Tx<'_>,
+        from: u64,
+        name: &ContainerName,
+        keep: &mut dyn FnMut(&Object) -> Meta,
+    ) -> Result<Container, Error> {
+        let (source, now) = (container_of(tx, from)?, self.now_ms());
+        if source.objects > FORK_OBJECTS_MAX {
+            return Err(Error::invalid(format!(
+                "container '{}' has {} objects, and {FORK_OBJECTS_MAX} at most are forked at \
+                 once; copy it in parts",
+                source.name, source.objects
+            )));
+        }
+        if container::find(tx, source.account, name)?.is_some() {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("container '{name}' exists already; choose another name for the fork"),
+            ));
+        }
+        let home = make(tx, source.account, name, now)?;
+        let (mut objects, mut bytes) = (0_u64, 0_u64);
+        let mut at = From::At(String::new());
+        loop {
+            let page = file::newest(tx, from, &at, PAGE)?;
+            let Some(last) = page.last() else { break };
+            at = From::Behind(last.object.name.to_string());
+            let ids = state::take_ids(tx, page.len() as u64)?;
+            for (row, id) in page.into_iter().zip(ids) {
+                if row.object.has_ended(now) {
+                    continue;
+                }
+                let meta = Meta { grants: Vec::new(), ..keep(&row.object).unlocked() };
+                let old = row.object.id;
+                let object = Object {
+                    id: FileId::new(id),
+                    versioned: false,
+                    latest: true,
+                    meta: checked(meta)?,
+                    created_ms: now,
+                    ..row.object
+                };
+                (objects, bytes) = (objects + 1, bytes.saturating_add(object.size));
+                let row = ObjectRow { container: home.id, object, ..row };
+                file::put_new(tx, &row)?;
+                blocks::link_same(tx, old, row.object.id)?;
+            }
+        }
+        file::settle_new(tx, home.id, objects, bytes)?;
+        container_of(tx, home.id)
+    }
+}
+
+#[cfg(test)]
+mod tests;
