@@ -15,6 +15,10 @@ const CALLS_MAX: usize = 16;
 /// client sends or receives, however slow that client is.
 const TRANSFERS_MAX: usize = 32;
 
+/// Hashings of long objects running at once, for whoever asks for the hashes of one that came
+/// by another door: each reads all of it and holds its hashes, up to some 150 MB.
+const HASHINGS_MAX: usize = 2;
+
 /// Logins running at once: each computes a hash that takes a processor and memory on
 /// purpose. They have a limit of their own, so that guessing does not keep other verbs waiting.
 const LOGINS_MAX: usize = 4;
@@ -22,12 +26,13 @@ const LOGINS_MAX: usize = 4;
 /// Blocking threads that a runtime should allow for this crate: all that
 /// the limits above may ask for. Requests over a limit wait in line; the line
 /// is as long as connections are many.
-pub const BLOCKING_THREADS_MAX: usize = CALLS_MAX + TRANSFERS_MAX + LOGINS_MAX;
+pub const BLOCKING_THREADS_MAX: usize = CALLS_MAX + TRANSFERS_MAX + HASHINGS_MAX + LOGINS_MAX;
 
 /// The limits.
 pub(crate) struct Calls {
     calls: Arc<Semaphore>,
     transfers: Arc<Semaphore>,
+    hashings: Arc<Semaphore>,
     logins: Arc<Semaphore>,
 }
 
@@ -36,6 +41,7 @@ impl Calls {
         Self {
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             transfers: Arc::new(Semaphore::new(TRANSFERS_MAX)),
+            hashings: Arc::new(Semaphore::new(HASHINGS_MAX)),
             logins: Arc::new(Semaphore::new(LOGINS_MAX)),
         }
     }
@@ -92,6 +98,11 @@ impl Calls {
         acquire(&self.transfers).await
     }
 
+    /// The right to hash one long object; to be dropped by the thread that does.
+    pub(crate) async fn hashing(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        acquire(&self.hashings).await
+    }
+
     /// How many transfers run now.
     pub(crate) fn transfers_running(&self) -> usize {
         TRANSFERS_MAX.saturating_sub(self.transfers.available_permits())
@@ -101,11 +112,13 @@ impl Calls {
     pub(crate) async fn drain(&self) {
         let calls = self.calls.acquire_many(CALLS_MAX as u32).await;
         let transfers = self.transfers.acquire_many(TRANSFERS_MAX as u32).await;
+        let hashings = self.hashings.acquire_many(HASHINGS_MAX as u32).await;
         let logins = self.logins.acquire_many(LOGINS_MAX as u32).await;
         self.calls.close();
         self.transfers.close();
+        self.hashings.close();
         self.logins.close();
-        drop((calls, transfers, logins));
+        drop((calls, transfers, hashings, logins));
     }
 }
 

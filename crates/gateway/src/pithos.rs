@@ -81,7 +81,7 @@ async fn answer(
         (Level::Container, "POST") if blocks::is_meant(&ask) => {
             blocks::put(app, ask, body(request).await).await
         }
-        (Level::Object, "GET") if ask.has_param("hashmap") => hashmap::show(app, ask).await,
+        (Level::Object, "GET") if ask.has_param("hashmap") => hashmap::show(app, hangup, ask).await,
         (Level::Object, "GET" | "HEAD") => object::show(app, hangup, ask).await,
         (Level::Object, "PUT") if copy::is_meant(&ask) => long(app, ask, copy::copy).await,
         (Level::Object, "COPY" | "MOVE") => long(app, ask, copy::copy).await,

@@ -45,7 +45,7 @@ pub(crate) use objects::Lanes;
 pub use objects::{
     BLOCK_WAIT_MS, BlockHash, BlockHashError, Check, Compose, Composed, Content, CopySource,
     Decide, FORK_OBJECTS_MAX, FinishPart, FinishUpload, HASHED_AT_ONCE_BYTES_MAX,
-    HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, PARTS_MAX, Place, Removed, Stored, Update,
+    HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, HashList, PARTS_MAX, Place, Removed, Stored, Update,
     UpdateContent, Updated, UploadAt,
 };
 pub use rebuild::Rebuilt;

@@ -1,20 +1,21 @@
 //! Blocks: `POST` to a container with bytes in its body.
 
+use std::io::Write;
 use std::sync::Arc;
 
-use archipelago_pool::BlockHash;
-use axum::http::{HeaderMap, StatusCode};
+use archipelago_pool::{BlockHash, Error};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
-use serde_json::Value;
 
 use super::ask::Ask;
 use super::caller::{Caller, Need};
 use super::listing::Format;
 use super::put;
 use crate::App;
-use crate::swift::answer::{self, Refusal};
+use crate::swift::answer::{Refusal, set};
 use crate::swift::call;
-use crate::swift::listing::escape;
+use crate::swift::segments::told;
 use crate::upload::{Upload, upload};
 
 /// Whether a `POST` brings blocks.
@@ -36,25 +37,67 @@ pub(super) async fn put(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Respon
     let size = put::size(&ask)?;
     let stored = upload(app, body, move |service, input| service.blocks_put(account, size, input));
     let hashes = stored.await?;
-    Ok(hash_list(StatusCode::ACCEPTED, Format::of(&ask)?, &hashes))
+    Ok(hash_list(StatusCode::ACCEPTED, Format::of(&ask)?, &hashes)?)
 }
 
-/// Hashes, as lines, JSON or XML.
-pub(super) fn hash_list(status: StatusCode, format: Format, hashes: &[BlockHash]) -> Response {
-    let body = match format {
-        Format::Text => hashes.iter().map(|hash| format!("{hash}\n")).collect(),
-        Format::Json => {
-            Value::Array(hashes.iter().map(|hash| hash.to_string().into()).collect()).to_string()
+/// How a list of hashes is written: each is as long as any other.
+pub(super) struct Frame {
+    pub head: String,
+    pub open: &'static str,
+    pub close: &'static str,
+    pub between: &'static str,
+    pub tail: &'static str,
+}
+
+/// Hexadecimal digits of a hash.
+const DIGITS: u64 = 64;
+
+impl Frame {
+    fn of(format: Format) -> Self {
+        let (head, open, close, between, tail) = match format {
+            Format::Text => ("", "", "\n", "", ""),
+            Format::Json => ("[", "\"", "\"", ",", "]"),
+            Format::Xml => {
+                let head = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<hashes>";
+                (head, "<hash>", "</hash>", "", "</hashes>")
+            }
+        };
+        Self { head: head.to_owned(), open, close, between, tail }
+    }
+
+    /// Bytes of so many hashes.
+    pub(super) fn len(&self, hashes: u64) -> u64 {
+        let each = self.open.len() as u64 + DIGITS + self.close.len() as u64;
+        let between = hashes.saturating_sub(1) * self.between.len() as u64;
+        self.head.len() as u64 + hashes * each + between + self.tail.len() as u64
+    }
+
+    /// Writes a list that is never in memory as a whole.
+    pub(super) fn write(
+        &self,
+        hashes: impl Iterator<Item = Result<BlockHash, Error>>,
+        out: &mut dyn Write,
+    ) -> Result<(), Error> {
+        out.write_all(self.head.as_bytes()).map_err(told)?;
+        for (at, hash) in hashes.enumerate() {
+            let between = if at == 0 { "" } else { self.between };
+            write!(out, "{between}{}{}{}", self.open, hash?, self.close).map_err(told)?;
         }
-        Format::Xml => {
-            let rows: String = hashes
-                .iter()
-                .map(|hash| format!("<hash>{}</hash>", escape(&hash.to_string())))
-                .collect();
-            format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<hashes>{rows}</hashes>")
-        }
-    };
-    let mut response = answer::text(format.content_type(), HeaderMap::new(), body);
+        out.write_all(self.tail.as_bytes()).map_err(told)
+    }
+}
+
+/// Some hashes, as lines, JSON or XML.
+pub(super) fn hash_list(
+    status: StatusCode,
+    format: Format,
+    hashes: &[BlockHash],
+) -> Result<Response, Error> {
+    let frame = Frame::of(format);
+    let mut body = Vec::with_capacity(frame.len(hashes.len() as u64) as usize);
+    frame.write(hashes.iter().copied().map(Ok), &mut body)?;
+    let mut response = Response::new(body.into());
     *response.status_mut() = status;
-    response
+    set(response.headers_mut(), CONTENT_TYPE, format.content_type());
+    Ok(response)
 }

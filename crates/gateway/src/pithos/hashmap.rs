@@ -1,86 +1,114 @@
 //! `?hashmap`: a file as the hashes of its blocks.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use archipelago_pool::{
-    BlockHash, Compose, Composed, Error, HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, Service,
+    BlockHash, Compose, Composed, Content, Error, HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, HashList,
+    Object, Service,
 };
+use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
-use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::ask::Ask;
+use super::blocks::Frame;
 use super::caller::{Caller, Need};
 use super::listing::Format;
 use super::{blocks, meta, object, put};
 use crate::App;
+use crate::download;
 use crate::failure::Failure;
-use crate::swift::answer::{self, Refusal, set};
-use crate::swift::call;
+use crate::server::Hangup;
+use crate::swift::answer::{Refusal, set};
 use crate::swift::listing::escape;
 use crate::swift::meta::Veto;
+use crate::swift::{call, conditions};
 use crate::upload::{Upload, upload};
 
 /// Bytes of a list in a request: each hash with its quotes, a comma and some room.
 const BODY_BYTES_MAX: u64 = HASHED_BLOCKS_MAX as u64 * 72 + (64 << 10);
 
+/// Objects above this wait for each other to be hashed: a minute's work, and a list of 16 384
+/// hashes.
+const LONG_BYTES: u64 = 64 << 30;
+
 /// The hash of every block.
 const ALGORITHM: &str = "sha256";
 
-pub(super) async fn show(app: &App, ask: Arc<Ask>) -> Result<Response, Refusal> {
+pub(super) async fn show(app: &App, hangup: Hangup, ask: Arc<Ask>) -> Result<Response, Refusal> {
+    let asked = Arc::clone(&ask);
+    let content = call(app, move |service| find(service, &asked)).await?;
     // Of a file that nobody hashed yet, all of it is read.
-    let permit = app.calls.transfer().await?;
+    let permit = match content.object().size > LONG_BYTES {
+        true => app.calls.hashing().await?,
+        false => app.calls.transfer().await?,
+    };
     let service = Arc::clone(&app.service);
+    let left = CancellationToken::new();
+    // When the client goes away, the server drops this.
+    let _waits = left.clone().drop_guard();
     let job = tokio::task::spawn_blocking(move || {
-        let done = list(&service, &ask);
+        let done = list(&service, &ask, &content, &|| !left.is_cancelled());
         drop(permit);
         done
     });
-    job.await.map_err(Failure::panicked)?
+    let (mut headers, frame, hashes) = job.await.map_err(Failure::panicked)??;
+    set(&mut headers, CONTENT_LENGTH, &frame.len(hashes.blocks()).to_string());
+    let write = move |_: &Service, out: &mut dyn Write| frame.write(hashes, out);
+    let mut response = Response::new(download::body(app, hangup, write).await?);
+    *response.headers_mut() = headers;
+    Ok(response)
 }
 
-fn list(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
+fn find(service: &Service, ask: &Ask) -> Result<Content, Refusal> {
     let caller = Caller::new(service, ask)?;
-    let name = ask.object()?;
     let home = caller.container(service, &ask.container()?, Need::Read)?;
-    let content = object::open(service, ask, &home, &name)?;
-    let hashes = service.block_hashes(&content)?;
-    let object = content.object();
-    let hash = BlockHash::of_file(&hashes);
-    crate::swift::conditions::check(
-        &ask.headers,
-        Some(&hash.to_string()),
-        object.created_ms,
-        &HeaderMap::new(),
-    )?;
+    object::open(service, ask, &home, &ask.object()?)
+}
+
+fn list(
+    service: &Service,
+    ask: &Ask,
+    content: &Content,
+    go_on: &dyn Fn() -> bool,
+) -> Result<(HeaderMap, Frame, HashList), Refusal> {
+    let hashes = service.hash_list(content, go_on)?;
+    let (object, hash) = (content.object(), hashes.hash());
+    let etag = hash.to_string();
+    let none = HeaderMap::new();
+    conditions::check(&ask.headers, Some(&etag), object.created_ms, &none)?;
     let mut headers = meta::headers_of(object, Some(hash));
     headers.remove("accept-ranges");
-    let (kind, body) = match Format::of(ask)? {
-        Format::Xml => {
-            let rows: String = hashes.iter().map(|hash| format!("<hash>{hash}</hash>")).collect();
-            let body = format!(
-                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<object name=\"{}\" bytes=\"{}\" \
-                 block_size=\"{HASHED_BLOCK_BYTES}\" block_hash=\"{ALGORITHM}\">{rows}</object>",
-                escape(object.name.as_str()),
-                object.size
-            );
-            (Format::Xml, body)
-        }
-        _ => {
-            let hashes: Vec<String> = hashes.iter().map(ToString::to_string).collect();
-            let body = json!({
-                "block_hash": ALGORITHM, "block_size": HASHED_BLOCK_BYTES,
-                "bytes": object.size, "hashes": hashes,
-            });
-            (Format::Json, body.to_string())
-        }
+    let format = match Format::of(ask)? {
+        Format::Xml => Format::Xml,
+        _ => Format::Json,
     };
-    set(&mut headers, "content-length", &body.len().to_string());
-    Ok(answer::text(kind.content_type(), headers, body))
+    set(&mut headers, "content-type", format.content_type());
+    Ok((headers, frame(object, format), hashes))
+}
+
+/// How the hashes of a file are written.
+fn frame(object: &Object, format: Format) -> Frame {
+    if format == Format::Xml {
+        let head = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<object name=\"{}\" bytes=\"{}\" \
+             block_size=\"{HASHED_BLOCK_BYTES}\" block_hash=\"{ALGORITHM}\">",
+            escape(object.name.as_str()),
+            object.size
+        );
+        return Frame { head, open: "<hash>", close: "</hash>", between: "", tail: "</object>" };
+    }
+    let head = format!(
+        "{{\"block_hash\":\"{ALGORITHM}\",\"block_size\":{HASHED_BLOCK_BYTES},\"bytes\":{},\
+         \"hashes\":[",
+        object.size
+    );
+    Frame { head, open: "\"", close: "\"", between: ",", tail: "]}" }
 }
 
 /// A file as its client says it is.
@@ -137,7 +165,7 @@ pub(super) async fn put(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Respon
         upload(app, body, move |service, input| compose(service, &ask, &caller, container, input));
     match done.await?? {
         Done::Made(response) => Ok(response),
-        Done::Missing(missing) => Ok(blocks::hash_list(StatusCode::CONFLICT, format, &missing)),
+        Done::Missing(missing) => Ok(blocks::hash_list(StatusCode::CONFLICT, format, &missing)?),
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) async fn put(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Respon
         store(service, &ask, &caller, container, &name, size, input)
     });
     let (object, hash) = stored.await??;
-    Ok(created(&object, Some(hash)))
+    Ok(created(&object, hash))
 }
 
 fn store(
@@ -44,7 +44,7 @@ fn store(
     name: &ObjectName,
     size: Option<u64>,
     input: &mut dyn Read,
-) -> Result<Result<(Object, BlockHash), Refusal>, Error> {
+) -> Result<Result<(Object, Option<BlockHash>), Refusal>, Error> {
     let veto = Veto::default();
     let md5 = ask.header(ETAG.as_str()).map(|etag| bare(&etag).to_ascii_lowercase());
     let old = old(service, container, name)?;

@@ -1,13 +1,13 @@
 //! `DELETE` of objects, of containers, and of the past.
 
 use archipelago_model::ObjectName;
-use archipelago_pool::{Container, ErrorKind, Object, Service, Step, Versioning, Walk, Which};
+use archipelago_pool::{Container, ErrorKind, Service, Step, Versioning, Walk, Which};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
+use super::TREE_MAX;
 use super::ask::Ask;
 use super::caller::{Caller, Need};
-use super::{TREE_MAX, versions};
 use crate::swift::answer::{self, Refusal};
 use crate::swift::meta::{Veto, is_expired};
 
@@ -23,12 +23,10 @@ pub(super) fn object(service: &Service, ask: &Ask) -> Result<Response, Refusal> 
     let name = ask.object()?;
     let home = caller.container(service, &ask.container()?, Need::Own)?;
     if let Some(until) = ask.until()? {
-        let found = versions::all(service, home.id, &name)?;
-        if found.is_empty() {
-            return Err(Refusal::not_found());
-        }
-        purge(service, &home, &found, until, ask.now_ms)?;
-        return Ok(done());
+        return match service.object_purge(home.id, &name, until)? {
+            0 => Err(Refusal::not_found()),
+            _ => Ok(done()),
+        };
     }
     let tree = ask.is_tree()?;
     match one(service, &home, &name, ask.now_ms) {
@@ -84,43 +82,8 @@ fn below(service: &Service, home: &Container, prefix: &str, now_ms: u64) -> Resu
     }
 }
 
-/// Removes versions of one object that are older than a time, the newest first in `found`.
-/// What is there now stays, and so does what is locked.
-fn purge(
-    service: &Service,
-    home: &Container,
-    found: &[Object],
-    until: u64,
-    now_ms: u64,
-) -> Result<(), Refusal> {
-    let mut left = false;
-    // The oldest first: a marker goes when there is nothing below it that would come back.
-    for object in found.iter().rev() {
-        let stays = object.created_ms > until
-            || object.is_locked(now_ms)
-            || (object.latest && (left || !object.marker));
-        if stays {
-            left = true;
-            continue;
-        }
-        let which = match object.versioned {
-            true => Which::Version(object.id),
-            false => Which::Unversioned,
-        };
-        let veto = Veto::default();
-        let result = service.object_remove(home.id, &object.name, which, &|old| match old {
-            Some(old) if old.id != object.id || old.is_locked(now_ms) => {
-                Err(veto.say(Refusal::conflict("The object has changed meanwhile; ask again.")))
-            }
-            _ => Ok(()),
-        });
-        veto.settle(result)??;
-    }
-    Ok(())
-}
-
 /// Removes versions of all objects of a container that are older than a time.
-fn purge_all(service: &Service, home: &Container, until: u64, now_ms: u64) -> Result<(), Refusal> {
+fn purge_all(service: &Service, home: &Container, until: u64) -> Result<(), Refusal> {
     let mut walk = Walk { limit: ROWS, ..Walk::default() };
     loop {
         // Names first, then all versions of each.
@@ -134,7 +97,7 @@ fn purge_all(service: &Service, home: &Container, until: u64, now_ms: u64) -> Re
             }
         }
         for name in &names {
-            purge(service, home, &versions::all(service, home.id, name)?, until, now_ms)?;
+            service.object_purge(home.id, name, until)?;
         }
         walk.marker = names.last().map(ToString::to_string);
         if !full {
@@ -147,22 +110,19 @@ pub(super) fn container(service: &Service, ask: &Ask) -> Result<Response, Refusa
     let caller = Caller::new(service, ask)?;
     let home = caller.container(service, &ask.container()?, Need::Own)?;
     if let Some(until) = ask.until()? {
-        purge_all(service, &home, until, ask.now_ms)?;
+        purge_all(service, &home, until)?;
         return Ok(done());
     }
     if ask.is_tree()? {
         below(service, &home, "", ask.now_ms)?;
         return Ok(done());
     }
-    let conflict = || Refusal::conflict("The container is not empty.");
-    if home.objects > 0 {
-        return Err(conflict());
-    }
     // The past of a container goes with it.
-    purge_all(service, &home, u64::MAX, ask.now_ms)?;
-    match service.container_remove(home.id) {
+    match service.container_remove_past(home.id) {
         Ok(()) => Ok(done()),
-        Err(error) if error.kind() == ErrorKind::InUse => Err(conflict()),
+        Err(error) if error.kind() == ErrorKind::InUse => {
+            Err(Refusal::conflict(&error.to_string()))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -10,8 +10,10 @@ use super::ask::Ask;
 use super::listing::Format;
 use crate::swift::answer::{self, Refusal};
 
-/// Versions in one list at most.
-const VERSIONS_MAX: usize = 10_000;
+/// Versions in one list at most: 4 MB of text.
+const VERSIONS_MAX: usize = 100_000;
+/// Versions that are read together.
+const ROWS: usize = 1000;
 
 /// The version that a text names. All versions have numbers here, also those that S3 and Swift
 /// know by none.
@@ -39,28 +41,47 @@ pub(super) fn at(
     name: &ObjectName,
     until: u64,
 ) -> Result<Option<Object>, Refusal> {
-    let found = all(service, container, name)?;
-    let then = found.into_iter().find(|object| object.created_ms <= until);
+    let mut then = None;
+    each(service, container, name, &mut |object| {
+        let found = object.created_ms <= until;
+        if found {
+            then = Some(object);
+        }
+        !found
+    })?;
     Ok(then.filter(|object| !object.marker))
 }
 
-/// All versions of an object, the newest first, also those that say that it was removed.
-pub(super) fn all(
+/// Gives all versions of an object to `see`, the newest first, also those that say that it was
+/// removed, until that says stop.
+fn each(
     service: &Service,
     container: u64,
     name: &ObjectName,
-) -> Result<Vec<Object>, Refusal> {
+    see: &mut dyn FnMut(Object) -> bool,
+) -> Result<(), Refusal> {
     let end = format!("{name}\0");
     let prefix = name.to_string();
-    let walk = Walk { prefix, end: Some(end), limit: VERSIONS_MAX, ..Walk::default() };
-    let steps = service.version_walk(container, &walk, None)?;
-    Ok(steps
-        .into_iter()
-        .filter_map(|step| match step {
-            Step::Item(object) => Some(object),
-            Step::Prefix(_) => None,
-        })
-        .collect())
+    let mut walk = Walk { prefix, end: Some(end), limit: ROWS, ..Walk::default() };
+    let mut after = None;
+    loop {
+        let steps = service.version_walk(container, &walk, after)?;
+        let full = steps.len() >= ROWS;
+        for step in steps {
+            let Step::Item(object) = step else { continue };
+            after = Some(match object.versioned {
+                true => Which::Version(object.id),
+                false => Which::Unversioned,
+            });
+            if !see(object) {
+                return Ok(());
+            }
+        }
+        if !full {
+            return Ok(());
+        }
+        walk.marker = Some(name.to_string());
+    }
 }
 
 /// `?version=list`.
@@ -70,31 +91,34 @@ pub(super) fn list(
     container: u64,
     name: &ObjectName,
 ) -> Result<Response, Refusal> {
-    let mut found = all(service, container, name)?;
-    found.retain(|object| !object.marker);
+    let mut found = Vec::new();
+    each(service, container, name, &mut |object| {
+        if !object.marker {
+            found.push((object.id.get(), object.created_ms as f64 / 1000.0));
+        }
+        found.len() <= VERSIONS_MAX
+    })?;
     found.reverse();
     if found.is_empty() {
         return Err(Refusal::not_found());
     }
-    let seconds = |object: &Object| object.created_ms as f64 / 1000.0;
+    if found.len() > VERSIONS_MAX {
+        return Err(Refusal::too_large(format_args!(
+            "the object has more than {VERSIONS_MAX} versions; the doors of S3 and Swift list \
+             them in pages"
+        )));
+    }
     let (kind, body) = match Format::of(ask)? {
         Format::Xml => {
             let rows: String = found
                 .iter()
-                .map(|one| {
-                    let (id, time) = (one.id.get(), seconds(one));
-                    format!("<version timestamp=\"{time}\">{id}</version>")
-                })
+                .map(|(id, time)| format!("<version timestamp=\"{time}\">{id}</version>"))
                 .collect();
             let name = crate::swift::listing::escape(name.as_str());
             let start = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>";
             (Format::Xml, format!("{start}\n<object name=\"{name}\">{rows}</object>"))
         }
-        _ => {
-            let rows: Vec<_> =
-                found.iter().map(|one| json!([one.id.get(), seconds(one)])).collect();
-            (Format::Json, json!({"versions": rows}).to_string())
-        }
+        _ => (Format::Json, json!({"versions": found}).to_string()),
     };
     Ok(answer::text(kind.content_type(), HeaderMap::new(), body))
 }

@@ -215,7 +215,7 @@ pub(super) fn write(
 }
 
 /// The pool's own error, if one is inside.
-pub(super) fn told(error: io::Error) -> Error {
+pub(crate) fn told(error: io::Error) -> Error {
     match error.downcast::<Error>() {
         Ok(error) => error,
         Err(error) => {

@@ -8,6 +8,7 @@ mod fork;
 mod listing;
 mod metered;
 mod owner;
+mod purge;
 mod relocate;
 mod update;
 mod uploads;
@@ -28,7 +29,7 @@ use crate::object::{ARCHIVED_MARKER_TYPE, Container, Meta, Object, Versioning, W
 
 pub use blocks::{
     BLOCK_WAIT_MS, BlockHash, BlockHashError, Compose, Composed, HASHED_AT_ONCE_BYTES_MAX,
-    HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX,
+    HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, HashList,
 };
 pub(super) use containers::make;
 pub use content::{Content, Stored};

@@ -146,13 +146,18 @@ impl Service {
                 let message = format!("container '{}' is not empty; {remedy}", found.name);
                 return Err(Error::new(ErrorKind::InUse, message));
             }
-            while let Some(row) = upload::list(tx, id, "", 0, 1)?.first() {
-                upload::remove(tx, row)?;
-            }
-            lifecycle::remove(tx, id)?;
-            Ok(container::remove(tx, id)?)
+            remove_empty(tx, &found)
         })
     }
+}
+
+/// Removes a container in which there is nothing.
+pub(super) fn remove_empty(tx: &Tx<'_>, found: &Container) -> Result<(), Error> {
+    while let Some(row) = upload::list(tx, found.id, "", 0, 1)?.first() {
+        upload::remove(tx, row)?;
+    }
+    lifecycle::remove(tx, found.id)?;
+    Ok(container::remove(tx, found.id)?)
 }
 
 pub(in crate::service) fn make(

@@ -9,6 +9,7 @@ use archipelago_model::{AccountId, Location, ObjectName, SECTOR_BYTES};
 use super::super::content::{self, broken};
 use super::super::{Check, Service, Stored, check_newest, checked, container_of};
 use super::hash::BlockHash;
+use super::upload::WAITING_BLOCKS_MAX;
 use super::{HASHED_AT_ONCE_BYTES_MAX, HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX};
 use crate::catalog::blocks::{self, PlaceRow};
 use crate::catalog::file;
@@ -36,7 +37,8 @@ pub struct Compose<'a> {
 pub enum Composed {
     /// It is there, and this is its hash.
     Made(Box<Object>, BlockHash),
-    /// Nothing was made: the account has none of these blocks.
+    /// Nothing was made: the account has none of these blocks. They are no more than may wait
+    /// for a file at once.
     Missing(Vec<BlockHash>),
 }
 
@@ -134,6 +136,7 @@ impl Core {
             .iter()
             .filter(is_missing)
             .filter(|hash| told.insert(**hash))
+            .take(WAITING_BLOCKS_MAX as usize)
             .copied()
             .collect();
         if !missing.is_empty() {

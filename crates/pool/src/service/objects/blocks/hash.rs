@@ -7,7 +7,7 @@ use std::str::FromStr;
 use archipelago_format::hash_list::{HASH_BYTES, Hash};
 use aws_lc_rs::digest::{Context, SHA256, digest};
 
-use super::HASHED_BLOCK_BYTES;
+use super::{HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX};
 
 /// What trailing zeros are hashed from, once something follows them.
 static ZEROS: [u8; 4096] = [0; 4096];
@@ -124,15 +124,19 @@ impl Hasher {
         let block = std::mem::replace(&mut self.block, Context::new(&SHA256));
         let mut hash = [0; HASH_BYTES];
         hash.copy_from_slice(block.finish().as_ref());
-        self.hashes.push(BlockHash(hash));
+        // One more than there may be says that there are too many.
+        if self.hashes.len() <= HASHED_BLOCKS_MAX {
+            self.hashes.push(BlockHash(hash));
+        }
         (self.seen, self.zeros) = (0, 0);
     }
 
-    pub(super) fn finish(mut self) -> Vec<BlockHash> {
+    /// The hashes, unless there are too many.
+    pub(super) fn finish(mut self) -> Option<Vec<BlockHash>> {
         if self.seen > 0 {
             self.end_block();
         }
-        self.hashes
+        (self.hashes.len() <= HASHED_BLOCKS_MAX).then_some(self.hashes)
     }
 }
 

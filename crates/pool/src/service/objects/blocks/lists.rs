@@ -4,7 +4,7 @@
 //! them. So they are kept after the version is bound, and their loss costs time, never data.
 
 use std::collections::BTreeMap;
-use std::io::{Cursor, Read};
+use std::io::{self, Cursor, Read};
 
 use archipelago_format::hash_list;
 use archipelago_model::{FileId, ObjectName};
@@ -12,7 +12,7 @@ use archipelago_model::{FileId, ObjectName};
 use super::super::content::{Content, broken};
 use super::super::{Check, Service, Stored, Which};
 use super::hash::{BlockHash, Hasher, Hashing};
-use super::{HASHED_AT_ONCE_BYTES_MAX, ROWS_MAX};
+use super::{HASHED_AT_ONCE_BYTES_MAX, HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, ROWS_MAX};
 use crate::catalog::blocks::{self, ListRow};
 use crate::catalog::{Tx, state};
 use crate::core::Core;
@@ -30,9 +30,71 @@ const PIECE_BYTES: usize = 1 << 20;
 /// Lists that are put into the index at one opportunity.
 const LISTS_MAX: usize = 64;
 
+/// Hashes that are read together from where a list is kept.
+const PIECE_HASHES: u64 = 4096;
+
+const TOO_MANY: &str = "the object has more blocks than there are hashes of; read it by its name";
+
+/// The hashes of a version. Of a long list, a piece is in memory.
+pub struct HashList {
+    hash: BlockHash,
+    blocks: u64,
+    /// Of them, those that were not read yet.
+    left: u64,
+    input: Box<dyn Read + Send>,
+    piece: std::vec::IntoIter<hash_list::Hash>,
+}
+
+impl HashList {
+    fn new(hash: BlockHash, blocks: u64, input: Box<dyn Read + Send>) -> Self {
+        Self { hash, blocks, left: blocks, input, piece: Vec::new().into_iter() }
+    }
+
+    fn of(hashes: Vec<BlockHash>) -> Self {
+        let (hash, blocks) = (BlockHash::of_file(&hashes), hashes.len() as u64);
+        let raw: Vec<hash_list::Hash> = hashes.into_iter().map(|hash| hash.0).collect();
+        Self { hash, blocks, left: 0, input: Box::new(io::empty()), piece: raw.into_iter() }
+    }
+
+    /// Of all of them together.
+    pub const fn hash(&self) -> BlockHash {
+        self.hash
+    }
+
+    /// How many there are.
+    pub const fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    fn read(&mut self) -> Result<Vec<hash_list::Hash>, Error> {
+        let count = self.left.min(PIECE_HASHES);
+        self.left -= count;
+        let mut bytes = vec![0; count as usize * hash_list::HASH_BYTES];
+        self.input.read_exact(&mut bytes).map_err(|error| ingest_error(broken(error)))?;
+        hash_list::decode(&bytes).map_err(|error| damaged(&error))
+    }
+}
+
+impl Iterator for HashList {
+    type Item = Result<BlockHash, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.piece.len() == 0 && self.left > 0 {
+            match self.read() {
+                Ok(piece) => self.piece = piece.into_iter(),
+                Err(error) => {
+                    self.left = 0;
+                    return Some(Err(error));
+                }
+            }
+        }
+        self.piece.next().map(|hash| Ok(BlockHash(hash)))
+    }
+}
+
 impl Service {
     /// As [`Service::object_put`], and the content is hashed on its way: gives the hash of all
-    /// of it, too.
+    /// of it, too, unless it has more than [`HASHED_BLOCKS_MAX`] blocks.
     ///
     /// # Errors
     /// As that.
@@ -44,27 +106,44 @@ impl Service {
         input: &mut dyn Read,
         finish: &mut dyn FnMut(&Stored) -> Result<Meta, Error>,
         check: &Check<'_>,
-    ) -> Result<(Object, BlockHash), Error> {
+    ) -> Result<(Object, Option<BlockHash>), Error> {
         let mut hashing = Hashing { input, hasher: Hasher::new() };
         let object = self.object_put(container, name, size, &mut hashing, finish, check)?;
-        let hashes = hashing.hasher.finish();
+        let Some(hashes) = hashing.hasher.finish() else { return Ok((object, None)) };
         self.core.keep_or_tell(object.id, &hashes);
-        Ok((object, BlockHash::of_file(&hashes)))
+        Ok((object, Some(BlockHash::of_file(&hashes))))
     }
 
     /// The hashes of the blocks of an open version. What nobody computed before is read for it,
-    /// all of it.
+    /// all of it, as long as `go_on` says so.
     ///
     /// # Errors
+    /// `Invalid` (more than [`HASHED_BLOCKS_MAX`] blocks); `Unavailable` (it was not to go on);
     /// `Damaged`.
-    pub fn block_hashes(&self, content: &Content) -> Result<Vec<BlockHash>, Error> {
-        let id = content.object().id;
-        if let Some(list) = self.core.catalog.read(|tx| blocks::of_file(tx, id))? {
-            return self.core.hashes_in(&list);
+    pub fn hash_list(
+        &self,
+        content: &Content,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<HashList, Error> {
+        let object = content.object();
+        if object.size.div_ceil(HASHED_BLOCK_BYTES) > HASHED_BLOCKS_MAX as u64 {
+            return Err(Error::invalid(format!(
+                "object '{}' has more than the {HASHED_BLOCKS_MAX} blocks of which there are \
+                 hashes; read it by its name, in ranges",
+                object.name.as_str().escape_debug()
+            )));
         }
-        let hashes = hashes_of(content)?;
-        self.core.keep_or_tell(id, &hashes);
-        Ok(hashes)
+        let kept = || self.core.catalog.read(|tx| blocks::of_file(tx, object.id));
+        if let Some(list) = kept()? {
+            return self.core.open_list(&list);
+        }
+        let hashes = hashes_of(content, &|| go_on() && !self.core.stopping())?;
+        self.core.keep_or_tell(object.id, &hashes);
+        match kept()? {
+            Some(list) => self.core.open_list(&list),
+            // The version was removed meanwhile.
+            None => Ok(HashList::of(hashes)),
+        }
     }
 
     /// The hash of a version, if it is known, or the version is small.
@@ -77,7 +156,7 @@ impl Service {
             return Ok(Some(found));
         }
         match content.object().size <= HASHED_AT_ONCE_BYTES_MAX {
-            true => self.block_hashes(content).map(|hashes| Some(BlockHash::of_file(&hashes))),
+            true => self.hash_list(content, &|| true).map(|list| Some(list.hash())),
             false => Ok(None),
         }
     }
@@ -112,12 +191,16 @@ impl Service {
     }
 }
 
-fn hashes_of(content: &Content) -> Result<Vec<BlockHash>, Error> {
+fn hashes_of(content: &Content, go_on: &dyn Fn() -> bool) -> Result<Vec<BlockHash>, Error> {
     let mut hasher = Hasher::new();
     let (mut input, mut piece) = (content.range(0, u64::MAX), vec![0; PIECE_BYTES]);
     loop {
+        if !go_on() {
+            let message = "the hashes are not computed to their end: nobody waits for them";
+            return Err(Error::new(ErrorKind::Unavailable, message));
+        }
         match input.read(&mut piece) {
-            Ok(0) => return Ok(hasher.finish()),
+            Ok(0) => return hasher.finish().ok_or_else(|| Error::invalid(TOO_MANY)),
             Ok(read) => hasher.update(&piece[..read]),
             Err(error) => return Err(ingest_error(broken(error))),
         }
@@ -175,8 +258,13 @@ impl Core {
 
     /// The hashes in a list.
     fn hashes_in(&self, list: &ListRow) -> Result<Vec<BlockHash>, Error> {
-        let bytes = match &list.hashes {
-            Some(text) => hex::decode(text).map_err(|error| damaged(&error))?,
+        self.open_list(list)?.collect()
+    }
+
+    /// Reads a list, wherever it is.
+    fn open_list(&self, list: &ListRow) -> Result<HashList, Error> {
+        let input: Box<dyn Read + Send> = match &list.hashes {
+            Some(text) => Box::new(Cursor::new(hex::decode(text).map_err(|e| damaged(&e))?)),
             None => {
                 // The row may be older than a flattened map in its place.
                 let held = self.held(|| {
@@ -185,14 +273,10 @@ impl Core {
                     Ok(crate::core::Fixed { root: now.map_or(list.root, |now| now.root), size })
                 })?;
                 let view = self.engine.view(held.map.root, held.map.size)?;
-                let mut bytes = Vec::new();
-                let mut input = super::super::content::Stretch::new(view, 0, held.map.size);
-                input.read_to_end(&mut bytes).map_err(|error| ingest_error(broken(error)))?;
-                bytes
+                Box::new(super::super::content::Stretch::new(view, 0, held.map.size))
             }
         };
-        let hashes = hash_list::decode(&bytes).map_err(|error| damaged(&error))?;
-        Ok(hashes.into_iter().map(BlockHash).collect())
+        Ok(HashList::new(parsed(&list.hash)?, list.blocks, input))
     }
 
     /// Puts a list into the index of each account that has a file with it.

@@ -20,12 +20,13 @@ fn put(home: &Home, name: &str, mut bytes: &[u8]) -> (Object, BlockHash) {
     let finish = &mut |_: &super::super::Stored| Ok(Meta::default());
     home.service()
         .object_put_hashed(home.id, &named(name), size, &mut bytes, finish, &|_| Ok(()))
+        .map(|(object, hash)| (object, hash.unwrap()))
         .unwrap()
 }
 
 fn hashes(home: &Home, name: &str) -> Vec<BlockHash> {
     let content = home.service().object_open(home.id, &named(name), Which::Latest).unwrap();
-    home.service().block_hashes(&content).unwrap()
+    home.service().hash_list(&content, &|| true).unwrap().map(Result::unwrap).collect()
 }
 
 fn try_compose(

@@ -21,7 +21,7 @@ const UPLOAD_BYTES_MAX: u64 = 4 << 30;
 
 /// Blocks of an account that wait for a file at most: 256 GiB. More of them come once files
 /// were made of these.
-const WAITING_BLOCKS_MAX: u64 = 1 << 16;
+pub(super) const WAITING_BLOCKS_MAX: u64 = 1 << 16;
 
 impl Service {
     /// Stores blocks, one behind the other, for an account to make files of. Gives their
@@ -41,7 +41,7 @@ impl Service {
         let mut bounded = Bounded { input, left: UPLOAD_BYTES_MAX };
         let mut hashing = Hashing { input: &mut bounded, hasher: Hasher::new() };
         let (ingested, size) = core.store_behind(0, size, &mut hashing, &mut |_| {})?;
-        let hashes = hashing.hasher.finish();
+        let hashes = hashing.hasher.finish().ok_or_else(|| Error::invalid(too_many()))?;
         let zeros = BlockHash::of_zeros();
         core.bind(ingested, size, |tx, root| {
             check_room(tx, account, size)?;
