@@ -94,10 +94,27 @@ impl Engine {
     /// [`Error::OutOfRange`] when all together are longer than a map may be;
     /// [`Error::Damaged`], [`Error::Store`], [`Error::NoSpace`].
     pub fn splice(&self, stretches: &[Stretch]) -> Result<Ingested, Error> {
+        match self.splice_within(stretches, u64::MAX)? {
+            Some(spliced) => Ok(spliced),
+            // No map has so many.
+            None => Err(too_long(0, VOLUME_BYTES_MAX)),
+        }
+    }
+
+    /// The same, of no more extents than `extents_max`: a stretch that is shown many times costs
+    /// its nodes each time. `None` when there are more.
+    ///
+    /// # Errors
+    /// As [`Self::splice`].
+    pub fn splice_within(
+        &self,
+        stretches: &[Stretch],
+        extents_max: u64,
+    ) -> Result<Option<Ingested>, Error> {
         let shared = self.shared();
         let mut cold = ColdWriter::new(&shared.ingest, 0, Compression::default());
         let mut builder = RunBuilder::new(&mut cold);
-        let mut to = 0_u64;
+        let (mut to, mut extents) = (0_u64, 0_u64);
         for stretch in stretches {
             if !(to.is_multiple_of(SECTOR_BYTES) && stretch.offset.is_multiple_of(SECTOR_BYTES)) {
                 return Err(Error::Unaligned { offset: stretch.offset, len: to });
@@ -109,11 +126,14 @@ impl Engine {
             let runs = shared.nodes.root(stretch.root)?;
             let layers: Vec<Layer> = runs.iter().copied().map(Layer::Run).collect();
             let step = Move { from: stretch.offset, to, len: stretch.len };
-            add_moved(&shared.nodes, &layers, step, &mut builder)?;
+            extents += add_moved(&shared.nodes, &layers, step, &mut builder)?;
+            if extents > extents_max {
+                return Ok(None);
+            }
             to = end;
         }
         let run = builder.finish()?;
-        finish(cold, run)
+        finish(cold, run).map(Some)
     }
 }
 

@@ -19,6 +19,10 @@ const TRANSFERS_MAX: usize = 32;
 /// by another door: each reads all of it and holds its hashes, up to some 150 MB.
 const HASHINGS_MAX: usize = 2;
 
+/// Files that are made of long lists of hashes at once: each list is held in memory with where
+/// its blocks are, up to some 300 MB. One on its way in or waiting takes up to 42 MB.
+const LISTS_MAX: usize = 2;
+
 /// Logins running at once: each computes a hash that takes a processor and memory on
 /// purpose. They have a limit of their own, so that guessing does not keep other verbs waiting.
 const LOGINS_MAX: usize = 4;
@@ -33,6 +37,7 @@ pub(crate) struct Calls {
     calls: Arc<Semaphore>,
     transfers: Arc<Semaphore>,
     hashings: Arc<Semaphore>,
+    lists: Arc<Semaphore>,
     logins: Arc<Semaphore>,
 }
 
@@ -42,6 +47,7 @@ impl Calls {
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             transfers: Arc::new(Semaphore::new(TRANSFERS_MAX)),
             hashings: Arc::new(Semaphore::new(HASHINGS_MAX)),
+            lists: Arc::new(Semaphore::new(LISTS_MAX)),
             logins: Arc::new(Semaphore::new(LOGINS_MAX)),
         }
     }
@@ -103,6 +109,12 @@ impl Calls {
         acquire(&self.hashings).await
     }
 
+    /// The right to make a file of a long list of hashes, for a thread with the right to run a
+    /// transfer.
+    pub(crate) async fn list(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        acquire(&self.lists).await
+    }
+
     /// How many transfers run now.
     pub(crate) fn transfers_running(&self) -> usize {
         TRANSFERS_MAX.saturating_sub(self.transfers.available_permits())
@@ -117,6 +129,8 @@ impl Calls {
         self.calls.close();
         self.transfers.close();
         self.hashings.close();
+        // What is done with these holds the right to a transfer, too.
+        self.lists.close();
         self.logins.close();
         drop((calls, transfers, hashings, logins));
     }

@@ -17,7 +17,7 @@ use crate::catalog::volume::{HeadMove, VolumeRow};
 use crate::catalog::{Catalog, Tx, file, image, lease, place, segment, snapshot, state, volume};
 use crate::error::{Error, ErrorKind};
 use crate::resource::Volume;
-use crate::service::{Backups, Collected, Collector, Config, Ended, GuestViews, Lanes};
+use crate::service::{Backups, Collected, Collector, Config, Ended, GuestViews, Lanes, Tidying};
 
 /// Shared by everything that an open store consists of.
 pub(crate) struct Core {
@@ -49,8 +49,8 @@ pub(crate) struct Core {
     pub updates: Lanes,
     /// The disks in image files.
     pub guest_views: GuestViews,
-    /// How far lists of hashes that no file has were looked for.
-    pub blocks_at: Mutex<u64>,
+    /// How far hashes of blocks are tidied.
+    pub blocks_at: Mutex<Tidying>,
     /// The collector, one at a time.
     pub collector: Mutex<Collector>,
     /// What it did since the store was opened.

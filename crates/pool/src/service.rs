@@ -41,13 +41,13 @@ pub use files::UpdatedFile;
 pub use grants::{ChangeGrants, GRANTS_MAX, LINKS_MAX, PublicLink};
 pub(crate) use guest_views::GuestViews;
 pub use lifecycle::Ended;
-pub(crate) use objects::Lanes;
 pub use objects::{
     BLOCK_WAIT_MS, BlockHash, BlockHashError, Check, Compose, Composed, Content, CopySource,
     Decide, FORK_OBJECTS_MAX, FinishPart, FinishUpload, HASHED_AT_ONCE_BYTES_MAX,
     HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, HashList, PARTS_MAX, Place, Removed, Stored, Update,
     UpdateContent, Updated, UploadAt,
 };
+pub(crate) use objects::{Lanes, Tidying};
 pub use rebuild::Rebuilt;
 pub use scrub::{Damage, Damages, ScrubOptions, ScrubState, Touch};
 

@@ -47,6 +47,17 @@ fn stretches_read_one_behind_the_other_and_no_data_is_written() {
 }
 
 #[test]
+fn more_extents_than_may_be_are_told_and_no_map_is_made() {
+    let engine = Rig::new().open();
+    let root = store(&engine, &noise(3, 1 << 20));
+    let one = Stretch { root, offset: 0, len: 1 << 20 };
+    let extents = engine.extents(root, 1 << 20).unwrap();
+    assert!(engine.splice_within(&[one; 3], 3 * extents - 1).unwrap().is_none());
+    let done = engine.splice_within(&[one; 3], 3 * extents).unwrap().unwrap();
+    assert!(read(&engine, *done.root.get(), 3 << 20) == noise(3, 1 << 20).repeat(3));
+}
+
+#[test]
 fn what_is_all_zero_has_no_map() {
     let engine = Rig::new().open();
     let done = engine.splice(&[Stretch { root: Location::HOLE, offset: 0, len: 4096 }]).unwrap();

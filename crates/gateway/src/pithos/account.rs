@@ -85,6 +85,10 @@ pub(super) fn change(service: &Service, ask: &Ask) -> Result<Response, Refusal> 
     if given.keys().any(|name| name.starts_with("temp-url-key")) {
         return Err(Refusal::invalid("keys of signed URLs are set at the door of Swift"));
     }
+    let groups = meta::given_long(&ask.headers, GROUP)?;
+    if !groups.is_empty() {
+        caller.check(Need::Admin)?;
+    }
     let among = ask.has_param("update");
     let veto = Veto::default();
     let result = service.account_change(caller.account.id, &mut |settings| {
@@ -92,7 +96,7 @@ pub(super) fn change(service: &Service, ask: &Ask) -> Result<Response, Refusal> 
     });
     veto.settle(result)??;
     let account = Named::uuid(caller.account.uuid);
-    for (name, members) in meta::given_long(&ask.headers, GROUP)? {
+    for (name, members) in groups {
         let name: GroupName = name.parse().map_err(Refusal::invalid)?;
         let members = members.split(',').map(str::trim).filter(|member| !member.is_empty());
         let members = members.map(|member| user(service, member)).collect::<Result<Vec<_>, _>>()?;

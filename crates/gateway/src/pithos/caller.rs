@@ -11,8 +11,10 @@ use crate::swift::answer::Refusal;
 pub(super) enum Need {
     Read,
     Write,
-    /// What only the owner may: say who else may, remove, move away, see the past of others.
+    /// What only the owner may: remove, move away, see the past of others.
     Own,
+    /// What only who looks after an account may: say who belongs to whom.
+    Admin,
 }
 
 /// Who asks, and of which account.
@@ -60,6 +62,7 @@ impl Caller {
     pub(super) fn may(&self, need: Need) -> bool {
         match need {
             Need::Read => matches!(self.role(), Some(Role::Admin | Role::Member | Role::Reader)),
+            Need::Admin => self.role() == Some(Role::Admin),
             Need::Write | Need::Own => matches!(self.role(), Some(Role::Admin | Role::Member)),
         }
     }

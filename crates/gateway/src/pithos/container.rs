@@ -14,6 +14,7 @@ use super::account::META;
 use super::ask::Ask;
 use super::caller::{Caller, Need};
 use super::listing::{self, Format, Row};
+use super::past::Seen;
 use super::{meta, past};
 use crate::swift::answer::{self, Refusal, http_date, iso_date, set};
 use crate::swift::meta::{Veto, content_type, is_expired};
@@ -22,6 +23,12 @@ const HEADER: &str = "x-container-meta-";
 
 /// Objects whose metadata are looked through for their names at most.
 const NAMES_SEEN_MAX: usize = 1000;
+
+/// Bytes of their names in a header, which other servers and clients limit, too.
+const NAMES_BYTES_MAX: usize = 4 << 10;
+
+/// Objects that are read together where some are passed over.
+const FILTERED_ROWS: usize = 1000;
 
 /// How the policy is called.
 pub(super) const fn versioning(container: &Container) -> &'static str {
@@ -39,12 +46,13 @@ pub(super) fn show(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
         caller.check(Need::Read)?;
     }
     let format = Format::of(ask)?;
-    let mut headers = headers(service, &container, until)?;
+    let mut seen = Seen::default();
+    let mut headers = headers(service, &container, until, &mut seen)?;
     if ask.method.as_str() == "HEAD" {
         set(&mut headers, "content-type", format.content_type());
         return Ok(answer::empty(StatusCode::NO_CONTENT, headers));
     }
-    let rows = rows(service, ask, &container, until)?;
+    let rows = rows(service, ask, &container, until, &mut seen)?;
     Ok(listing::render(format, "container", &rows, headers))
 }
 
@@ -52,11 +60,12 @@ fn headers(
     service: &Service,
     container: &Container,
     until: Option<u64>,
+    seen: &mut Seen,
 ) -> Result<HeaderMap, Refusal> {
     let mut out = HeaderMap::new();
     let (objects, bytes) = match until {
         None => (container.objects, container.bytes),
-        Some(until) => past::totals(service, container.id, until)?,
+        Some(until) => past::totals(service, container.id, until, seen)?,
     };
     set(&mut out, "x-container-object-count", &objects.to_string());
     set(&mut out, "x-container-bytes-used", &bytes.to_string());
@@ -72,8 +81,7 @@ fn headers(
             names.extend(object.meta.user.into_keys().map(|name| meta::quoted(&name)));
         }
     }
-    let names: Vec<String> = names.into_iter().collect();
-    set(&mut out, "x-container-object-meta", &names.join(","));
+    set(&mut out, "x-container-object-meta", &joined(names));
     if let Some(until) = until {
         set(&mut out, "x-container-until-timestamp", &http_date(until));
     }
@@ -89,22 +97,45 @@ fn headers(
     Ok(out)
 }
 
+/// Names, as many as fit into one header.
+fn joined(names: BTreeSet<String>) -> String {
+    let mut out = String::new();
+    for name in names {
+        if out.len() + 1 + name.len() > NAMES_BYTES_MAX {
+            break;
+        }
+        if !out.is_empty() {
+            out.push(',');
+        }
+        out.push_str(&name);
+    }
+    out
+}
+
 fn rows(
     service: &Service,
     ask: &Ask,
     container: &Container,
     until: Option<u64>,
+    seen: &mut Seen,
 ) -> Result<Vec<Row>, Refusal> {
     let mut walk = listing::walk(ask)?;
     let filters = Filter::all(ask.param("meta").unwrap_or_default());
     let limit = walk.limit;
     let mut steps = Vec::new();
-    loop {
+    if !filters.is_empty() {
+        walk.limit = FILTERED_ROWS;
+    }
+    while steps.len() < limit {
         let found = match until {
-            None => service.object_walk_whole(container.id, &walk)?,
-            Some(until) => past::walk(service, container.id, &walk, until)?,
+            None => {
+                let found = service.object_walk_whole(container.id, &walk)?;
+                seen.add(found.len())?;
+                found
+            }
+            Some(until) => past::walk(service, container.id, &walk, until, seen)?,
         };
-        let full = walk.limit > 0 && found.len() >= walk.limit;
+        let full = found.len() >= walk.limit;
         walk.marker = match found.last() {
             Some(Step::Item(object)) => Some(object.name.to_string()),
             Some(Step::Prefix(prefix)) => Some(prefix.clone()),
@@ -117,11 +148,13 @@ fn rows(
                     && !is_expired(object, ask.now_ms)
             }
         }));
-        if !full || steps.len() >= limit || walk.marker.is_none() {
+        if !full || walk.marker.is_none() {
             break;
         }
-        walk.limit = limit - steps.len();
+        // Few may be left to find, and many to pass over.
+        walk.limit = FILTERED_ROWS;
     }
+    steps.truncate(limit);
     let ids = steps.iter().filter_map(|step| match step {
         Step::Item(object) => Some(object.id),
         Step::Prefix(_) => None,

@@ -130,7 +130,15 @@ fn below(
             let to = crate::swift::ask::object_name(&format!("{new}{rest}"))?;
             let which = Which::Latest;
             let names = Names { from: &object.name, which, to: &to, seen: None };
-            relocate(service, ask, copy, (source.id, target.id), &names)?;
+            match relocate(service, ask, copy, (source.id, target.id), &names) {
+                // It ended, or was removed meanwhile: the others are still to be done.
+                Err(refusal) if refusal.is_not_found() => {
+                    if put::old(service, source.id, &object.name)?.is_some() {
+                        return Err(refusal);
+                    }
+                }
+                done => drop(done?),
+            }
             walk.marker = Some(object.name.to_string());
         }
         if !full {
@@ -207,8 +215,9 @@ fn merged(ask: &Ask, copy: &Copy, source: &Object) -> Result<Meta, Refusal> {
     let mut meta = meta::changed(ask, &copy.from.caller, &base, among)?;
     let ignores =
         ask.param("ignore_content_type").is_some_and(|text| text.is_empty() || is_true(text));
-    if let Some(kind) = ask.header("content-type").filter(|kind| !kind.is_empty() && !ignores) {
-        meta.headers.insert("content-type".to_owned(), kind);
+    let kind = meta::plain(ask, "content-type").filter(|kind| !kind.is_empty() && !ignores);
+    if let Some(kind) = kind {
+        meta.headers.insert("content-type".to_owned(), kind.to_owned());
     }
     Ok(meta)
 }

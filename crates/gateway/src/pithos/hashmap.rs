@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::ask::Ask;
@@ -36,6 +37,9 @@ const BODY_BYTES_MAX: u64 = HASHED_BLOCKS_MAX as u64 * 72 + (64 << 10);
 /// Objects above this wait for each other to be hashed: a minute's work, and a list of 16 384
 /// hashes.
 const LONG_BYTES: u64 = 64 << 30;
+
+/// Files of lists that are no longer do not wait for each other to be made: they have 64 GiB, too.
+const SHORT_HASHES: usize = 16_384;
 
 /// The hash of every block.
 const ALGORITHM: &str = "sha256";
@@ -161,12 +165,33 @@ pub(super) async fn put(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Respon
     if format == Format::Xml {
         return Err(Refusal::invalid("hashes come as JSON: format=json"));
     }
-    let done =
-        upload(app, body, move |service, input| compose(service, &ask, &caller, container, input));
+    let (calls, handle) = (Arc::clone(&app.calls), Handle::current());
+    let done = upload(app, body, move |service, input| {
+        let said = match said(input) {
+            Ok(said) => said,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        // Once all of it came: no slow client keeps others from their turn.
+        let _turn = match said.hashes.len() > SHORT_HASHES {
+            true => match handle.block_on(calls.list()) {
+                Ok(turn) => Some(turn),
+                Err(failure) => return Ok(Err(failure.into())),
+            },
+            false => None,
+        };
+        compose(service, &ask, &caller, container, &said)
+    });
     match done.await?? {
         Done::Made(response) => Ok(response),
         Done::Missing(missing) => Ok(blocks::hash_list(StatusCode::CONFLICT, format, &missing)?),
     }
+}
+
+/// What the body of a request says.
+fn said(input: &mut dyn Read) -> Result<Said, Refusal> {
+    let body = std::io::BufReader::new(input.take(BODY_BYTES_MAX));
+    serde_json::from_reader(body)
+        .map_err(|error| Refusal::invalid(format!("the hashes cannot be read: {error}")))
 }
 
 fn compose(
@@ -174,19 +199,11 @@ fn compose(
     ask: &Ask,
     caller: &Caller,
     container: u64,
-    input: &mut dyn Read,
+    said: &Said,
 ) -> Result<Result<Done, Refusal>, Error> {
     let name = match ask.object() {
         Ok(name) => name,
         Err(refusal) => return Ok(Err(refusal)),
-    };
-    let body = std::io::BufReader::new(input.take(BODY_BYTES_MAX));
-    let said: Said = match serde_json::from_reader(body) {
-        Ok(said) => said,
-        Err(error) => {
-            let text = format!("the hashes cannot be read: {error}");
-            return Ok(Err(Refusal::invalid(text)));
-        }
     };
     let veto = Veto::default();
     let old = put::old(service, container, &name)?;

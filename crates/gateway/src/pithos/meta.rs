@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use archipelago_pool::{BlockHash, Meta, Object};
-use axum::http::HeaderMap;
 use axum::http::header::{ETAG, LAST_MODIFIED};
+use axum::http::{HeaderMap, HeaderName};
 
 use super::ask::Ask;
 use super::caller::Caller;
 use crate::swift::answer::{Refusal, http_date, set};
-use crate::swift::ask::decode;
+use crate::swift::ask::{decode, header};
 use crate::swift::meta::{CONTENT_TYPE, content_type, guess};
 
 /// Metadata, as Pithos has it: how many, bytes of a name and of a value.
@@ -24,7 +24,7 @@ const MODIFIED_BY: &str = "pithos.modified-by";
 pub(super) const MANIFEST: &str = "swift.dlo";
 
 const OBJECT: &str = "x-object-meta-";
-/// Headers that are kept as they come and go out again.
+/// Headers that are kept as they come and go out again, whatever percent signs mean in them.
 const KEPT: [&str; 2] = ["content-encoding", "content-disposition"];
 
 /// Metadata in the headers of a request, by its names in lower case. Empty values remove.
@@ -55,6 +55,12 @@ fn given_of(
         let (Some(name), Some(value)) = (decode(short, false), value) else {
             return Err(Refusal::invalid("metadata is UTF-8"));
         };
+        if value.contains(char::is_control) || HeaderName::from_bytes(name.as_bytes()).is_err() {
+            return Err(Refusal::invalid(
+                "names of metadata are what names of headers may be, and values have no control \
+                 characters: other doors could not show them",
+            ));
+        }
         let too_long = name.len() > META_NAME_BYTES_MAX || value.len() > value_bytes_max;
         if name.is_empty() || too_long {
             return Err(Refusal::invalid(format_args!(
@@ -98,8 +104,8 @@ pub(super) fn of_new(
     let mut meta = Meta::default();
     change(&mut meta.user, &given(&ask.headers, OBJECT)?, false)?;
     said(ask, &mut meta)?;
-    let kind = ask.header(CONTENT_TYPE).filter(|kind| !kind.is_empty());
-    let kind = kind.unwrap_or_else(|| guess(name).to_owned());
+    let kind = plain(ask, CONTENT_TYPE).filter(|kind| !kind.is_empty()).unwrap_or(guess(name));
+    let kind = kind.to_owned();
     meta.headers.insert(CONTENT_TYPE.to_owned(), kind);
     sign(&mut meta, caller, old);
     Ok(meta)
@@ -112,7 +118,8 @@ pub(super) fn changed(
     old: &Object,
     among: bool,
 ) -> Result<Meta, Refusal> {
-    let mut meta = old.meta.clone();
+    // A lock is of the version that was locked; the new one gets that of its container.
+    let mut meta = old.meta.clone().unlocked();
     change(&mut meta.user, &given(&ask.headers, OBJECT)?, among)?;
     if !among {
         meta.settings.remove(MANIFEST);
@@ -123,12 +130,17 @@ pub(super) fn changed(
     Ok(meta)
 }
 
+/// A header as it came, which goes out as it came at every door.
+pub(super) fn plain<'a>(ask: &'a Ask, name: &str) -> Option<&'a str> {
+    header(&ask.headers, name)
+}
+
 /// The headers that say something of an object.
 fn said(ask: &Ask, meta: &mut Meta) -> Result<(), Refusal> {
     for name in KEPT {
-        match ask.header(name) {
-            Some(value) if value.is_empty() => drop(meta.headers.remove(name)),
-            Some(value) => drop(meta.headers.insert(name.to_owned(), value)),
+        match plain(ask, name) {
+            Some("") => drop(meta.headers.remove(name)),
+            Some(value) => drop(meta.headers.insert(name.to_owned(), value.to_owned())),
             None => {}
         }
     }
@@ -183,7 +195,7 @@ pub(super) fn headers_of(object: &Object, hash: Option<BlockHash>) -> HeaderMap 
     set(&mut out, "accept-ranges", "bytes");
     for name in KEPT {
         if let Some(value) = meta.headers.get(name) {
-            set(&mut out, name, &quoted(value));
+            set(&mut out, name, value);
         }
     }
     for (name, value) in &meta.user {

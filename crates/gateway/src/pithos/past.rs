@@ -6,8 +6,25 @@ use crate::swift::answer::Refusal;
 
 /// Versions that are looked at together.
 const ROWS: usize = 1000;
-/// Versions that one request looks at, at most: some seconds.
+/// Objects and versions that one request looks at for its listing, at most: some seconds.
 const SEEN_MAX: usize = 1_000_000;
+
+/// How many a request has looked at.
+#[derive(Default)]
+pub(super) struct Seen(usize);
+
+impl Seen {
+    pub(super) fn add(&mut self, count: usize) -> Result<(), Refusal> {
+        self.0 += count;
+        match self.0 > SEEN_MAX {
+            true => Err(Refusal::too_large(format_args!(
+                "more than {SEEN_MAX} objects and versions would have to be looked at; name a \
+                 prefix, or list them in pages at the doors of S3 and Swift"
+            ))),
+            false => Ok(()),
+        }
+    }
+}
 
 /// Gives each object that was there at that time to `see`, by name, until that says stop.
 fn each(
@@ -15,6 +32,7 @@ fn each(
     container: u64,
     walk: &Walk,
     until: u64,
+    seen: &mut Seen,
     see: &mut dyn FnMut(Object) -> bool,
 ) -> Result<(), Refusal> {
     let mut pages = Walk {
@@ -23,16 +41,11 @@ fn each(
         limit: ROWS,
         ..Walk::default()
     };
-    let (mut after, mut settled, mut seen) = (None, None, 0);
+    let (mut after, mut settled) = (None, None);
     loop {
         let steps = service.version_walk(container, &pages, after)?;
         let full = steps.len() >= ROWS;
-        seen += steps.len();
-        if seen > SEEN_MAX {
-            return Err(Refusal::too_large(format_args!(
-                "more than {SEEN_MAX} versions would have to be looked at; ask by prefix"
-            )));
-        }
+        seen.add(steps.len())?;
         for step in steps {
             let Step::Item(object) = step else { continue };
             let name = object.name.to_string();
@@ -56,9 +69,14 @@ fn each(
 }
 
 /// How many objects there were, and their bytes.
-pub(super) fn totals(service: &Service, container: u64, until: u64) -> Result<(u64, u64), Refusal> {
+pub(super) fn totals(
+    service: &Service,
+    container: u64,
+    until: u64,
+    seen: &mut Seen,
+) -> Result<(u64, u64), Refusal> {
     let (mut objects, mut bytes) = (0, 0_u64);
-    each(service, container, &Walk::default(), until, &mut |object| {
+    each(service, container, &Walk::default(), until, seen, &mut |object| {
         objects += 1;
         bytes = bytes.saturating_add(object.size);
         true
@@ -72,13 +90,14 @@ pub(super) fn walk(
     container: u64,
     walk: &Walk,
     until: u64,
+    seen: &mut Seen,
 ) -> Result<Vec<Step<Object>>, Refusal> {
     let mut out: Vec<Step<Object>> = Vec::new();
     if walk.limit == 0 {
         return Ok(out);
     }
     let delimiter = walk.delimiter.as_deref().filter(|text| !text.is_empty());
-    each(service, container, walk, until, &mut |object| {
+    each(service, container, walk, until, seen, &mut |object| {
         let rest = object.name.as_str().strip_prefix(walk.prefix.as_str()).unwrap_or_default();
         let end = delimiter.and_then(|text| Some(rest.find(text)? + text.len()));
         match end {

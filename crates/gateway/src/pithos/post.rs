@@ -133,7 +133,8 @@ fn plan(service: &Service, ask: &Ask) -> Result<Plan, Refusal> {
 pub(super) async fn update(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Response, Refusal> {
     let asked = Arc::clone(&ask);
     let plan = call(app, move |service| plan(service, &asked)).await?;
-    let done = upload(app, body, move |service, input| run(service, ask, plan, input));
+    let shared = Arc::clone(&app.service);
+    let done = upload(app, body, move |_, input| run(&shared, ask, plan, input));
     let updated = done.await??;
     let mut headers = HeaderMap::new();
     put::told(&updated.object, None, &mut headers);
@@ -141,7 +142,7 @@ pub(super) async fn update(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Res
 }
 
 fn run(
-    service: &Service,
+    service: &Arc<Service>,
     ask: Arc<Ask>,
     plan: Plan,
     input: &mut dyn std::io::Read,
@@ -150,13 +151,17 @@ fn run(
     let among = ask.has_param("update");
     // Asked in the thread of whoever binds, which is not always this one.
     let said: Arc<Mutex<Option<Refusal>>> = Arc::default();
-    let veto = Arc::clone(&said);
+    let (veto, asked) = (Arc::clone(&said), Arc::clone(service));
     let decide = move |old: Option<&Object>| {
         let refuse = |refusal: Refusal| {
             *veto.lock() = Some(refusal);
             Error::new(archipelago_pool::ErrorKind::Invalid, "refused")
         };
+        let old = old.filter(|old| !is_expired(old, ask.now_ms));
         let old = old.ok_or_else(|| refuse(Refusal::not_found()))?;
+        // Of what it changes, which may be newer than what was there when it came. What others
+        // change together with it was hashed by nobody, and is nothing that a client knows.
+        put::conditions_of_write(&asked, &ask, Some(old)).map_err(refuse)?;
         // Metadata that nobody names stay what they were.
         let named = ask.headers.keys().any(|name| name.as_str().starts_with("x-object-meta-"));
         meta::changed(&ask, &caller, old, among || !named).map_err(refuse)

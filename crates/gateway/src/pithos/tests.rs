@@ -1,16 +1,22 @@
 //! Facts about the door of Pithos.
 
-use archipelago_pool::{Named, NewUser, Secret};
+use std::io::Write;
+
+use archipelago_pool::{Container, DELETE_AT, Meta, Named, NewUser, Object, Role, Secret, Which};
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 use super::PREFIX;
 use crate::tests::harness::{Answer, Harness, noise};
 
+mod bounds;
+mod locks;
+
 const PASSWORD: &str = "correct horse";
 const BLOCK: usize = 4 << 20;
 
-/// A server on which `ann` and `bob` have accounts of their own, and Ann has a container `c`.
+/// A server on which `ann` and `bob` have accounts of their own, and Ann has a container `c`, in
+/// which `dora` may write, too.
 struct Site {
     server: Harness,
     uuids: [String; 2],
@@ -28,6 +34,13 @@ impl Site {
             };
             hex::encode(server.app.service.user_create(&new).unwrap().account.uuid)
         });
+        let dora = NewUser {
+            name: "dora".parse().unwrap(),
+            password: Secret::new(PASSWORD),
+            is_admin: false,
+            account: Some((Named::name("ann"), Role::Member)),
+        };
+        server.app.service.user_create(&dora).unwrap();
         let site = Self { server, uuids };
         is(&site.ask("PUT", "/c", "", b""), 201);
         site
@@ -59,6 +72,31 @@ impl Site {
         let answer = self.ask("GET", &format!("/c/{name}"), "", b"");
         is(&answer, 200);
         answer.body
+    }
+
+    /// Changes what is known of an object of Ann's, as other doors do.
+    fn change(&self, name: &str, change: &dyn Fn(&mut Meta)) {
+        let service = &self.server.app.service;
+        let mut changed = |object: &Object| {
+            let mut meta = object.meta.clone();
+            change(&mut meta);
+            Ok(meta)
+        };
+        let name = name.parse().unwrap();
+        service.object_change(self.container().id, &name, Which::Latest, &mut changed).unwrap();
+    }
+
+    /// Lets an object have ended.
+    fn end(&self, name: &str) {
+        self.change(name, &|meta| {
+            drop(meta.settings.insert(DELETE_AT.to_owned(), "1".to_owned()));
+        });
+    }
+
+    fn container(&self) -> Container {
+        let service = &self.server.app.service;
+        let account = service.account(&Named::Uuid(self.uuids[0].clone())).unwrap().id;
+        service.container(account, &"c".parse().unwrap()).unwrap()
     }
 
     fn names(&self, query: &str) -> Vec<String> {
@@ -291,12 +329,72 @@ fn preconditions_are_asked_of_what_is_there() {
 }
 
 #[test]
+fn conditions_of_an_update_are_asked_of_what_it_changes() {
+    let site = Site::start();
+    site.put("o", b"0123456789");
+    let seen = format!("If-Match: {}\r\n", sha256(b"0123456789"));
+    let path = format!("{PREFIX}/{}/c/o", site.uuids[0]);
+    let mut socket = site.server.connect();
+    let head = format!("{}{seen}Content-Range: bytes 0-3/*\r\n", site.token("ann"));
+    let start = "HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+    write!(socket, "POST {path} {start}{head}Content-Length: 4\r\n\r\nab").unwrap();
+    while site.server.app.calls.transfers_running() == 0 {
+        std::thread::yield_now();
+    }
+    // Another one comes first.
+    site.put("o", b"other bytes");
+    socket.write_all(b"cd").unwrap();
+    is(&Answer::read(&mut socket), 412);
+    assert_eq!(site.get("o"), b"other bytes");
+    let post = |head: &str| site.ask("POST", "/c/o", head, b"+");
+    is(&post(&format!("{seen}Content-Range: bytes */*\r\n")), 412);
+    let now = format!("If-Match: {}\r\n", sha256(b"other bytes"));
+    is(&post(&format!("{now}Content-Range: bytes */*\r\n")), 204);
+}
+
+#[test]
 fn a_manifest_shows_what_begins_as_it_says() {
     let site = Site::start();
     site.put("part/1", b"one ");
     site.put("part/2", b"two");
     is(&site.ask("PUT", "/c/whole", "X-Object-Manifest: c/part/\r\n", b""), 201);
     assert_eq!(site.get("whole"), b"one two");
+}
+
+#[test]
+fn what_other_doors_cannot_show_is_refused() {
+    let site = Site::start();
+    for head in ["X-Object-Meta-A: x%0Ay\r\n", "X-Object-Meta-A%20B: x\r\n"] {
+        is(&site.ask("PUT", "/c/o", head, b"x"), 400);
+    }
+    let said = "attachment; filename=\"100%25.txt\"";
+    let head = format!("Content-Disposition: {said}\r\nX-Object-Meta-Colour: gr%C3%BCn\r\n");
+    is(&site.ask("PUT", "/c/o", &head, b"x"), 201);
+    assert_eq!(header(&site.ask("HEAD", "/c/o", "", b""), "content-disposition"), Some(said));
+    let path = format!("/object/v1/AUTH_{}/c/o", site.uuids[0]);
+    let swift = site.server.raw("HEAD", &path, &site.token("ann"), b"");
+    assert_eq!(header(&swift, "content-disposition"), Some(said));
+}
+
+#[test]
+fn groups_are_said_by_who_looks_after_the_account() {
+    let site = Site::start();
+    let account = site.uuids[0].clone();
+    let post = |user: &str, head: &str| site.by(user, "POST", &account, head, b"");
+    is(&post("dora", "X-Account-Group-Friends: dora\r\n"), 403);
+    is(&post("dora", "X-Account-Meta-Place: Athens\r\n"), 202);
+    is(&post("ann", "X-Account-Group-Friends: dora\r\n"), 202);
+}
+
+#[test]
+fn a_tree_is_copied_without_what_has_ended() {
+    let site = Site::start();
+    for name in ["d", "d/a", "d/b", "d/c"] {
+        site.put(name, name.as_bytes());
+    }
+    site.end("d/b");
+    is(&site.ask("COPY", "/c/d?delimiter=/", "Destination: /c/f\r\n", b""), 201);
+    assert_eq!(site.names("?prefix=f"), ["f", "f/a", "f/c"]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::ask::Ask;
 use super::listing::Format;
+use super::past::Seen;
 use crate::swift::answer::{self, Refusal};
 
 /// Versions in one list at most: 4 MB of text.
@@ -63,9 +64,10 @@ fn each(
     let end = format!("{name}\0");
     let prefix = name.to_string();
     let mut walk = Walk { prefix, end: Some(end), limit: ROWS, ..Walk::default() };
-    let mut after = None;
+    let (mut after, mut seen) = (None, Seen::default());
     loop {
         let steps = service.version_walk(container, &walk, after)?;
+        seen.add(steps.len())?;
         let full = steps.len() >= ROWS;
         for step in steps {
             let Step::Item(object) = step else { continue };

@@ -169,6 +169,13 @@ pub(super) async fn put_versioning(
                  cannot be changed."
             ));
         }
+        if container.archive().is_some() {
+            return Err(s3_error!(
+                InvalidBucketState,
+                "The bucket keeps what is replaced in another one (X-Versions-Location of Swift), \
+                 and cannot keep versions as well."
+            ));
+        }
         container.versioning = wanted;
         Ok(())
     })

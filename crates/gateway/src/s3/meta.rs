@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use archipelago_model::FileId;
 use archipelago_pool::{Meta, Object, Which};
+use axum::http::{HeaderName, HeaderValue};
 use s3s::dto::{ETag, ETagCondition, Metadata, Timestamp, TimestampFormat};
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
@@ -100,9 +101,15 @@ impl Headers {
     }
 }
 
-/// A header that stayed with an object.
+/// A header that stayed with an object; none rather than one that cannot be sent, from
+/// whatever door it is.
 pub(super) fn header(object: &Object, name: &str) -> Option<String> {
-    object.meta.headers.get(name).cloned()
+    object
+        .meta
+        .headers
+        .get(name)
+        .filter(|text| HeaderValue::from_bytes(text.as_bytes()).is_ok())
+        .cloned()
 }
 
 pub(super) fn expires(object: &Object) -> Option<Timestamp> {
@@ -110,10 +117,16 @@ pub(super) fn expires(object: &Object) -> Option<Timestamp> {
     Timestamp::parse(TimestampFormat::HttpDate, text).ok()
 }
 
-/// What the user keeps with an object; nothing rather than an empty list.
+/// What the user keeps with an object, as far as it can be sent; nothing rather than an empty
+/// list.
 pub(super) fn user(object: &Object) -> Option<Metadata> {
-    let user = &object.meta.user;
-    (!user.is_empty()).then(|| user.clone().into_iter().collect())
+    let fits = |(name, value): &(&String, &String)| {
+        HeaderName::from_bytes(name.as_bytes()).is_ok()
+            && HeaderValue::from_bytes(value.as_bytes()).is_ok()
+    };
+    let user = object.meta.user.iter().filter(fits);
+    let user: Metadata = user.map(|(name, value)| (name.clone(), value.clone())).collect();
+    (!user.is_empty()).then_some(user)
 }
 
 fn http_date(time: &Timestamp) -> String {

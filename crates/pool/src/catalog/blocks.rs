@@ -1,4 +1,4 @@
-//! Tables `block_list`, `file_blocks`, `block`, `block_upload`: hashes of blocks, and where
+//! Tables `block_list`, `file_blocks`, `block`, `block_upload`, `block_waiting`: hashes of blocks, and where
 //! accounts have what they stand for.
 
 use archipelago_model::{AccountId, FileId, Location, Source};
@@ -95,6 +95,20 @@ pub(crate) fn is_indexed(tx: &Tx<'_>, file: FileId) -> Result<bool, CatalogError
     Ok(found == Some(1))
 }
 
+/// Notes that a list is in the index, if the accounts that have files with it are still these;
+/// gives whether they are.
+pub(crate) fn set_indexed_for(
+    tx: &Tx<'_>,
+    list: u64,
+    accounts: &[AccountId],
+) -> Result<bool, CatalogError> {
+    let same = accounts_of(tx, list)? == accounts;
+    if same {
+        set_indexed(tx, list, true)?;
+    }
+    Ok(same)
+}
+
 /// Notes whether a list is in the index.
 pub(crate) fn set_indexed(tx: &Tx<'_>, list: u64, indexed: bool) -> Result<(), CatalogError> {
     tx.execute("UPDATE block_list SET indexed = $1 WHERE id = $2", (indexed, from_number(list)))?;
@@ -106,13 +120,15 @@ pub(crate) fn accounts_of(tx: &Tx<'_>, list: u64) -> Result<Vec<AccountId>, Cata
     tx.all(
         "file_blocks",
         "SELECT DISTINCT c.account_id FROM file_blocks b JOIN file f ON f.id = b.file_id \
-         JOIN container c ON c.id = f.container_id WHERE b.list_id = $1",
+         JOIN container c ON c.id = f.container_id WHERE b.list_id = $1 \
+         ORDER BY c.account_id",
         [from_number(list)],
         |row| Ok(AccountId::new(row.number()?)),
     )
 }
 
-/// Notes where an account has a block.
+/// Notes where an account has a block, if the list is still there: nothing would ever remove what
+/// names one that is gone.
 pub(crate) fn index(
     tx: &Tx<'_>,
     account: AccountId,
@@ -121,7 +137,8 @@ pub(crate) fn index(
     position: u64,
 ) -> Result<(), CatalogError> {
     tx.execute(
-        "INSERT INTO block (account_id, hash, list_id, position) VALUES ($1, $2, $3, $4) \
+        "INSERT INTO block (account_id, hash, list_id, position) SELECT $1, $2, $3, $4 \
+         WHERE EXISTS (SELECT 1 FROM block_list WHERE id = $3) \
          ON CONFLICT (account_id, hash) DO UPDATE SET list_id = $3, position = $4",
         (from_number(account.get()), hash, from_number(list), from_number(position)),
     )?;
@@ -129,12 +146,13 @@ pub(crate) fn index(
 }
 
 /// Where an account has a block: among what it uploaded, or in a file that it owns. Nothing of
-/// others is ever looked at. `block_bytes`: of one.
+/// others is ever looked at, nor what has ended by itself. `block_bytes`: of one.
 pub(crate) fn find(
     tx: &Tx<'_>,
     account: AccountId,
     hash: &str,
     block_bytes: u64,
+    now_ms: u64,
 ) -> Result<Option<PlaceRow>, CatalogError> {
     let account = from_number(account.get());
     let in_file = tx.first(
@@ -142,8 +160,9 @@ pub(crate) fn find(
         "SELECT f.root, f.size, b.position FROM block b \
          JOIN file_blocks l ON l.list_id = b.list_id JOIN file f ON f.id = l.file_id \
          JOIN container c ON c.id = f.container_id \
-         WHERE b.account_id = $1 AND b.hash = $2 AND c.account_id = $1 LIMIT 1",
-        (account, hash),
+         WHERE b.account_id = $1 AND b.hash = $2 AND c.account_id = $1 \
+         AND (f.ends_ms IS NULL OR f.ends_ms > $3) LIMIT 1",
+        (account, hash, from_number(now_ms)),
         |row| {
             let (root, map_bytes) = (row.location()?, row.number()?);
             let start = row.number::<u64>()?.saturating_mul(block_bytes);
@@ -180,18 +199,27 @@ pub(crate) fn put_upload(
     root: Location,
     now_ms: u64,
 ) -> Result<(), CatalogError> {
+    let (account, hash) = (from_number(account.get()), row.hash.as_str());
+    let again = "UPDATE block_upload SET created_ms = $1 WHERE account_id = $2 AND hash = $3";
+    if tx.execute(again, (from_number(now_ms), account, hash))? > 0 {
+        return Ok(());
+    }
     tx.execute(
         "INSERT INTO block_upload (account_id, hash, start, size, root, created_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6) \
-         ON CONFLICT (account_id, hash) DO UPDATE SET created_ms = $6",
+         VALUES ($1, $2, $3, $4, $5, $6)",
         (
-            from_number(account.get()),
-            row.hash.as_str(),
+            account,
+            hash,
             from_number(row.start),
             from_number(row.size),
             from_location(root),
             from_number(now_ms),
         ),
+    )?;
+    tx.execute(
+        "INSERT INTO block_waiting (account_id, blocks, bytes) VALUES ($1, 1, $2) \
+         ON CONFLICT (account_id) DO UPDATE SET blocks = blocks + 1, bytes = bytes + $2",
+        (account, from_number(row.size)),
     )?;
     Ok(())
 }
@@ -202,18 +230,25 @@ pub(crate) fn remove_upload(
     account: AccountId,
     hash: &str,
 ) -> Result<(), CatalogError> {
-    tx.execute(
-        "DELETE FROM block_upload WHERE account_id = $1 AND hash = $2",
-        (from_number(account.get()), hash),
-    )?;
+    let account = from_number(account.get());
+    let sql = "DELETE FROM block_upload WHERE account_id = $1 AND hash = $2 RETURNING size";
+    if let Some(size) = tx.first("block_upload", sql, (account, hash), |row| row.number::<u64>())? {
+        tx.execute(
+            "UPDATE block_waiting SET blocks = blocks - 1, bytes = bytes - $1 \
+             WHERE account_id = $2",
+            (from_number(size), account),
+        )?;
+        let none_left = "DELETE FROM block_waiting WHERE account_id = $1 AND blocks <= 0";
+        tx.execute(none_left, [account])?;
+    }
     Ok(())
 }
 
 /// How many blocks of an account wait for a file, and their bytes.
 pub(crate) fn waiting(tx: &Tx<'_>, account: AccountId) -> Result<(u64, u64), CatalogError> {
     let found = tx.first(
-        "block_upload",
-        "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM block_upload WHERE account_id = $1",
+        "block_waiting",
+        "SELECT blocks, bytes FROM block_waiting WHERE account_id = $1",
         [from_number(account.get())],
         |row| Ok((row.number()?, row.number()?)),
     )?;
@@ -282,6 +317,17 @@ pub(crate) fn remove_unused(tx: &Tx<'_>, list: u64, limit: usize) -> Result<usiz
         tx.execute("DELETE FROM block_list WHERE id = $1", [id])?;
     }
     Ok(entries.len())
+}
+
+/// After a restore: blocks that wait are counted anew.
+pub(super) fn recount(tx: &Tx<'_>) -> Result<(), CatalogError> {
+    tx.execute("DELETE FROM block_waiting", [])?;
+    tx.execute(
+        "INSERT INTO block_waiting (account_id, blocks, bytes) \
+         SELECT account_id, COUNT(*), SUM(size) FROM block_upload GROUP BY account_id",
+        [],
+    )?;
+    Ok(())
 }
 
 /// After a restore: the index is made anew.

@@ -121,6 +121,7 @@ pub(crate) fn restore(tx: &Tx<'_>, input: &mut dyn Read) -> Result<(), CatalogEr
         }
     }
     blocks::forget_index(tx)?;
+    blocks::recount(tx)?;
     container::recount(tx)?;
     container::note_default_locks(tx)?;
     file::note_ends(tx)

@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0012_block_hashes.sql"),
     include_str!("../../migrations/sqlite/0013_snapshot_files.sql"),
     include_str!("../../migrations/sqlite/0014_snapshot_container.sql"),
+    include_str!("../../migrations/sqlite/0015_waiting_blocks.sql"),
 ];
 
 /// The version of the schema that this program works with.

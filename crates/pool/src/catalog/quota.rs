@@ -194,7 +194,12 @@ pub(super) fn ask(tx: &Tx<'_>, container: u64, added: Addition) -> Result<u64, C
 }
 
 /// The same, of a container that the write will make.
-pub(crate) fn ask_without(tx: &Tx<'_>, account: AccountId, bytes: u64) -> Result<(), CatalogError> {
-    let added = Addition { objects: 1, bytes };
-    held_without(tx, account)?.map_or(Ok(()), |held| held.check(added, bytes))
+pub(crate) fn ask_without(
+    tx: &Tx<'_>,
+    account: AccountId,
+    bytes: u64,
+) -> Result<u64, CatalogError> {
+    let Some(held) = held_without(tx, account)? else { return Ok(u64::MAX) };
+    held.check(Addition { objects: 1, bytes }, bytes)?;
+    Ok(held.room())
 }

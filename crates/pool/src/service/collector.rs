@@ -149,11 +149,33 @@ impl Service {
 impl Core {
     pub(super) fn collect(&self, wanted: Collection) -> Result<Collected, Error> {
         let mut collector = self.collector.lock();
-        let mut all = Collected::default();
-        // What fails here keeps nothing from being freed.
-        if let Err(error) = self.tidy_blocks() {
-            tracing::warn!(%error, "hashes of blocks are not looked after; trying again");
+        if wanted.thorough {
+            self.tidy_or_tell(true);
         }
+        let freed = self.free(&mut collector, &wanted);
+        // Some of it behind what was waited for: what it lets go of is freed the next time.
+        if !wanted.thorough {
+            self.tidy_or_tell(false);
+        }
+        freed
+    }
+
+    /// What fails here keeps nothing from being freed.
+    fn tidy_or_tell(&self, all: bool) {
+        loop {
+            match self.tidy_blocks() {
+                Ok(more) if more && all && !self.stopping() => {}
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "hashes of blocks are not looked after; trying again");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn free(&self, collector: &mut Collector, wanted: &Collection) -> Result<Collected, Error> {
+        let mut all = Collected::default();
         if wanted.thorough {
             // Also what is in the log, as far as maps have it.
             self.as_room_allows(|| {
@@ -171,7 +193,7 @@ impl Core {
         for _ in 0..if wanted.thorough { ROUNDS_MAX } else { 1 } {
             let urgency = if hurry { Urgency::High } else { urgency };
             let mut round = Round::begin(self, urgency, hurry, until)?;
-            let done = round.run(&mut collector, wanted.now);
+            let done = round.run(collector, wanted.now);
             let figures = round.figures();
             all.add(&figures);
             self.collector_totals.lock().add(&figures);

@@ -46,7 +46,7 @@ impl Service {
             Some(home) => file::may_put(tx, &home, object, size).map(drop),
             None => {
                 snapshot_file::refuse_name(OPERATOR, container)?;
-                quota::ask_without(tx, OPERATOR, size)
+                quota::ask_without(tx, OPERATOR, size).map(drop)
             }
         })?;
         let ingested = core.ingest(incoming).map_err(|error| error.on(&label))?;

@@ -27,6 +27,7 @@ use crate::core::{Core, Fixed};
 use crate::error::{Error, ErrorKind};
 use crate::object::{ARCHIVED_MARKER_TYPE, Container, Meta, Object, Versioning, Which};
 
+pub(crate) use blocks::Tidying;
 pub use blocks::{
     BLOCK_WAIT_MS, BlockHash, BlockHashError, Compose, Composed, HASHED_AT_ONCE_BYTES_MAX,
     HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, HashList,

@@ -18,6 +18,7 @@ mod upload;
 pub use compose::{Compose, Composed};
 pub use hash::{BlockHash, BlockHashError};
 pub use lists::HashList;
+pub(crate) use lists::Tidying;
 pub(super) use lists::link_copy;
 pub use upload::BLOCK_WAIT_MS;
 

@@ -6,7 +6,7 @@ use super::super::{Service, grants};
 use crate::catalog::{Tx, container, file, lifecycle, snapshot_file, state, upload};
 use crate::error::{Error, ErrorKind};
 use crate::grant::Shared;
-use crate::object::Container;
+use crate::object::{ARCHIVE_HISTORY, ARCHIVE_STACK, Container, Versioning};
 
 /// Containers on a page of a listing at most.
 const PAGE_MAX: usize = 10_000;
@@ -110,7 +110,8 @@ impl Service {
     /// The same, and who may do what with it, for which `by` is who says so.
     ///
     /// # Errors
-    /// As [`Self::container_change`]; those of [`Self::grants_change`].
+    /// As [`Self::container_change`]; those of [`Self::grants_change`]; `InUse` when it would keep
+    /// versions and have an archive, which gets nothing then.
     pub fn container_change_as(
         &self,
         by: &str,
@@ -120,8 +121,15 @@ impl Service {
         let now_ms = self.core.now_ms();
         self.core.catalog.write(|tx| {
             let mut container = super::container_of(tx, id)?;
-            let old = container.grants.clone();
+            let (old, was_torn) = (container.grants.clone(), is_torn(&container));
             change(&mut container)?;
+            if is_torn(&container) && !was_torn {
+                return Err(Error::in_use(format!(
+                    "container '{}' keeps what is replaced in another one, and cannot keep \
+                     versions as well; end the one before the other",
+                    container.name
+                )));
+            }
             container::update(tx, &container)?;
             if container.grants != old {
                 let (shared, new) = (Shared::Container(id), container.grants);
@@ -149,6 +157,14 @@ impl Service {
             remove_empty(tx, &found)
         })
     }
+}
+
+/// Whether it has an archive that gets nothing: an object without a version id that is replaced
+/// would be lost.
+fn is_torn(container: &Container) -> bool {
+    let archives = |name: &str| container.settings.contains_key(name);
+    container.versioning != Versioning::Off
+        && (archives(ARCHIVE_STACK) || archives(ARCHIVE_HISTORY))
 }
 
 /// Removes a container in which there is nothing.

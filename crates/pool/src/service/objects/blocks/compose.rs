@@ -18,6 +18,11 @@ use crate::error::Error;
 use crate::object::{Meta, Object};
 use crate::service::transfer::ingest_error;
 
+/// Pieces of stored data that a file of blocks may name: those of 6 TiB that came as files do, in
+/// pieces of 64 KiB. A block in small pieces that is named a million times would come to
+/// gigabytes of map.
+const EXTENTS_MAX: u64 = (6 << 40) / (64 << 10);
+
 /// A file to be made of blocks.
 pub struct Compose<'a> {
     /// In which container.
@@ -53,7 +58,8 @@ impl Service {
     ///
     /// # Errors
     /// `NotFound` (the container); `Invalid` when so many blocks are not those of so many
-    /// bytes, or the last one has more than there is room for; those of `finish` and `check`.
+    /// bytes, the last one has more than there is room for, or they are in too many pieces;
+    /// `QuotaExceeded`; those of `finish` and `check`.
     pub fn object_compose(
         &self,
         wanted: &Compose<'_>,
@@ -66,12 +72,15 @@ impl Service {
             container_of(tx, wanted.container)?;
             check_newest(core, tx, wanted.container, wanted.name, check)
         })?;
+        // Before maps are written in vain.
+        core.room(wanted.container, wanted.name, wanted.size)?;
         let parts = match core.parts(wanted)? {
             Ok(parts) => parts,
             Err(missing) => return Ok(Composed::Missing(missing)),
         };
         let meta = checked(finish()?)?;
-        let ingested = core.engine.splice(&parts.stretches)?;
+        let spliced = core.engine.splice_within(&parts.stretches, EXTENTS_MAX)?;
+        let ingested = spliced.ok_or_else(too_scattered)?;
         let etag = core.md5_if_small(&parts.stretches, wanted.size)?;
         let object = core.bind(ingested, wanted.size, |tx, root| {
             let stored = Stored { size: wanted.size, etag: String::new() };
@@ -84,10 +93,19 @@ impl Service {
         core.keep_or_tell(object.id, wanted.hashes);
         // Those that the index has now need not wait any more.
         if core.is_indexed(object.id)? {
-            core.forget_uploads(wanted.account, wanted.hashes)?;
+            let distinct: BTreeSet<BlockHash> = wanted.hashes.iter().copied().collect();
+            let distinct: Vec<BlockHash> = distinct.into_iter().collect();
+            core.forget_uploads(wanted.account, &distinct)?;
         }
         Ok(Composed::Made(Box::new(object), BlockHash::of_file(wanted.hashes)))
     }
+}
+
+fn too_scattered() -> Error {
+    Error::invalid(format!(
+        "the blocks are stored in more than {EXTENTS_MAX} pieces altogether; put the file by its \
+         content, or make several of it"
+    ))
 }
 
 fn check_count(wanted: &Compose<'_>) -> Result<(), Error> {
@@ -115,10 +133,11 @@ impl Core {
         let mut held = Vec::new();
         {
             let _resolving = self.resolving.read_recursive();
+            let now = self.now_ms();
             self.catalog.read(|tx| -> Result<_, Error> {
                 for hash in &distinct {
                     let text = hash.to_string();
-                    let found = blocks::find(tx, wanted.account, &text, HASHED_BLOCK_BYTES)?;
+                    let found = blocks::find(tx, wanted.account, &text, HASHED_BLOCK_BYTES, now)?;
                     places.extend(found.map(|place| (*hash, place)));
                 }
                 Ok(())

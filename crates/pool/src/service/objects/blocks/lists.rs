@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
 
 use archipelago_format::hash_list;
-use archipelago_model::{FileId, ObjectName};
+use archipelago_model::{AccountId, FileId, ObjectName};
 
 use super::super::content::{Content, broken};
 use super::super::{Check, Service, Stored, Which};
@@ -29,6 +29,27 @@ const PIECE_BYTES: usize = 1 << 20;
 
 /// Lists that are put into the index at one opportunity.
 const LISTS_MAX: usize = 64;
+
+/// Rows that each kind of tidying changes at one opportunity: a second or two, in transactions of
+/// [`ROWS_MAX`].
+const TIDY_MAX: u64 = 1 << 17;
+
+/// Where tidying goes on.
+#[derive(Default)]
+pub(crate) struct Tidying {
+    /// Up to here, lists that no file has were looked for.
+    unused: u64,
+    indexing: Option<Indexing>,
+}
+
+/// A list on its way into the index.
+pub(super) struct Indexing {
+    list: u64,
+    /// So many of its hashes are there.
+    position: u64,
+    /// Of these accounts.
+    accounts: Vec<AccountId>,
+}
 
 /// Hashes that are read together from where a list is kept.
 const PIECE_HASHES: u64 = 4096;
@@ -64,6 +85,17 @@ impl HashList {
     /// How many there are.
     pub const fn blocks(&self) -> u64 {
         self.blocks
+    }
+
+    /// Passes over so many.
+    fn pass(&mut self, count: u64) -> Result<(), Error> {
+        for _ in 0..count {
+            match self.next() {
+                Some(hash) => drop(hash?),
+                None => break,
+            }
+        }
+        Ok(())
     }
 
     fn read(&mut self) -> Result<Vec<hash_list::Hash>, Error> {
@@ -256,11 +288,6 @@ impl Core {
         self.index_list(id, hashes)
     }
 
-    /// The hashes in a list.
-    fn hashes_in(&self, list: &ListRow) -> Result<Vec<BlockHash>, Error> {
-        self.open_list(list)?.collect()
-    }
-
     /// Reads a list, wherever it is.
     fn open_list(&self, list: &ListRow) -> Result<HashList, Error> {
         let input: Box<dyn Read + Send> = match &list.hashes {
@@ -279,34 +306,68 @@ impl Core {
         Ok(HashList::new(parsed(&list.hash)?, list.blocks, input))
     }
 
-    /// Puts a list into the index of each account that has a file with it.
+    /// Puts a list that just came into the index of each account that has a file with it.
     fn index_list(&self, list: u64, hashes: &[BlockHash]) -> Result<(), Error> {
+        let accounts = self.catalog.read(|tx| blocks::accounts_of(tx, list))?;
+        let mut going = Indexing { list, position: 0, accounts };
+        let mut hashes = hashes.iter().copied().map(Ok);
+        let mut all = u64::MAX;
+        self.index_some(&mut going, &mut hashes, &mut all)?;
+        Ok(())
+    }
+
+    /// Puts what is left of a list into the index, as many rows as there is budget for; gives
+    /// whether it is all there. When another account got a file with it meanwhile, it is not.
+    fn index_some(
+        &self,
+        going: &mut Indexing,
+        hashes: &mut dyn Iterator<Item = Result<BlockHash, Error>>,
+        budget: &mut u64,
+    ) -> Result<bool, Error> {
         let zeros = BlockHash::of_zeros();
-        for account in self.catalog.read(|tx| blocks::accounts_of(tx, list))? {
-            for (chunk, at) in hashes.chunks(ROWS_MAX).zip((0_u64..).step_by(ROWS_MAX)) {
-                self.catalog.write_aside(|tx| -> Result<_, Error> {
-                    for (hash, position) in
-                        chunk.iter().zip(at..).filter(|(hash, _)| **hash != zeros)
-                    {
-                        blocks::index(tx, account, &hash.to_string(), list, position)?;
-                    }
-                    Ok(())
+        while *budget > 0 && !self.stopping() {
+            let chunk: Vec<BlockHash> = hashes.take(ROWS_MAX).collect::<Result<_, Error>>()?;
+            if chunk.is_empty() {
+                let (list, accounts) = (going.list, &going.accounts);
+                return Ok(self
+                    .catalog
+                    .write_aside(|tx| blocks::set_indexed_for(tx, list, accounts))?);
+            }
+            let distinct: BTreeMap<BlockHash, u64> =
+                chunk.iter().copied().zip(going.position..).filter(|(h, _)| *h != zeros).collect();
+            for account in &going.accounts {
+                self.catalog.write_aside(|tx| {
+                    distinct.iter().try_for_each(|(hash, position)| {
+                        blocks::index(tx, *account, &hash.to_string(), going.list, *position)
+                    })
                 })?;
             }
+            going.position += chunk.len() as u64;
+            // What changes no row is read all the same.
+            let rows = chunk.len() as u64 * going.accounts.len().max(1) as u64;
+            *budget = budget.saturating_sub(rows);
         }
-        self.catalog.write_aside(|tx| blocks::set_indexed(tx, list, true))?;
-        Ok(())
+        Ok(false)
     }
 
     /// Puts what is not there into the index: after a crash, a restore, a copy into another
     /// account.
-    fn index_lists(&self) -> Result<(), Error> {
+    pub(super) fn index_lists(
+        &self,
+        at: &mut Option<Indexing>,
+        budget: &mut u64,
+    ) -> Result<(), Error> {
         for list in self.catalog.read(|tx| blocks::unindexed(tx, LISTS_MAX))? {
-            if self.stopping() {
-                break;
-            }
-            match self.hashes_in(&list) {
-                Ok(hashes) => self.index_list(list.id, &hashes)?,
+            let accounts = self.catalog.read(|tx| blocks::accounts_of(tx, list.id))?;
+            let begun =
+                at.take().filter(|going| going.list == list.id && going.accounts == accounts);
+            let mut going = begun.unwrap_or(Indexing { list: list.id, position: 0, accounts });
+            let indexed = self.open_list(&list).and_then(|mut hashes| {
+                hashes.pass(going.position)?;
+                self.index_some(&mut going, &mut hashes, budget)
+            });
+            match indexed {
+                Ok(_) => {}
                 // Others behind it can be read.
                 Err(error) if error.kind() == ErrorKind::Damaged => {
                     tracing::error!(%error, "blocks of a file are not found by their hashes");
@@ -314,29 +375,48 @@ impl Core {
                 }
                 Err(error) => return Err(error),
             }
+            if *budget == 0 || self.stopping() {
+                *at = Some(going);
+                break;
+            }
         }
         Ok(())
     }
 
-    /// Lets go of lists that no file has, from where it was the last time, and of uploaded
-    /// blocks whose time is over.
-    pub(crate) fn tidy_blocks(&self) -> Result<(), Error> {
-        self.index_lists()?;
-        self.expire_uploads()?;
+    /// Puts lists into the index that are not there, lets go of lists that no file has and of
+    /// uploaded blocks whose time is over: some of it, from where it was the last time. Gives
+    /// whether there is more.
+    pub(crate) fn tidy_blocks(&self) -> Result<bool, Error> {
         let mut at = self.blocks_at.lock();
+        let (mut indexing, mut expiring, mut removing) = (TIDY_MAX, TIDY_MAX, TIDY_MAX);
+        self.index_lists(&mut at.indexing, &mut indexing)?;
+        self.expire_uploads(&mut expiring)?;
+        let more = self.remove_unused_lists(&mut at.unused, &mut removing)?;
+        Ok(more || indexing == 0 || expiring == 0)
+    }
+
+    /// Lets go of lists that no file has, behind `at`, as many rows as there is budget for. Gives
+    /// whether there are more to look at.
+    fn remove_unused_lists(&self, at: &mut u64, budget: &mut u64) -> Result<bool, Error> {
         let lists = self.catalog.read(|tx| blocks::used(tx, *at, ROWS_MAX))?;
         for (list, is_used) in &lists {
-            while !is_used
-                && !self.stopping()
-                && self.catalog.write(|tx| blocks::remove_unused(tx, *list, ROWS_MAX))? == ROWS_MAX
-            {
+            let mut left = !is_used;
+            while left {
+                if *budget == 0 || self.stopping() {
+                    return Ok(true);
+                }
+                let removed =
+                    self.catalog.write(|tx| blocks::remove_unused(tx, *list, ROWS_MAX))?;
+                *budget = budget.saturating_sub(removed as u64);
+                left = removed == ROWS_MAX;
             }
+            *at = *list;
         }
-        *at = match lists.last() {
-            Some((last, _)) if lists.len() == ROWS_MAX => *last,
-            _ => 0,
-        };
-        Ok(())
+        let full = lists.len() == ROWS_MAX;
+        if !full {
+            *at = 0;
+        }
+        Ok(full)
     }
 }
 

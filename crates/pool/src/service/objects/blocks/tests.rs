@@ -5,8 +5,12 @@ use std::io::Read;
 use archipelago_model::AccountId;
 
 use super::super::tests::{ACCOUNT, Home, named};
-use super::super::{CopySource, Removed, Service, Versioning, Which};
-use super::{BLOCK_WAIT_MS, BlockHash, Compose, Composed, HASHED_BLOCK_BYTES};
+use super::super::{
+    Container, CopySource, Place, Removed, Service, Update, UpdateContent, Versioning, Which,
+};
+use super::{
+    BLOCK_WAIT_MS, BlockHash, Compose, Composed, HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, ROWS_MAX,
+};
 use crate::catalog::{Tx, blocks};
 use crate::object::{Meta, Object};
 use crate::testing::noise;
@@ -245,4 +249,161 @@ fn long_lists_are_maps_that_survive_a_collection() {
     content.range(size as u64 - 512, 512).read_to_end(&mut end).unwrap();
     assert_eq!(end, noise(9, 512));
     assert_eq!(home.service().core.catalog.verify().unwrap(), Vec::<String>::new());
+}
+
+/// Makes an object as long as that, with zeros.
+fn resize(home: &Home, name: &str, size: u64) {
+    let update = Update {
+        container: home.id,
+        name: &named(name),
+        place: Place::At(0),
+        content: UpdateContent::Nothing,
+        size: Some(size),
+        create: true,
+        decide: Box::new(|_| Ok(Meta::default())),
+    };
+    home.service().object_update(update).unwrap();
+}
+
+#[test]
+fn an_object_with_more_blocks_than_a_list_has_is_not_hashed() {
+    let home = Home::new();
+    resize(&home, "o", HASHED_BLOCKS_MAX as u64 * HASHED_BLOCK_BYTES + 1);
+    let content = home.service().object_open(home.id, &named("o"), Which::Latest).unwrap();
+    let error = home.service().hash_list(&content, &|| panic!("it is read")).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn hashing_ends_when_nobody_waits_for_it() {
+    let home = Home::new();
+    resize(&home, "o", 1 << 40);
+    let content = home.service().object_open(home.id, &named("o"), Which::Latest).unwrap();
+    let asked = std::cell::Cell::new(0);
+    let go_on = || {
+        asked.set(asked.get() + 1);
+        asked.get() < 3
+    };
+    let error = home.service().hash_list(&content, &go_on).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(home.service().object_hashes(&[content.object().id]).unwrap().len(), 0);
+}
+
+#[test]
+fn a_file_of_blocks_that_is_more_than_may_be_is_refused_before_anything_is_looked_for() {
+    let home = Home::new();
+    let change = &mut |c: &mut Container| {
+        c.quota_bytes = Some(5 * BLOCK as u64);
+        Ok(())
+    };
+    home.service().container_change(home.id, change).unwrap();
+    let unknown = [BlockHash([1; 32]); 6];
+    let error = try_compose(&home, ACCOUNT, "o", 6 * BLOCK, &unknown).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::QuotaExceeded);
+}
+
+/// Counts what is read of a long body.
+struct Counted(u64);
+
+impl Read for Counted {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        self.0 += out.len() as u64;
+        out.fill(self.0 as u8);
+        Ok(out.len())
+    }
+}
+
+#[test]
+fn blocks_of_unknown_length_end_where_the_quota_does() {
+    let home = Home::new();
+    let service = home.service();
+    let account =
+        service.account_create(&"lab".parse().unwrap(), Some(2 * BLOCK as u64)).unwrap().id;
+    let mut input = Counted(0);
+    let error = service.blocks_put(account, None, &mut input).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::QuotaExceeded, "{error}");
+    assert!(input.0 < 4 * BLOCK as u64, "{}", input.0);
+    // What waits counts for what comes behind it.
+    let bytes = noise(10, BLOCK + BLOCK / 2);
+    service.blocks_put(account, None, &mut &bytes[..]).unwrap();
+    let error = service.blocks_put(account, Some(BLOCK as u64), &mut &bytes[..]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::QuotaExceeded, "{error}");
+}
+
+#[test]
+fn blocks_that_wait_are_counted_once_each() {
+    let home = Home::new();
+    let waiting = || home.service().core.catalog.read(|tx| blocks::waiting(tx, ACCOUNT)).unwrap();
+    let bytes = noise(11, BLOCK + 5);
+    for _ in 0..2 {
+        upload(home.service(), ACCOUNT, &bytes);
+        assert_eq!(waiting(), (2, BLOCK as u64 + 5));
+    }
+    let due = home.service().core.now_ms() + BLOCK_WAIT_MS;
+    let catalog = &home.service().core.catalog;
+    assert_eq!(catalog.write(|tx| blocks::expire(tx, due, 1)).unwrap(), 1);
+    assert_eq!(waiting().0, 1);
+    assert_eq!(catalog.write(|tx| blocks::expire(tx, due, 9)).unwrap(), 1);
+    assert_eq!(waiting(), (0, 0));
+}
+
+#[test]
+fn a_block_of_a_file_that_has_ended_is_missing() {
+    let home = Home::new();
+    put(&home, "o", &noise(12, BLOCK));
+    let list = hashes(&home, "o");
+    let ends = &mut |object: &Object| {
+        let mut meta = object.meta.clone();
+        meta.settings.insert(crate::DELETE_AT.to_owned(), "1".to_owned());
+        Ok(meta)
+    };
+    home.service().object_change(home.id, &named("o"), Which::Latest, ends).unwrap();
+    let missing = try_compose(&home, ACCOUNT, "p", BLOCK, &list).unwrap();
+    assert_eq!(missing, Composed::Missing(list));
+}
+
+#[test]
+fn nothing_is_put_into_the_index_of_a_list_that_is_gone() {
+    let home = Home::new();
+    let catalog = &home.service().core.catalog;
+    catalog.write(|tx| blocks::index(tx, ACCOUNT, "ab", 4711, 0)).unwrap();
+    let left = catalog.write(|tx| blocks::remove_unused(tx, 4711, 9)).unwrap();
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn a_list_is_not_in_the_index_of_accounts_that_came_meanwhile() {
+    let home = Home::new();
+    let (object, _) = put(&home, "o", b"content");
+    let catalog = &home.service().core.catalog;
+    let list = catalog.read(|tx| blocks::of_file(tx, object.id)).unwrap().unwrap();
+    catalog.write(|tx| blocks::set_indexed(tx, list.id, false)).unwrap();
+    let set = |accounts: &[AccountId]| {
+        catalog.write(|tx| blocks::set_indexed_for(tx, list.id, accounts)).unwrap()
+    };
+    assert!(!set(&[]));
+    assert!(!catalog.read(|tx| blocks::is_indexed(tx, object.id)).unwrap());
+    assert!(set(&[ACCOUNT]));
+    assert!(catalog.read(|tx| blocks::is_indexed(tx, object.id)).unwrap());
+}
+
+#[test]
+fn a_long_list_comes_into_the_index_at_several_opportunities() {
+    let home = Home::new();
+    let core = &home.service().core;
+    put(&home, "o", &noise(13, BLOCK));
+    let mut list = vec![BlockHash::of_zeros(); 2 * ROWS_MAX];
+    list.extend(hashes(&home, "o"));
+    let object = compose(&home, "long", (2 * ROWS_MAX + 1) * BLOCK, &list);
+    remove(&home, "o");
+    core.catalog.write(blocks::forget_index).unwrap();
+    let mut at = None;
+    let mut opportunities = 0;
+    while !core.catalog.read(|tx| blocks::is_indexed(tx, object.id)).unwrap() {
+        core.index_lists(&mut at, &mut (ROWS_MAX as u64)).unwrap();
+        opportunities += 1;
+    }
+    assert!(opportunities > 2, "{opportunities}");
+    compose(&home, "new", BLOCK, &list[2 * ROWS_MAX..]);
+    assert_eq!(home.get("new", Which::Latest).unwrap(), noise(13, BLOCK));
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use archipelago_model::AccountId;
 
 use super::super::Service;
+use super::super::metered::Metered;
 use super::hash::{BlockHash, Hasher, Hashing};
 use super::{HASHED_BLOCK_BYTES, ROWS_MAX};
 use crate::catalog::blocks::{self, UploadedRow};
@@ -28,7 +29,8 @@ impl Service {
     /// hashes. `size`: of all of them, if it is known.
     ///
     /// # Errors
-    /// `Invalid` (too many); those of the input.
+    /// `Invalid` (too many); `QuotaExceeded`, `InUse` (as many wait as may), also while they come;
+    /// those of the input.
     pub fn blocks_put(
         &self,
         account: AccountId,
@@ -37,11 +39,14 @@ impl Service {
     ) -> Result<Vec<BlockHash>, Error> {
         let core = &self.core;
         check(size.unwrap_or(0))?;
-        core.catalog.read(|tx| check_room(tx, account, size.unwrap_or(0)))?;
         let mut bounded = Bounded { input, left: UPLOAD_BYTES_MAX };
-        let mut hashing = Hashing { input: &mut bounded, hasher: Hasher::new() };
-        let (ingested, size) = core.store_behind(0, size, &mut hashing, &mut |_| {})?;
-        let hashes = hashing.hasher.finish().ok_or_else(|| Error::invalid(too_many()))?;
+        let room = |bytes| core.catalog.read(|tx| check_room(tx, account, bytes));
+        let mut metered = Metered::new(&mut bounded, size, &room)?;
+        let mut hashing = Hashing { input: &mut metered, hasher: Hasher::new() };
+        let stored = core.store_behind(0, size, &mut hashing, &mut |_| {});
+        let hasher = hashing.hasher;
+        let (ingested, size) = metered.settle(stored)?;
+        let hashes = hasher.finish().ok_or_else(|| Error::invalid(too_many()))?;
         let zeros = BlockHash::of_zeros();
         core.bind(ingested, size, |tx, root| {
             check_room(tx, account, size)?;
@@ -70,10 +75,12 @@ fn too_many() -> String {
     format!("blocks of {UPLOAD_BYTES_MAX} bytes at most come in one request; send them in several")
 }
 
-fn check_room(tx: &Tx<'_>, account: AccountId, bytes: u64) -> Result<(), Error> {
+/// Whether so many bytes of blocks may come, and how many may.
+fn check_room(tx: &Tx<'_>, account: AccountId, bytes: u64) -> Result<u64, Error> {
     let (waiting, waiting_bytes) = blocks::waiting(tx, account)?;
-    quota::ask_without(tx, account, waiting_bytes.saturating_add(bytes))?;
-    match waiting.saturating_add(bytes.div_ceil(HASHED_BLOCK_BYTES)) > WAITING_BLOCKS_MAX {
+    let room = quota::ask_without(tx, account, waiting_bytes.saturating_add(bytes))?;
+    let blocks_left = WAITING_BLOCKS_MAX.saturating_sub(waiting);
+    match bytes.div_ceil(HASHED_BLOCK_BYTES) > blocks_left {
         true => Err(Error::new(
             ErrorKind::InUse,
             format!(
@@ -81,7 +88,7 @@ fn check_room(tx: &Tx<'_>, account: AccountId, bytes: u64) -> Result<(), Error> 
                  {WAITING_BLOCKS_MAX} at most; make files of them first, or wait a day"
             ),
         )),
-        false => Ok(()),
+        false => Ok(room.saturating_sub(waiting_bytes).min(blocks_left * HASHED_BLOCK_BYTES)),
     }
 }
 
@@ -103,14 +110,15 @@ impl Read for Bounded<'_> {
 }
 
 impl Core {
-    /// Lets go of blocks that waited long enough.
-    pub(super) fn expire_uploads(&self) -> Result<(), Error> {
+    /// Lets go of blocks that waited long enough, as many as there is budget for.
+    pub(super) fn expire_uploads(&self, budget: &mut u64) -> Result<(), Error> {
         let before = self.now_ms().saturating_sub(BLOCK_WAIT_MS);
-        let due = self.catalog.read(|tx| blocks::is_due(tx, before))?;
-        while due
-            && !self.stopping()
-            && self.catalog.write(|tx| blocks::expire(tx, before, ROWS_MAX))? == ROWS_MAX
-        {}
+        let mut due = self.catalog.read(|tx| blocks::is_due(tx, before))?;
+        while due && *budget > 0 && !self.stopping() {
+            let expired = self.catalog.write(|tx| blocks::expire(tx, before, ROWS_MAX))?;
+            *budget = budget.saturating_sub(expired as u64);
+            due = expired == ROWS_MAX;
+        }
         Ok(())
     }
 

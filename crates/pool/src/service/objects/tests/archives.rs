@@ -187,3 +187,35 @@ fn who_is_refused_does_not_learn_where_things_are_kept() {
     assert!(error.to_string().contains("container 'c'"), "{error}");
     assert!(!error.to_string().contains("'old'"), "{error}");
 }
+
+#[test]
+fn a_container_with_an_archive_keeps_no_versions_itself() {
+    let home = Home::new();
+    home.make("old");
+    home.archive(home.id, ARCHIVE_STACK);
+    for wanted in [Versioning::Enabled, Versioning::Suspended] {
+        let change = &mut |c: &mut Container| {
+            c.versioning = wanted;
+            Ok(())
+        };
+        let error = home.service().container_change(home.id, change).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InUse);
+    }
+    home.put("f", b"1");
+    home.put("f", b"2");
+    home.remove("f", Which::Latest);
+    assert_eq!(home.get("f", Which::Latest).unwrap(), b"1");
+}
+
+#[test]
+fn a_container_that_keeps_versions_gets_no_archive() {
+    let home = Home::new();
+    home.make("old");
+    home.versioning(Versioning::Enabled);
+    let change = &mut |c: &mut Container| {
+        c.settings.insert(ARCHIVE_HISTORY.to_owned(), "old".to_owned());
+        Ok(())
+    };
+    let error = home.service().container_change(home.id, change).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InUse);
+}
