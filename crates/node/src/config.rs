@@ -165,6 +165,7 @@ struct LifecycleSection {
     interval_ms: Option<u64>,
     day_ms: Option<NonZeroU64>,
     upload_age_ms: Option<u64>,
+    trust_clock: bool,
 }
 
 /// A number of bytes: `67108864` or `"64M"`.
@@ -318,7 +319,8 @@ fn tls_files(tls: TlsSection, base: &Path) -> TlsFiles {
 
 fn pool_config(file: &ConfigFile) -> pool::Config {
     let ConfigFile { cache, checkpoint, segments, collector, backup, lifecycle, .. } = file;
-    let mut config = pool::Config::default();
+    let trust_clock = lifecycle.trust_clock;
+    let mut config = pool::Config { trust_clock, ..pool::Config::default() };
     for (given, setting) in [
         (cache.chunks.map(|bytes| bytes.0), &mut config.chunk_cache_bytes),
         (cache.nodes.map(|bytes| bytes.0), &mut config.node_cache_bytes),

@@ -125,7 +125,7 @@ impl Catalog {
         catalog.write(|tx| {
             match state::uuid(tx)? {
                 None => {
-                    state::found(tx, &founding.uuid)?;
+                    state::found(tx, &founding.uuid, founding.now_ms)?;
                     place::insert(tx, place::FIRST, "directory", founding.place_url)?;
                 }
                 Some(uuid) if uuid == founding.uuid => {}
@@ -257,6 +257,12 @@ impl Tx<'_> {
     /// the order in which they *appear*, whatever their numbers: SQLite knows `$2` as a name.
     fn execute(&self, sql: &str, params: impl Params) -> Result<usize, CatalogError> {
         Ok(self.connection.prepare_cached(sql)?.execute(params)?)
+    }
+
+    /// Runs any statement: for tests that spoil something.
+    #[cfg(test)]
+    pub(crate) fn spoil(&self, sql: &str) -> Result<(), CatalogError> {
+        self.execute(sql, []).map(drop)
     }
 
     /// The first row, if there is one.

@@ -17,7 +17,9 @@ use crate::catalog::volume::{HeadMove, VolumeRow};
 use crate::catalog::{Catalog, Tx, file, image, lease, place, segment, snapshot, state, volume};
 use crate::error::{Error, ErrorKind};
 use crate::resource::Volume;
-use crate::service::{Backups, Collected, Collector, Config, Ended, GuestViews, Lanes, Tidying};
+use crate::service::{
+    Backups, Collected, Collector, Config, Ended, GuestViews, Lanes, Tidying, Trust,
+};
 
 /// Shared by everything that an open store consists of.
 pub(crate) struct Core {
@@ -57,6 +59,8 @@ pub(crate) struct Core {
     pub collector_totals: Mutex<Collected>,
     /// What was removed since then because it had ended.
     pub lifecycle_totals: Mutex<Ended>,
+    /// Whether the clock can be trusted.
+    pub trust: Trust,
 }
 
 /// A map that never changes.
@@ -74,9 +78,9 @@ pub(crate) struct Held {
 }
 
 impl Core {
-    /// The time, for people.
+    /// The time, for people and for what is kept.
     pub fn now_ms(&self) -> u64 {
-        self.env.clock().unix_ms()
+        self.trust.now_ms(&self.env)
     }
 
     /// A new random identity.

@@ -41,6 +41,7 @@ pub use files::UpdatedFile;
 pub use grants::{ChangeGrants, GRANTS_MAX, LINKS_MAX, PublicLink};
 pub(crate) use guest_views::GuestViews;
 pub use lifecycle::Ended;
+pub(crate) use lifecycle::Trust;
 pub use objects::{
     BLOCK_WAIT_MS, BlockHash, BlockHashError, Check, Compose, Composed, Content, CopySource,
     Decide, FORK_OBJECTS_MAX, FinishPart, FinishUpload, HASHED_AT_ONCE_BYTES_MAX,
@@ -91,6 +92,9 @@ pub struct Config {
     pub lifecycle_day_ms: u64,
     /// How long an upload waits for its next part, in ms; 0 for without an end.
     pub upload_age_ms: u64,
+    /// The clock is right at this start, whatever time the store went by before: nothing waits
+    /// until it has stood for a while, or until it is where it was.
+    pub trust_clock: bool,
 }
 
 impl Default for Config {
@@ -110,6 +114,7 @@ impl Default for Config {
             lifecycle_interval_ms: 60_000,
             lifecycle_day_ms: crate::lifecycle::DAY_MS,
             upload_age_ms: 7 * crate::lifecycle::DAY_MS,
+            trust_clock: false,
         }
     }
 }

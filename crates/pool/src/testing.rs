@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use archipelago_env::{Clock, Env};
@@ -43,11 +43,20 @@ pub(crate) fn open(path: &Path) -> Result<Arc<Service>, Error> {
 
 /// A clock that a test moves.
 #[derive(Default)]
-pub(crate) struct Hands(AtomicU64);
+pub(crate) struct Hands {
+    passed_ms: AtomicU64,
+    /// By how much somebody set the time of day forward or back.
+    set_by_ms: AtomicI64,
+}
 
 impl Hands {
     pub fn forward(&self, ms: u64) {
-        self.0.fetch_add(ms, Ordering::Relaxed);
+        self.passed_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    /// Sets the time of day forward or back; no time passes.
+    pub fn set_by(&self, ms: i64) {
+        self.set_by_ms.fetch_add(ms, Ordering::Relaxed);
     }
 
     /// A world that goes by this clock.
@@ -64,11 +73,12 @@ impl Hands {
 
 impl Clock for Hands {
     fn unix_ms(&self) -> u64 {
-        1_000_000 + self.0.load(Ordering::Relaxed)
+        let now = 1_000_000 + self.passed_ms.load(Ordering::Relaxed);
+        now.saturating_add_signed(self.set_by_ms.load(Ordering::Relaxed))
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::Relaxed))
+        Duration::from_millis(self.passed_ms.load(Ordering::Relaxed))
     }
 
     fn sleep(&self, _: Duration) {
@@ -86,9 +96,15 @@ impl Bench {
 
     /// As [`Self::crash`], and goes by that clock.
     pub fn crash_timed(&mut self, hands: &Arc<Hands>) {
+        self.crash_with(hands, |_| ());
+    }
+
+    /// The same, with other settings.
+    pub fn crash_with(&mut self, hands: &Arc<Hands>, change: impl FnOnce(&mut Config)) {
         self.service.abandon();
-        let data = self.dir.path().join("data");
-        self.service = Service::open(&data, hands.env(), config()).unwrap();
+        let (data, mut config) = (self.dir.path().join("data"), config());
+        change(&mut config);
+        self.service = Service::open(&data, hands.env(), config).unwrap();
     }
 
     pub fn new() -> Self {

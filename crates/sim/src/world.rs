@@ -388,6 +388,7 @@ fn config(caches: bool) -> Config {
         lifecycle_interval_ms: 0,
         lifecycle_day_ms: 24 * 3600 * 1000,
         upload_age_ms: 0,
+        trust_clock: false,
         collector_grace_ms: 600_000,
         backup_interval_ms: 10_000,
     }

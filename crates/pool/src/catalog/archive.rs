@@ -175,17 +175,57 @@ pub(crate) fn remove(
     }
     if archive.history {
         if let Some(row) = &current {
-            shift(tx, home, row, &to, now_ms)?;
-            file::unshare(tx, row)?;
+            put_away(tx, home, row, &to, now_ms)?;
         }
-        let mut note = marker(name.clone())?;
-        note_origin(&mut note, home);
-        note.container = to.id;
-        note.object.name = kept_name(name, note.object.id, now_ms)?;
-        file::put(tx, &note)?;
+        note_removal(tx, home, &to, now_ms, marker(name.clone())?)?;
         return Ok(Some(current));
     }
     pop(tx, home, &to, name, current, now_ms).map(Some)
+}
+
+/// Ends an object by a rule of its container; `false`, and nothing is done, if that does not
+/// archive. It is kept as what is removed is, but nothing that was before it comes back: what a
+/// rule ended would only make room for what is older still.
+pub(crate) fn end(
+    tx: &Tx<'_>,
+    home: &Container,
+    row: &ObjectRow,
+    now_ms: u64,
+    marker: impl FnOnce(ObjectName) -> Result<ObjectRow, CatalogError>,
+) -> Result<bool, CatalogError> {
+    let Some(archive) = home.archive() else { return Ok(false) };
+    let to = place(tx, home, &archive)?;
+    put_away(tx, home, row, &to, now_ms)?;
+    if archive.history {
+        note_removal(tx, home, &to, now_ms, marker(row.object.name.clone())?)?;
+    }
+    Ok(true)
+}
+
+/// Moves an object into the archive, and nothing takes its place.
+fn put_away(
+    tx: &Tx<'_>,
+    home: &Container,
+    row: &ObjectRow,
+    to: &Container,
+    now_ms: u64,
+) -> Result<(), CatalogError> {
+    shift(tx, home, row, to, now_ms)?;
+    file::unshare(tx, row)
+}
+
+/// Puts the note in the archive that an object was removed.
+fn note_removal(
+    tx: &Tx<'_>,
+    home: &Container,
+    to: &Container,
+    now_ms: u64,
+    mut note: ObjectRow,
+) -> Result<(), CatalogError> {
+    note_origin(&mut note, home);
+    note.container = to.id;
+    note.object.name = kept_name(&note.object.name, note.object.id, now_ms)?;
+    file::put(tx, &note)
 }
 
 /// Removes the newest, and lets what was before it come back.

@@ -155,20 +155,37 @@ pub(crate) fn get(tx: &Tx<'_>, id: FileId) -> Result<Option<ObjectRow>, CatalogE
     tx.first(TABLE, &sql, [from_number(id.get())], decode_object)
 }
 
-/// Versions that are to be removed by now, since they said when they end; `limit` at most.
-pub(crate) fn due(tx: &Tx<'_>, now_ms: u64, limit: usize) -> Result<Vec<ObjectRow>, CatalogError> {
-    let sql = format!("{SELECT_OBJECT} WHERE remove_ms <= $1 ORDER BY remove_ms LIMIT $2");
-    tx.all(TABLE, &sql, (from_number(now_ms), from_number(limit as u64)), decode_object)
+/// Versions that are to be removed by now, since they said when they end; `limit` at most. Only
+/// their ids: one that cannot be read must not hide the others.
+pub(crate) fn due(tx: &Tx<'_>, now_ms: u64, limit: usize) -> Result<Vec<FileId>, CatalogError> {
+    let sql = "SELECT id FROM file WHERE remove_ms <= $1 ORDER BY remove_ms LIMIT $2";
+    tx.all(TABLE, sql, (from_number(now_ms), from_number(limit as u64)), |row| {
+        Ok(FileId::new(row.number()?))
+    })
 }
 
-/// Lets one that has ended stay until then: it is locked.
-pub(crate) fn remove_later(
+/// One of these, if it still is.
+pub(crate) fn still_due(
     tx: &Tx<'_>,
-    object: &Object,
-    remove_ms: u64,
-) -> Result<(), CatalogError> {
-    let params = (from_number(remove_ms), from_number(object.id.get()));
+    id: FileId,
+    now_ms: u64,
+) -> Result<Option<ObjectRow>, CatalogError> {
+    let sql = format!("{SELECT_OBJECT} WHERE id = $1 AND remove_ms <= $2");
+    tx.first(TABLE, &sql, (from_number(id.get()), from_number(now_ms)), decode_object)
+}
+
+/// Lets one that has ended stay until then: it is locked, or could not be removed.
+pub(crate) fn remove_later(tx: &Tx<'_>, id: FileId, remove_ms: u64) -> Result<(), CatalogError> {
+    let params = (from_number(remove_ms), from_number(id.get()));
     tx.execute("UPDATE file SET remove_ms = $1 WHERE id = $2", params)?;
+    Ok(())
+}
+
+/// Takes back what a clock that was ahead has put off.
+pub(crate) fn remove_no_later(tx: &Tx<'_>, now_ms: u64, than_ms: u64) -> Result<(), CatalogError> {
+    let params = (from_number(than_ms), from_number(now_ms));
+    let sql = "UPDATE file SET remove_ms = ends_ms WHERE remove_ms > $1 AND ends_ms <= $2";
+    tx.execute(sql, params)?;
     Ok(())
 }
 

@@ -38,10 +38,19 @@ pub(crate) fn said(tx: &Tx<'_>, container: u64) -> Result<Option<String>, Catalo
     tx.first(TABLE, sql, [from_number(container)], |row| row.text())
 }
 
-/// The one that is to be followed first, if it is time.
-pub(crate) fn due(tx: &Tx<'_>, now_ms: u64) -> Result<Option<LifecycleRow>, CatalogError> {
-    let sql = format!("{SELECT} WHERE next_ms <= $1 ORDER BY next_ms LIMIT 1");
-    tx.first(TABLE, &sql, [from_number(now_ms)], decode)
+/// The container whose rules are to be followed first, if it is time: it was to be by
+/// `by_ms`, or later than `latest_ms`, which only a clock that was ahead can have noted.
+pub(crate) fn due(tx: &Tx<'_>, by_ms: u64, latest_ms: u64) -> Result<Option<u64>, CatalogError> {
+    let sql = "SELECT container_id FROM lifecycle WHERE next_ms <= $1 OR next_ms > $2 \
+               ORDER BY next_ms LIMIT 1";
+    tx.first(TABLE, sql, (from_number(by_ms), from_number(latest_ms)), |row| row.number())
+}
+
+/// Lets the rules of a container, whatever they are, wait until then.
+pub(crate) fn put_off(tx: &Tx<'_>, container: u64, next_ms: u64) -> Result<(), CatalogError> {
+    let params = (from_number(next_ms), from_number(container));
+    tx.execute("UPDATE lifecycle SET next_ms = $1 WHERE container_id = $2", params)?;
+    Ok(())
 }
 
 /// All of them, for what checks every row.

@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0013_snapshot_files.sql"),
     include_str!("../../migrations/sqlite/0014_snapshot_container.sql"),
     include_str!("../../migrations/sqlite/0015_waiting_blocks.sql"),
+    include_str!("../../migrations/sqlite/0016_clock.sql"),
 ];
 
 /// The version of the schema that this program works with.

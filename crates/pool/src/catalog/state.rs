@@ -14,11 +14,11 @@ const FIXED: [&str; 7] =
     ["snapshot", "image", "file", "part", "guest_view", "block_list", "block_upload"];
 
 /// Makes the row.
-pub(super) fn found(tx: &Tx<'_>, uuid: &[u8; 16]) -> Result<(), CatalogError> {
+pub(super) fn found(tx: &Tx<'_>, uuid: &[u8; 16], now_ms: u64) -> Result<(), CatalogError> {
     tx.execute(
-        "INSERT INTO store_state (id, uuid, log_floor, next_segment, next_id) \
-         VALUES (1, $1, 0, 1, 1)",
-        [hex::encode(uuid)],
+        "INSERT INTO store_state (id, uuid, log_floor, next_segment, next_id, clock_ms) \
+         VALUES (1, $1, 0, 1, 1, $2)",
+        (hex::encode(uuid), from_number(now_ms)),
     )?;
     Ok(())
 }
@@ -134,6 +134,18 @@ pub(crate) fn recognised(tx: &Tx<'_>) -> Result<u64, CatalogError> {
 pub(crate) fn raise_recognised(tx: &Tx<'_>, id: u64) -> Result<(), CatalogError> {
     let sql = "UPDATE store_state SET recognised = $1 WHERE id = 1 AND recognised < $1";
     tx.execute(sql, [from_number(id)])?;
+    Ok(())
+}
+
+/// The highest time of day that endings went by; 0 for none yet.
+pub(crate) fn clock(tx: &Tx<'_>) -> Result<u64, CatalogError> {
+    tx.first(TABLE, "SELECT clock_ms FROM store_state WHERE id = 1", [], |row| row.number())?
+        .ok_or(CatalogError::RowMissing(TABLE))
+}
+
+/// Notes it.
+pub(crate) fn set_clock(tx: &Tx<'_>, ms: u64) -> Result<(), CatalogError> {
+    tx.execute("UPDATE store_state SET clock_ms = $1 WHERE id = 1", [from_number(ms)])?;
     Ok(())
 }
 

@@ -9,6 +9,9 @@ use super::{CatalogError, Tx, snapshot_file};
 use crate::object::{Part, Upload};
 
 const SELECT: &str = "SELECT id, uuid, object, meta, created_ms, container_id FROM upload";
+/// Began before a time and got no part since.
+const IDLE: &str = "created_ms < $1 AND NOT EXISTS \
+     (SELECT 1 FROM part p WHERE p.upload_id = upload.id AND p.created_ms >= $1)";
 const SELECT_PART: &str = "SELECT number, size, etag, checksums, created_ms, root FROM part";
 
 /// An upload as the catalog has it.
@@ -92,18 +95,27 @@ pub(crate) fn list(
     tx.all("upload", &sql, (from_number(container), object, from_number(id), limit), decode)
 }
 
-/// Those that began before then and got no part since, the oldest first, `limit` at most.
+/// Those that began before then and got no part since, by time, behind one of them; `limit`
+/// at most. Only their times and ids: one that cannot be read must not hide the others.
 pub(crate) fn idle_since(
     tx: &Tx<'_>,
     ms: u64,
+    behind: (u64, u64),
     limit: usize,
-) -> Result<Vec<UploadRow>, CatalogError> {
+) -> Result<Vec<(u64, u64)>, CatalogError> {
     let sql = format!(
-        "{SELECT} WHERE created_ms < $1 AND NOT EXISTS \
-         (SELECT 1 FROM part p WHERE p.upload_id = upload.id AND p.created_ms >= $1) \
-         ORDER BY created_ms LIMIT $2"
+        "SELECT created_ms, id FROM upload WHERE {IDLE} AND (created_ms, id) > ($2, $3) \
+         ORDER BY created_ms, id LIMIT $4"
     );
-    tx.all("upload", &sql, (from_number(ms), from_number(limit as u64)), decode)
+    let behind = (from_number(behind.0), from_number(behind.1));
+    let params = (from_number(ms), behind.0, behind.1, from_number(limit as u64));
+    tx.all("upload", &sql, params, |row| Ok((row.number()?, row.number()?)))
+}
+
+/// One of these, if it still is.
+pub(crate) fn still_idle(tx: &Tx<'_>, id: u64, ms: u64) -> Result<Option<UploadRow>, CatalogError> {
+    let sql = format!("{SELECT} WHERE {IDLE} AND id = $2");
+    tx.first("upload", &sql, (from_number(ms), from_number(id)), decode)
 }
 
 /// The identity behind a marker of a listing.

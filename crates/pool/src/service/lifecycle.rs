@@ -1,17 +1,19 @@
 //! What ends by itself: objects that say when, what rules of their container say, and uploads
 //! that nobody ends. One thread removes them, in batches that others do not notice.
 
+mod trust;
 mod walk;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use archipelago_env::Join;
+use archipelago_model::FileId;
 
+pub(crate) use self::trust::Trust;
 use super::objects::put_marker;
 use super::{Config, Service};
-use crate::catalog::file::ObjectRow;
-use crate::catalog::{Tx, container, file, lifecycle, upload};
+use crate::catalog::{Tx, file, lifecycle, upload};
 use crate::core::Core;
 use crate::error::{Error, ErrorKind};
 use crate::lifecycle::{DAY_MS, Ending, RULES_MAX, Rule, ending};
@@ -25,6 +27,8 @@ const BATCH: usize = 128;
 const UPLOADS: usize = 8;
 /// Between batches the background rests for as long as one took, up to this.
 const REST_MAX: Duration = Duration::from_secs(1);
+/// What could not end, or be walked through, is tried again after so long.
+const AGAIN_MS: u64 = 3_600_000;
 /// What is held without an end is looked at again after so long.
 const HELD_LOOK_MS: u64 = DAY_MS;
 
@@ -48,6 +52,13 @@ impl Ended {
         self.older += other.older;
         self.uploads += other.uploads;
     }
+}
+
+/// What became of some that were to end together.
+struct Batch<T> {
+    ended: Ended,
+    /// Those that did not, and why.
+    failed: Vec<(T, Error)>,
 }
 
 impl Service {
@@ -105,12 +116,15 @@ impl Service {
 impl Core {
     fn end_due(&self, paced: bool) -> Result<Ended, Error> {
         let mut done = Ended::default();
-        let result = self
-            .end_objects(&mut done, paced)
-            .and_then(|()| self.end_uploads(&mut done, paced))
-            .and_then(|()| self.follow_rules(&mut done, paced));
+        let Some(now) = self.time_to_end()? else { return Ok(done) };
+        // Each by itself: what fails in one must not keep the others from ending anything.
+        let results = [
+            self.end_objects(now, &mut done, paced),
+            self.end_uploads(now, &mut done, paced),
+            self.follow_rules(now, &mut done, paced),
+        ];
         self.lifecycle_totals.lock().add(&done);
-        result.map(|()| done)
+        results.into_iter().collect::<Result<(), Error>>().map(|()| done)
     }
 
     /// What was removed since the store was opened.
@@ -118,64 +132,110 @@ impl Core {
         *self.lifecycle_totals.lock()
     }
 
-    /// Removes objects that said that they have ended.
-    fn end_objects(&self, done: &mut Ended, paced: bool) -> Result<(), Error> {
-        while !self.stopping() {
-            let (begin, now) = (self.env.clock().monotonic(), self.now_ms());
-            // A look, before everybody else has to wait for a transaction.
-            if self.catalog.read(|tx| file::due(tx, now, 1))?.is_empty() {
-                return Ok(());
-            }
-            let ended = self.catalog.write(|tx| -> Result<_, Error> {
-                let mut ended = 0;
-                for row in file::due(tx, now, BATCH)? {
-                    if row.object.is_locked(now) {
-                        let later = now + HELD_LOOK_MS;
-                        let until = row.object.locked_until_ms().filter(|_| !row.object.is_held());
-                        file::remove_later(tx, &row.object, until.unwrap_or(later).max(now + 1))?;
-                        continue;
-                    }
-                    self.end_object(tx, &row)?;
-                    ended += 1;
+    /// Ends some in one transaction or, where that fails, each in its own, so that one that
+    /// cannot end keeps no other. `prepare` looks at what all have in common, in each of these
+    /// transactions; nothing is done, and the answer is `None`, when it has nothing.
+    fn end_batch<T: Copy, C>(
+        &self,
+        batch: &[T],
+        prepare: impl Fn(&Tx<'_>) -> Result<Option<C>, Error>,
+        end: impl Fn(&Tx<'_>, &C, T) -> Result<Ended, Error>,
+    ) -> Result<Option<Batch<T>>, Error> {
+        let run = |batch: &[T]| {
+            self.catalog.write(|tx| -> Result<_, Error> {
+                let Some(common) = prepare(tx)? else { return Ok(None) };
+                let mut ended = Ended::default();
+                for &one in batch {
+                    ended.add(&end(tx, &common, one)?);
                 }
-                Ok(ended)
-            })?;
-            done.objects += ended;
-            self.rest_after(begin, paced);
+                Ok(Some(ended))
+            })
+        };
+        if let Ok(ended) = run(batch) {
+            return Ok(ended.map(|ended| Batch { ended, failed: Vec::new() }));
         }
-        Ok(())
+        let mut done = Batch { ended: Ended::default(), failed: Vec::new() };
+        for &one in batch {
+            match run(&[one]) {
+                Ok(Some(ended)) => done.ended.add(&ended),
+                Ok(None) => return Ok(None),
+                Err(error) => done.failed.push((one, error)),
+            }
+        }
+        Ok(Some(done))
     }
 
-    /// Removes one for good. What is below it does not come back.
-    fn end_object(&self, tx: &Tx<'_>, row: &ObjectRow) -> Result<(), Error> {
+    /// Removes objects that said that they have ended.
+    fn end_objects(&self, now: u64, done: &mut Ended, paced: bool) -> Result<(), Error> {
+        let mut result = Ok(());
+        while !self.stopping() {
+            let begin = self.env.clock().monotonic();
+            // A look, before everybody else has to wait for a transaction.
+            let due = self.catalog.read(|tx| file::due(tx, now, BATCH))?;
+            if due.is_empty() {
+                break;
+            }
+            let end = |tx: &Tx<'_>, (): &(), id| self.end_object(tx, id, now);
+            let Some(batch) = self.end_batch(&due, |_| Ok(Some(())), end)? else { break };
+            done.add(&batch.ended);
+            for (id, error) in batch.failed {
+                let later = now.saturating_add(AGAIN_MS);
+                self.catalog.write_aside(|tx| file::remove_later(tx, id, later))?;
+                result = result.and(Err(error.on(format_args!("the object with id {id}"))));
+            }
+            self.rest_after(begin, paced);
+        }
+        result
+    }
+
+    /// Removes one for good, unless it is locked. What is below it does not come back.
+    fn end_object(&self, tx: &Tx<'_>, id: FileId, now: u64) -> Result<Ended, Error> {
+        let Some(row) = file::still_due(tx, id, now)? else { return Ok(Ended::default()) };
         let (object, name) = (&row.object, &row.object.name);
-        let hides = object.latest
-            && !file::older(tx, row.container, name.as_str(), object.id, 1)?.is_empty();
-        file::remove(tx, row)?;
+        if object.is_locked(now) {
+            let later = now.saturating_add(HELD_LOOK_MS);
+            let until = object.locked_until_ms().filter(|_| !object.is_held());
+            file::remove_later(tx, id, until.unwrap_or(later).max(now + 1))?;
+            return Ok(Ended::default());
+        }
+        let hides =
+            object.latest && !file::older(tx, row.container, name.as_str(), id, 1)?.is_empty();
+        file::remove(tx, &row)?;
         if hides {
             // With a version id, so that it takes the place of none.
             put_marker(self, tx, row.container, name, true)?;
         }
-        Ok(())
+        Ok(Ended { objects: 1, ..Ended::default() })
     }
 
     /// Gives up uploads to which nothing has come for too long.
-    fn end_uploads(&self, done: &mut Ended, paced: bool) -> Result<(), Error> {
-        let age = self.config.upload_age_ms;
-        while age > 0 && !self.stopping() {
+    fn end_uploads(&self, now: u64, done: &mut Ended, paced: bool) -> Result<(), Error> {
+        let before = match self.config.upload_age_ms {
+            0 => return Ok(()),
+            age => now.saturating_sub(age),
+        };
+        let (mut result, mut behind) = (Ok(()), (0, 0));
+        while !self.stopping() {
             let begin = self.env.clock().monotonic();
-            let before = self.now_ms().saturating_sub(age);
-            if self.catalog.read(|tx| upload::idle_since(tx, before, 1))?.is_empty() {
-                return Ok(());
+            let idle = self.catalog.read(|tx| upload::idle_since(tx, before, behind, UPLOADS))?;
+            let Some(&last) = idle.last() else { break };
+            // What cannot be given up is passed over until the next round.
+            behind = last;
+            let end = |tx: &Tx<'_>, (): &(), (_, id): (u64, u64)| -> Result<_, Error> {
+                let Some(row) = upload::still_idle(tx, id, before)? else {
+                    return Ok(Ended::default());
+                };
+                upload::remove(tx, &row)?;
+                Ok(Ended { uploads: 1, ..Ended::default() })
+            };
+            let Some(batch) = self.end_batch(&idle, |_| Ok(Some(())), end)? else { break };
+            done.add(&batch.ended);
+            for ((_, id), error) in batch.failed {
+                result = result.and(Err(error.on(format_args!("the upload with id {id}"))));
             }
-            done.uploads += self.catalog.write(|tx| -> Result<_, Error> {
-                let old = upload::idle_since(tx, before, UPLOADS)?;
-                old.iter().try_for_each(|row| upload::remove(tx, row))?;
-                Ok(old.len() as u64)
-            })?;
             self.rest_after(begin, paced);
         }
-        Ok(())
+        result
     }
 
     fn rest_after(&self, begin: Duration, paced: bool) {
@@ -225,11 +285,6 @@ pub(super) fn start(core: &Arc<Core>, config: &Config) -> Result<Option<Box<dyn 
         Error::new(ErrorKind::Unavailable, format!("cannot start a thread: {error}; try again"))
             .with_source(error)
     })
-}
-
-/// The home of what a rule is followed in, with what it keeps.
-fn versioning_of(tx: &Tx<'_>, id: u64) -> Result<Option<crate::object::Versioning>, Error> {
-    Ok(container::get(tx, id)?.map(|home| home.versioning))
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ pub use blocks::{
 pub(super) use containers::make;
 pub use content::{Content, Stored};
 pub use fork::FORK_OBJECTS_MAX;
+pub(super) use relocate::archived_marker;
 pub(crate) use update::Lanes;
 pub use update::{Decide, Place, Update, UpdateContent, Updated};
 pub use uploads::{FinishPart, FinishUpload, PARTS_MAX, UploadAt};

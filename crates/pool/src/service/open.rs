@@ -12,7 +12,7 @@ use archipelago_store::{DirectoryStore, Store, StoreError};
 use parking_lot::{Mutex, RwLock};
 
 use super::{
-    Config, GuestViews, Lanes, Life, Service, backups, checkpointer, collector, guest_views,
+    Config, GuestViews, Lanes, Life, Service, Trust, backups, checkpointer, collector, guest_views,
     lifecycle,
 };
 use crate::attachments::Attachments;
@@ -46,6 +46,7 @@ impl Service {
         let store = layers(Arc::new(directory));
         let catalog = Arc::new(open_catalog(&env, &folder, &*store)?);
         let engine = open_engine(&env, &config, &folder, &store, &catalog)?;
+        let trust = Trust::open(&env, &config, &catalog)?;
         let core = Arc::new(Core {
             owner: owner(&env),
             env: env.clone(),
@@ -68,6 +69,7 @@ impl Service {
             collector: Mutex::default(),
             collector_totals: Mutex::default(),
             lifecycle_totals: Mutex::default(),
+            trust,
         });
         core.adopt(&core.engine.dirty_volumes())?;
         core.catalog.write(snapshot_file::adopt)?;

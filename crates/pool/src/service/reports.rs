@@ -128,7 +128,9 @@ impl Service {
             uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
             data: self.data.display().to_string(),
             attached: core.attachments.devices_in_all(),
-            problem: core.problem.lock().clone().or_else(|| core.collector_problem.lock().clone()),
+            problem: (core.problem.lock().clone())
+                .or_else(|| core.collector_problem.lock().clone())
+                .or_else(|| core.trust.problem()),
             figures: figures(&core.engine.counters())
                 .iter()
                 .chain(&collected(&core.collected()))

@@ -5,6 +5,7 @@
 //! little later, and lost in a crash before.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::super::Service;
 use crate::audit::{AuditEntry, AuditEvent};
@@ -18,8 +19,8 @@ const PAGE_MAX: usize = 10_000;
 /// they are written.
 const USES_WAITING_MAX: usize = 1024;
 
-/// How long they wait, in ms: it costs at most one transaction in so long, or for so many.
-const USES_WAIT_MS: u64 = 10_000;
+/// How long they wait: it costs at most one transaction in so long, or for so many.
+const USES_WAIT: Duration = Duration::from_secs(10);
 
 /// Bytes of a text in the record, escaped: a name, whom it is about, what was done.
 const TEXT_BYTES_MAX: usize = 1400;
@@ -27,7 +28,8 @@ const TEXT_BYTES_MAX: usize = 1400;
 /// What waits to be written.
 #[derive(Default)]
 pub(in crate::service) struct Uses {
-    since_ms: u64,
+    /// On the monotonic clock, which nobody sets.
+    since: Duration,
     waiting: BTreeMap<(AuditEvent, String, String, String), (u64, u64)>,
 }
 
@@ -48,17 +50,16 @@ impl Service {
     /// Records that somebody used a link, or was refused something. Nothing in it may be
     /// secret. That it cannot be written is logged and no reason to refuse the request.
     pub fn audit_use(&self, event: AuditEvent, actor: &str, resource: &str, detail: &str) {
-        let now = self.core.now_ms();
+        let (since, now) = (self.core.env.clock().monotonic(), self.core.now_ms());
         let due = {
             let mut uses = self.uses.lock();
             if uses.waiting.is_empty() {
-                uses.since_ms = now;
+                uses.since = since;
             }
             let key = (event, cut(actor), cut(resource), cut(detail));
             let entry = uses.waiting.entry(key).or_insert((0, now));
             *entry = (entry.0.saturating_add(1), now);
-            uses.waiting.len() >= USES_WAITING_MAX
-                || now.saturating_sub(uses.since_ms) >= USES_WAIT_MS
+            uses.waiting.len() >= USES_WAITING_MAX || since.saturating_sub(uses.since) >= USES_WAIT
         };
         if due && let Err(error) = self.write_uses() {
             tracing::warn!(%error, "refusals and uses of links are not in the record");

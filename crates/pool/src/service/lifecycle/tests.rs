@@ -6,6 +6,7 @@ use std::sync::Arc;
 use archipelago_model::{AccountId, ContainerName, FileId, ObjectName};
 
 use super::*;
+use crate::catalog::container;
 use crate::lifecycle::{Expiration, Filter, Noncurrent};
 use crate::lock::{DefaultLock, LOCK_HOLD, LOCK_MODE, LOCK_UNTIL};
 use crate::object::{Container, DELETE_AT, Listing, Meta, Versioning, Which};
@@ -14,16 +15,16 @@ use crate::{CopySource, Stored, UploadAt};
 
 const ACCOUNT: AccountId = AccountId::new(0);
 /// What a test calls a day.
-const DAY: u64 = 10_000;
+pub(super) const DAY: u64 = 10_000;
 
 /// A container `files` of the command line, in a store whose time a test moves.
-struct Home {
-    bench: Bench,
-    hands: Arc<Hands>,
-    id: u64,
+pub(super) struct Home {
+    pub bench: Bench,
+    pub hands: Arc<Hands>,
+    pub id: u64,
 }
 
-fn name(name: &str) -> ObjectName {
+pub(super) fn name(name: &str) -> ObjectName {
     name.parse().unwrap()
 }
 
@@ -32,8 +33,12 @@ fn settings<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String
 }
 
 impl Home {
-    fn new(versioning: Versioning) -> Self {
-        let config = crate::Config { lifecycle_day_ms: DAY, ..crate::testing::config() };
+    pub fn new(versioning: Versioning) -> Self {
+        Self::with_days(versioning, DAY)
+    }
+
+    pub fn with_days(versioning: Versioning, lifecycle_day_ms: u64) -> Self {
+        let config = crate::Config { lifecycle_day_ms, ..crate::testing::config() };
         let (bench, hands) = Bench::timed(config);
         let container: ContainerName = "files".parse().unwrap();
         let id = bench.service.container_create(ACCOUNT, &container).unwrap().id;
@@ -42,11 +47,11 @@ impl Home {
         home
     }
 
-    fn service(&self) -> &Service {
+    pub fn service(&self) -> &Service {
         &self.bench.service
     }
 
-    fn change(&self, change: impl Fn(&mut Container)) {
+    pub fn change(&self, change: impl Fn(&mut Container)) {
         let change = &mut |container: &mut Container| {
             change(container);
             Ok(())
@@ -54,7 +59,7 @@ impl Home {
         self.service().container_change(self.id, change).unwrap();
     }
 
-    fn put(&self, object: &str, meta: Meta) -> Object {
+    pub fn put(&self, object: &str, meta: Meta) -> Object {
         let bytes = noise(1, 100);
         let finish = &mut |_: &Stored| Ok(meta.clone());
         let (input, name) = (&mut &bytes[..], name(object));
@@ -62,24 +67,24 @@ impl Home {
     }
 
     /// One that ends after so many seconds.
-    fn put_ending(&self, object: &str, seconds: u64) -> Object {
+    pub fn put_ending(&self, object: &str, seconds: u64) -> Object {
         let at = (self.service().now_ms() / 1000 + seconds).to_string();
         self.put(object, Meta { settings: settings([(DELETE_AT, &at)]), ..Meta::default() })
     }
 
-    fn there(&self, object: &str, which: Which) -> bool {
+    pub fn there(&self, object: &str, which: Which) -> bool {
         self.service().object_open(self.id, &name(object), which).is_ok()
     }
 
     /// Names with `+`, newest first, as marks of removal have `-`.
-    fn rows(&self) -> Vec<String> {
+    pub fn rows(&self) -> Vec<String> {
         let listing = Listing { limit: 1000, ..Listing::default() };
         let page = self.service().versions(self.id, &listing).unwrap();
         let sign = |object: &Object| if object.marker { '-' } else { '+' };
         page.items.iter().map(|object| format!("{}{}", sign(object), object.name)).collect()
     }
 
-    fn end(&self) -> Ended {
+    pub fn end(&self) -> Ended {
         let ended = self.service().end_due().unwrap();
         let catalog = &self.service().core.catalog;
         assert_eq!(catalog.verify().unwrap(), Vec::<String>::new());
@@ -87,29 +92,29 @@ impl Home {
         ended
     }
 
-    fn rules(&self, rules: &[Rule]) {
+    pub fn rules(&self, rules: &[Rule]) {
         self.service().lifecycle_set(self.id, rules, "said").unwrap();
     }
 
-    fn begin(&self, object: &str) -> String {
+    pub fn begin(&self, object: &str) -> String {
         let upload = self.service().upload_create(self.id, &name(object), Meta::default()).unwrap();
         self.part(object, &upload.uuid, 1);
         upload.uuid
     }
 
-    fn part(&self, object: &str, uuid: &str, number: u32) {
+    pub fn part(&self, object: &str, uuid: &str, number: u32) {
         let at = UploadAt { container: self.id, name: &name(object), uuid };
         let finish = &mut |_: &Stored| Ok(BTreeMap::new());
         self.service().upload_part(at, number, Some(3), &mut &b"abc"[..], finish).unwrap();
     }
 
-    fn uploads(&self) -> usize {
+    pub fn uploads(&self) -> usize {
         let listing = Listing { limit: 1000, ..Listing::default() };
         self.service().uploads(self.id, &listing, None).unwrap().items.len()
     }
 }
 
-fn rule() -> Rule {
+pub(super) fn rule() -> Rule {
     Rule {
         id: "one".to_owned(),
         enabled: true,
@@ -120,7 +125,7 @@ fn rule() -> Rule {
     }
 }
 
-fn days(days: u32) -> Rule {
+pub(super) fn days(days: u32) -> Rule {
     Rule { expiration: Some(Expiration::Days(days)), ..rule() }
 }
 

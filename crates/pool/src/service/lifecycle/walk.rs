@@ -3,25 +3,25 @@
 //! A walk reads, and decides by what it sees; what it removes it looks at once more, in the
 //! transaction that removes it.
 
+use std::fmt::Display;
+
 use archipelago_model::{FileId, ObjectName};
 
-use super::{BATCH, Ended, UPLOADS, versioning_of};
+use super::{AGAIN_MS, BATCH, Batch, Ended, UPLOADS};
 use crate::catalog::file::{self, From, ObjectRow};
 use crate::catalog::lifecycle::{self, LifecycleRow};
 use crate::catalog::upload::{self, UploadRow};
-use crate::catalog::{Tx, snapshot_file};
+use crate::catalog::{Tx, archive, container, snapshot_file, state};
 use crate::core::Core;
 use crate::error::Error;
-use crate::lifecycle::{Place, Rule, has_ended};
-use crate::object::{Object, Versioning};
-use crate::service::objects::put_marker;
+use crate::lifecycle::{DAY_MS, Place, Rule, has_ended};
+use crate::object::{Container, Object, Versioning};
+use crate::service::objects::{archived_marker, put_marker};
 
 /// Rows that are read at once.
 const ROWS: usize = 256;
 /// Pages without an end after which it is noted how far a walk is: what a restart repeats.
 const NOTE_PAGES: u32 = 64;
-/// A walk that failed is begun again after so long.
-const AGAIN_MS: u64 = 3_600_000;
 
 /// A walk under way.
 struct Walk {
@@ -30,6 +30,8 @@ struct Walk {
     seen: Seen,
     /// Since it was noted how far it is.
     pages: u32,
+    /// Why the first that could not end did not.
+    failed: Option<Error>,
 }
 
 /// What was seen of the name that a walk is at.
@@ -76,25 +78,51 @@ fn place_of(tx: &Tx<'_>, row: &ObjectRow, rules: &[Rule]) -> Result<Place, Error
 
 impl Core {
     /// Follows the rules of all containers for which it is time.
-    pub(super) fn follow_rules(&self, done: &mut Ended, paced: bool) -> Result<(), Error> {
-        let mut failed = Ok(());
+    pub(super) fn follow_rules(
+        &self,
+        now: u64,
+        done: &mut Ended,
+        paced: bool,
+    ) -> Result<(), Error> {
+        let latest = now.saturating_add(self.config.lifecycle_day_ms.max(DAY_MS));
+        let mut result = Ok(());
         while !self.stopping() {
-            let now = self.now_ms();
-            let Some(row) = self.catalog.read(|tx| lifecycle::due(tx, now))? else { break };
-            let from = From::At(row.object.clone().unwrap_or_default());
-            let mut walk = Walk { row, from, seen: Seen::default(), pages: 0 };
-            let walked = match self.walk_versions(&mut walk, now, done, paced) {
-                Ok(true) => self.walk_uploads(&walk.row, now, done, paced),
-                other => other.map(drop),
+            let Some(id) = self.catalog.read(|tx| lifecycle::due(tx, now, latest))? else { break };
+            let error = match self.walk(id, now, done, paced) {
+                Ok(None) => continue,
+                Ok(Some(failed)) => failed,
+                Err(error) => {
+                    // One container must not keep the others from being looked at.
+                    let later = now.saturating_add(AGAIN_MS);
+                    self.catalog.write_aside(|tx| lifecycle::put_off(tx, id, later))?;
+                    error
+                }
             };
-            if let Err(error) = walked {
-                // One container must not keep the others from being looked at.
-                let later = LifecycleRow { next_ms: now + AGAIN_MS, ..walk.row };
-                self.catalog.write_aside(|tx| lifecycle::note(tx, &later))?;
-                failed = Err(error);
-            }
+            let on = format_args!("the rules of the container with id {id}");
+            result = result.and(Err(error.on(on)));
         }
-        failed
+        result
+    }
+
+    /// Walks through a container; with the first error of what could not end, which the next
+    /// walk comes by again.
+    fn walk(
+        &self,
+        container: u64,
+        now: u64,
+        done: &mut Ended,
+        paced: bool,
+    ) -> Result<Option<Error>, Error> {
+        let Some(row) = self.catalog.read(|tx| lifecycle::get(tx, container))? else {
+            return Ok(None);
+        };
+        let from = From::At(row.object.clone().unwrap_or_default());
+        let mut walk = Walk { row, from, seen: Seen::default(), pages: 0, failed: None };
+        if self.walk_versions(&mut walk, now, done, paced)? {
+            let failed = self.walk_uploads(&walk.row, now, done, paced)?;
+            walk.failed = walk.failed.or(failed);
+        }
+        Ok(walk.failed)
     }
 
     /// Whether it came to the end.
@@ -119,9 +147,13 @@ impl Core {
                 }
                 walk.from = From::Older(object.name.to_string(), object.id);
             }
-            for batch in ended.chunks(BATCH) {
-                if !self.end_versions(&walk.row, batch, now, done)? {
+            for ids in ended.chunks(BATCH) {
+                let Some(batch) = self.end_versions(&walk.row, ids, now)? else {
                     return Ok(false);
+                };
+                done.add(&batch.ended);
+                if let Some(failed) = first_failed(batch.failed, "object") {
+                    walk.failed.get_or_insert(failed);
                 }
             }
             if page.len() < ROWS {
@@ -141,85 +173,77 @@ impl Core {
         }
     }
 
-    /// Ends versions that have; `false` when the rules are others by now.
+    /// Ends versions that have; `None` when the rules are others by now.
     fn end_versions(
         &self,
         rules: &LifecycleRow,
         ids: &[FileId],
         now: u64,
-        done: &mut Ended,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<Batch<FileId>>, Error> {
         let day = self.config.lifecycle_day_ms;
-        let ended = self.catalog.write(|tx| -> Result<_, Error> {
-            let Some(versioning) = versioning_of(tx, rules.container)? else { return Ok(None) };
-            if !lifecycle::is_current(tx, rules)? {
-                return Ok(None);
+        let home = |tx: &Tx<'_>| match lifecycle::is_current(tx, rules)? {
+            true => Ok(container::get(tx, rules.container)?),
+            false => Ok(None),
+        };
+        self.end_batch(ids, home, |tx, home, id| {
+            let nothing = Ended::default();
+            let Some(row) = file::get(tx, id)? else { return Ok(nothing) };
+            // It goes with its snapshot, whatever is said of its container.
+            if snapshot_file::of_snapshot(tx, id)?.is_some() {
+                return Ok(nothing);
             }
-            let mut ended = Ended::default();
-            for id in ids {
-                let Some(row) = file::get(tx, *id)? else { continue };
-                // It goes with its snapshot, whatever is said of its container.
-                if snapshot_file::of_snapshot(tx, *id)?.is_some() {
-                    continue;
-                }
-                let place = place_of(tx, &row, &rules.rules)?;
-                if has_ended(&rules.rules, &row.object, place, now, day) {
-                    self.end_version(tx, &row, versioning, now, &mut ended)?;
-                }
+            let place = place_of(tx, &row, &rules.rules)?;
+            if has_ended(&rules.rules, &row.object, place, now, day) {
+                self.end_version(tx, home, &row, now)
+            } else {
+                Ok(nothing)
             }
-            Ok(Some(ended))
-        })?;
-        if let Some(ended) = &ended {
-            done.add(ended);
-        }
-        Ok(ended.is_some())
+        })
     }
 
     fn end_version(
         &self,
         tx: &Tx<'_>,
+        home: &Container,
         row: &ObjectRow,
-        versioning: Versioning,
         now: u64,
-        ended: &mut Ended,
-    ) -> Result<(), Error> {
+    ) -> Result<Ended, Error> {
         let object = &row.object;
         let newest = object.latest && !object.marker;
-        match versioning {
-            Versioning::Off => {}
+        let ended =
+            Ended { by_rules: u64::from(newest), older: u64::from(!newest), ..Ended::default() };
+        if newest && home.versioning != Versioning::Off {
             // Only hidden: what it is locked by does not matter.
-            Versioning::Enabled | Versioning::Suspended if newest => {
-                // A version without an id would be replaced by the mark.
-                let versioned = versioning == Versioning::Enabled;
-                if !versioned && !object.versioned && object.is_locked(now) {
-                    return Ok(());
-                }
-                put_marker(self, tx, row.container, &object.name, versioned)?;
-                ended.by_rules += 1;
-                return Ok(());
+            let versioned = home.versioning == Versioning::Enabled;
+            // A version without an id would be replaced by the mark.
+            if !versioned && !object.versioned && object.is_locked(now) {
+                return Ok(Ended::default());
             }
-            Versioning::Enabled | Versioning::Suspended => {}
+            put_marker(self, tx, row.container, &object.name, versioned)?;
+            return Ok(ended);
         }
         if object.is_locked(now) {
-            return Ok(());
+            return Ok(Ended::default());
         }
-        file::remove(tx, row)?;
-        let count = if newest { &mut ended.by_rules } else { &mut ended.older };
-        *count += 1;
-        Ok(())
+        let note = |name| Ok(archived_marker(state::take_id(tx)?, name, self.now_ms()));
+        if !(newest && archive::end(tx, home, row, self.now_ms(), note)?) {
+            file::remove(tx, row)?;
+        }
+        Ok(ended)
     }
 
-    /// Gives up uploads that are as old as rules say, and ends the walk.
+    /// Gives up uploads that are as old as rules say, and ends the walk; with the first error
+    /// of what could not be given up.
     pub(super) fn walk_uploads(
         &self,
         row: &LifecycleRow,
         now: u64,
         done: &mut Ended,
         paced: bool,
-    ) -> Result<(), Error> {
-        let day = self.config.lifecycle_day_ms.max(1);
+    ) -> Result<Option<Error>, Error> {
         let (mut object, mut id) = (String::new(), 0);
-        while row.rules.iter().any(|rule| rule.abort_days.is_some()) && !self.stopping() {
+        let (day, mut failed) = (self.config.lifecycle_day_ms.max(1), None);
+        while !self.stopping() && row.rules.iter().any(|rule| rule.abort_days.is_some()) {
             let begin = self.env.clock().monotonic();
             let page =
                 self.catalog.read(|tx| upload::list(tx, row.container, &object, id, ROWS))?;
@@ -231,41 +255,46 @@ impl Core {
                 ends.min().is_some_and(|at| at <= now)
             };
             let ended: Vec<_> = page.iter().filter(has_ended).collect();
-            for batch in ended.chunks(UPLOADS) {
-                match self.catalog.write(|tx| give_up(tx, row, batch))? {
-                    Some(count) => done.uploads += count,
+            for uploads in ended.chunks(UPLOADS) {
+                let current = |tx: &Tx<'_>| Ok(lifecycle::is_current(tx, row)?.then_some(()));
+                let Some(batch) =
+                    self.end_batch(uploads, current, |tx, (), one| give_up(tx, one))?
+                else {
                     // Whatever is current is followed from its own beginning.
-                    None => return Ok(()),
-                }
+                    return Ok(failed);
+                };
+                done.add(&batch.ended);
+                let some = batch.failed.into_iter().map(|(one, error)| (one.id, error)).collect();
+                failed = failed.or(first_failed(some, "upload"));
             }
             self.rest_after(begin, paced);
         }
         if self.stopping() {
-            return Ok(());
+            return Ok(failed);
         }
         let next_ms = (now / day + 1).saturating_mul(day);
         let next = LifecycleRow { next_ms, object: None, ..row.clone() };
-        Ok(self.catalog.write_aside(|tx| lifecycle::note(tx, &next))?)
+        self.catalog.write_aside(|tx| lifecycle::note(tx, &next))?;
+        Ok(failed)
     }
 }
 
-/// Gives up uploads; how many, or `None` when the rules are others by now.
-fn give_up(
-    tx: &Tx<'_>,
-    rules: &LifecycleRow,
-    uploads: &[&UploadRow],
-) -> Result<Option<u64>, Error> {
-    if !lifecycle::is_current(tx, rules)? {
-        return Ok(None);
-    }
-    let mut ended = 0;
-    for old in uploads {
-        let upload = &old.upload;
-        // It may have been completed meanwhile.
-        if let Some(now) = upload::find(tx, old.container, &upload.object, &upload.uuid)? {
-            upload::remove(tx, &now)?;
-            ended += 1;
-        }
-    }
-    Ok(Some(ended))
+/// Gives up an upload.
+fn give_up(tx: &Tx<'_>, old: &UploadRow) -> Result<Ended, Error> {
+    let upload = &old.upload;
+    // It may have been completed meanwhile.
+    let Some(now) = upload::find(tx, old.container, &upload.object, &upload.uuid)? else {
+        return Ok(Ended::default());
+    };
+    upload::remove(tx, &now)?;
+    Ok(Ended { uploads: 1, ..Ended::default() })
 }
+
+/// The first that did not end, as an error that names it.
+fn first_failed<T: Display>(failed: Vec<(T, Error)>, what: &str) -> Option<Error> {
+    let (id, error) = failed.into_iter().next()?;
+    Some(error.on(format_args!("the {what} with id {id}")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -107,7 +107,7 @@ impl Core {
 }
 
 /// The note in an archive that something was removed; the catalog says where it goes.
-fn archived_marker(id: u64, name: ObjectName, now_ms: u64) -> ObjectRow {
+pub(in crate::service) fn archived_marker(id: u64, name: ObjectName, now_ms: u64) -> ObjectRow {
     let kind = ("content-type".to_owned(), ARCHIVED_MARKER_TYPE.to_owned());
     let object = Object {
         id: FileId::new(id),

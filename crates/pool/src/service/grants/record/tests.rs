@@ -37,3 +37,20 @@ fn the_oldest_lines_go_when_all_have_too_many_bytes() {
     assert!((CHANGES_BYTES_MAX / 2..=CHANGES_BYTES_MAX).contains(&bytes), "{bytes}");
     assert_eq!(kept[0].id, ids.end - 1);
 }
+
+#[test]
+fn uses_are_written_after_a_clock_jumped_ahead_and_back() {
+    let (bench, hands) = Bench::timed(crate::testing::config());
+    let years = 70 * 365 * 24 * 3_600_000;
+    let used = || bench.service.audit_use(AuditEvent::Refused, "somebody", "files/a", "");
+    let written = || bench.service.core.catalog.read(|tx| audit::page(tx, None, 9)).unwrap().len();
+    hands.set_by(years);
+    used();
+    hands.set_by(-years);
+    hands.forward(9_999);
+    used();
+    assert_eq!(written(), 0);
+    hands.forward(1);
+    used();
+    assert_eq!(written(), 1);
+}
