@@ -22,6 +22,7 @@
 //! HTTP status codes exist only in this crate, and only [`failure`] maps the
 //! kinds of errors to them.
 
+mod access;
 mod calls;
 mod convert;
 mod domains;

@@ -4,10 +4,11 @@
 //! ```text
 //! ask       what a request says: place, query, headers
 //! caller    who asks and what they may
-//! top, account, container, listing, past   what is known of them, now and at a time
+//! top, account, container, listing, filter, past   what is known of them, now and at a time
 //! object    GET, HEAD                      put, copy, post, remove: the other methods
 //! hashmap   a file as the hashes of its blocks; blocks: they themselves
 //! meta      headers that are kept          versions: which is meant, and all of them
+//! sharing   with whom an object is shared, and its public link; shared: names that are
 //! ```
 //!
 //! The same containers and objects as those of S3 and Swift, but an ETag here is the hash of
@@ -20,6 +21,7 @@ mod blocks;
 mod caller;
 mod container;
 mod copy;
+mod filter;
 mod hashmap;
 mod listing;
 mod meta;
@@ -28,6 +30,8 @@ mod past;
 mod post;
 mod put;
 mod remove;
+mod shared;
+mod sharing;
 mod top;
 mod versions;
 

@@ -190,5 +190,50 @@ impl Grant {
     }
 }
 
+/// With whom a name is to be shared, and with nobody else: what Pithos says of an object.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Share {
+    /// Who says so.
+    pub by: String,
+    /// Who may read.
+    pub readers: Vec<Grantee>,
+    /// Who may read and write.
+    pub writers: Vec<Grantee>,
+}
+
+impl Share {
+    /// The grants that it leaves of others, and makes. Who is named already keeps the end that
+    /// was said of its right, and a right to clone where there is one.
+    pub(crate) fn over(&self, old: &[Grant], now_ms: u64) -> Vec<Grant> {
+        let reads = self.readers.iter().chain(&self.writers).map(|to| (*to, Right::Read));
+        let writes = self.writers.iter().map(|to| (*to, Right::Write));
+        let wanted: Vec<(Grantee, Right)> = reads.chain(writes).collect();
+        let stands = |grant: &&Grant| grant.expires_ms.is_none_or(|end| end > now_ms);
+        // Who may look without a login was meant by whoever reads that everybody may.
+        let is_same = |to: Grantee, old: Grantee| {
+            to == old || (to == Grantee::SignedIn && old == Grantee::Everyone)
+        };
+        let mut new: Vec<Grant> = old
+            .iter()
+            .filter(stands)
+            .filter(|old| {
+                wanted.iter().any(|(to, right)| {
+                    let kept =
+                        *right == old.right || (*right == Right::Read && old.right == Right::Clone);
+                    kept && is_same(*to, old.grantee)
+                })
+            })
+            .cloned()
+            .collect();
+        for (to, right) in wanted {
+            let is_there = |grant: &Grant| grant.right == right && is_same(to, grant.grantee);
+            if !new.iter().any(is_there) {
+                new.push(Grant::new(to, right));
+            }
+        }
+        new
+    }
+}
+
 #[cfg(test)]
 mod tests;

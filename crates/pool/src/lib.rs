@@ -27,7 +27,7 @@ pub use audit::{AuditEntry, AuditEvent};
 pub use device::{ChangedRange, Device, StatusRange, Write};
 pub use error::{Error, ErrorKind};
 pub use grant::{
-    Action, Decision, Grant, Grantee, Layer, Reason, Right, Rules, Shared, Subject, decide,
+    Action, Decision, Grant, Grantee, Layer, Reason, Right, Rules, Share, Shared, Subject, decide,
 };
 pub use identity::{
     AccessKey, Account, ApplicationCredential, FirstAdmin, Group, Hmac, Identity, Login, Member,
@@ -47,7 +47,7 @@ pub use service::{
     BLOCK_WAIT_MS, BlockHash, BlockHashError, ChangeGrants, Check, Collected, Collection, Compose,
     Composed, Config, Content, CopySource, Damage, Damages, Decide, Ended, FORK_OBJECTS_MAX,
     Finding, FindingKind, FinishPart, FinishUpload, GRANTS_MAX, HASHED_AT_ONCE_BYTES_MAX,
-    HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, HashList, LINKS_MAX, NAMES_MAX, PARTS_MAX, Place,
-    PublicLink, Rebuilt, Removed, SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service, Severity,
-    Stored, Touch, Update, UpdateContent, Updated, UpdatedFile, UploadAt,
+    HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, HashList, LINKS_MAX, NAMES_MAX, NameGrants, PARTS_MAX,
+    Place, PublicLink, Rebuilt, Removed, Roots, SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service,
+    Severity, Stored, Touch, Update, UpdateContent, Updated, UpdatedFile, UploadAt,
 };

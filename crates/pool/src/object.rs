@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use archipelago_model::{AccountId, ContainerName, FileId, ObjectName};
 use serde::{Deserialize, Serialize};
 
-use crate::grant::Grant;
+use crate::grant::{Grant, Share};
 
 /// Whether a container keeps what is replaced and removed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -105,6 +105,10 @@ pub struct Meta {
     /// Who but its owner may do what with this very version.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<Grant>,
+    /// With whom the name is shared from this version on; nothing leaves that as it is. It is
+    /// done in the transaction that puts the version, and not kept with it.
+    #[serde(skip)]
+    pub share: Option<Box<Share>>,
 }
 
 /// A setting of an object, under the name that stores have had for it since Swift was the only

@@ -38,7 +38,7 @@ pub use check::{Finding, FindingKind, Severity};
 pub(crate) use collector::Collector;
 pub use collector::{Collected, Collection};
 pub use files::UpdatedFile;
-pub use grants::{ChangeGrants, GRANTS_MAX, LINKS_MAX, PublicLink};
+pub use grants::{ChangeGrants, GRANTS_MAX, LINKS_MAX, NameGrants, PublicLink, Roots};
 pub(crate) use guest_views::GuestViews;
 pub use lifecycle::Ended;
 pub(crate) use lifecycle::Trust;

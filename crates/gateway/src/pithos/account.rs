@@ -1,14 +1,14 @@
 //! Accounts: what is in them, and what is kept of them.
 
 use archipelago_model::{GroupName, UserName};
-use archipelago_pool::{Container, Named, Service, Step};
+use archipelago_pool::{Container, Named, Service, Step, Walk};
 use axum::http::header::LAST_MODIFIED;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::{Map, json};
 
 use super::ask::Ask;
-use super::caller::{Caller, Need};
+use super::caller::{Caller, denied};
 use super::listing::{self, Format, Row};
 use super::{container, meta};
 use crate::swift::answer::{self, Refusal, http_date, iso_date, set};
@@ -21,7 +21,9 @@ const GROUP: &str = "x-account-group-";
 
 pub(super) fn show(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     let caller = Caller::new(service, ask)?;
-    caller.check(Need::Read)?;
+    if !caller.owns() {
+        return show_shared(service, ask, &caller);
+    }
     let until = ask.until()?;
     let mut headers = HeaderMap::new();
     let totals = service.account_totals(caller.account.id)?;
@@ -50,6 +52,12 @@ pub(super) fn show(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
         return Ok(answer::empty(StatusCode::NO_CONTENT, headers));
     }
     let walk = listing::walk(ask)?;
+    let (shared, public) = (ask.has_param("shared"), ask.has_param("public"));
+    if shared || public {
+        let found = service.containers_shared(caller.account.id, (shared, public))?;
+        let rows: Vec<Row> = page(&walk, found).iter().map(row).collect();
+        return Ok(listing::render(format, "account", &rows, headers));
+    }
     let steps = service.container_walk(caller.account.id, &walk)?;
     let rows: Vec<Row> = steps
         .into_iter()
@@ -61,6 +69,39 @@ pub(super) fn show(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
         })
         .collect();
     Ok(listing::render(format, "account", &rows, headers))
+}
+
+/// An account of somebody else: its containers in which something is shared with whoever asks.
+fn show_shared(service: &Service, ask: &Ask, caller: &Caller) -> Result<Response, Refusal> {
+    if ask.until()?.is_some() || ask.has_param("public") {
+        return Err(denied());
+    }
+    let found = service.containers_sharing(&caller.subject, caller.account.id)?;
+    if found.is_empty() {
+        return Err(denied());
+    }
+    let format = Format::of(ask)?;
+    let mut headers = HeaderMap::new();
+    if ask.method.as_str() == "HEAD" {
+        set(&mut headers, "content-type", format.content_type());
+        return Ok(answer::empty(StatusCode::NO_CONTENT, headers));
+    }
+    // Of a container of which but a part is shared no more is told than its name.
+    let row = |found: &Container| {
+        let name = found.name.to_string();
+        let fields = [("name".to_owned(), json!(name))].into_iter().collect();
+        Row { element: "container", name, fields }
+    };
+    let rows: Vec<Row> = page(&listing::walk(ask)?, found).iter().map(row).collect();
+    Ok(listing::render(format, "account", &rows, headers))
+}
+
+/// A page of some containers, which are in the order of their names.
+fn page(walk: &Walk, mut found: Vec<Container>) -> Vec<Container> {
+    let marker = walk.marker.as_deref().unwrap_or_default();
+    found.retain(|one| one.name.as_str() > marker && one.name.as_str().starts_with(&walk.prefix));
+    found.truncate(walk.limit);
+    found
 }
 
 fn row(found: &Container) -> Row {
@@ -80,14 +121,14 @@ fn row(found: &Container) -> Row {
 /// Keeps metadata and groups.
 pub(super) fn change(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     let caller = Caller::new(service, ask)?;
-    caller.check(Need::Own)?;
+    caller.check_writes()?;
+    let groups = meta::given_long(&ask.headers, GROUP)?;
+    if !groups.is_empty() {
+        caller.check_governs()?;
+    }
     let given = meta::given(&ask.headers, HEADER)?;
     if given.keys().any(|name| name.starts_with("temp-url-key")) {
         return Err(Refusal::invalid("keys of signed URLs are set at the door of Swift"));
-    }
-    let groups = meta::given_long(&ask.headers, GROUP)?;
-    if !groups.is_empty() {
-        caller.check(Need::Admin)?;
     }
     let among = ask.has_param("update");
     let veto = Veto::default();

@@ -3,16 +3,18 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use archipelago_pool::{BlockHash, Error};
+use archipelago_model::ContainerName;
+use archipelago_pool::{Action, BlockHash, Error, Roots, Service};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
 
 use super::ask::Ask;
-use super::caller::{Caller, Need};
+use super::caller::{Caller, denied};
 use super::listing::Format;
 use super::put;
 use crate::App;
+use crate::access;
 use crate::swift::answer::{Refusal, set};
 use crate::swift::call;
 use crate::swift::segments::told;
@@ -30,7 +32,7 @@ pub(super) async fn put(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Respon
     // They are for whoever asks: a file is made of blocks of its own account only.
     let account = call(app, move |service| {
         let caller = Caller::new(service, &asked)?;
-        caller.container(service, &asked.container()?, Need::Own)?;
+        check(service, &caller, &asked.container()?)?;
         Ok(caller.identity.account.id)
     })
     .await?;
@@ -38,6 +40,22 @@ pub(super) async fn put(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Respon
     let stored = upload(app, body, move |service, input| service.blocks_put(account, size, input));
     let hashes = stored.await?;
     Ok(hash_list(StatusCode::ACCEPTED, Format::of(&ask)?, &hashes)?)
+}
+
+/// To bring blocks for a container: whoever may put something there, and something of its own
+/// account.
+fn check(service: &Service, caller: &Caller, name: &ContainerName) -> Result<(), Refusal> {
+    if !caller.writes_at_home() {
+        return Err(denied());
+    }
+    let home = caller.find(service, name)?;
+    let subject = &caller.subject;
+    if access::of_container(service, subject, Action::Write, &home).allowed
+        || !service.paths_shared(Roots::With(subject), home.id, "", 1)?.is_empty()
+    {
+        return Ok(());
+    }
+    Err(denied())
 }
 
 /// How a list of hashes is written: each is as long as any other.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use archipelago_pool::{
-    Container, ErrorKind, HASHED_BLOCK_BYTES, Object, Service, Step, Versioning, Walk,
+    Action, Container, ErrorKind, HASHED_BLOCK_BYTES, Object, Roots, Service, Step, Versioning,
+    Walk,
 };
 use axum::http::header::LAST_MODIFIED;
 use axum::http::{HeaderMap, StatusCode};
@@ -12,10 +13,13 @@ use serde_json::{Map, Value, json};
 
 use super::account::META;
 use super::ask::Ask;
-use super::caller::{Caller, Need};
+use super::caller::{Caller, denied};
+use super::filter::Filter;
 use super::listing::{self, Format, Row};
 use super::past::Seen;
-use super::{meta, past};
+use super::shared::Sight;
+use super::{meta, past, sharing};
+use crate::access;
 use crate::swift::answer::{self, Refusal, http_date, iso_date, set};
 use crate::swift::meta::{Veto, content_type, is_expired};
 
@@ -38,63 +42,113 @@ pub(super) const fn versioning(container: &Container) -> &'static str {
     }
 }
 
+/// How much of a container is to be seen.
+#[derive(Clone, Copy)]
+enum View {
+    /// All of it.
+    All,
+    /// As it was at a time.
+    Past(u64),
+    /// What is shared, and what has public links; to those who do not own it, what they may read.
+    Shared { shared: bool, public: bool },
+}
+
+impl View {
+    fn of(
+        service: &Service,
+        ask: &Ask,
+        caller: &Caller,
+        home: &Container,
+    ) -> Result<Self, Refusal> {
+        let (shared, public) = (ask.has_param("shared"), ask.has_param("public"));
+        let until = ask.until()?;
+        if caller.owns() {
+            return Ok(match until {
+                _ if shared || public => Self::Shared { shared, public },
+                Some(until) => Self::Past(until),
+                None => Self::All,
+            });
+        }
+        if until.is_some() || public {
+            return Err(denied());
+        }
+        let subject = &caller.subject;
+        if access::of_container(service, subject, Action::List, home).allowed {
+            return Ok(Self::All);
+        }
+        match service.paths_shared(Roots::With(subject), home.id, "", 1)?.is_empty() {
+            true => Err(caller.refuse_container(service, home, Action::List)),
+            false => Ok(Self::Shared { shared: true, public: false }),
+        }
+    }
+
+    const fn until(self) -> Option<u64> {
+        match self {
+            Self::Past(until) => Some(until),
+            Self::All | Self::Shared { .. } => None,
+        }
+    }
+}
+
 pub(super) fn show(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     let caller = Caller::new(service, ask)?;
-    let container = caller.container(service, &ask.container()?, Need::Read)?;
-    let until = ask.until()?;
-    if until.is_some() {
-        caller.check(Need::Read)?;
-    }
+    let home = caller.find(service, &ask.container()?)?;
+    let view = View::of(service, ask, &caller, &home)?;
     let format = Format::of(ask)?;
-    let mut seen = Seen::default();
-    let mut headers = headers(service, &container, until, &mut seen)?;
+    let (mut headers, mut seen) = (HeaderMap::new(), Seen::default());
+    set(&mut headers, "x-container-block-size", &HASHED_BLOCK_BYTES.to_string());
+    set(&mut headers, "x-container-block-hash", "sha256");
+    // With whom but a part is shared is told nothing of the whole.
+    if caller.owns() || matches!(view, View::All) {
+        known(service, &caller, &home, (view.until(), &mut seen), &mut headers)?;
+    }
     if ask.method.as_str() == "HEAD" {
         set(&mut headers, "content-type", format.content_type());
         return Ok(answer::empty(StatusCode::NO_CONTENT, headers));
     }
-    let rows = rows(service, ask, &container, until, &mut seen)?;
+    let rows = rows(service, ask, &caller, &home, view, &mut seen)?;
     Ok(listing::render(format, "container", &rows, headers))
 }
 
-fn headers(
+fn known(
     service: &Service,
+    caller: &Caller,
     container: &Container,
-    until: Option<u64>,
-    seen: &mut Seen,
-) -> Result<HeaderMap, Refusal> {
-    let mut out = HeaderMap::new();
+    (until, seen): (Option<u64>, &mut Seen),
+    out: &mut HeaderMap,
+) -> Result<(), Refusal> {
     let (objects, bytes) = match until {
         None => (container.objects, container.bytes),
         Some(until) => past::totals(service, container.id, until, seen)?,
     };
-    set(&mut out, "x-container-object-count", &objects.to_string());
-    set(&mut out, "x-container-bytes-used", &bytes.to_string());
-    set(&mut out, "x-container-block-size", &HASHED_BLOCK_BYTES.to_string());
-    set(&mut out, "x-container-block-hash", "sha256");
-    set(&mut out, "x-container-policy-versioning", versioning(container));
-    let quota = container.quota_bytes.unwrap_or(0);
-    set(&mut out, "x-container-policy-quota", &quota.to_string());
-    let walk = Walk { limit: NAMES_SEEN_MAX, ..Walk::default() };
-    let mut names = BTreeSet::new();
-    for step in service.object_walk_whole(container.id, &walk)? {
-        if let Step::Item(object) = step {
-            names.extend(object.meta.user.into_keys().map(|name| meta::quoted(&name)));
+    set(out, "x-container-object-count", &objects.to_string());
+    set(out, "x-container-bytes-used", &bytes.to_string());
+    set(out, "x-container-policy-versioning", versioning(container));
+    if caller.owns() {
+        let quota = container.quota_bytes.unwrap_or(0);
+        set(out, "x-container-policy-quota", &quota.to_string());
+        let walk = Walk { limit: NAMES_SEEN_MAX, ..Walk::default() };
+        let mut names = BTreeSet::new();
+        for step in service.object_walk_whole(container.id, &walk)? {
+            if let Step::Item(object) = step {
+                names.extend(object.meta.user.into_keys().map(|name| meta::quoted(&name)));
+            }
         }
+        set(out, "x-container-object-meta", &joined(names));
     }
-    set(&mut out, "x-container-object-meta", &joined(names));
     if let Some(until) = until {
-        set(&mut out, "x-container-until-timestamp", &http_date(until));
+        set(out, "x-container-until-timestamp", &http_date(until));
     }
     let changed = container.settings.get("swift.changed").and_then(|text| text.parse().ok());
-    set(&mut out, LAST_MODIFIED, &http_date(changed.unwrap_or(container.created_ms)));
+    set(out, LAST_MODIFIED, &http_date(changed.unwrap_or(container.created_ms)));
     for (name, value) in &container.settings {
         if let Some(name) = name.strip_prefix(META)
             && !name.starts_with("temp-url-key")
         {
-            set(&mut out, format!("{HEADER}{}", meta::quoted(name)), &meta::quoted(value));
+            set(out, format!("{HEADER}{}", meta::quoted(name)), &meta::quoted(value));
         }
     }
-    Ok(out)
+    Ok(())
 }
 
 /// Names, as many as fit into one header.
@@ -115,25 +169,88 @@ fn joined(names: BTreeSet<String>) -> String {
 fn rows(
     service: &Service,
     ask: &Ask,
-    container: &Container,
-    until: Option<u64>,
+    caller: &Caller,
+    home: &Container,
+    view: View,
     seen: &mut Seen,
 ) -> Result<Vec<Row>, Refusal> {
-    let mut walk = listing::walk(ask)?;
+    let walk = listing::walk(ask)?;
     let filters = Filter::all(ask.param("meta").unwrap_or_default());
-    let limit = walk.limit;
+    let fits = |object: &Object| {
+        filters.iter().all(|filter| filter.fits(&object.meta.user))
+            && !is_expired(object, ask.now_ms)
+    };
+    let steps = match view {
+        View::Shared { shared, public } => {
+            Sight { service, caller, home, shared, public, fits: &fits }.walk(&walk, seen)?
+        }
+        View::All | View::Past(_) => {
+            let mut walk = walk;
+            let wanted = walk.limit;
+            if !filters.is_empty() {
+                walk.limit = FILTERED_ROWS;
+            }
+            let keep = |step: &Step<Object>| match step {
+                Step::Prefix(_) => filters.is_empty(),
+                Step::Item(object) => fits(object),
+            };
+            let at = Page { caller, home, until: view.until(), wanted };
+            all(service, &at, walk, &keep, seen)?
+        }
+    };
+    let objects = steps.iter().filter_map(|step| match step {
+        Step::Item(object) => Some(object),
+        Step::Prefix(_) => None,
+    });
+    let objects: Vec<&Object> = objects.collect();
+    let ids: Vec<_> = objects.iter().map(|object| object.id).collect();
+    let hashes = service.object_hashes(&ids)?;
+    let mut shown = sharing::of_page(service, caller, home, &objects)?.into_iter();
+    Ok(steps
+        .iter()
+        .map(|step| match step {
+            Step::Prefix(prefix) => {
+                let mut fields = Map::new();
+                fields.insert("subdir".to_owned(), json!(prefix));
+                Row { element: "subdir", name: prefix.clone(), fields }
+            }
+            Step::Item(object) => {
+                let hash = hashes.get(&object.id).map(ToString::to_string).unwrap_or_default();
+                let mut row = row(object, &hash);
+                row.fields.extend(shown.next().unwrap_or_default());
+                row
+            }
+        })
+        .collect())
+}
+
+/// What a page of all names is to be.
+struct Page<'a> {
+    caller: &'a Caller,
+    home: &'a Container,
+    until: Option<u64>,
+    /// So many at most.
+    wanted: usize,
+}
+
+/// A page of all names, now or at a time, of which those are left out that are not to be kept.
+fn all(
+    service: &Service,
+    page: &Page<'_>,
+    mut walk: Walk,
+    keep: &dyn Fn(&Step<Object>) -> bool,
+    seen: &mut Seen,
+) -> Result<Vec<Step<Object>>, Refusal> {
+    let Page { caller, home, until, wanted } = *page;
     let mut steps = Vec::new();
-    if !filters.is_empty() {
-        walk.limit = FILTERED_ROWS;
-    }
-    while steps.len() < limit {
-        let found = match until {
+    while steps.len() < wanted {
+        let mut found = match until {
             None => {
-                let found = service.object_walk_whole(container.id, &walk)?;
+                let found = service.object_walk_whole(home.id, &walk)?;
                 seen.add(found.len())?;
                 found
             }
-            Some(until) => past::walk(service, container.id, &walk, until, seen)?,
+            Some(until) => past::walk(service, home.id, &walk, until, seen)?,
         };
         let full = found.len() >= walk.limit;
         walk.marker = match found.last() {
@@ -141,40 +258,47 @@ fn rows(
             Some(Step::Prefix(prefix)) => Some(prefix.clone()),
             None => None,
         };
-        steps.extend(found.into_iter().filter(|step| match step {
-            Step::Prefix(_) => filters.is_empty(),
-            Step::Item(object) => {
-                filters.iter().all(|filter| filter.fits(&object.meta.user))
-                    && !is_expired(object, ask.now_ms)
-            }
-        }));
+        hide(service, caller, home, &mut found)?;
+        steps.extend(found.into_iter().filter(|step| keep(step)));
         if !full || walk.marker.is_none() {
             break;
         }
         // Few may be left to find, and many to pass over.
         walk.limit = FILTERED_ROWS;
     }
-    steps.truncate(limit);
-    let ids = steps.iter().filter_map(|step| match step {
-        Step::Item(object) => Some(object.id),
-        Step::Prefix(_) => None,
-    });
-    let ids: Vec<_> = ids.collect();
-    let hashes = service.object_hashes(&ids)?;
-    Ok(steps
-        .into_iter()
-        .map(|step| match step {
-            Step::Prefix(prefix) => {
-                let mut fields = Map::new();
-                fields.insert("subdir".to_owned(), json!(prefix));
-                Row { element: "subdir", name: prefix, fields }
-            }
-            Step::Item(object) => {
-                let hash = hashes.get(&object.id).map(ToString::to_string).unwrap_or_default();
-                row(&object, &hash)
-            }
+    steps.truncate(wanted);
+    Ok(steps)
+}
+
+/// Takes away what is kept of objects that are listed to somebody who may not read them.
+fn hide(
+    service: &Service,
+    caller: &Caller,
+    home: &Container,
+    steps: &mut [Step<Object>],
+) -> Result<(), Refusal> {
+    if caller.owns() {
+        return Ok(());
+    }
+    let objects: Vec<&Object> = steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Item(object) => Some(object),
+            Step::Prefix(_) => None,
         })
-        .collect())
+        .collect();
+    let subject = &caller.subject;
+    let readable = access::of_page(service, subject, Action::Read, home, &objects)?;
+    let mut readable = readable.into_iter();
+    for step in steps {
+        if let Step::Item(object) = step
+            && readable.next() != Some(true)
+        {
+            object.meta.user.clear();
+            object.meta.settings.remove(meta::MANIFEST);
+        }
+    }
+    Ok(())
 }
 
 fn row(object: &Object, hash: &str) -> Row {
@@ -199,74 +323,6 @@ fn row(object: &Object, hash: &str) -> Row {
         put("x_object_meta", json!(object.meta.user));
     }
     Row { element: "object", name: object.name.to_string(), fields }
-}
-
-/// Whether an order is the one that is wanted.
-type Is = fn(std::cmp::Ordering) -> bool;
-
-/// `key`, `!key`, `key=value`, and the other comparisons.
-struct Filter {
-    key: String,
-    how: How,
-    value: String,
-}
-
-#[derive(Clone, Copy)]
-enum How {
-    There,
-    NotThere,
-    Is(Is),
-}
-
-impl Filter {
-    fn all(text: &str) -> Vec<Self> {
-        text.split(',')
-            .filter(|one| !one.trim().is_empty())
-            .map(|one| Self::one(one.trim()))
-            .collect()
-    }
-
-    fn one(text: &str) -> Self {
-        let signs: [(&str, Is); 6] = [
-            ("!=", std::cmp::Ordering::is_ne),
-            ("<=", std::cmp::Ordering::is_le),
-            (">=", std::cmp::Ordering::is_ge),
-            ("=", std::cmp::Ordering::is_eq),
-            ("<", std::cmp::Ordering::is_lt),
-            (">", std::cmp::Ordering::is_gt),
-        ];
-        let made = |key: &str, how, value: &str| Self {
-            key: key.trim().to_lowercase(),
-            how,
-            value: value.trim().to_owned(),
-        };
-        for (sign, is) in signs {
-            if let Some((key, value)) = text.split_once(sign)
-                && !key.is_empty()
-            {
-                return made(key, How::Is(is), value);
-            }
-        }
-        match text.strip_prefix('!') {
-            Some(key) => made(key, How::NotThere, ""),
-            None => made(text, How::There, ""),
-        }
-    }
-
-    fn fits(&self, meta: &BTreeMap<String, String>) -> bool {
-        let kept = meta.get(&self.key);
-        match (self.how, kept) {
-            (How::There, kept) => kept.is_some(),
-            (How::NotThere, kept) => kept.is_none(),
-            (How::Is(_), None) => false,
-            (How::Is(is), Some(kept)) => {
-                is(match (kept.parse::<f64>(), self.value.parse::<f64>()) {
-                    (Ok(one), Ok(other)) => one.total_cmp(&other),
-                    _ => kept.as_str().cmp(self.value.as_str()),
-                })
-            }
-        }
-    }
 }
 
 /// Changes metadata among settings.
@@ -352,7 +408,7 @@ impl Changes {
 /// Makes a container, which keeps versions unless its maker says otherwise.
 pub(super) fn put(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     let caller = Caller::new(service, ask)?;
-    caller.check(Need::Own)?;
+    caller.check_writes()?;
     let name = ask.container()?;
     let mut changes = Changes::of(ask, true)?;
     let (container, status) = match service.container_create(caller.account.id, &name) {
@@ -371,7 +427,7 @@ pub(super) fn put(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
 
 pub(super) fn change(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     let caller = Caller::new(service, ask)?;
-    let container = caller.container(service, &ask.container()?, Need::Own)?;
+    let container = caller.container(service, &ask.container()?, Action::Govern)?;
     Changes::of(ask, ask.has_param("update"))?.run(service, container.id)?;
     Ok(answer::empty(StatusCode::ACCEPTED, HeaderMap::new()))
 }

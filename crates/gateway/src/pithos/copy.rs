@@ -2,13 +2,14 @@
 
 use archipelago_model::{ContainerName, ObjectName};
 use archipelago_pool::{
-    BlockHash, Container, CopySource, Error, Meta, Object, Service, Step, Walk, Which,
+    Action, BlockHash, Container, CopySource, Error, Meta, Object, Service, Step, Walk, Which,
 };
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use super::ask::{Ask, place};
-use super::caller::{Caller, Need};
+use super::caller::Caller;
+use super::sharing::Said;
 use super::{TREE_MAX, meta, object, put, versions};
 use crate::swift::answer::{self, Refusal};
 use crate::swift::ask::is_true;
@@ -42,10 +43,15 @@ struct Copy {
 
 pub(super) fn copy(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     let copy = places(service, ask)?;
-    let need = if copy.moves { Need::Own } else { Need::Read };
-    let source = copy.from.caller.container(service, &copy.from.container, need)?;
-    let target = copy.to.caller.container(service, &copy.to.container, Need::Write)?;
-    let (object, hash) = one(service, ask, &copy, &source, &target)?;
+    let (from, to) = (&copy.from, &copy.to);
+    let source = from.caller.find(service, &from.container)?;
+    if copy.moves {
+        from.caller.check(service, Action::Remove, &source, &from.object, None)?;
+    }
+    let target = to.caller.home(service, &to.container, &to.object, Action::Write)?;
+    let said = Said::of(service, &to.caller, ask)?;
+    let (object, hash) = one(service, ask, &copy, (&source, &target), &said)?;
+    said.publish(service, &to.caller, (target.id, &object.name))?;
     if ask.is_tree()? {
         below(service, ask, &copy, &source, &target)?;
     }
@@ -86,19 +92,24 @@ fn one(
     service: &Service,
     ask: &Ask,
     copy: &Copy,
-    source: &Container,
-    target: &Container,
+    (source, target): (&Container, &Container),
+    said: &Said,
 ) -> Result<(Object, Option<BlockHash>), Refusal> {
     let Copy { from, version, to, moves } = copy;
-    let which = versions::which(service, source.id, &from.object, version.as_deref())?;
+    let (home, name, version) = (source.id, &from.object, version.as_deref());
     if *moves && version.is_some() {
         return Err(Refusal::invalid("what is moved is the newest version"));
     }
-    let content = object::open_version(service, ask.now_ms, source.id, &from.object, which)?;
+    let which = versions::which(service, home, name, version);
+    let (which, opened) = match which {
+        Ok(which) => (which, object::open_version(service, ask.now_ms, home, name, which)),
+        Err(refusal) => (Which::Latest, Err(refusal)),
+    };
+    let content = object::readable(service, &from.caller, source, name, version, opened)?;
     let hash = service.object_hash(&content)?;
     put::conditions_of_source(ask, hash, content.object())?;
     let seen = content.object().id;
-    let names = Names { from: &from.object, which, to: &to.object, seen: Some(seen) };
+    let names = Names { from: name, which, to: &to.object, seen: Some(seen), said: Some(said) };
     let object = relocate(service, ask, copy, (source.id, target.id), &names)?;
     Ok((object, hash))
 }
@@ -129,7 +140,15 @@ fn below(
             let rest = object.name.as_str().strip_prefix(&old).unwrap_or_default();
             let to = crate::swift::ask::object_name(&format!("{new}{rest}"))?;
             let which = Which::Latest;
-            let names = Names { from: &object.name, which, to: &to, seen: None };
+            walk.marker = Some(object.name.to_string());
+            // What may not be read is as if it were not there.
+            if !copy.from.caller.may(service, Action::Read, source, &object)? {
+                continue;
+            }
+            copy.to.caller.check(service, Action::Write, target, &to, None)?;
+            // An owner may read whatever is there by then.
+            let seen = (!copy.from.caller.owns()).then_some(object.id);
+            let names = Names { from: &object.name, which, to: &to, seen, said: None };
             match relocate(service, ask, copy, (source.id, target.id), &names) {
                 // It ended, or was removed meanwhile: the others are still to be done.
                 Err(refusal) if refusal.is_not_found() => {
@@ -139,7 +158,6 @@ fn below(
                 }
                 done => drop(done?),
             }
-            walk.marker = Some(object.name.to_string());
         }
         if !full {
             return Ok(());
@@ -152,8 +170,10 @@ struct Names<'a> {
     from: &'a ObjectName,
     which: Which,
     to: &'a ObjectName,
-    /// The version that the conditions were asked of, for the object that the request names.
+    /// The version that rights and conditions were asked of.
     seen: Option<archipelago_model::FileId>,
+    /// Of the object that the request names: what is said of who else may.
+    said: Option<&'a Said>,
 }
 
 fn relocate(
@@ -169,7 +189,10 @@ fn relocate(
         if names.seen.is_some_and(|seen| seen != object.id) {
             return Err(veto.say(Refusal::precondition("The source has changed meanwhile.")));
         }
-        let made = if names.seen.is_some() { merged(ask, copy, object) } else { Ok(kept(object)) };
+        let made = match names.said {
+            Some(said) => merged(ask, copy, object).map(|meta| said.shared(meta)),
+            None => Ok(kept(object)),
+        };
         let mut meta = made.map_err(|refusal| veto.say(refusal))?;
         // What is moved is the same, what is copied takes the place of what was there.
         match copy.moves {
@@ -205,6 +228,7 @@ fn relocate(
 fn kept(source: &Object) -> Meta {
     let mut meta = source.meta.clone();
     meta.settings.retain(|name, _| name.starts_with("pithos.") || name.starts_with("swift."));
+    meta.grants.clear();
     meta
 }
 

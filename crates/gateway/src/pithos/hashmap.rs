@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use archipelago_pool::{
-    BlockHash, Compose, Composed, Content, Error, HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, HashList,
-    Object, Service,
+    Action, BlockHash, Compose, Composed, Content, Error, HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX,
+    HashList, Object, Service,
 };
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::ask::Ask;
 use super::blocks::Frame;
-use super::caller::{Caller, Need};
+use super::caller::Caller;
 use super::listing::Format;
-use super::{blocks, meta, object, put};
+use super::{blocks, meta, object, put, sharing};
 use crate::App;
 use crate::download;
 use crate::failure::Failure;
@@ -46,7 +46,7 @@ const ALGORITHM: &str = "sha256";
 
 pub(super) async fn show(app: &App, hangup: Hangup, ask: Arc<Ask>) -> Result<Response, Refusal> {
     let asked = Arc::clone(&ask);
-    let content = call(app, move |service| find(service, &asked)).await?;
+    let (content, sharing) = call(app, move |service| find(service, &asked)).await?;
     // Of a file that nobody hashed yet, all of it is read.
     let permit = match content.object().size > LONG_BYTES {
         true => app.calls.hashing().await?,
@@ -62,6 +62,7 @@ pub(super) async fn show(app: &App, hangup: Hangup, ask: Arc<Ask>) -> Result<Res
         done
     });
     let (mut headers, frame, hashes) = job.await.map_err(Failure::panicked)??;
+    headers.extend(sharing);
     set(&mut headers, CONTENT_LENGTH, &frame.len(hashes.blocks()).to_string());
     let write = move |_: &Service, out: &mut dyn Write| frame.write(hashes, out);
     let mut response = Response::new(download::body(app, hangup, write).await?);
@@ -69,10 +70,13 @@ pub(super) async fn show(app: &App, hangup: Hangup, ask: Arc<Ask>) -> Result<Res
     Ok(response)
 }
 
-fn find(service: &Service, ask: &Ask) -> Result<Content, Refusal> {
+/// A file, and what is said of it about sharing.
+fn find(service: &Service, ask: &Ask) -> Result<(Content, HeaderMap), Refusal> {
     let caller = Caller::new(service, ask)?;
-    let home = caller.container(service, &ask.container()?, Need::Read)?;
-    object::open(service, ask, &home, &ask.object()?)
+    let (home, content) = object::open(service, ask, &caller)?;
+    let mut headers = HeaderMap::new();
+    sharing::headers(service, &caller, &home, content.object(), &mut headers)?;
+    Ok((content, headers))
 }
 
 fn list(
@@ -147,6 +151,13 @@ fn hashes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<BlockHash>, D::Error
     from.deserialize_seq(Hashes)
 }
 
+/// Where a file is put, by whom, and what is said of who else may.
+struct To {
+    caller: Caller,
+    container: u64,
+    said: sharing::Said,
+}
+
 /// What came of a list.
 enum Done {
     Made(Response),
@@ -155,10 +166,11 @@ enum Done {
 
 pub(super) async fn put(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Response, Refusal> {
     let asked = Arc::clone(&ask);
-    let (caller, container) = call(app, move |service| {
+    let to = call(app, move |service| {
         let caller = Caller::new(service, &asked)?;
-        let home = caller.container(service, &asked.container()?, Need::Write)?;
-        Ok((caller, home.id))
+        let home = caller.home(service, &asked.container()?, &asked.object()?, Action::Write)?;
+        let said = sharing::Said::of(service, &caller, &asked)?;
+        Ok(To { caller, container: home.id, said })
     })
     .await?;
     let format = Format::of(&ask)?;
@@ -179,7 +191,7 @@ pub(super) async fn put(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Respon
             },
             false => None,
         };
-        compose(service, &ask, &caller, container, &said)
+        compose(service, &ask, &to, &said)
     });
     match done.await?? {
         Done::Made(response) => Ok(response),
@@ -197,15 +209,15 @@ fn said(input: &mut dyn Read) -> Result<Said, Refusal> {
 fn compose(
     service: &Service,
     ask: &Ask,
-    caller: &Caller,
-    container: u64,
+    to: &To,
     said: &Said,
 ) -> Result<Result<Done, Refusal>, Error> {
     let name = match ask.object() {
         Ok(name) => name,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let veto = Veto::default();
+    let To { caller, container, said: sharing } = to;
+    let (container, veto) = (*container, Veto::default());
     let old = put::old(service, container, &name)?;
     let wanted = Compose {
         container,
@@ -218,12 +230,20 @@ fn compose(
         &wanted,
         &mut || {
             meta::of_new(ask, caller, name.as_str(), old.as_ref())
+                .map(|meta| sharing.shared(meta))
                 .map_err(|refusal| veto.say(refusal))
         },
         &|old| put::check(service, ask, old, &veto),
     );
-    Ok(veto.settle(result)?.map(|composed| match composed {
-        Composed::Made(object, hash) => Done::Made(put::created(&object, Some(hash))),
+    let composed = match veto.settle(result)? {
+        Ok(composed) => composed,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    Ok(Ok(match composed {
+        Composed::Made(object, hash) => {
+            sharing.publish(service, caller, (container, &name))?;
+            Done::Made(put::created(&object, Some(hash)))
+        }
         Composed::Missing(missing) => Done::Missing(missing),
     }))
 }

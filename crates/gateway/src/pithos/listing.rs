@@ -1,6 +1,6 @@
 //! Pages of listings, as lines, JSON and XML.
 
-use archipelago_pool::Walk;
+use archipelago_pool::{Object, Step, Walk};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::{Map, Value};
@@ -78,6 +78,39 @@ fn field(out: &mut String, name: &str, value: &Value) {
         other => other.to_string(),
     };
     out.push_str(&format!("<{name}>{text}</{name}>"));
+}
+
+/// A page that is made of names in their order: those with a delimiter in them become one.
+pub(super) struct Fold<'a> {
+    walk: &'a Walk,
+    pub out: Vec<Step<Object>>,
+}
+
+impl<'a> Fold<'a> {
+    pub(super) const fn new(walk: &'a Walk) -> Self {
+        Self { walk, out: Vec::new() }
+    }
+
+    /// Takes one more; whether there is room for another.
+    pub(super) fn see(&mut self, object: Object) -> bool {
+        let walk = self.walk;
+        let delimiter = walk.delimiter.as_deref().filter(|text| !text.is_empty());
+        let rest = object.name.as_str().strip_prefix(walk.prefix.as_str()).unwrap_or_default();
+        let end = delimiter.and_then(|text| Some(rest.find(text)? + text.len()));
+        match end {
+            Some(end) if !(walk.flat && end == rest.len()) => {
+                let prefix = object.name.as_str()[..walk.prefix.len() + end].to_owned();
+                let is_told = walk.marker.as_ref() == Some(&prefix)
+                    || matches!(self.out.last(), Some(Step::Prefix(last)) if *last == prefix);
+                if !walk.flat && !is_told {
+                    self.out.push(Step::Prefix(prefix));
+                }
+            }
+            _ if walk.flat && rest.is_empty() => {}
+            _ => self.out.push(Step::Item(object)),
+        }
+        self.out.len() < walk.limit
+    }
 }
 
 /// What a query asks for.

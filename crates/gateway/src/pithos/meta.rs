@@ -135,6 +135,15 @@ pub(super) fn plain<'a>(ask: &'a Ask, name: &str) -> Option<&'a str> {
     header(&ask.headers, name)
 }
 
+/// Whether a request says anything of an object but who else may.
+pub(super) fn says_more(ask: &Ask) -> bool {
+    let kept = KEPT.iter().any(|name| ask.headers.contains_key(*name));
+    kept || ask
+        .headers
+        .keys()
+        .any(|name| name.as_str().starts_with(OBJECT) || name.as_str() == "x-object-manifest")
+}
+
 /// The headers that say something of an object.
 fn said(ask: &Ask, meta: &mut Meta) -> Result<(), Refusal> {
     for name in KEPT {

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use archipelago_model::ObjectName;
-use archipelago_pool::{BlockHash, Container, Content, Object, Service, Step, Walk, Which};
+use archipelago_pool::{Action, BlockHash, Container, Content, Object, Service, Step, Walk, Which};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, IF_RANGE, RANGE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use super::ask::{Ask, place};
-use super::caller::{Caller, Need};
-use super::{meta, versions};
+use super::caller::{Caller, denied};
+use super::{meta, sharing, versions};
 use crate::App;
+use crate::access;
 use crate::server::Hangup;
 use crate::swift::answer::{Refusal, set};
 use crate::swift::ask::decode;
@@ -31,8 +32,9 @@ pub(super) async fn show(app: &App, hangup: Hangup, ask: Arc<Ask>) -> Result<Res
     if ask.param("version") == Some("list") && !is_head {
         return call(app, move |service| {
             let caller = Caller::new(service, &ask)?;
-            let home = caller.container(service, &ask.container()?, Need::Read)?;
-            versions::list(service, &ask, home.id, &ask.object()?)
+            let name = ask.object()?;
+            let home = caller.home(service, &ask.container()?, &name, Action::ReadVersion)?;
+            versions::list(service, &ask, home.id, &name)
         })
         .await;
     }
@@ -40,8 +42,40 @@ pub(super) async fn show(app: &App, hangup: Hangup, ask: Arc<Ask>) -> Result<Res
     send(app, hangup, shown, is_head).await
 }
 
-/// Opens what a request means.
+/// Opens what a request means, for one who may read it.
 pub(super) fn open(
+    service: &Service,
+    ask: &Ask,
+    caller: &Caller,
+) -> Result<(Container, Content), Refusal> {
+    let name = ask.object()?;
+    let home = caller.find(service, &ask.container()?)?;
+    if ask.until()?.is_some() && !caller.owns() {
+        return Err(denied());
+    }
+    let opened = open_meant(service, ask, &home, &name);
+    let content = readable(service, caller, &home, &name, ask.param("version"), opened)?;
+    Ok((home, content))
+}
+
+/// What was opened, if it may be read. Who may not read a name learns nothing of what it has,
+/// and who does not own it, nothing of versions that are not there.
+pub(super) fn readable(
+    service: &Service,
+    caller: &Caller,
+    home: &Container,
+    name: &ObjectName,
+    version: Option<&str>,
+    opened: Result<Content, Refusal>,
+) -> Result<Content, Refusal> {
+    let object = opened.as_ref().ok().map(Content::object);
+    let is_old = object.map_or(version.is_some(), |object| !object.latest);
+    let action = if is_old { Action::ReadVersion } else { Action::Read };
+    caller.check(service, action, home, name, object)?;
+    opened
+}
+
+fn open_meant(
     service: &Service,
     ask: &Ask,
     home: &Container,
@@ -78,9 +112,7 @@ pub(super) fn open_version(
 
 fn answer(service: &Service, ask: &Ask) -> Result<Shown, Refusal> {
     let caller = Caller::new(service, ask)?;
-    let name = ask.object()?;
-    let home = caller.container(service, &ask.container()?, Need::Read)?;
-    let content = open(service, ask, &home, &name)?;
+    let (home, content) = open(service, ask, &caller)?;
     let object = content.object().clone();
     let hash = service.object_hash(&content)?;
     let whole = match object.meta.settings.get(meta::MANIFEST) {
@@ -88,6 +120,7 @@ fn answer(service: &Service, ask: &Ask) -> Result<Shown, Refusal> {
         None => plain(content),
     };
     let mut headers = meta::headers_of(&object, hash);
+    sharing::headers(service, &caller, &home, &object, &mut headers)?;
     disposition(ask, &object, &mut headers);
     let etag = hash.map(|hash| hash.to_string());
     conditions::check(&ask.headers, etag.as_deref(), object.created_ms, &headers)?;
@@ -125,7 +158,8 @@ fn manifest_of(
 ) -> Result<Whole, Refusal> {
     let text = decode(manifest, false).unwrap_or_default();
     let (container, prefix) = place(&text)?;
-    let home = caller.container(service, &container, Need::Read)?;
+    let home = caller.find(service, &container)?;
+    check_prefix(service, caller, &home, &prefix)?;
     let walk = Walk { prefix: prefix.to_string(), limit: SEGMENTS_MAX + 1, ..Walk::default() };
     let steps = service.object_walk(home.id, &walk)?;
     if steps.len() > SEGMENTS_MAX {
@@ -136,12 +170,30 @@ fn manifest_of(
     for step in steps {
         let Step::Item(object) = step else { continue };
         let name = object.name;
-        let content = open_version(service, ask.now_ms, home.id, &name, Which::Latest)?;
+        let opened = open_version(service, ask.now_ms, home.id, &name, Which::Latest);
+        let content = readable(service, caller, &home, &name, None, opened)?;
         let part = plain(content);
         whole.size = whole.size.saturating_add(part.size);
         whole.pieces.extend(part.pieces);
     }
     Ok(whole)
+}
+
+/// To learn which names begin so. Who writes a manifest says where it leads, and that must tell
+/// nobody of names which it could not list.
+fn check_prefix(
+    service: &Service,
+    caller: &Caller,
+    home: &Container,
+    prefix: &ObjectName,
+) -> Result<(), Refusal> {
+    let subject = &caller.subject;
+    if access::of_container(service, subject, Action::List, home).allowed {
+        return Ok(());
+    }
+    // A name below: what is shared is the folder, and not just one name of it.
+    let below = format!("{prefix}0").parse().map_err(|_| denied())?;
+    caller.check(service, Action::Read, home, &below, None)
 }
 
 /// A type that browsers save, or show, as the query wants it.

@@ -2,6 +2,7 @@
 
 use archipelago_pool::{Object, Service, Step, Walk, Which};
 
+use super::listing::Fold;
 use crate::swift::answer::Refusal;
 
 /// Versions that are looked at together.
@@ -92,28 +93,12 @@ pub(super) fn walk(
     until: u64,
     seen: &mut Seen,
 ) -> Result<Vec<Step<Object>>, Refusal> {
-    let mut out: Vec<Step<Object>> = Vec::new();
+    let mut fold = Fold::new(walk);
     if walk.limit == 0 {
-        return Ok(out);
+        return Ok(fold.out);
     }
-    let delimiter = walk.delimiter.as_deref().filter(|text| !text.is_empty());
-    each(service, container, walk, until, seen, &mut |object| {
-        let rest = object.name.as_str().strip_prefix(walk.prefix.as_str()).unwrap_or_default();
-        let end = delimiter.and_then(|text| Some(rest.find(text)? + text.len()));
-        match end {
-            Some(end) if !(walk.flat && end == rest.len()) => {
-                let prefix = object.name.as_str()[..walk.prefix.len() + end].to_owned();
-                let is_told = walk.marker.as_ref() == Some(&prefix)
-                    || matches!(out.last(), Some(Step::Prefix(last)) if *last == prefix);
-                if !walk.flat && !is_told {
-                    out.push(Step::Prefix(prefix));
-                }
-            }
-            _ if walk.flat && rest.is_empty() => {}
-            _ => out.push(Step::Item(object)),
-        }
-        out.len() < walk.limit
-    })?;
+    each(service, container, walk, until, seen, &mut |object| fold.see(object))?;
+    let mut out = fold.out;
     // Versions come without what users keep with them.
     for step in &mut out {
         if let Step::Item(object) = step

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use archipelago_model::ObjectName;
 use archipelago_pool::{
-    CopySource, Error, Object, Place, Service, Update, UpdateContent, Updated, Which,
+    Action, CopySource, Error, Object, Place, Service, Update, UpdateContent, Updated, Which,
 };
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use parking_lot::Mutex;
 
 use super::ask::{Ask, place};
-use super::caller::{Caller, Need};
+use super::caller::Caller;
+use super::sharing::{self, Said};
 use super::{meta, put, versions};
 use crate::App;
 use crate::swift::answer::{self, Refusal};
@@ -28,10 +29,14 @@ pub(super) fn is_update(ask: &Ask) -> bool {
 pub(super) fn change(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     let caller = Caller::new(service, ask)?;
     let name = ask.object()?;
-    let home = caller.container(service, &ask.container()?, Need::Write)?;
+    let home = caller.home(service, &ask.container()?, &name, Action::Write)?;
+    let said = Said::of(service, &caller, ask)?;
     let veto = Veto::default();
     let from = CopySource { container: home.id, name: name.clone(), which: Which::Latest };
     let among = ask.has_param("update");
+    if !said.is_empty() && among && !meta::says_more(ask) {
+        return share(service, ask, &caller, (home.id, &name), &said);
+    }
     let result = service.object_copy(
         &from,
         home.id,
@@ -40,16 +45,43 @@ pub(super) fn change(service: &Service, ask: &Ask) -> Result<Response, Refusal> 
             if is_expired(object, ask.now_ms) {
                 return Err(veto.say(Refusal::not_found()));
             }
-            meta::changed(ask, &caller, object, among).map_err(|refusal| veto.say(refusal))
+            meta::changed(ask, &caller, object, among)
+                .map(|meta| said.shared(meta))
+                .map_err(|refusal| veto.say(refusal))
         },
         &|old| put::check(service, ask, old, &veto),
     );
     let object = veto.settle(result)??;
+    said.publish(service, &caller, (home.id, &name))?;
     let mut headers = HeaderMap::new();
     let hash = service.object_hashes(&[object.id])?.remove(&object.id);
     put::told(&object, hash, &mut headers);
     headers.remove("etag");
     Ok(answer::empty(StatusCode::ACCEPTED, headers))
+}
+
+/// Says who else may, and nothing of the object: no version is made.
+fn share(
+    service: &Service,
+    ask: &Ask,
+    caller: &Caller,
+    (home, name): (u64, &ObjectName),
+    said: &Said,
+) -> Result<Response, Refusal> {
+    let old = put::old(service, home, name)?.filter(|object| !is_expired(object, ask.now_ms));
+    let old = old.ok_or_else(Refusal::not_found)?;
+    put::conditions_of_write(service, ask, Some(&old))?;
+    if let Some(share) = &said.share {
+        let veto = Veto::default();
+        let check = |object: &Object| match object.id == old.id {
+            true => Ok(()),
+            false => Err(veto.say(Refusal::conflict("The object has changed meanwhile."))),
+        };
+        let result = service.object_share(home, name, share, &check);
+        veto.settle(result)??;
+    }
+    said.publish(service, caller, (home, name))?;
+    Ok(answer::empty(StatusCode::ACCEPTED, HeaderMap::new()))
 }
 
 /// Where bytes go: `bytes 3-7/*`, `bytes 3-/*`, `bytes */*` for the end.
@@ -93,7 +125,8 @@ struct Plan {
 fn plan(service: &Service, ask: &Ask) -> Result<Plan, Refusal> {
     let caller = Caller::new(service, ask)?;
     let name = ask.object()?;
-    let home = caller.container(service, &ask.container()?, Need::Write)?;
+    let home = caller.home(service, &ask.container()?, &name, Action::Write)?;
+    sharing::refuse(ask, "an update of bytes")?;
     let range = range(&ask.header("content-range").unwrap_or_default())?;
     let now = put::old(service, home.id, &name)?.ok_or_else(Refusal::not_found)?;
     if is_expired(&now, ask.now_ms) {
@@ -111,23 +144,41 @@ fn plan(service: &Service, ask: &Ask) -> Result<Plan, Refusal> {
     };
     let from = match ask.header("x-source-object") {
         None => None,
-        Some(text) => {
-            let (container, name) = place(&text)?;
-            let other = match ask.header("x-source-account").filter(|name| !name.is_empty()) {
-                Some(account) => caller.elsewhere(service, &account)?,
-                None => caller.clone(),
-            };
-            let source = other.container(service, &container, Need::Read)?;
-            let version = ask.header("x-source-version");
-            let which = versions::which(service, source.id, &name, version.as_deref())?;
-            Some(CopySource { container: source.id, name, which })
-        }
+        Some(text) => Some(source(service, ask, &caller, &text)?),
     };
     let bytes = if from.is_some() { None } else { put::size(ask)? };
     if from.is_none() && range.len.is_some() && bytes.is_some() && range.len != bytes {
         return Err(Refusal::invalid("Content-Length is not that of Content-Range"));
     }
     Ok(Plan { caller, container: home.id, name, range, size, from, bytes })
+}
+
+/// What other bytes come from, for one who may read it.
+fn source(
+    service: &Service,
+    ask: &Ask,
+    caller: &Caller,
+    text: &str,
+) -> Result<CopySource, Refusal> {
+    let (container, name) = place(text)?;
+    let other = match ask.header("x-source-account").filter(|name| !name.is_empty()) {
+        Some(account) => caller.elsewhere(service, &account)?,
+        None => caller.clone(),
+    };
+    let home = other.find(service, &container)?;
+    let version = ask.header("x-source-version").filter(|text| !text.is_empty());
+    let which = versions::which(service, home.id, &name, version.as_deref());
+    let object = match &which {
+        Ok(which) => service.object_or_marker(home.id, &name, *which)?,
+        Err(_) => None,
+    };
+    // What is not named by its version may be another one when it is read: then the right to
+    // one version does not count.
+    let pinned = object.filter(|object| matches!(which, Ok(Which::Version(id)) if id == object.id));
+    let is_old = pinned.as_ref().map_or(version.is_some(), |object| !object.latest);
+    let action = if is_old { Action::ReadVersion } else { Action::Read };
+    other.check(service, action, &home, &name, pinned.as_ref())?;
+    Ok(CopySource { container: home.id, name, which: which? })
 }
 
 pub(super) async fn update(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Response, Refusal> {

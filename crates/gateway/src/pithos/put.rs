@@ -4,14 +4,15 @@ use std::io::Read;
 use std::sync::Arc;
 
 use archipelago_model::{ObjectName, VOLUME_BYTES_MAX};
-use archipelago_pool::{BlockHash, Error, Object, Service, Which};
+use archipelago_pool::{Action, BlockHash, Error, Object, Service, Which};
 use axum::http::header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use super::ask::Ask;
-use super::caller::{Caller, Need};
+use super::caller::Caller;
 use super::meta;
+use super::sharing::Said;
 use crate::App;
 use crate::swift::answer::{self, Refusal, http_date, set};
 use crate::swift::call;
@@ -21,30 +22,43 @@ use crate::upload::{Upload, upload};
 
 pub(super) async fn put(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Response, Refusal> {
     let asked = Arc::clone(&ask);
-    let (caller, container) = call(app, move |service| {
+    let (caller, container, said) = call(app, move |service| {
         let caller = Caller::new(service, &asked)?;
-        let home = caller.container(service, &asked.container()?, Need::Write)?;
-        Ok((caller, home.id))
+        let home = caller.home(service, &asked.container()?, &asked.object()?, Action::Write)?;
+        let said = Said::of(service, &caller, &asked)?;
+        Ok((caller, home.id, said))
     })
     .await?;
     let size = size(&ask)?;
     let name = ask.object()?;
     let stored = upload(app, body, move |service, input| {
-        store(service, &ask, &caller, container, &name, size, input)
+        let to = Target { caller: &caller, container, name: &name, said: &said };
+        let stored = store(service, &ask, &to, size, input)?;
+        if stored.is_ok() {
+            said.publish(service, &caller, (container, &name))?;
+        }
+        Ok(stored)
     });
     let (object, hash) = stored.await??;
     Ok(created(&object, hash))
 }
 
+/// Where something is put, and what is said of it.
+struct Target<'a> {
+    caller: &'a Caller,
+    container: u64,
+    name: &'a ObjectName,
+    said: &'a Said,
+}
+
 fn store(
     service: &Service,
     ask: &Ask,
-    caller: &Caller,
-    container: u64,
-    name: &ObjectName,
+    to: &Target<'_>,
     size: Option<u64>,
     input: &mut dyn Read,
 ) -> Result<Result<(Object, Option<BlockHash>), Refusal>, Error> {
+    let Target { caller, container, name, said } = *to;
     let veto = Veto::default();
     let md5 = ask.header(ETAG.as_str()).map(|etag| bare(&etag).to_ascii_lowercase());
     let old = old(service, container, name)?;
@@ -58,6 +72,7 @@ fn store(
                 Err(veto.say(Refusal::unprocessable()))
             }
             _ => meta::of_new(ask, caller, name.as_str(), old.as_ref())
+                .map(|meta| said.shared(meta))
                 .map_err(|refusal| veto.say(refusal)),
         },
         &|old| check(service, ask, old, &veto),

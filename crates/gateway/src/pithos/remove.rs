@@ -1,13 +1,13 @@
 //! `DELETE` of objects, of containers, and of the past.
 
 use archipelago_model::ObjectName;
-use archipelago_pool::{Container, ErrorKind, Service, Step, Versioning, Walk, Which};
+use archipelago_pool::{Action, Container, ErrorKind, Service, Step, Versioning, Walk, Which};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use super::TREE_MAX;
 use super::ask::Ask;
-use super::caller::{Caller, Need};
+use super::caller::Caller;
 use crate::swift::answer::{self, Refusal};
 use crate::swift::meta::{Veto, is_expired};
 
@@ -21,8 +21,9 @@ fn done() -> Response {
 pub(super) fn object(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     let caller = Caller::new(service, ask)?;
     let name = ask.object()?;
-    let home = caller.container(service, &ask.container()?, Need::Own)?;
+    let home = caller.home(service, &ask.container()?, &name, Action::Remove)?;
     if let Some(until) = ask.until()? {
+        caller.check_writes()?;
         return match service.object_purge(home.id, &name, until)? {
             0 => Err(Refusal::not_found()),
             _ => Ok(done()),
@@ -108,7 +109,7 @@ fn purge_all(service: &Service, home: &Container, until: u64) -> Result<(), Refu
 
 pub(super) fn container(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     let caller = Caller::new(service, ask)?;
-    let home = caller.container(service, &ask.container()?, Need::Own)?;
+    let home = caller.container(service, &ask.container()?, Action::Govern)?;
     if let Some(until) = ask.until()? {
         purge_all(service, &home, until)?;
         return Ok(done());

@@ -11,6 +11,7 @@ use crate::tests::harness::{Answer, Harness, noise};
 
 mod bounds;
 mod locks;
+mod sharing;
 
 const PASSWORD: &str = "correct horse";
 const BLOCK: usize = 4 << 20;

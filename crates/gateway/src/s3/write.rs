@@ -214,6 +214,7 @@ fn copied_meta(source: &Object, said: &Meta, replaces: bool, retags: bool) -> Me
         parts: kept.parts.clone(),
         settings: said.settings.clone(),
         grants: said.grants.clone(),
+        share: None,
     }
 }
 

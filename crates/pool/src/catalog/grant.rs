@@ -214,19 +214,46 @@ pub(crate) fn containers(
     )
 }
 
-/// Names in a container that are shared with a grantee: behind `after`, in their order.
+/// Names in a container that are shared with a grantee, or with anybody: behind `after`, in
+/// their order.
 pub(crate) fn paths(
     tx: &Tx<'_>,
     container: u64,
-    grantee: Grantee,
+    grantee: Option<Grantee>,
+    now_ms: u64,
     after: &str,
     limit: usize,
 ) -> Result<Vec<String>, CatalogError> {
+    let (now, limit) = (from_number(now_ms), from_number(limit as u64));
+    let read = |row: &mut Fields<'_>| row.text();
+    let rest = "FROM access_grant WHERE kind = 'path' AND resource_id = $1 AND path > $2 \
+                AND (expires_ms IS NULL OR expires_ms > $3)";
+    let container = from_number(container);
+    match grantee {
+        Some(grantee) => {
+            let sql =
+                format!("SELECT DISTINCT path {rest} AND grantee = $4 ORDER BY path LIMIT $5");
+            tx.all(TABLE, &sql, (container, after, now, grantee.to_string(), limit), read)
+        }
+        None => {
+            let sql = format!("SELECT DISTINCT path {rest} ORDER BY path LIMIT $4");
+            tx.all(TABLE, &sql, (container, after, now, limit), read)
+        }
+    }
+}
+
+/// Containers of an account in which something is shared with anybody: ids.
+pub(crate) fn containers_with_any(
+    tx: &Tx<'_>,
+    account: AccountId,
+    now_ms: u64,
+) -> Result<Vec<u64>, CatalogError> {
     tx.all(
         TABLE,
-        "SELECT DISTINCT path FROM access_grant WHERE grantee = $1 AND kind = 'path' \
-         AND resource_id = $2 AND path > $3 ORDER BY path LIMIT $4",
-        (grantee.to_string(), from_number(container), after, from_number(limit as u64)),
-        |row| row.text(),
+        "SELECT c.id FROM container c WHERE c.account_id = $1 AND EXISTS (SELECT 1 \
+         FROM access_grant g WHERE g.kind IN ('container', 'path') AND g.resource_id = c.id \
+         AND (g.expires_ms IS NULL OR g.expires_ms > $2))",
+        (from_number(account.get()), from_number(now_ms)),
+        |row| row.number(),
     )
 }

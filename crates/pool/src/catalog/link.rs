@@ -1,6 +1,6 @@
 //! Table `public_link`: files that whoever has a link may read.
 
-use archipelago_model::ObjectName;
+use archipelago_model::{AccountId, ObjectName};
 
 use super::row::{Fields, from_number};
 use super::{CatalogError, Tx};
@@ -46,6 +46,39 @@ pub(crate) fn of(
 ) -> Result<Vec<LinkRow>, CatalogError> {
     let sql = format!("{SELECT} WHERE container_id = $1 AND object = $2 ORDER BY created_ms, hash");
     tx.all(TABLE, &sql, (from_number(container), object.as_str()), decode)
+}
+
+/// Objects of a container that have any: behind `after`, by name.
+pub(crate) fn objects(
+    tx: &Tx<'_>,
+    container: u64,
+    now_ms: u64,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<String>, CatalogError> {
+    tx.all(
+        TABLE,
+        "SELECT DISTINCT object FROM public_link WHERE container_id = $1 AND object > $2 \
+         AND (expires_ms IS NULL OR expires_ms > $3) ORDER BY object LIMIT $4",
+        (from_number(container), after, from_number(now_ms), from_number(limit as u64)),
+        |row| row.text(),
+    )
+}
+
+/// Containers of an account in which anything has one: ids.
+pub(crate) fn containers(
+    tx: &Tx<'_>,
+    account: AccountId,
+    now_ms: u64,
+) -> Result<Vec<u64>, CatalogError> {
+    tx.all(
+        TABLE,
+        "SELECT c.id FROM container c WHERE c.account_id = $1 AND EXISTS (SELECT 1 \
+         FROM public_link l WHERE l.container_id = c.id \
+         AND (l.expires_ms IS NULL OR l.expires_ms > $2))",
+        (from_number(account.get()), from_number(now_ms)),
+        |row| row.number(),
+    )
 }
 
 /// By the hash of its id.

@@ -220,6 +220,12 @@ pub(crate) fn refuse_name(account: AccountId, name: &ContainerName) -> Result<()
     }
 }
 
+/// Which snapshot a file is.
+pub(crate) fn snapshot_of(tx: &Tx<'_>, file: FileId) -> Result<Option<SnapshotId>, CatalogError> {
+    let sql = "SELECT snapshot_id FROM file WHERE id = $1 AND snapshot_id IS NOT NULL";
+    tx.first(TABLE, sql, [from_number(file.get())], |row| Ok(SnapshotId::new(row.number()?)))
+}
+
 /// Refuses to change a file that is a snapshot.
 pub(crate) fn refuse(tx: &Tx<'_>, id: FileId) -> Result<(), CatalogError> {
     match of_snapshot(tx, id)? {

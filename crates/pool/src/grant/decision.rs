@@ -33,6 +33,22 @@ pub enum Action {
 }
 
 impl Action {
+    /// How it is written in the record.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::ReadVersion => "read an older version",
+            Self::List => "list",
+            Self::ListPast => "list the past",
+            Self::Write => "write",
+            Self::Remove => "remove",
+            Self::Clone => "clone",
+            Self::ReadAcl => "see who may",
+            Self::WriteAcl => "say who may",
+            Self::Govern => "change the container",
+        }
+    }
+
     /// Whether anything is different afterwards.
     const fn changes(self) -> bool {
         matches!(self, Self::Write | Self::Remove | Self::WriteAcl | Self::Govern)

@@ -255,3 +255,26 @@ fn grantees_and_rights_are_read_as_they_are_written() {
     assert!(Right::ALL.into_iter().all(|right| right.name().parse() == Ok(right)));
     assert!("own".parse::<Right>().is_err());
 }
+
+#[test]
+fn a_list_of_readers_and_writers_takes_the_place_of_all_others() {
+    let (ann, bob) = (Grantee::User(UserId::new(1)), Grantee::User(UserId::new(BOB)));
+    let share = Share { by: "x".to_owned(), readers: vec![ann], writers: vec![bob] };
+    let old = [to(Grantee::SignedIn, Right::Read), to(Grantee::Group(GROUP), Right::Clone)];
+    let wanted = [to(ann, Right::Read), to(bob, Right::Read), to(bob, Right::Write)];
+    assert_eq!(share.over(&old, 1000), wanted);
+    assert_eq!(Share::default().over(&wanted, 1000), []);
+}
+
+#[test]
+fn who_is_named_again_keeps_its_end_and_its_right_to_clone() {
+    let bob = Grantee::User(UserId::new(BOB));
+    let until = |end, right| Grant { expires_ms: Some(end), ..to(bob, right) };
+    let share = Share { readers: vec![bob], ..Share::default() };
+    let old = [until(2000, Right::Read), to(bob, Right::Clone), to(bob, Right::Write)];
+    assert_eq!(share.over(&old, 1000), old[..2]);
+    assert_eq!(share.over(&[until(1000, Right::Read)], 1000), [to(bob, Right::Read)]);
+    let everybody = Share { readers: vec![Grantee::SignedIn], ..Share::default() };
+    let old = [to(Grantee::Everyone, Right::Read)];
+    assert_eq!(everybody.over(&old, 1000), old);
+}

@@ -6,6 +6,7 @@
 //! its end.
 
 mod links;
+mod paths;
 mod record;
 mod words;
 
@@ -14,7 +15,7 @@ use archipelago_model::{AccountId, ObjectName};
 use super::Service;
 use crate::audit::AuditEvent;
 use crate::catalog::identity::{account, group, user};
-use crate::catalog::{Tx, container, file, grant, image, snapshot, state, volume};
+use crate::catalog::{Tx, grant, image, snapshot, snapshot_file, state, volume};
 use crate::core::OPERATOR;
 use crate::error::{Error, ErrorKind};
 use crate::grant::{
@@ -24,6 +25,9 @@ use crate::identity::Identity;
 use crate::object::{Container, Object, Which};
 
 pub use links::{LINKS_MAX, PublicLink};
+pub(super) use paths::share;
+pub use paths::{NameGrants, Roots};
+use paths::{by_name, closest};
 pub(super) use record::{Uses, record};
 
 /// Grants on one resource: all of them are read at once, by whatever is asked of it.
@@ -69,12 +73,17 @@ impl Service {
         ignores_public: bool,
     ) -> Result<Rules, Error> {
         let now_ms = self.core.now_ms();
-        let closest = self.core.catalog.read(|tx| closest(tx, container.id, name, now_ms))?;
-        let mut layers = Vec::with_capacity(3);
+        let (closest, of_snapshot) = self.core.catalog.read(|tx| -> Result<_, Error> {
+            Ok((closest(tx, container.id, name, now_ms)?, of_snapshot(tx, container, object)?))
+        })?;
+        let mut layers = Vec::with_capacity(4);
         layers.extend(object.map(|object| (Layer::Version, object.meta.grants.clone())));
+        layers.extend(of_snapshot.map(|grants| (Layer::Resource, grants)));
         // A name stands for what is the newest now.
         if object.is_none_or(|object| object.latest) {
-            layers.extend(closest.map(|(path, grants)| (Layer::Path(path), grants)));
+            layers.extend(
+                closest.map(|found| (Layer::Path(found.path.to_string()), (*found.grants).clone())),
+            );
         }
         layers.push((Layer::Container, container.grants.clone()));
         let owner = container.account;
@@ -141,7 +150,7 @@ impl Service {
         &self,
         container: u64,
         name: &ObjectName,
-    ) -> Result<Option<(String, Vec<Grant>)>, Error> {
+    ) -> Result<Option<NameGrants>, Error> {
         let now_ms = self.core.now_ms();
         self.core.catalog.read(|tx| closest(tx, container, name, now_ms))
     }
@@ -200,40 +209,7 @@ impl Service {
             for grantee in named(subject) {
                 ids.extend(grant::containers(tx, owner, grantee, self.core.now_ms())?);
             }
-            ids.sort_unstable();
-            ids.dedup();
-            let mut found = Vec::with_capacity(ids.len());
-            for id in ids {
-                found.extend(container::get(tx, id)?);
-            }
-            found.sort_by(|a: &Container, b| a.name.cmp(&b.name));
-            Ok(found)
-        })
-    }
-
-    /// Names in a container that have grants for somebody, behind `after`, in their order; a
-    /// page at most. Folders among them stand for what is below; whether a name may be read
-    /// is [`Service::may`]'s to say.
-    ///
-    /// # Errors
-    /// The catalog cannot be read.
-    pub fn paths_shared(
-        &self,
-        subject: &Subject,
-        container: u64,
-        after: &str,
-        limit: usize,
-    ) -> Result<Vec<String>, Error> {
-        let limit = limit.min(PAGE_MAX);
-        self.core.catalog.read(|tx| {
-            let mut all = Vec::new();
-            for grantee in subject.grantees() {
-                all.extend(grant::paths(tx, container, grantee, after, limit)?);
-            }
-            all.sort_unstable();
-            all.dedup();
-            all.truncate(limit);
-            Ok(all)
+            by_name(tx, ids)
         })
     }
 
@@ -254,6 +230,24 @@ impl Service {
                 .map(|(shared, grant)| Ok((shared.clone(), label(tx, &shared)?, grant)))
                 .collect()
         })
+    }
+
+    /// What a resource is called, with its kind; of one in an account that the command line does
+    /// not see, with that.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn shared_name(&self, shared: &Shared) -> Result<String, Error> {
+        self.core.catalog.read(|tx| label(tx, shared))
+    }
+
+    /// Whom a grant names, by ids that never change: `USER`, `ACCOUNT`, `ACCOUNT/USER`,
+    /// `ACCOUNT:GROUP`, `*` for everybody.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn grantee_ids(&self, grantee: Grantee) -> Result<String, Error> {
+        self.core.catalog.read(|tx| words::grantee_ids(tx, grantee))
     }
 
     /// Whom a grant names, in words that people use.
@@ -325,51 +319,15 @@ fn check(tx: &Tx<'_>, label: &str, shared: &Shared, grants: &[Grant]) -> Result<
     Ok(())
 }
 
-/// The grants of a name, or of the closest folder above it that has any that stand.
-fn closest(
+/// The grants of the snapshot that a file is.
+fn of_snapshot(
     tx: &Tx<'_>,
-    container: u64,
-    name: &ObjectName,
-    now_ms: u64,
-) -> Result<Option<(String, Vec<Grant>)>, Error> {
-    if !grant::any_path(tx, container)? {
-        return Ok(None);
-    }
-    let of = |path: &str| -> Result<Option<(String, Vec<Grant>)>, Error> {
-        let mut grants = grant::of(tx, &Shared::Path(container, path.to_owned()))?;
-        grants.retain(|grant| grant.expires_ms.is_none_or(|end| end > now_ms));
-        Ok((!grants.is_empty()).then(|| (path.to_owned(), grants)))
-    };
-    if let Some(own) = of(name.as_str())? {
-        return Ok(Some(own));
-    }
-    // A name has 1024 bytes at most, and so 1023 folders above it.
-    for (at, _) in name.as_str().rmatch_indices('/') {
-        // With the slash it says itself that it means all below.
-        if at + 1 < name.as_str().len()
-            && let Some(found) = of(&name.as_str()[..=at])?
-        {
-            return Ok(Some(found));
-        }
-        let above = &name.as_str()[..at];
-        if let Some(found) = of(above)?
-            && is_folder(tx, container, above)?
-        {
-            return Ok(Some(found));
-        }
-    }
-    Ok(None)
-}
-
-/// Whether what has this name says that it is a folder: as Pithos and clients of Swift have it.
-fn is_folder(tx: &Tx<'_>, container: u64, path: &str) -> Result<bool, Error> {
-    let Ok(name) = path.parse() else { return Ok(false) };
-    let row = file::version(tx, container, &name, Which::Latest)?;
-    Ok(row.is_some_and(|row| {
-        let header = row.object.meta.headers.get("content-type");
-        let kind = header.and_then(|text| text.split(';').next()).unwrap_or_default().trim();
-        matches!(kind, "application/directory" | "application/folder")
-    }))
+    container: &Container,
+    object: Option<&Object>,
+) -> Result<Option<Vec<Grant>>, Error> {
+    let Some(object) = object.filter(|_| container.account == OPERATOR) else { return Ok(None) };
+    let Some(id) = snapshot_file::snapshot_of(tx, object.id)? else { return Ok(None) };
+    Ok(Some(grant::of(tx, &Shared::Snapshot(id))?))
 }
 
 /// What a resource is called.

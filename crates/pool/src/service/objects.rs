@@ -21,6 +21,7 @@ use archipelago_model::{FileId, Location, ObjectName};
 
 use self::metered::Metered;
 use super::Service;
+use super::grants::share;
 use crate::catalog::file::{self, ObjectRow};
 use crate::catalog::{Tx, container, state};
 use crate::core::{Core, Fixed};
@@ -212,6 +213,7 @@ impl Core {
         self.bind(ingested, stored.size, |tx, root| {
             let row = self.object_row(tx, container, name, stored, meta, root, check)?;
             file::put(tx, &row)?;
+            share(tx, self.now_ms(), row.container, &row.object)?;
             Ok(row.object)
         })
     }
@@ -224,10 +226,7 @@ impl Core {
         name: &ObjectName,
         which: Which,
     ) -> Result<ObjectRow, Error> {
-        let now = self.now_ms();
-        file::version(tx, container, name, which)?
-            .filter(|row| !row.object.marker && !row.object.has_ended(now))
-            .ok_or_else(|| missing(name))
+        content_row(tx, container, name, which, self.now_ms())
     }
 
     /// Whether a version of so many bytes may be put, and how many it may have.
@@ -265,6 +264,19 @@ impl Core {
         };
         Ok(ObjectRow { container, object, sha256: None, root })
     }
+}
+
+/// A version that is there for everybody at this time.
+pub(super) fn content_row(
+    tx: &Tx<'_>,
+    container: u64,
+    name: &ObjectName,
+    which: Which,
+    now_ms: u64,
+) -> Result<ObjectRow, Error> {
+    file::version(tx, container, name, which)?
+        .filter(|row| !row.object.marker && !row.object.has_ended(now_ms))
+        .ok_or_else(|| missing(name))
 }
 
 /// Puts a version that only says that the object was removed.

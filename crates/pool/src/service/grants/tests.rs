@@ -4,6 +4,7 @@ use archipelago_model::{AccountId, UserId};
 
 use super::*;
 use crate::catalog::audit;
+use crate::grant::Share;
 use crate::identity::{Identity, Member, Named, NewUser, Secret};
 use crate::object::{Meta, Versioning};
 use crate::testing::Bench;
@@ -138,7 +139,7 @@ fn a_folder_shares_what_is_below_and_the_closest_one_counts_alone() {
     world.share(&world.path("d/e/f"), carol, Right::Read).unwrap();
     assert!(!world.bob_may(Action::Read, "d/e/f"));
     let found = world.bench.service.path_grants(world.container.id, &"d/e/z".parse().unwrap());
-    assert_eq!(found.unwrap().unwrap().0, "d/e");
+    assert_eq!(&*found.unwrap().unwrap().path, "d/e");
 }
 
 #[test]
@@ -284,8 +285,9 @@ fn who_is_shared_with_finds_what_is() {
     assert_eq!(service.accounts_sharing(&bob).unwrap(), [world.owner.account.id]);
     let containers = service.containers_sharing(&bob, world.owner.account.id).unwrap();
     assert_eq!(containers.len(), 1);
-    let paths =
-        |after, limit| service.paths_shared(&bob, world.container.id, after, limit).unwrap();
+    let paths = |after, limit| {
+        service.paths_shared(Roots::With(&bob), world.container.id, after, limit).unwrap()
+    };
     assert_eq!(paths("", 10), ["a", "b", "c"]);
     assert_eq!(paths("a", 1), ["b"]);
     let owner = service.subject(Some(&identity(&world.owner))).unwrap();
@@ -373,4 +375,66 @@ fn a_link_is_over_when_it_says_and_the_catalog_tells_no_id() {
     assert!(service.links(id, &name).unwrap().is_empty());
     service.object_remove(id, &name, Which::Latest, &|_| Ok(())).unwrap();
     service.container_remove(id).unwrap();
+}
+
+#[test]
+fn a_version_is_shared_in_the_transaction_that_puts_it_or_not_put() {
+    let world = World::new();
+    let service = &world.bench.service;
+    let put = |readers: Vec<Grantee>| {
+        let share = Share { by: "olga".to_owned(), readers, writers: Vec::new() };
+        let share = Some(Box::new(share));
+        let meta = Meta { share, ..Meta::default() };
+        let mut finish = |_: &_| Ok(meta.clone());
+        let (name, mut input) = ("a".parse().unwrap(), &b"x"[..]);
+        service.object_put(world.container.id, &name, None, &mut input, &mut finish, &|_| Ok(()))
+    };
+    let error = put(vec![Grantee::User(UserId::new(9999))]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let name = "a".parse().unwrap();
+    assert!(service.object_or_marker(world.container.id, &name, Which::Latest).unwrap().is_none());
+    put(vec![world.bob()]).unwrap();
+    assert!(world.bob_may(Action::Read, "a"));
+    put(Vec::new()).unwrap();
+    assert!(!world.bob_may(Action::Read, "a"));
+    let events: Vec<AuditEvent> = world.record().into_iter().map(|(event, _, _)| event).collect();
+    assert_eq!(events, [AuditEvent::Revoked, AuditEvent::Granted]);
+}
+
+#[test]
+fn who_reads_a_snapshot_reads_the_file_that_it_is() {
+    let world = World::new();
+    let bench = &world.bench;
+    bench.create("web", 1 << 20);
+    bench.snapshot("web@one").unwrap();
+    let home = bench.service.container_of_operator(&"snapshots".parse().unwrap()).unwrap();
+    let file = Shared::Path(home.id, "web@one".to_owned());
+    let subject = bench.service.subject(Some(&world.bob)).unwrap();
+    let may = |action| bench.service.may(&subject, action, &file).unwrap().allowed;
+    assert!(!may(Action::Read));
+    world
+        .share(&bench.service.shared("snapshot:web@one").unwrap(), world.bob(), Right::Read)
+        .unwrap();
+    assert!(may(Action::Read) && !may(Action::Write) && !may(Action::Remove));
+}
+
+#[test]
+fn grants_of_many_names_are_those_of_each() {
+    let world = World::new();
+    let service = &world.bench.service;
+    world.put("d", "application/directory");
+    world.share(&world.path("d"), world.bob(), Right::Read).unwrap();
+    world.share(&world.path("d/e/"), world.bob(), Right::Write).unwrap();
+    world.share(&world.path("x"), world.bob(), Right::Read).unwrap();
+    let names: Vec<ObjectName> = ["d", "d/a", "d/e/f", "d/e/", "x", "x/y", "z"]
+        .into_iter()
+        .map(|name| name.parse().unwrap())
+        .collect();
+    let names: Vec<&ObjectName> = names.iter().collect();
+    let found = service.grants_of_names(world.container.id, &names).unwrap();
+    let found: Vec<Option<&str>> =
+        found.iter().map(|found| found.as_ref().map(|found| &*found.path)).collect();
+    assert_eq!(found, [Some("d"), Some("d"), Some("d/e/"), Some("d/e/"), Some("x"), None, None]);
+    let one = service.path_grants(world.container.id, names[2]).unwrap().unwrap();
+    assert_eq!(&*one.path, "d/e/");
 }

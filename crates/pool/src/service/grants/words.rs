@@ -103,6 +103,28 @@ fn grantee(tx: &Tx<'_>, home: &Named, text: &str) -> Result<Grantee, Error> {
     }
 }
 
+/// Whom a grant names, by ids.
+pub(super) fn grantee_ids(tx: &Tx<'_>, grantee: Grantee) -> Result<String, Error> {
+    let gone = || Error::not_found("whom it is shared with", "user ls");
+    let user = |id| -> Result<String, Error> {
+        Ok(hex::encode(user::get(tx, id)?.ok_or_else(gone)?.uuid))
+    };
+    let account = |id| -> Result<String, Error> {
+        Ok(hex::encode(account::get(tx, id)?.ok_or_else(gone)?.uuid))
+    };
+    match grantee {
+        Grantee::Everyone | Grantee::SignedIn => Ok("*".to_owned()),
+        Grantee::User(id) => user(id),
+        Grantee::Account(id) => account(id),
+        Grantee::UserIn(id, of) => Ok(format!("{}/{}", account(of)?, user(id)?)),
+        Grantee::Group(id) => {
+            let (of, name) = group::name(tx, id)?.ok_or_else(gone)?;
+            let of = account::find(tx, &Named::name(&of))?.ok_or_else(gone)?;
+            Ok(format!("{}:{name}", hex::encode(of.uuid)))
+        }
+    }
+}
+
 fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, Error>
 where
     T::Err: std::fmt::Display,

@@ -4,6 +4,7 @@ use archipelago_model::{FileId, Location, ObjectName};
 use md5::{Digest, Md5};
 
 use super::super::Service;
+use super::super::grants::share;
 use super::{ARCHIVED_MARKER_TYPE, put_marker};
 use super::{Check, CopySource, Removed, Which, blocks, check_newest, checked, container_of};
 use crate::catalog::file::{self, ObjectRow};
@@ -71,6 +72,7 @@ impl Core {
         let same_account = container_of(tx, from.container)?.account == to.account;
         let row = ObjectRow { container, object, ..source };
         file::put(tx, &row)?;
+        share(tx, self.now_ms(), row.container, &row.object)?;
         blocks::link_copy(tx, list, row.object.id, same_account)?;
         Ok(row.object)
     }

@@ -16,6 +16,7 @@ use crate::catalog::file;
 use crate::core::{Core, Fixed, Held};
 use crate::error::Error;
 use crate::object::{Meta, Object};
+use crate::service::grants::share;
 use crate::service::transfer::ingest_error;
 
 /// Pieces of stored data that a file of blocks may name: those of 6 TiB that came as files do, in
@@ -88,6 +89,7 @@ impl Service {
             let mut row = core.object_row(tx, to, name, &stored, &meta, root, check)?;
             row.object.etag.clone_from(&etag);
             file::put(tx, &row)?;
+            share(tx, core.now_ms(), row.container, &row.object)?;
             Ok(row.object)
         })?;
         core.keep_or_tell(object.id, wanted.hashes);

@@ -1,0 +1,136 @@
+//! Who may do what: the decision that all doors share.
+//!
+//! The pool decides over grants. What is asked and refused here is in the record of sharing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use archipelago_model::ObjectName;
+use archipelago_pool::{
+    Action, AuditEvent, Container, Decision, Error, ErrorKind, Layer, Object, Reason, Rules,
+    Service, Shared, Subject, decide,
+};
+
+/// All grants that have to do with a container.
+pub(crate) fn container_rules(service: &Service, container: &Container) -> Rules {
+    service.container_rules(container, false)
+}
+
+/// All grants that have to do with an object of a container, whether or not it is there.
+pub(crate) fn object_rules(
+    service: &Service,
+    container: &Container,
+    name: &ObjectName,
+    object: Option<&Object>,
+) -> Result<Rules, Error> {
+    service.object_rules(container, name, object, false)
+}
+
+/// Whether somebody may do something with a container.
+pub(crate) fn of_container(
+    service: &Service,
+    subject: &Subject,
+    action: Action,
+    container: &Container,
+) -> Decision {
+    decide(subject, action, &container_rules(service, container))
+}
+
+/// Whether somebody may do something with an object, or with its name where there is none.
+pub(crate) fn of_object(
+    service: &Service,
+    subject: &Subject,
+    action: Action,
+    (container, name): (&Container, &ObjectName),
+    object: Option<&Object>,
+) -> Result<Decision, Error> {
+    if let Some(known) = of_role(service, subject, action, container) {
+        return Ok(known);
+    }
+    Ok(decide(subject, action, &object_rules(service, container, name, object)?))
+}
+
+/// Whether somebody may do something with each of some objects of a container.
+pub(crate) fn of_page(
+    service: &Service,
+    subject: &Subject,
+    action: Action,
+    container: &Container,
+    objects: &[&Object],
+) -> Result<Vec<bool>, Error> {
+    if let Some(known) = of_role(service, subject, action, container) {
+        return Ok(vec![known.allowed; objects.len()]);
+    }
+    let names: Vec<&ObjectName> = objects.iter().map(|object| &object.name).collect();
+    let found = service.grants_of_names(container.id, &names)?;
+    // What is below one folder has the grants of that.
+    let mut known: BTreeMap<Option<Arc<str>>, bool> = BTreeMap::new();
+    let mut out = Vec::with_capacity(objects.len());
+    for (object, found) in objects.iter().zip(found) {
+        let path = found.as_ref().map(|found| Arc::clone(&found.path));
+        let by_name = match known.get(&path) {
+            Some(known) => *known,
+            None => {
+                let mut rules = container_rules(service, container);
+                rules.of_container = false;
+                if let Some(found) = found {
+                    let layer = Layer::Path(found.path.to_string());
+                    rules.layers.push((layer, (*found.grants).clone()));
+                }
+                let allowed = decide(subject, action, &rules).allowed;
+                known.insert(path, allowed);
+                allowed
+            }
+        };
+        let by_version = || {
+            let place = (container, &object.name);
+            of_object(service, subject, action, place, Some(object)).map(|one| one.allowed)
+        };
+        out.push((by_name && object.latest) || by_version()?);
+    }
+    Ok(out)
+}
+
+/// What no grant changes: the owner's word, and that of a role that changes nothing.
+fn of_role(
+    service: &Service,
+    subject: &Subject,
+    action: Action,
+    container: &Container,
+) -> Option<Decision> {
+    let rules = Rules {
+        owner: container.account,
+        of_container: false,
+        layers: Vec::new(),
+        ignores_public: false,
+        now_ms: service.now_ms(),
+    };
+    let decision = decide(subject, action, &rules);
+    (decision.reason != Reason::NotGranted).then_some(decision)
+}
+
+/// What the record calls whoever asks.
+pub(crate) fn actor(subject: &Subject) -> String {
+    match &subject.identity {
+        Some(who) => who.user.name.to_string(),
+        None => "anybody".to_owned(),
+    }
+}
+
+/// Puts a refusal into the record. Of what does not exist nothing is recorded.
+pub(crate) fn record_refusal(
+    service: &Service,
+    subject: &Subject,
+    action: Action,
+    shared: &Shared,
+    why: &str,
+) {
+    match service.shared_name(shared) {
+        Ok(name) => {
+            let detail = format!("{}: {why}", action.name());
+            service.audit_use(AuditEvent::Refused, &actor(subject), &name, &detail);
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => tracing::warn!(%error, "a refusal is not in the record"),
+    }
+}
