@@ -65,6 +65,21 @@ fn statement(effect: &str, action: &str, resource: &str, more: &str) -> String {
 }
 
 #[test]
+fn what_no_header_can_say_is_left_out() {
+    let mut object = object("o", "etag");
+    for (name, value) in [("a b", "x"), ("bad", "x\ny"), ("colour", "gr\u{fc}n")] {
+        object.meta.user.insert(name.to_owned(), value.to_owned());
+    }
+    for (name, value) in [("content-disposition", "a\nb"), ("cache-control", "no-store")] {
+        object.meta.headers.insert(name.to_owned(), value.to_owned());
+    }
+    let user = super::meta::user(&object).unwrap();
+    assert_eq!(user.keys().collect::<Vec<_>>(), ["colour"]);
+    assert_eq!(super::meta::header(&object, "content-disposition"), None);
+    assert_eq!(super::meta::header(&object, "cache-control").as_deref(), Some("no-store"));
+}
+
+#[test]
 fn a_policy_allows_what_it_names_and_nothing_else() {
     let allow = statement("Allow", "s3:Get*", "arn:aws:s3:::box/pub/*", "");
     assert_eq!(verdict(&allow, "GetObject", Some("pub/x")), Verdict::Allowed);
