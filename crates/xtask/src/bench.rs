@@ -1,5 +1,5 @@
-//! `cargo xtask bench volumes` and `bench files`: the figures of docs/benchmarks.md and
-//! docs/benchmarks-files.md, ours beside others in the same run on the same disk.
+//! `cargo xtask bench volumes`, `bench files` and `bench objects`: the figures of
+//! docs/benchmarks*.md, ours beside others in the same run on the same disk.
 //!
 //! Each section leaves its result in `bench-results/`; the document is made of
 //! all that are there, so that one section can be measured again alone. Quick
@@ -15,6 +15,7 @@ mod http;
 mod images;
 mod ingest;
 mod log;
+mod objects;
 mod peers;
 mod process;
 mod report;
@@ -87,6 +88,19 @@ pub const FILES: Suite = Suite {
     name: "files",
     document: "benchmarks-files",
     sections: &[("appends", writers::appends), ("writes", writers::writes)],
+};
+
+/// `bench objects`.
+pub const OBJECTS: Suite = Suite {
+    name: "objects",
+    document: "benchmarks-objects",
+    sections: &[
+        ("small", objects::small),
+        ("large", objects::large),
+        ("listing", objects::listing),
+        ("parts", objects::parts),
+        ("memory", objects::memory),
+    ],
 };
 
 /// What the sections have in common.

@@ -80,6 +80,8 @@ enum Measured {
     Volumes(bench::Arguments),
     /// Files: many writers of one, over HTTP.
     Files(bench::Arguments),
+    /// Objects: S3 beside other servers of it.
+    Objects(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -94,6 +96,9 @@ fn main() -> ExitCode {
         }
         Command::Bench { what: Measured::Files(arguments) } => {
             bench::run(&root(), &bench::FILES, &arguments)
+        }
+        Command::Bench { what: Measured::Objects(arguments) } => {
+            bench::run(&root(), &bench::OBJECTS, &arguments)
         }
         Command::CrashCampaign { rounds, seed, release } => {
             crash::run(&root(), rounds, seed, release)
