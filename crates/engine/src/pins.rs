@@ -150,6 +150,16 @@ impl Fresh {
     }
 }
 
+impl Clone for Fresh {
+    fn clone(&self) -> Self {
+        let mut state = self.pins.state.lock();
+        for id in &self.segments {
+            *state.fresh.entry(*id).or_default() += 1;
+        }
+        Self { pins: Arc::clone(&self.pins), segments: self.segments.clone() }
+    }
+}
+
 impl Drop for Fresh {
     fn drop(&mut self) {
         let mut state = self.pins.state.lock();

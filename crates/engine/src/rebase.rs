@@ -18,7 +18,7 @@ use self::delta::Delta;
 use self::piece::{Piece, Recent, store};
 use crate::engine::{Engine, Shared};
 use crate::error::{Durable, Error};
-use crate::ingest::{ColdWriter, Compression, IngestStats};
+use crate::ingest::{ColdWriter, Compression, IngestStats, Ingested};
 use crate::map::{self, Layer, Names, NodeSink, RunBuilder};
 use crate::pins::Fresh;
 use crate::segments::SegmentInfo;
@@ -131,6 +131,41 @@ impl Engine {
         shared.ingest.count(&IngestStats { bytes_in, stored_bytes, ..IngestStats::default() });
         let roots = roots.into_iter().map(Durable::after_sync).collect();
         Ok(Rebased { done, roots, sealed, fresh })
+    }
+}
+
+impl Engine {
+    /// Stores contents that are few bytes each, a map for each, together: in one segment if
+    /// that takes them, and with one sync. What is stored already is not looked for.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`], [`Error::Store`], [`Error::NoSpace`]; nothing is kept of any.
+    pub fn pack(&self, contents: &[&[u8]]) -> Result<Vec<Ingested>, Error> {
+        let shared = self.shared();
+        let bytes = contents.iter().map(|content| content.len() as u64).sum();
+        let mut cold = ColdWriter::new(&shared.ingest, bytes, Compression::default());
+        let mut roots = Vec::with_capacity(contents.len());
+        for content in contents {
+            let size = content.len() as u64;
+            let edit = Edit { at: 0, content: Content::Bytes(content), size };
+            check(&edit)?;
+            let mut map = Rebasing::begin(shared, Location::HOLE, 0)?;
+            map.apply(&edit, true, &mut cold)?;
+            roots.push(map.root(&mut cold)?);
+        }
+        let (sealed, fresh) = cold.finish(&[])?;
+        let stored_bytes = sealed.iter().map(|info| info.stored_bytes).sum();
+        let stats = IngestStats { bytes_in: bytes, stored_bytes, ..IngestStats::default() };
+        shared.ingest.count(&stats);
+        let one = |root| Ingested {
+            root: Durable::after_sync(root),
+            named: Vec::new(),
+            sealed: sealed.clone(),
+            // Of all together.
+            stats,
+            fresh: fresh.clone(),
+        };
+        Ok(roots.into_iter().map(one).collect())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The catalog: names, heads, leases, segment states, in SQLite.
 //!
-//! One connection writes, behind a mutex, in `BEGIN IMMEDIATE` transactions; a
-//! few others read. All SQL of a table is in the module of that table, in the
+//! One connection writes, in `BEGIN IMMEDIATE` transactions; who waits for it shares a commit
+//! with others ([`writer`]). A few others read. All SQL of a table is in the module of that table, in the
 //! dialect that SQLite and PostgreSQL share (`docs/adr/0002-catalog-sqlite.md`);
 //! the exceptions are here and in `migrate`.
 //!
@@ -36,10 +36,10 @@ pub(crate) mod state;
 pub(crate) mod upload;
 mod verify;
 pub(crate) mod volume;
+mod writer;
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use archipelago_env::{Disk, Mode};
@@ -48,6 +48,7 @@ use rusqlite::{Connection, OpenFlags, Params, TransactionBehavior};
 
 pub(crate) use error::CatalogError;
 use row::Fields;
+use writer::Writer;
 
 /// Idle connections for reading that are kept: about as many requests as
 /// are answered at the same time on a small host; more are opened when needed.
@@ -80,11 +81,8 @@ pub(crate) struct Founding<'a> {
 /// The open catalog.
 pub(crate) struct Catalog {
     file: CatalogFile,
-    /// `None` once it was closed.
-    writer: Mutex<Option<Connection>>,
+    writer: Writer,
     readers: Mutex<Readers>,
-    /// Transactions that changed something, or might have.
-    changes: AtomicU64,
 }
 
 /// Where the catalog is, as SQLite wants to know it.
@@ -104,6 +102,7 @@ struct Readers {
 /// A transaction under way.
 pub(crate) struct Tx<'a> {
     connection: &'a Connection,
+    changes: u64,
 }
 
 impl Catalog {
@@ -116,12 +115,9 @@ impl Catalog {
         let file = CatalogFile::new(disk, path);
         let mut writer = file.connect(OpenFlags::SQLITE_OPEN_CREATE)?;
         migrate::run(&mut writer, founding.now_ms)?;
-        let catalog = Self {
-            file,
-            writer: Mutex::new(Some(writer)),
-            readers: Mutex::default(),
-            changes: AtomicU64::new(0),
-        };
+        // What is to be taken back of one of those who share a commit: no file for that.
+        writer.pragma_update(None, "temp_store", "MEMORY")?;
+        let catalog = Self { file, writer: Writer::new(writer), readers: Mutex::default() };
         catalog.write(|tx| {
             match state::uuid(tx)? {
                 None => {
@@ -181,10 +177,12 @@ impl Catalog {
             Some(connection) => connection,
             None => self.file.connect(OpenFlags::empty())?,
         };
+        // First: what is committed meanwhile may be seen or not.
+        let changes = self.changes();
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Deferred)
             .map_err(CatalogError::from)?;
-        let result = body(&Tx { connection: &transaction });
+        let result = body(&Tx { connection: &transaction, changes });
         let ended = transaction.rollback();
         // A connection that could not end its transaction is not used again.
         if ended.is_ok() {
@@ -196,13 +194,13 @@ impl Catalog {
         result
     }
 
-    /// Runs `body` in the one transaction that may change the catalog now. What
-    /// it changed is durable on return, or nothing is, when it or the commit fails.
+    /// Runs `body` when nothing else may change the catalog. What it changed is durable on
+    /// return, or nothing is, when it or the commit fails.
     pub fn write<T, E: From<CatalogError>>(
         &self,
         body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.transact(body, true)
+        self.writer.transact(body, true)
     }
 
     /// [`Self::write`], for what no backup has or a rebuild finds in footers: tokens, states
@@ -211,29 +209,12 @@ impl Catalog {
         &self,
         body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.transact(body, false)
-    }
-
-    fn transact<T, E: From<CatalogError>>(
-        &self,
-        body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
-        counts: bool,
-    ) -> Result<T, E> {
-        let mut writer = self.writer.lock();
-        let writer = writer.as_mut().ok_or(CatalogError::Closed)?;
-        let transaction = writer
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(CatalogError::from)?;
-        let result = body(&Tx { connection: &transaction })?;
-        transaction.commit().map_err(CatalogError::from)?;
-        // Before another transaction begins: who sees this change must find it counted.
-        self.changes.fetch_add(u64::from(counts), Ordering::AcqRel);
-        Ok(result)
+        self.writer.transact(body, false)
     }
 
     /// How many transactions have changed the catalog since it was opened.
     pub fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Acquire)
+        self.writer.changes()
     }
 
     /// Ends the use of the file: waits for the transaction under way, refuses
@@ -243,7 +224,7 @@ impl Catalog {
         readers.closed = true;
         readers.idle.clear();
         drop(readers);
-        *self.writer.lock() = None;
+        self.writer.close();
     }
 
     fn idle_reader(&self) -> Result<Option<Connection>, CatalogError> {
@@ -253,6 +234,11 @@ impl Catalog {
 }
 
 impl Tx<'_> {
+    /// How many changes of the catalog it sees at least; one that writes sees just these.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Runs a statement; gives the number of rows that it changed. Parameters are taken in
     /// the order in which they *appear*, whatever their numbers: SQLite knows `$2` as a name.
     fn execute(&self, sql: &str, params: impl Params) -> Result<usize, CatalogError> {

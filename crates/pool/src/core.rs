@@ -18,7 +18,7 @@ use crate::catalog::{Catalog, Tx, file, image, lease, place, segment, snapshot, 
 use crate::error::{Error, ErrorKind};
 use crate::resource::Volume;
 use crate::service::{
-    Backups, Collected, Collector, Config, Ended, GuestViews, Lanes, Tidying, Trust,
+    Backups, Collected, Collector, Config, Ended, GuestViews, Lanes, Packs, Tidying, Trust,
 };
 
 /// Shared by everything that an open store consists of.
@@ -49,6 +49,8 @@ pub(crate) struct Core {
     pub resolving: RwLock<()>,
     /// Updates of objects that wait to be bound.
     pub updates: Lanes,
+    /// Small contents that wait to be stored.
+    pub packs: Packs,
     /// The disks in image files.
     pub guest_views: GuestViews,
     /// How far hashes of blocks are tidied.

@@ -48,7 +48,7 @@ pub use objects::{
     HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, HashList, PARTS_MAX, Place, Removed, Stored, Update,
     UpdateContent, Updated, UploadAt,
 };
-pub(crate) use objects::{Lanes, Tidying};
+pub(crate) use objects::{Lanes, Packs, Tidying};
 pub use rebuild::Rebuilt;
 pub use scrub::{Damage, Damages, ScrubOptions, ScrubState, Touch};
 

@@ -39,13 +39,15 @@ fn bytes_are_written_appended_and_cut_off() {
 }
 
 #[test]
-fn a_file_is_made_by_an_append_but_not_by_a_size_and_a_container_by_neither() {
+fn a_file_and_its_container_are_made_by_an_append_but_not_by_a_size() {
     let server = with_file(b"");
     let other = |size| path::file_update("c", "new", &UpdateQuery { offset: None, size });
     server.raw("PATCH", &other(Some(5)), "", b"").error(404, ErrorKind::NotFound);
     assert_eq!(server.raw("PATCH", &other(None), "", b"abc").json::<UpdatedFile>(200).file.size, 3);
-    let nowhere = path::file_update("nowhere", "new", &UpdateQuery::default());
-    server.raw("PATCH", &nowhere, "", b"abc").error(404, ErrorKind::NotFound);
+    let nowhere = |size| path::file_update("nowhere", "new", &UpdateQuery { offset: None, size });
+    server.raw("PATCH", &nowhere(Some(5)), "", b"").error(404, ErrorKind::NotFound);
+    let made = server.raw("PATCH", &nowhere(None), "", b"abc");
+    assert_eq!(made.json::<UpdatedFile>(200).file.size, 3);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What can go wrong in the catalog, and what it means at the surface.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rusqlite::ErrorCode;
 use rusqlite::ffi;
@@ -14,6 +15,12 @@ pub(crate) enum CatalogError {
     /// SQLite refused.
     #[error("the catalog failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// The commit that it shared with others failed.
+    #[error("the catalog failed: {0}")]
+    Commit(#[source] Arc<rusqlite::Error>),
+    /// What others did in the commit that it shared failed so that SQLite took all of it back.
+    #[error("the catalog took it back, since what others did at the same time failed")]
+    TakenBack,
     /// A value has no text.
     #[error("the catalog cannot keep it: {0}")]
     Json(serde_json::Error),
@@ -145,6 +152,7 @@ impl CatalogError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Sqlite(error) => sqlite_kind(error),
+            Self::Commit(error) => sqlite_kind(error),
             Self::File { source, .. } => crate::error::io_kind(source),
             Self::Row { .. } | Self::RowMissing(_) | Self::NotCatalog | Self::Foreign { .. } => {
                 ErrorKind::Damaged
@@ -154,7 +162,7 @@ impl CatalogError {
             Self::Dump(_) | Self::Json(_) => ErrorKind::Internal,
             Self::NoDump(_) | Self::ForeignDump(_) => ErrorKind::Damaged,
             Self::SegmentIds => ErrorKind::NoSpace,
-            Self::Condemned(_) | Self::Closed => ErrorKind::Unavailable,
+            Self::Condemned(_) | Self::Closed | Self::TakenBack => ErrorKind::Unavailable,
             Self::Fenced { .. } => ErrorKind::Fenced,
             Self::OfSnapshot(_) | Self::ForSnapshots => ErrorKind::ReadOnly,
             Self::Quota(_) => ErrorKind::QuotaExceeded,

@@ -24,7 +24,7 @@ fn open(dir: &TempDir) -> Catalog {
     open_at(&path(dir), &founding()).unwrap()
 }
 
-fn fresh() -> (TempDir, Catalog) {
+pub(super) fn fresh() -> (TempDir, Catalog) {
     let dir = TempDir::new().unwrap();
     let catalog = open(&dir);
     (dir, catalog)
@@ -35,7 +35,7 @@ fn tamper(dir: &TempDir, sql: &str) {
     Connection::open(path(dir)).unwrap().execute_batch(sql).unwrap();
 }
 
-fn row(id: u64, name: &str) -> VolumeRow {
+pub(super) fn row(id: u64, name: &str) -> VolumeRow {
     VolumeRow {
         id: VolumeId::new(id),
         name: name.parse().unwrap(),
@@ -53,7 +53,7 @@ fn insert(catalog: &Catalog, volume: &VolumeRow) -> bool {
     catalog.write(|tx| volume::insert(tx, volume)).unwrap()
 }
 
-fn find(catalog: &Catalog, name: &str) -> Result<Option<VolumeRow>, CatalogError> {
+pub(super) fn find(catalog: &Catalog, name: &str) -> Result<Option<VolumeRow>, CatalogError> {
     catalog.read(|tx| volume::find(tx, &name.parse().unwrap()))
 }
 
@@ -302,14 +302,18 @@ fn a_file_that_is_no_database_is_damage() {
 #[test]
 fn commits_are_durable_and_references_are_checked() {
     let (_dir, catalog) = fresh();
-    let writer = catalog.writer.lock();
-    let writer = writer.as_ref().unwrap();
-    let pragma = |name: &str| {
-        writer.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).unwrap()
-    };
-    assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (2, 1));
-    let mode: String = writer.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
-    assert_eq!(mode, "wal");
+    let asked = catalog.write_aside(|tx| {
+        let pragma = |name: &str| {
+            let sql = format!("PRAGMA {name}");
+            tx.connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (2, 1));
+        let sql = "PRAGMA journal_mode";
+        let mode: String = tx.connection.query_row(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+        Ok::<_, CatalogError>(())
+    });
+    asked.unwrap();
 }
 
 #[test]

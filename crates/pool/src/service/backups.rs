@@ -7,7 +7,7 @@ use archipelago_env::Join;
 use archipelago_model::SegmentId;
 
 use super::Config;
-use crate::catalog::{dump, segment};
+use crate::catalog::{CatalogError, dump, segment};
 use crate::core::{Core, record_segments};
 use crate::error::{Error, ErrorKind, store_kind};
 
@@ -40,10 +40,11 @@ struct Dump {
 
 impl Core {
     fn dump(&self) -> Result<Dump, Error> {
-        // First: what is committed meanwhile may be in the dump or not.
-        let changes = self.catalog.changes();
         let mut bytes = Vec::new();
-        self.catalog.read(|tx| dump::write(tx, self.store_uuid, self.now_ms(), &mut bytes))?;
+        let changes = self.catalog.read(|tx| {
+            dump::write(tx, self.store_uuid, self.now_ms(), &mut bytes)?;
+            Ok::<_, CatalogError>(tx.changes())
+        })?;
         if bytes.len() > DUMP_BYTES_MAX {
             return Err(Error::new(
                 ErrorKind::NoSpace,

@@ -5,9 +5,11 @@ mod blocks;
 mod containers;
 mod content;
 mod fork;
+mod lane;
 mod listing;
 mod metered;
 mod owner;
+mod pack;
 mod purge;
 mod relocate;
 mod update;
@@ -36,8 +38,9 @@ pub use blocks::{
 pub(super) use containers::make;
 pub use content::{Content, Stored};
 pub use fork::FORK_OBJECTS_MAX;
+pub(crate) use lane::Lanes;
+pub(crate) use pack::Packs;
 pub(super) use relocate::archived_marker;
-pub(crate) use update::Lanes;
 pub use update::{Decide, Place, Update, UpdateContent, Updated};
 pub use uploads::{FinishPart, FinishUpload, PARTS_MAX, UploadAt};
 

@@ -12,8 +12,8 @@ use archipelago_store::{DirectoryStore, Store, StoreError};
 use parking_lot::{Mutex, RwLock};
 
 use super::{
-    Config, GuestViews, Lanes, Life, Service, Trust, backups, checkpointer, collector, guest_views,
-    lifecycle,
+    Config, GuestViews, Lanes, Life, Packs, Service, Trust, backups, checkpointer, collector,
+    guest_views, lifecycle,
 };
 use crate::attachments::Attachments;
 use crate::catalog::{Catalog, Founding, guest_view, segment, snapshot_file, state, volume};
@@ -64,6 +64,7 @@ impl Service {
             attaching: Mutex::new(()),
             resolving: RwLock::new(()),
             updates: Lanes::default(),
+            packs: Packs::default(),
             guest_views: GuestViews::default(),
             blocks_at: Mutex::default(),
             collector: Mutex::default(),

@@ -61,7 +61,7 @@ impl<'a> Round<'a> {
     ) -> Result<Self, Error> {
         let mut horizon = core.engine.begin_mark();
         let state = core.catalog.write_aside(|tx| {
-            let (mark, changes) = (state::begin_mark(tx)?, core.catalog.changes());
+            let (mark, changes) = (state::begin_mark(tx)?, tx.changes());
             let (roots, floor) = (state::roots(tx)?, state::log_floor(tx)?);
             Ok::<_, Error>((mark, roots, floor, segment::list(tx)?, changes))
         });

@@ -9,6 +9,7 @@ use archipelago_model::{BLOCK_BYTES, Location, SECTOR_BYTES, VOLUME_BYTES_MAX};
 use md5::{Digest, Md5};
 
 use super::super::transfer::ingest_error;
+use super::pack::SMALL_BYTES_MAX;
 use crate::core::Core;
 use crate::error::{Error, ErrorKind};
 use crate::object::Object;
@@ -32,6 +33,9 @@ impl Core {
         size: Option<u64>,
         input: &mut dyn Read,
     ) -> Result<(Ingested, Stored), Error> {
+        if let Some(size @ 1..=SMALL_BYTES_MAX) = size {
+            return self.store_small(size, input);
+        }
         let mut md5 = Md5::new();
         let (ingested, size) = self.store_behind(0, size, input, &mut |bytes| md5.update(bytes))?;
         Ok((ingested, Stored { size, etag: hex::encode(md5.finalize()) }))

@@ -3,7 +3,7 @@
 //! in which they were done.
 //!
 //! 1. *Store*: a writer stores what it brings, without any lock; a little stays in memory.
-//! 2. *Wait*: it takes its place in the lane of its object ([`lane`]). Whoever finds nobody at
+//! 2. *Wait*: it takes its place in the lane of its object ([`super::lane`]). Whoever finds nobody at
 //!    work there takes all that wait.
 //! 3. *Bind* ([`bind`]): their edits are made on the newest map, one on top of the other, in
 //!    the map only, and made durable once; one transaction binds a version for each, if the
@@ -13,17 +13,16 @@
 //! is a thread that only waits. Readers take no part in this: what they have open never changes.
 
 mod bind;
-mod lane;
 
 use std::io::{Cursor, Read};
 
 use archipelago_engine::Ingested;
 use archipelago_model::{BLOCK_BYTES, Location, ObjectName, SECTOR_BYTES, VOLUME_BYTES_MAX};
 
-pub(crate) use self::lane::Lanes;
 use super::super::Service;
 use super::super::transfer::ingest_error;
 use super::content::broken;
+use super::lane::Waits;
 use super::metered::{Metered, Room};
 use super::{CopySource, Which, container_of};
 use crate::catalog::file;
@@ -162,9 +161,8 @@ impl Payload {
     }
 }
 
-impl Request {
-    /// Bytes that it has in memory.
-    fn inline_bytes(&self) -> u64 {
+impl Waits for Request {
+    fn bytes(&self) -> u64 {
         match &self.payload {
             Payload::Bytes(bytes) => bytes.len() as u64,
             Payload::Stored { .. } | Payload::Shared { .. } | Payload::Gone(..) => 0,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 
+use super::super::lane::Lanes;
 use super::super::tests::{ACCOUNT, Home, container_name, named};
 use super::*;
 use crate::Versioning;

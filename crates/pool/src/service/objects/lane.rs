@@ -1,4 +1,5 @@
-//! Lanes: those who update one object, one behind the other, each batch by one of them.
+//! Lanes: requests that are done one behind the other, each batch of them by one of those who
+//! wait.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -6,52 +7,62 @@ use std::sync::Arc;
 use archipelago_model::ObjectName;
 use parking_lot::{Condvar, Mutex};
 
-use super::{Request, Updated};
+use super::update::{Request, Updated};
 use crate::error::{Error, ErrorKind};
 
-/// So many updates are bound together at most: one transaction, which everybody else waits
-/// for, and for each of them a root where versions are kept.
-const BATCH_UPDATES_MAX: usize = 64;
+/// So many requests are done together at most: one sync or transaction, which everybody else
+/// waits for.
+const BATCH_MAX: usize = 64;
 /// Bytes in memory that are stored together at most.
 const BATCH_BYTES_MAX: u64 = 8 << 20;
-/// So many may wait for one object. Each has a thread, so that there are seldom more.
+/// So many may wait in one lane. Each has a thread, so that there are seldom more.
 const WAITING_MAX: usize = 1024;
 
-type Outcome = Result<Updated, Error>;
 /// An object, by container and name.
 type Key = (u64, ObjectName);
 
-/// The lanes that somebody is in.
-#[derive(Default)]
-pub(crate) struct Lanes {
-    lanes: Mutex<HashMap<Key, Arc<Lane>>>,
+/// What waits in a lane.
+pub(super) trait Waits {
+    /// Bytes that it has in memory.
+    fn bytes(&self) -> u64;
 }
 
+/// The lanes of objects that somebody is in.
 #[derive(Default)]
-struct Lane {
-    state: Mutex<State>,
+pub(crate) struct Lanes {
+    lanes: Mutex<HashMap<Key, Arc<Lane<Request, Updated>>>>,
+}
+
+/// A lane: of requests `R`, each of which comes to a `T`.
+pub(super) struct Lane<R, T> {
+    state: Mutex<State<R, T>>,
     changed: Condvar,
 }
 
-#[derive(Default)]
-struct State {
+struct State<R, T> {
     /// By ticket, ascending.
-    waiting: VecDeque<(u64, Request)>,
-    done: HashMap<u64, Outcome>,
-    /// Somebody is binding.
+    waiting: VecDeque<(u64, R)>,
+    done: HashMap<u64, Result<T, Error>>,
+    /// Somebody is at work.
     busy: bool,
     next: u64,
 }
 
+impl<R, T> Default for Lane<R, T> {
+    fn default() -> Self {
+        let state = State { waiting: VecDeque::new(), done: HashMap::new(), busy: false, next: 0 };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+}
+
 impl Lanes {
-    /// Waits until a request is bound, by `work` in this thread or by that of another. The
-    /// outcomes of `work` are in the order of its requests, as their effects are.
+    /// [`Lane::pass`] in the lane of an object.
     pub(super) fn submit(
         &self,
         key: Key,
         request: Request,
-        work: &dyn Fn(Vec<Request>) -> Vec<Outcome>,
-    ) -> Outcome {
+        work: &dyn Fn(Vec<Request>) -> Vec<Result<Updated, Error>>,
+    ) -> Result<Updated, Error> {
         // Before the lane, and so dropped behind it.
         let _leave = Leave { lanes: self, key: key.clone() };
         let lane = Arc::clone(self.lanes.lock().entry(key).or_default());
@@ -81,13 +92,19 @@ impl Drop for Leave<'_> {
     }
 }
 
-impl Lane {
-    fn pass(&self, request: Request, work: &dyn Fn(Vec<Request>) -> Vec<Outcome>) -> Outcome {
+impl<R: Waits, T> Lane<R, T> {
+    /// Waits until a request is done, by `work` in this thread or by that of another. The
+    /// outcomes of `work` are in the order of its requests, as their effects are.
+    pub(super) fn pass(
+        &self,
+        request: R,
+        work: &dyn Fn(Vec<R>) -> Vec<Result<T, Error>>,
+    ) -> Result<T, Error> {
         let mut state = self.state.lock();
         if state.waiting.len() >= WAITING_MAX {
             return Err(Error::new(
                 ErrorKind::Unavailable,
-                format!("{WAITING_MAX} updates of this object wait already; try again"),
+                format!("{WAITING_MAX} others wait already to write here; try again"),
             ));
         }
         let ticket = state.next;
@@ -112,14 +129,14 @@ impl Lane {
     }
 }
 
-impl State {
-    /// The first that wait, as many as are bound together.
-    fn batch(&mut self) -> (Vec<u64>, Vec<Request>) {
+impl<R: Waits, T> State<R, T> {
+    /// The first that wait, as many as are done together.
+    fn batch(&mut self) -> (Vec<u64>, Vec<R>) {
         let (mut tickets, mut requests) = (Vec::new(), Vec::new());
         let mut bytes = 0;
         while let Some((ticket, request)) = self.waiting.pop_front() {
-            bytes += request.inline_bytes();
-            let full = tickets.len() == BATCH_UPDATES_MAX || bytes > BATCH_BYTES_MAX;
+            bytes += request.bytes();
+            let full = tickets.len() == BATCH_MAX || bytes > BATCH_BYTES_MAX;
             if full && !tickets.is_empty() {
                 self.waiting.push_front((ticket, request));
                 break;
@@ -131,14 +148,15 @@ impl State {
     }
 }
 
-/// Whoever binds. However that ends, those bound for get an answer and the lane is free.
-struct Leading<'a> {
-    lane: &'a Lane,
+/// Whoever is at work. However that ends, those that are worked for get an answer and the lane
+/// is free.
+struct Leading<'a, R, T> {
+    lane: &'a Lane<R, T>,
     tickets: Vec<u64>,
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<Result<T, Error>>,
 }
 
-impl Drop for Leading<'_> {
+impl<R, T> Drop for Leading<'_, R, T> {
     fn drop(&mut self) {
         let mut state = self.lane.state.lock();
         let mut outcomes = std::mem::take(&mut self.outcomes).into_iter();
@@ -153,6 +171,6 @@ impl Drop for Leading<'_> {
 }
 
 fn unknown_end() -> Error {
-    let message = "binding an update ended in a defect; look whether the object has it";
+    let message = "what was sent ended in a defect; look whether the object has it";
     Error::new(ErrorKind::Internal, message)
 }
