@@ -18,6 +18,7 @@ pub mod image;
 mod link;
 pub mod path;
 pub mod report;
+mod share;
 pub mod snapshot;
 pub mod trust;
 pub mod user;
@@ -30,6 +31,7 @@ pub use file::{File, FileQuery, Files, PutQuery, UpdateQuery, UpdatedFile};
 pub use image::{Disk, Image, ImageFile, Images, ImportQuery};
 pub use link::{AuditLog, AuditQuery, AuditRow, CreateLink, Link, Links};
 pub use report::{Health, PoolUsage, ResourceUsage, Status, Usage};
+pub use share::{CreateShare, EndShareQuery, Share, ShareQuery, ShareWith, Shares};
 pub use snapshot::{
     CreateSnapshots, Diff, DiffQuery, DiffRange, ReceiveQuery, SendQuery, Snapshot, SnapshotQuery,
     Snapshots,

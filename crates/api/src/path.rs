@@ -38,6 +38,9 @@ pub const FILES: &str = "/v1/files";
 pub const FILE: &str = "/v1/files/{container}/{*object}";
 /// `GET` list, `POST` [`CreateLink`](crate::CreateLink), `DELETE` all.
 pub const LINKS: &str = "/v1/links/{container}/{*object}";
+/// `GET` with [`ShareQuery`](crate::ShareQuery), `POST` [`CreateShare`](crate::CreateShare),
+/// `DELETE` with [`EndShareQuery`](crate::EndShareQuery).
+pub const SHARES: &str = "/v1/shares";
 /// `GET` with [`AuditQuery`](crate::AuditQuery).
 pub const AUDIT: &str = "/v1/audit";
 /// `GET` list, `POST` [`CreateUser`](crate::CreateUser).
@@ -169,6 +172,30 @@ pub fn export_disk(source: &str) -> String {
 /// [`LINKS`] of one file.
 pub fn links(container: &str, object: &str) -> String {
     format!("/v1/links/{}/{}", encode(container), encode_object(object))
+}
+
+/// [`SHARES`] of one resource or of all.
+pub fn shares(query: &crate::ShareQuery) -> String {
+    let pairs = [("resource", query.resource.as_deref()), ("account", query.account.as_deref())];
+    with_query(SHARES.to_owned(), &pairs)
+}
+
+/// [`SHARES`] that end.
+pub fn shares_end(query: &crate::EndShareQuery) -> String {
+    let pairs = [
+        ("resource", Some(query.resource.as_str())),
+        ("account", query.account.as_deref()),
+        ("with", query.with.as_deref()),
+        ("right", query.right.as_deref()),
+    ];
+    with_query(SHARES.to_owned(), &pairs)
+}
+
+/// [`AUDIT`], older than a line, so many lines.
+pub fn audit(query: &crate::AuditQuery) -> String {
+    let text = |number: Option<u64>| number.map(|number| number.to_string());
+    let (before, limit) = (text(query.before), text(query.limit));
+    with_query(AUDIT.to_owned(), &[("before", before.as_deref()), ("limit", limit.as_deref())])
 }
 
 /// [`FILES`], of one container or of all, with a prefix or without.

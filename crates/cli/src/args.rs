@@ -8,6 +8,7 @@ pub mod container;
 pub mod file;
 pub mod image;
 pub mod serve;
+pub mod share;
 pub mod snapshot;
 pub mod trust;
 pub mod user;
@@ -96,6 +97,28 @@ Examples:
         new: ContainerName,
         #[command(flatten)]
         owner: container::Owner,
+    },
+    /// Share a file, folder, container, image, volume or snapshot with somebody
+    ///
+    /// It holds at every door that knows who asks, from the next request on, and so does its end.
+    /// A folder shares what is below it.
+    #[command(after_help = "\
+Examples:
+  archipelago share snapshots/web@paper bob:read
+  archipelago share papers/draft.pdf --with group:lab/friends --read --write --until 7d
+  archipelago share container:datasets --with everyone --read")]
+    Share(share::Share),
+    /// Show the record of sharing: who let whom do what, and who was refused
+    ///
+    /// The newest first. Several refusals of one kind in ten seconds are one line.
+    #[command(after_help = "\
+Examples:
+  archipelago audit
+  archipelago audit --limit 20 --json")]
+    Audit {
+        /// So many lines at most
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        limit: u64,
     },
     /// Users: who may log in, and their S3 keys
     #[command(subcommand, arg_required_else_help = true)]

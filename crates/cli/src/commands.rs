@@ -10,6 +10,7 @@ mod manual;
 mod rebuild;
 mod report;
 mod serve;
+mod share;
 mod snapshot;
 mod transfer;
 mod trust;
@@ -44,6 +45,8 @@ pub fn run(cli: Cli, output: Output) -> Result {
         Command::Fork { container, new, owner } => {
             container::fork(&context, &container, &new, &owner)
         }
+        Command::Share(options) => share::run(&context, options),
+        Command::Audit { limit } => share::audit(&context, limit),
         Command::User(verb) => user::run(&context, verb),
         Command::Account(verb) => account::run(&context, verb),
         Command::Env { user, account } => env::env(&context, &user, account),

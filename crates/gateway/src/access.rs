@@ -1,29 +1,62 @@
 //! Who may do what: the decision that all doors share.
 //!
-//! The pool decides over grants. What is asked and refused here is in the record of sharing.
+//! The pool decides over grants. Lists that S3 and Swift keep are shown by their doors as they
+//! came; what they say is made grants here, when somebody asks, so that one list is as good as
+//! another at every door. What is refused is in the record of sharing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use archipelago_model::ObjectName;
 use archipelago_pool::{
-    Action, AuditEvent, Container, Decision, Error, ErrorKind, Layer, Object, Reason, Rules,
+    Action, AuditEvent, Container, Decision, Error, ErrorKind, Grant, Layer, Object, Reason, Rules,
     Service, Shared, Subject, decide,
 };
 
-/// All grants that have to do with a container.
-pub(crate) fn container_rules(service: &Service, container: &Container) -> Rules {
-    service.container_rules(container, false)
+use crate::{s3, swift};
+
+/// All grants that have to do with a container, of those of lists the ones that somebody is meant
+/// with.
+pub(crate) fn container_rules(
+    service: &Service,
+    subject: &Subject,
+    container: &Container,
+) -> Rules {
+    let mut rules = service.container_rules(container, false);
+    add(&mut rules, &Layer::Container, of_lists(subject, container));
+    rules
+}
+
+/// What the lists of a container say of somebody.
+fn of_lists(subject: &Subject, container: &Container) -> Vec<Grant> {
+    let mut grants = s3::grants_of_bucket(container, subject);
+    grants.extend(swift::grants_of(container, subject));
+    grants
+}
+
+/// Puts more grants where there is a place for them.
+fn add(rules: &mut Rules, at: &Layer, more: Vec<Grant>) {
+    let here = rules.layers.iter_mut().find(|(layer, _)| layer == at);
+    if let Some((_, grants)) = here {
+        grants.extend(more);
+    }
 }
 
 /// All grants that have to do with an object of a container, whether or not it is there.
 pub(crate) fn object_rules(
     service: &Service,
+    subject: &Subject,
     container: &Container,
     name: &ObjectName,
     object: Option<&Object>,
 ) -> Result<Rules, Error> {
-    service.object_rules(container, name, object, false)
+    let mut rules = service.object_rules(container, name, object, false)?;
+    add(&mut rules, &Layer::Container, of_lists(subject, container));
+    if let Some(object) = object {
+        let of_version = s3::grants_of_object(container, object, subject);
+        add(&mut rules, &Layer::Version, of_version);
+    }
+    Ok(rules)
 }
 
 /// Whether somebody may do something with a container.
@@ -33,7 +66,7 @@ pub(crate) fn of_container(
     action: Action,
     container: &Container,
 ) -> Decision {
-    decide(subject, action, &container_rules(service, container))
+    decide(subject, action, &container_rules(service, subject, container))
 }
 
 /// Whether somebody may do something with an object, or with its name where there is none.
@@ -47,7 +80,7 @@ pub(crate) fn of_object(
     if let Some(known) = of_role(service, subject, action, container) {
         return Ok(known);
     }
-    Ok(decide(subject, action, &object_rules(service, container, name, object)?))
+    Ok(decide(subject, action, &object_rules(service, subject, container, name, object)?))
 }
 
 /// Whether somebody may do something with each of some objects of a container.
@@ -71,7 +104,7 @@ pub(crate) fn of_page(
         let by_name = match known.get(&path) {
             Some(known) => *known,
             None => {
-                let mut rules = container_rules(service, container);
+                let mut rules = container_rules(service, subject, container);
                 rules.of_container = false;
                 if let Some(found) = found {
                     let layer = Layer::Path(found.path.to_string());
@@ -92,7 +125,7 @@ pub(crate) fn of_page(
 }
 
 /// What no grant changes: the owner's word, and that of a role that changes nothing.
-fn of_role(
+pub(crate) fn of_role(
     service: &Service,
     subject: &Subject,
     action: Action,

@@ -6,8 +6,8 @@ use archipelago_api::{Error, ErrorKind};
 use utoipa::OpenApi;
 
 use crate::routes::{
-    accounts, collection, containers, files, images, links, reports, snapshots, trust, users,
-    volumes,
+    accounts, collection, containers, files, images, links, reports, shares, snapshots, trust,
+    users, volumes,
 };
 
 #[derive(OpenApi)]
@@ -51,6 +51,9 @@ use crate::routes::{
         links::list,
         links::create,
         links::end,
+        shares::list,
+        shares::create,
+        shares::end,
         links::audit,
         users::list,
         users::create,
@@ -91,6 +94,7 @@ use crate::routes::{
         (name = "snapshots", description = "Volumes as they were"),
         (name = "images", description = "Disks to start from"),
         (name = "files", description = "Objects in containers"),
+        (name = "sharing", description = "Who else may do what, and the record of it"),
         (name = "users", description = "Who may log in, and S3 keys"),
         (name = "transfer", description = "Bulk data, out and in"),
         (name = "trust", description = "Scrubbing and checking"),

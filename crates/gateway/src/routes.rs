@@ -7,6 +7,7 @@ pub(crate) mod files;
 pub(crate) mod images;
 pub(crate) mod links;
 pub(crate) mod reports;
+pub(crate) mod shares;
 pub(crate) mod snapshots;
 pub(crate) mod trust;
 pub(crate) mod users;
@@ -43,6 +44,7 @@ pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
         (path::FILES, get(files::list)),
         (path::FILE, get(files::stat).put(files::put).patch(files::update).delete(files::remove)),
         (path::LINKS, get(links::list).post(links::create).delete(links::end)),
+        (path::SHARES, get(shares::list).post(shares::create).delete(shares::end)),
         (path::AUDIT, get(links::audit)),
         (path::USERS, get(users::list).post(users::create)),
         (path::USER, get(users::show).delete(users::remove)),

@@ -52,6 +52,7 @@ use crate::domains::Domains;
 use crate::failure::Failure;
 use crate::routes::{SANDBOX, unknown_route};
 use crate::server::Hangup;
+pub(crate) use acl::{grants_of_bucket, grants_of_object};
 use auth::{Anybody, Keys};
 use cors::Asked;
 use door::Door;

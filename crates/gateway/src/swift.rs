@@ -63,6 +63,7 @@ use crate::App;
 use crate::routes::{SANDBOX, unknown_route};
 use crate::server::Hangup;
 use crate::upload::Upload;
+pub(crate) use acl::grants_of;
 use answer::Refusal;
 use ask::{Ask, Level, Placed};
 pub(crate) use public::{check_public, public_path};

@@ -4,6 +4,7 @@
 mod files;
 mod images;
 mod listings;
+mod sharing;
 mod site;
 mod snapshots;
 mod volumes;

@@ -17,7 +17,7 @@ use crate::swift;
 const ROWS_MAX: usize = 1000;
 
 /// Who is recorded: this API has no login.
-const OPERATOR: &str = "operator";
+pub(super) const OPERATOR: &str = "operator";
 
 fn named((container, object): &(String, String)) -> Result<(ContainerName, ObjectName), Failure> {
     Ok((parse(container)?, parse(object)?))
@@ -91,8 +91,9 @@ pub(crate) async fn end(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Shows the record of sharing: what was granted, revoked and published, and which links were used.
-#[utoipa::path(get, path = "/v1/audit", tag = "files", params(AuditQuery),
+/// Shows the record of sharing: what was granted, revoked and published, what was refused, and
+/// which links were used.
+#[utoipa::path(get, path = "/v1/audit", tag = "sharing", params(AuditQuery),
     responses((status = 200, description = "The newest first", body = AuditLog), Failures))]
 pub(crate) async fn audit(
     State(app): State<App>,

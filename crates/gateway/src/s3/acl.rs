@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use archipelago_pool::{Account, Container, Identity, Object};
+use archipelago_pool::{Account, Container, Grant, Grantee, Object, Right, Subject};
 use s3s::dto::{
-    AccessControlPolicy, BucketCannedACL, Grant, Grantee, ObjectCannedACL, Owner,
-    Permission as Wire, Type,
+    AccessControlPolicy, BucketCannedACL, Grant as WireGrant, Grantee as WireGrantee,
+    ObjectCannedACL, Owner, Permission as Wire, Type,
 };
 use s3s::{S3Result, s3_error};
 use serde::{Deserialize, Serialize};
@@ -75,23 +75,33 @@ macro_rules! said_of {
 pub(super) use said_of;
 
 impl Acl {
-    /// Whether somebody who is not the owner has this right.
-    pub(super) fn grants(&self, who: Option<&Identity>, wanted: Permission) -> bool {
-        let uuid = who.map(|who| hex::encode(who.account.uuid));
-        self.grants.iter().any(|(to, right)| {
-            let is_meant = match to {
-                Who::Everybody => true,
-                Who::Authenticated => who.is_some(),
-                Who::Account(to, _) => uuid.as_ref() == Some(to),
+    /// What it grants somebody, each permission as `rights` has it.
+    fn grants(&self, subject: &Subject, rights: fn(Permission) -> &'static [Right]) -> Vec<Grant> {
+        let account = subject.identity.as_ref().map(|who| &who.account);
+        let mut out = Vec::new();
+        for (to, permission) in &self.grants {
+            let grantee = match to {
+                Who::Everybody => Some(Grantee::Everyone),
+                Who::Authenticated => Some(Grantee::SignedIn),
+                Who::Account(uuid, _) => account
+                    .filter(|account| hex::encode(account.uuid) == *uuid)
+                    .map(|account| Grantee::Account(account.id)),
             };
-            is_meant && (*right == wanted || *right == Permission::FullControl)
-        })
+            let Some(grantee) = grantee else { continue };
+            out.extend(rights(*permission).iter().map(|right| Grant::new(grantee, *right)));
+        }
+        out
     }
 
     /// Without what it grants to everybody and to everybody with a key.
     pub(super) fn without_public(self) -> Self {
         let named = |(who, _): &(Who, Permission)| matches!(who, Who::Account(..));
         Self { grants: self.grants.into_iter().filter(named).collect(), ..self }
+    }
+
+    /// Whether nobody but the owner is on it.
+    pub(super) fn is_private(&self) -> bool {
+        self.grants.is_empty()
     }
 
     /// Whether it grants something to everybody, or to everybody with a key.
@@ -128,9 +138,9 @@ impl Acl {
     }
 
     /// The list as S3 shows it, with the owner's own grant last.
-    pub(super) fn shown(&self, owner: &Owner) -> Vec<Grant> {
-        let own = Grant {
-            grantee: Some(Grantee {
+    pub(super) fn shown(&self, owner: &Owner) -> Vec<WireGrant> {
+        let own = WireGrant {
+            grantee: Some(WireGrantee {
                 display_name: owner.display_name.clone(),
                 email_address: None,
                 id: owner.id.clone(),
@@ -139,13 +149,40 @@ impl Acl {
             }),
             permission: Some(Wire::from_static(Wire::FULL_CONTROL)),
         };
-        let others = self.grants.iter().map(|(who, right)| Grant {
+        let others = self.grants.iter().map(|(who, right)| WireGrant {
             grantee: Some(grantee(who)),
             permission: Some(Wire::from_static(wire(*right))),
         });
         let own = (!self.hides_owner).then_some(own);
         others.chain(own).collect()
     }
+}
+
+/// What the list of a bucket says of somebody, as grants. To read a bucket is to see its names.
+pub(crate) fn grants_of_bucket(container: &Container, subject: &Subject) -> Vec<Grant> {
+    of_bucket(container).grants(subject, |permission| match permission {
+        Permission::Read => &[Right::List],
+        Permission::Write => &[Right::Write],
+        Permission::ReadAcp => &[Right::ReadAcl],
+        Permission::WriteAcp => &[Right::WriteAcl],
+        Permission::FullControl => &[Right::List, Right::Write, Right::ReadAcl, Right::WriteAcl],
+    })
+}
+
+/// What the list of an object says of somebody, as grants on that version. None lets anybody
+/// write it.
+pub(crate) fn grants_of_object(
+    container: &Container,
+    object: &Object,
+    subject: &Subject,
+) -> Vec<Grant> {
+    of_object(container, object).grants(subject, |permission| match permission {
+        Permission::Read => &[Right::Read],
+        Permission::Write => &[],
+        Permission::ReadAcp => &[Right::ReadAcl],
+        Permission::WriteAcp => &[Right::WriteAcl],
+        Permission::FullControl => &[Right::Read, Right::ReadAcl, Right::WriteAcl],
+    })
 }
 
 /// The list of a bucket.
@@ -280,7 +317,7 @@ fn account(uuid: &str, find: &dyn Fn(&str) -> Option<Account>) -> S3Result<Who> 
     Ok(Who::Account(hex::encode(found.uuid), found.name.to_string()))
 }
 
-fn grantee(who: &Who) -> Grantee {
+fn grantee(who: &Who) -> WireGrantee {
     let (id, name, uri, kind) = match who {
         Who::Everybody => (None, None, Some(EVERYBODY.to_owned()), Type::GROUP),
         Who::Authenticated => (None, None, Some(AUTHENTICATED.to_owned()), Type::GROUP),
@@ -289,7 +326,7 @@ fn grantee(who: &Who) -> Grantee {
         }
     };
     let type_ = Type::from_static(kind);
-    Grantee { display_name: name, email_address: None, id, type_, uri }
+    WireGrantee { display_name: name, email_address: None, id, type_, uri }
 }
 
 const fn wire(right: Permission) -> &'static str {

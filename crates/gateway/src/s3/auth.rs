@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use archipelago_model::{ContainerName, ObjectName};
-use archipelago_pool::{Container, Identity, Object, Role};
+use archipelago_pool::{
+    Action, Container, Decision, Error, Identity, Object, Role, Service, Shared, Subject, decide,
+};
 use axum::http::Uri;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result, s3_error};
 
-use super::acl::{self, Permission};
+use super::acl::Permission;
 use super::door::Door;
 use super::fault::{Missing, denied, fault};
 use super::policy::{self, Verdict};
-use crate::App;
+use super::settings;
+use crate::{App, access};
 
 /// A signed URL holds for a week at most, in seconds: what S3 has. The library takes any length.
 const URL_SECONDS_MAX: u64 = 7 * 24 * 3600;
@@ -95,6 +98,8 @@ pub(super) struct Asked {
 pub(super) struct Actor {
     /// `None` is anybody.
     pub(super) identity: Option<Arc<Identity>>,
+    /// The same, with its groups.
+    pub(super) subject: Arc<Subject>,
     /// Whom it takes for the owner of the bucket.
     expected_owner: Option<String>,
     pub(super) asked: Asked,
@@ -102,8 +107,9 @@ pub(super) struct Actor {
 
 impl Actor {
     #[cfg(test)]
-    pub(super) const fn anybody(asked: Asked) -> Self {
-        Self { identity: None, expected_owner: None, asked }
+    pub(super) fn anybody(asked: Asked) -> Self {
+        let subject = Arc::new(Subject::anybody());
+        Self { identity: None, subject, expected_owner: None, asked }
     }
 
     /// The account that it acts for.
@@ -121,50 +127,153 @@ impl Actor {
         self.identity.as_ref().is_some_and(|who| who.is_admin() || who.role != Role::Reader)
     }
 
-    /// Whether it may do this with a bucket.
-    pub(super) fn may(&self, container: &Container, wanted: Permission) -> bool {
-        self.may_with_key(container, wanted, self.asked.key.as_deref())
+    /// Whether it may say who else may do what with what it owns.
+    pub(super) fn governs(&self) -> bool {
+        self.identity.as_ref().is_some_and(|who| who.is_admin() || who.role == Role::Admin)
     }
 
-    /// Whether it may do this with a key of a bucket.
-    pub(super) fn may_with_key(
+    /// Whether it may do something. Policies come first: they may deny, and their owner, too.
+    pub(super) fn decide(
         &self,
+        service: &Service,
         container: &Container,
-        wanted: Permission,
-        key: Option<&str>,
-    ) -> bool {
-        match policy::of_bucket(container).judge(self, container, key) {
-            Verdict::Denied => return false,
-            Verdict::Allowed => return true,
+        wanted: &Need<'_>,
+    ) -> Result<Answer, Error> {
+        let policy = policy::of_bucket(container);
+        let verdict = match wanted.object {
+            Some(object) => policy.judge_object(self, container, object),
+            None => policy.judge(self, container, wanted.key),
+        };
+        match verdict {
+            Verdict::Denied => {
+                return Ok(Answer::No("a policy of the bucket denies it".to_owned()));
+            }
+            Verdict::Allowed => return Ok(Answer::Yes),
             Verdict::Silent => {}
         }
-        let changes = matches!(wanted, Permission::Write | Permission::WriteAcp);
-        if self.owns(container) {
-            return !changes || self.writes();
+        let action = wanted.action();
+        if let Some(known) = access::of_role(service, &self.subject, action, container) {
+            return Ok(Answer::of(&known));
         }
-        let granted = acl::of_bucket(container).grants(self.identity.as_deref(), wanted);
-        granted && (!changes || self.identity.is_none() || self.writes())
+        let name = match wanted.object {
+            Some(object) => Some(object.name.clone()),
+            None if wanted.is_of_name() => wanted.key.and_then(|key| key.parse().ok()),
+            None => None,
+        };
+        let mut rules = match &name {
+            Some(name) => {
+                access::object_rules(service, &self.subject, container, name, wanted.object)?
+            }
+            None => access::container_rules(service, &self.subject, container),
+        };
+        // A name that cannot be is in the container all the same.
+        rules.of_container = !wanted.is_of_name();
+        rules.ignores_public = settings::ignores_public(container);
+        Ok(Answer::of(&decide(&self.subject, action, &rules)))
     }
 
-    /// Whether it may do this with an object.
-    pub(super) fn may_with(
+    /// The same, and a refusal is recorded.
+    pub(super) fn may(
         &self,
+        service: &Service,
         container: &Container,
-        object: &Object,
-        wanted: Permission,
-    ) -> bool {
-        match policy::of_bucket(container).judge_object(self, container, object) {
-            Verdict::Denied => false,
-            Verdict::Allowed => true,
-            Verdict::Silent if self.owns(container) => {
-                !matches!(wanted, Permission::Write | Permission::WriteAcp) || self.writes()
-            }
-            Verdict::Silent => {
-                acl::of_object(container, object).grants(self.identity.as_deref(), wanted)
+        wanted: &Need<'_>,
+    ) -> Result<bool, Error> {
+        match self.decide(service, container, wanted)? {
+            Answer::Yes => Ok(true),
+            Answer::No(why) => {
+                let shared = match (wanted.object, wanted.key) {
+                    (Some(object), _) => Shared::Path(container.id, object.name.to_string()),
+                    (None, Some(key)) => Shared::Path(container.id, key.to_owned()),
+                    (None, None) => Shared::Container(container.id),
+                };
+                let subject = &self.subject;
+                access::record_refusal(service, subject, wanted.action(), &shared, &why);
+                Ok(false)
             }
         }
     }
 }
+
+/// Whether something may be done, and if not, why.
+pub(super) enum Answer {
+    Yes,
+    No(String),
+}
+
+impl Answer {
+    fn of(decision: &Decision) -> Self {
+        match decision.allowed {
+            true => Self::Yes,
+            false => Self::No(decision.reason.to_string()),
+        }
+    }
+
+    pub(super) const fn is_yes(&self) -> bool {
+        matches!(self, Self::Yes)
+    }
+}
+
+/// What somebody wants to do, and with what.
+pub(super) struct Need<'a> {
+    permission: Permission,
+    /// In the path of the request, or in its list.
+    key: Option<&'a str>,
+    /// Where it is there, and is to be read, or its list.
+    object: Option<&'a Object>,
+    removes: bool,
+}
+
+impl<'a> Need<'a> {
+    /// With the bucket of a request, or with its key where that is written or removed.
+    pub(super) fn of(actor: &'a Actor, permission: Permission) -> Self {
+        Self::with_key(actor, permission, actor.asked.key.as_deref())
+    }
+
+    /// The same with another key.
+    pub(super) fn with_key(actor: &Actor, permission: Permission, key: Option<&'a str>) -> Self {
+        let removes = matches!(actor.asked.operation.as_str(), "DeleteObject" | "DeleteObjects");
+        Self { permission, key, object: None, removes }
+    }
+
+    /// To do what only a writer of the bucket may: something with older versions.
+    pub(super) fn with_version(self, version: Option<&str>) -> Self {
+        Self { removes: self.removes || version.is_some(), ..self }
+    }
+
+    /// With an object that is there.
+    pub(super) const fn of_object(permission: Permission, object: &'a Object) -> Self {
+        Self { permission, key: None, object: Some(object), removes: false }
+    }
+
+    /// Whether a name counts, and not just what is said of the bucket.
+    const fn is_of_name(&self) -> bool {
+        let writes = matches!(self.permission, Permission::Write | Permission::FullControl);
+        self.object.is_some() || (writes && self.key.is_some())
+    }
+
+    fn action(&self) -> Action {
+        match (self.permission, self.object) {
+            (Permission::Read, None) => Action::List,
+            (Permission::Read, Some(object)) if object.latest => Action::Read,
+            (Permission::Read, Some(_)) => Action::ReadVersion,
+            (Permission::ReadAcp, _) => Action::ReadAcl,
+            (Permission::WriteAcp, _) => Action::WriteAcl,
+            (Permission::Write | Permission::FullControl, _) if self.removes => Action::Remove,
+            (Permission::Write | Permission::FullControl, _) => Action::Write,
+        }
+    }
+}
+
+/// What says who may do what, and so is for administrators of the account.
+const GOVERNING: [&str; 6] = [
+    "PutBucketPolicy",
+    "DeleteBucketPolicy",
+    "PutPublicAccessBlock",
+    "DeletePublicAccessBlock",
+    "PutBucketOwnershipControls",
+    "DeleteBucketOwnershipControls",
+];
 
 impl Door {
     /// Who signed a request, and what it asks for.
@@ -172,16 +281,21 @@ impl Door {
         let expected = request.headers.get("x-amz-expected-bucket-owner");
         let expected_owner = expected.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let asked = request.extensions.get::<Asked>().cloned().unwrap_or_default();
-        let mut actor = Actor { identity: None, expected_owner, asked };
+        let subject = Arc::new(Subject::anybody());
+        let mut actor = Actor { identity: None, subject, expected_owner, asked };
         if let Some(credentials) = &request.credentials {
             let key = credentials.access_key.clone();
-            let found = self.app.calls.call(&self.app.service, move |s| s.key_secret(&key)).await;
-            let (_, identity) = found.map_err(|failure| fault(&failure, Missing::Key))?;
+            let found = self.app.calls.call(&self.app.service, move |service| {
+                let (_, identity) = service.key_secret(&key)?;
+                Ok((service.subject(Some(&identity))?, identity))
+            });
+            let (subject, identity) =
+                found.await.map_err(|failure| fault(&failure, Missing::Key))?;
             // A key of S3 acts for an account, in which a guest may do nothing.
             if identity.role == Role::Guest && !identity.is_admin() {
                 return Err(denied());
             }
-            actor.identity = Some(Arc::new(identity));
+            (actor.identity, actor.subject) = (Some(Arc::new(identity)), Arc::new(subject));
         }
         Ok(actor)
     }
@@ -194,7 +308,32 @@ impl Door {
         wanted: Permission,
     ) -> S3Result<Container> {
         let container = self.find_bucket(actor, name).await?;
-        if actor.may(&container, wanted) { Ok(container) } else { Err(denied()) }
+        let (asking, home) = (actor.clone(), container.clone());
+        self.call(Missing::Bucket, move |service, refusal| {
+            let may = asking.may(service, &home, &Need::of(&asking, wanted))?;
+            if may { Ok(()) } else { Err(refusal.refuse(denied())) }
+        })
+        .await?;
+        Ok(container)
+    }
+
+    /// A bucket, for one who may write this version of a key: an older one is no name's concern.
+    pub(super) async fn bucket_of_version(
+        &self,
+        actor: &Actor,
+        name: &str,
+        version: Option<&str>,
+    ) -> S3Result<Container> {
+        let container = self.find_bucket(actor, name).await?;
+        let (asking, home) = (actor.clone(), container.clone());
+        let version = version.map(str::to_owned);
+        self.call(Missing::Bucket, move |service, refusal| {
+            let wanted = Need::of(&asking, Permission::Write).with_version(version.as_deref());
+            let may = asking.may(service, &home, &wanted)?;
+            if may { Ok(()) } else { Err(refusal.refuse(denied())) }
+        })
+        .await?;
+        Ok(container)
     }
 
     /// A bucket, for its owner.
@@ -204,11 +343,9 @@ impl Door {
         let of_policy = actor.asked.operation.ends_with("BucketPolicy");
         let verdict = policy::of_bucket(&container).judge(actor, &container, None);
         let denies = verdict == Verdict::Denied && !of_policy;
-        if actor.owns(&container) && actor.writes() && !denies {
-            Ok(container)
-        } else {
-            Err(denied())
-        }
+        let governs = GOVERNING.contains(&actor.asked.operation.as_str());
+        let may = if governs { actor.governs() } else { actor.writes() };
+        if actor.owns(&container) && may && !denies { Ok(container) } else { Err(denied()) }
     }
 
     /// A bucket, whoever may do what with it.

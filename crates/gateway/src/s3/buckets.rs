@@ -80,7 +80,7 @@ pub(super) async fn create(
     }
     let place = input.create_bucket_configuration.and_then(|one| one.location_constraint);
     settings.extend(place.map(|place| (LOCATION.to_owned(), place.as_str().to_owned())));
-    door.keep_acl(&said, &made, &mut settings).await?;
+    door.keep_acl(&actor, &said, &made, &mut settings).await?;
     if locks || !settings.is_empty() {
         door.change(made.id, move |container| {
             container.settings.extend(settings.clone());

@@ -45,7 +45,7 @@ pub(super) async fn create(
     let name = auth::key(&input.key)?;
     let mut known = headers_of!(input).meta()?;
     let said = said_of!(input);
-    door.keep_acl(&said, &bucket, &mut known.settings).await?;
+    door.keep_acl(&actor, &said, &bucket, &mut known.settings).await?;
     lock::keep(&bucket, lock_of!(input), door.now_ms(), &mut known.settings)?;
     if let Some(algorithm) = &input.checksum_algorithm {
         known.settings.insert(ALGORITHM.to_owned(), algorithm.as_str().to_lowercase());

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use archipelago_pool::{Container, Object, Service, Which};
+use archipelago_model::ObjectName;
+use archipelago_pool::{Action, Container, Error, Object, Service, Shared, Which};
 use s3s::dto::{
     Checksum, ChecksumMode, ChecksumType, ETagCondition, GetObjectAttributesInput,
     GetObjectAttributesOutput, GetObjectAttributesParts, GetObjectInput, GetObjectOutput,
@@ -13,10 +14,11 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use super::acl::Permission;
-use super::auth::{self, Actor};
+use super::auth::{self, Actor, Need};
 use super::door::Door;
 use super::fault::{Missing, denied, fault};
 use super::meta::{self, Conditions, refuse_encryption};
+use crate::access;
 use crate::server::Hangup;
 
 /// The class that an object was put under.
@@ -40,27 +42,48 @@ impl Door {
         wanted: Permission,
     ) -> S3Result<(Container, Object)> {
         let container = self.find_bucket(actor, bucket).await?;
-        let (name, which, id) = (auth::key(key)?, meta::which(version)?, container.id);
-        let found = self
-            .call(Missing::Key, move |service, _| service.object_or_marker(id, &name, which))
+        let (name, which) = (auth::key(key)?, meta::which(version)?);
+        let (asking, home) = (actor.clone(), container.clone());
+        let object = self
+            .call(Missing::Key, move |service, refusal| {
+                let found = service.object_or_marker(home.id, &name, which)?;
+                let Some(object) = found else {
+                    return Err(refusal.refuse(missing(service, &asking, &home, &name, which)?));
+                };
+                match asking.may(service, &home, &Need::of_object(wanted, &object))? {
+                    true => Ok(object),
+                    false => Err(refusal.refuse(denied())),
+                }
+            })
             .await?;
-        let lists = actor.may(&container, Permission::Read);
-        let Some(object) = found else {
-            // Who may not list must not learn what is there.
-            return Err(match (lists, which) {
-                (false, _) => denied(),
-                (true, Which::Version(_)) => S3Error::new(S3ErrorCode::NoSuchVersion),
-                (true, _) => S3Error::new(S3ErrorCode::NoSuchKey),
-            });
-        };
-        if !actor.may_with(&container, &object, wanted) {
-            return Err(denied());
-        }
         if object.marker {
             return Err(is_marker(&object, which));
         }
         Ok((container, object))
     }
+}
+
+/// Nothing is there. Who could neither list it nor read it must not learn that.
+fn missing(
+    service: &Service,
+    actor: &Actor,
+    container: &Container,
+    name: &ObjectName,
+    which: Which,
+) -> Result<S3Error, Error> {
+    let lists = actor.decide(service, container, &Need::of(actor, Permission::Read))?.is_yes();
+    let subject = &actor.subject;
+    let reads = lists
+        || access::of_object(service, subject, Action::Read, (container, name), None)?.allowed;
+    Ok(match (reads, which) {
+        (false, _) => {
+            let shared = Shared::Path(container.id, name.to_string());
+            access::record_refusal(service, subject, Action::Read, &shared, "it is not there");
+            denied()
+        }
+        (true, Which::Version(_)) => S3Error::new(S3ErrorCode::NoSuchVersion),
+        (true, _) => S3Error::new(S3ErrorCode::NoSuchKey),
+    })
 }
 
 /// The newest version says that the object was removed; or this one does.

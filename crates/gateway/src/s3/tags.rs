@@ -116,7 +116,7 @@ async fn change(
     version: Option<&str>,
     tags: BTreeMap<String, String>,
 ) -> S3Result<Option<String>> {
-    let container = door.bucket(actor, bucket, Permission::Write).await?;
+    let container = door.bucket_of_version(actor, bucket, version).await?;
     let (name, which) = (auth::key(key)?, meta::which(version)?);
     let object = door
         .call(Missing::Key, move |service, _| {

@@ -13,7 +13,7 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use super::acl::{Permission, Said, said_of};
 use super::append::Append;
-use super::auth::{self, Actor};
+use super::auth::{self, Actor, Need};
 use super::checksums::{Expected, Hashed};
 use super::door::Door;
 use super::fault::{Missing, Refusal, broken, denied};
@@ -54,7 +54,7 @@ pub(super) async fn put(
     let size = size_of(decoded_length(&request.headers).or(input.content_length))?;
     let mut known = headers_of!(input).meta()?;
     let said = said_of!(input);
-    door.keep_acl(&said, &bucket, &mut known.settings).await?;
+    door.keep_acl(&actor, &said, &bucket, &mut known.settings).await?;
     lock::keep(&bucket, lock_of!(input), door.now_ms(), &mut known.settings)?;
     let body = body_of(input.body.take(), &request.headers);
     let (if_match, if_none_match) = (input.if_match, input.if_none_match);
@@ -137,7 +137,7 @@ pub(super) async fn copy(
     }
     let said = said_of!(input);
     let mut said_meta = headers_of!(input).meta()?;
-    door.keep_acl(&said, &bucket_to, &mut said_meta.settings).await?;
+    door.keep_acl(&actor, &said, &bucket_to, &mut said_meta.settings).await?;
     lock::keep(&bucket_to, lock_of!(input), door.now_ms(), &mut said_meta.settings)?;
     let from =
         From { container: container.id, name: object.name.clone(), which: meta::which(version)? };
@@ -327,7 +327,13 @@ pub(super) async fn delete_many(
         if let Some(version) = &one.version_id {
             asking.asked.context.insert("s3:versionid".to_owned(), version.clone());
         }
-        let may = asking.may_with_key(&bucket, Permission::Write, Some(&one.key));
+        let (home, key_asked) = (bucket.clone(), one.key.clone());
+        let may = door
+            .call(Missing::Bucket, move |service, _| {
+                let wanted = Need::with_key(&asking, Permission::Write, Some(&key_asked));
+                asking.may(service, &home, &wanted)
+            })
+            .await?;
         let removed = match may {
             true => delete_one(door, bucket.id, one, bypass, now_ms).await,
             false => Err(denied()),
@@ -383,6 +389,7 @@ async fn delete_one(
 impl Door {
     pub(super) async fn keep_acl(
         &self,
+        actor: &Actor,
         said: &Said<'_>,
         bucket: &archipelago_pool::Container,
         settings: &mut std::collections::BTreeMap<String, String>,
@@ -395,6 +402,11 @@ impl Door {
         if !said_something {
             return Ok(());
         }
-        self.said_acl(said, bucket).await?.keep(settings)
+        let list = self.said_acl(said, bucket).await?;
+        // As for a list by itself: who writes for an account does not say who else may.
+        if !list.is_private() && actor.owns(bucket) && !actor.governs() {
+            return Err(denied());
+        }
+        list.keep(settings)
     }
 }

@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use archipelago_model::ContainerName;
-use archipelago_pool::{Account, Container, ErrorKind, Identity, Named, Role, Secret, Service};
+use archipelago_model::{ContainerName, ObjectName};
+use archipelago_pool::{
+    Account, Action, Container, Decision, ErrorKind, Identity, Named, Object, Reason, Role, Rules,
+    Secret, Service, Shared, Subject, decide,
+};
 
 use super::answer::Refusal;
 use super::ask::Ask;
 use super::tempurl::{self, Scope};
 use super::{account_acl, acl, link};
+use crate::access;
 
 /// Settings of a container: who may read, who may write.
 pub(super) const READ: &str = "swift.read";
@@ -21,10 +25,28 @@ pub(super) enum Need {
     Read,
     /// See their names.
     List,
-    /// Make, change and remove objects.
+    /// Make and change objects.
     Write,
+    /// Remove them.
+    Remove,
     /// Change or remove the container: nothing that a list can allow.
     Change,
+}
+
+impl Need {
+    const fn action(self) -> Action {
+        match self {
+            Self::Read => Action::Read,
+            Self::List => Action::List,
+            Self::Write => Action::Write,
+            Self::Remove => Action::Remove,
+            Self::Change => Action::Govern,
+        }
+    }
+
+    const fn changes(self) -> bool {
+        matches!(self, Self::Write | Self::Remove | Self::Change)
+    }
 }
 
 /// Who asks.
@@ -42,6 +64,7 @@ pub(crate) struct Rights {
     /// By membership, or by a list of the account.
     role: Option<Role>,
     who: Arc<Who>,
+    subject: Arc<Subject>,
     referer: Option<String>,
     /// When the request came, in ms since 1970.
     pub now_ms: u64,
@@ -53,10 +76,15 @@ impl Rights {
     /// Of whoever asks, in the account of the request.
     pub(super) fn new(service: &Service, ask: &Ask) -> Result<Self, Refusal> {
         let who = Arc::new(who(service, ask)?);
+        let subject = match &*who {
+            Who::Known(identity) => service.subject(Some(identity))?,
+            Who::Nobody | Who::Link(_) => Subject::anybody(),
+        };
+        let subject = Arc::new(subject);
         let referer = ask.header("referer").map(str::to_owned);
         let account = account(service, &who, &ask.account)?;
         let role = role(service, &who, &account)?;
-        Ok(Self { account, role, who, referer, now_ms: ask.now_ms, mount: ask.mount() })
+        Ok(Self { account, role, who, subject, referer, now_ms: ask.now_ms, mount: ask.mount() })
     }
 
     /// Of the same, in another account.
@@ -129,41 +157,120 @@ impl Rights {
         ))
     }
 
-    /// A container, if this may be done in it. Who may not learns nothing of whether it exists.
+    fn by_role(&self, need: Need) -> bool {
+        if need.changes() { self.writes() } else { self.role.is_some() }
+    }
+
+    /// A container, whatever may be done in it. Who has no role in the account learns nothing of
+    /// whether it exists.
+    fn find(
+        &self,
+        service: &Service,
+        name: &ContainerName,
+        need: Need,
+    ) -> Result<Container, Refusal> {
+        match service.container(self.account.id, name) {
+            Ok(container) => Ok(container),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(if self.by_role(need) { Refusal::not_found() } else { self.denied() })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A container, if this may be done in it, whatever the name. Who may not learns nothing of
+    /// whether it exists.
     pub(super) fn container(
         &self,
         service: &Service,
         name: &ContainerName,
         need: Need,
     ) -> Result<Container, Refusal> {
-        let by_role = match need {
-            Need::Read | Need::List => self.role.is_some(),
-            Need::Write | Need::Change => self.writes(),
-        };
-        let found = match service.container(self.account.id, name) {
-            Ok(container) => container,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(if by_role { Refusal::not_found() } else { self.denied() });
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if by_role || self.listed(&found, need) { Ok(found) } else { Err(self.denied()) }
+        let found = self.find(service, name, need)?;
+        if self.by_role(need) || self.by_door(&found, need) {
+            return Ok(found);
+        }
+        let action = need.action();
+        let mut rules = access::container_rules(service, &self.subject, &found);
+        rules.of_container = matches!(need, Need::List | Need::Change);
+        let decision = self.decide(action, &rules);
+        if decision.allowed {
+            return Ok(found);
+        }
+        let (shared, why) = (Shared::Container(found.id), decision.reason.to_string());
+        access::record_refusal(service, &self.subject, action, &shared, &why);
+        Err(self.denied())
     }
 
-    /// Whether a list of the container, or a signed URL, allows it.
-    fn listed(&self, container: &Container, need: Need) -> bool {
-        let setting = match need {
-            Need::Read | Need::List => READ,
-            Need::Write => WRITE,
-            Need::Change => return false,
+    /// The container of an object, if this may be done with what has its name now.
+    pub(super) fn home(
+        &self,
+        service: &Service,
+        container: &ContainerName,
+        name: &ObjectName,
+        need: Need,
+    ) -> Result<Container, Refusal> {
+        let found = self.find(service, container, need)?;
+        self.check(service, &found, name, need, None)?;
+        Ok(found)
+    }
+
+    /// A container in which an object is to be read; [`Self::check`] says whether it may be.
+    pub(super) fn home_to_read(
+        &self,
+        service: &Service,
+        container: &ContainerName,
+    ) -> Result<Container, Refusal> {
+        self.find(service, container, Need::Read)
+    }
+
+    /// To do something with an object, or with its name where there is none.
+    pub(super) fn check(
+        &self,
+        service: &Service,
+        home: &Container,
+        name: &ObjectName,
+        need: Need,
+        object: Option<&Object>,
+    ) -> Result<(), Refusal> {
+        if self.by_role(need) || self.by_door(home, need) {
+            return Ok(());
+        }
+        let action = match (need, object) {
+            (Need::Read, Some(object)) if !object.latest => Action::ReadVersion,
+            _ => need.action(),
         };
-        let who = match &*self.who {
-            Who::Link(scope) => return scope.allows(&self.path_name(), container, need),
-            Who::Known(identity) => Some(&**identity),
-            Who::Nobody => None,
+        let rules = access::object_rules(service, &self.subject, home, name, object)?;
+        let decision = self.decide(action, &rules);
+        if decision.allowed {
+            return Ok(());
+        }
+        let shared = Shared::Path(home.id, name.to_string());
+        let why = decision.reason.to_string();
+        access::record_refusal(service, &self.subject, action, &shared, &why);
+        Err(self.denied())
+    }
+
+    /// What no role of the account allows. A signed URL is for what it says, and no login.
+    fn decide(&self, action: Action, rules: &Rules) -> Decision {
+        match self.by_link() {
+            true => Decision { allowed: false, reason: Reason::NotGranted },
+            false => decide(&self.subject, action, rules),
+        }
+    }
+
+    /// Whether what only this door knows allows it: a signed URL, or where somebody comes from.
+    fn by_door(&self, container: &Container, need: Need) -> bool {
+        if let Who::Link(scope) = &*self.who {
+            return scope.allows(&self.path_name(), container, need);
+        }
+        let list = match need {
+            Need::Read | Need::List => container.settings.get(READ),
+            Need::Write | Need::Remove | Need::Change => None,
         };
-        let Some(list) = container.settings.get(setting) else { return false };
-        acl::allows(list, who, self.referer.as_deref(), need == Need::List)
+        list.is_some_and(|list| {
+            acl::allows_referrer(list, self.referer.as_deref(), need == Need::List)
+        })
     }
 
     /// A signed URL is for one object: what would let its holder read others is refused.

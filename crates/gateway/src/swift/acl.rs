@@ -1,7 +1,8 @@
 //! Lists of who may read and write a container: `.r:*,.rlistings,account:user`.
 
-use archipelago_pool::Identity;
+use archipelago_pool::{Container, Grant, Grantee, Identity, Right, Subject};
 
+use super::access::{READ, WRITE};
 use super::answer::Refusal;
 
 /// A list has so many bytes at most; Swift has no limit but that of headers.
@@ -48,19 +49,28 @@ fn referrer(text: &str) -> Result<String, Refusal> {
     Ok(format!(".r:{sign}{host}"))
 }
 
-/// Whether a list lets somebody in. `listing`: names are to be seen, which `.r:` alone does
-/// not allow.
-pub(super) fn allows(
-    acl: &str,
-    who: Option<&Identity>,
-    referer: Option<&str>,
-    listing: bool,
-) -> bool {
-    let items: Vec<&str> = acl.split(',').filter(|item| !item.is_empty()).collect();
-    if referrer_allowed(&items, referer) && (!listing || items.contains(&".rlistings")) {
-        return true;
+/// What the lists of a container say of somebody, as grants: who is on a list of readers sees
+/// names, too. Referrers are no grants: they are asked by this door alone.
+pub(crate) fn grants_of(container: &Container, subject: &Subject) -> Vec<Grant> {
+    let Some(who) = &subject.identity else { return Vec::new() };
+    let to = Grantee::UserIn(who.user.id, who.account.id);
+    let lists: [(&str, &[Right]); 2] =
+        [(READ, &[Right::Read, Right::List]), (WRITE, &[Right::Write])];
+    let mut out = Vec::new();
+    for (setting, rights) in lists {
+        let list = container.settings.get(setting).map(String::as_str).unwrap_or_default();
+        if list.split(',').any(|item| !item.is_empty() && names(item, who)) {
+            out.extend(rights.iter().map(|right| Grant::new(to, *right)));
+        }
     }
-    who.is_some_and(|who| items.iter().any(|item| names(item, who)))
+    out
+}
+
+/// Whether a list lets whoever comes from a page in. `listing`: names are to be seen, which `.r:`
+/// alone does not allow.
+pub(super) fn allows_referrer(acl: &str, referer: Option<&str>, listing: bool) -> bool {
+    let items: Vec<&str> = acl.split(',').filter(|item| !item.is_empty()).collect();
+    referrer_allowed(&items, referer) && (!listing || items.contains(&".rlistings"))
 }
 
 fn referrer_allowed(items: &[&str], referer: Option<&str>) -> bool {

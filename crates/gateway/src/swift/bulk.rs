@@ -149,7 +149,7 @@ pub(super) fn one(
         Some((container, _)) => (container, None),
         None => (path, None),
     };
-    let need = if object.is_some() { Need::Write } else { Need::Change };
+    let need = if object.is_some() { Need::Remove } else { Need::Change };
     let home = rights.container(service, &container_name(container)?, need)?;
     match object {
         Some(object) => {

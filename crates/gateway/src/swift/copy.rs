@@ -120,7 +120,7 @@ fn run(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     let restored = ask.method == "PUT" && !ask.headers.contains_key(COPY_FROM);
     let itself = restored || link::itself(ask);
     let found = link::open(service, &from.rights, (&from.container, &from.object), which, itself)?;
-    let target = to.rights.container(service, &to.container, Need::Write)?;
+    let target = to.rights.home(service, &to.container, &to.object, Need::Write)?;
     let object = found.content.object().clone();
     // A link's target has no version ids here: the newest is what it leads to.
     let source = CopySource {

@@ -8,7 +8,7 @@ use md5::{Digest, Md5};
 
 use super::access::{Need, Rights};
 use super::answer::Refusal;
-use super::ask::{container_name, decode};
+use super::ask::{container_name, decode, object_name};
 use super::info::LISTING_MAX;
 use super::link;
 use super::segments::{PIECES_MAX, Piece, Whole, named};
@@ -44,7 +44,12 @@ pub(super) fn whole(service: &Service, rights: &Rights, manifest: &str) -> Resul
         Whole { pieces: Vec::new(), size: 0, etag: None, dynamic: true, parts: Vec::new() };
     let (mut md5, mut links) = (Md5::new(), 0);
     let shared = Arc::new(rights.clone());
-    let container = rights.container(service, &container, Need::Read)?;
+    // Who writes a manifest says where it leads, and that must tell nobody of names which it could
+    // not read: what may be read is the folder, and not just one name of it.
+    let container = match object_name(&format!("{prefix}0")) {
+        Ok(below) => rights.home(service, &container, &below, Need::Read)?,
+        Err(_) => rights.container(service, &container, Need::Read)?,
+    };
     let mut walk = Walk { prefix, limit: LISTING_MAX, ..Walk::default() };
     loop {
         let steps = service.object_walk(container.id, &walk)?;
@@ -52,6 +57,8 @@ pub(super) fn whole(service: &Service, rights: &Rights, manifest: &str) -> Resul
         for step in steps {
             let Step::Item(object) = step else { continue };
             walk.marker = Some(object.name.to_string());
+            // A folder below may be shared with others.
+            rights.check(service, &container, &object.name, Need::Read, Some(&object))?;
             let (home, object) = match link::target(service, rights, &object)? {
                 Some(led) => {
                     links += 1;

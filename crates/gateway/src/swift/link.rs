@@ -283,12 +283,16 @@ impl Trip {
         name: &ObjectName,
         which: Which,
     ) -> Result<Content, Refusal> {
-        let home = self.rights.container(service, container, Need::Read);
+        let home = self.rights.home_to_read(service, container);
         let home = home.map_err(|refusal| self.say(refusal))?;
+        let opened = service.object_open(home.id, name, which);
+        let object = opened.as_ref().ok().map(Content::object);
+        let checked = self.rights.check(service, &home, name, Need::Read, object);
+        checked.map_err(|refusal| self.say(refusal))?;
         if which != Which::Latest {
             self.rights.check_versions(false).map_err(|refusal| self.say(refusal))?;
         }
-        let content = match service.object_open(home.id, name, which) {
+        let content = match opened {
             Ok(content) => content,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(self.say(object::missing(service, &home, name, which)));

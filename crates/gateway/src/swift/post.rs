@@ -15,7 +15,7 @@ pub(super) fn post(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
         return Err(Refusal::invalid("version-id is not supported for POST"));
     }
     let rights = Rights::new(service, ask)?;
-    let home = rights.container(service, &ask.container()?, Need::Write)?;
+    let home = rights.home(service, &ask.container()?, &ask.object()?, Need::Write)?;
     rights.check_headers(ask)?;
     if link::is_meant(ask) {
         let text = "A PUT request is required to set a symlink target";

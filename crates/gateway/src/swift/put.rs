@@ -42,7 +42,7 @@ pub(super) async fn put(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Respon
 
 fn plan(service: &Service, ask: &Ask) -> Result<Plan, Refusal> {
     let rights = Rights::new(service, ask)?;
-    let home = rights.container(service, &ask.container()?, Need::Write)?;
+    let home = rights.home(service, &ask.container()?, &ask.object()?, Need::Write)?;
     rights.check_headers(ask)?;
     let name = ask.object()?;
     let mut size = size(ask)?;

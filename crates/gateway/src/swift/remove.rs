@@ -14,8 +14,8 @@ use super::{meta, slo, versions};
 
 pub(super) fn remove(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     let rights = Rights::new(service, ask)?;
-    let home = rights.container(service, &ask.container()?, Need::Write)?;
     let (name, which) = (ask.object()?, versions::which(ask)?);
+    let home = rights.home(service, &ask.container()?, &name, Need::Remove)?;
     if which != Which::Latest {
         rights.check_versions(true)?;
     }

@@ -74,7 +74,7 @@ pub(super) async fn put(app: &App, ask: Arc<Ask>, body: Body) -> Result<Response
     let asked = Arc::clone(&ask);
     let (rights, home) = call(app, move |service| {
         let rights = Rights::new(service, &asked)?;
-        let home = rights.container(service, &asked.container()?, Need::Write)?;
+        let home = rights.home(service, &asked.container()?, &asked.object()?, Need::Write)?;
         Ok((rights, home))
     })
     .await?;
@@ -295,13 +295,17 @@ impl<'a> Finder<'a> {
         Self { service, rights, shared, homes: HashMap::new(), opened: 0 }
     }
 
-    fn home(&mut self, container: &str) -> Result<u64, Refusal> {
+    /// The container of a segment, for one who may read that.
+    fn home(&mut self, container: &str, object: &ObjectName) -> Result<u64, Refusal> {
         if let Some(id) = self.homes.get(container) {
             return Ok(*id);
         }
         let name = container_name(container)?;
-        let home = self.rights.container(self.service, &name, Need::Read)?;
-        self.homes.insert(container.to_owned(), home.id);
+        let home = self.rights.home(self.service, &name, object, Need::Read)?;
+        // To others each segment is one of its own.
+        if self.rights.check_read().is_ok() {
+            self.homes.insert(container.to_owned(), home.id);
+        }
         Ok(home.id)
     }
 
@@ -309,7 +313,8 @@ impl<'a> Finder<'a> {
     fn segment(&mut self, path: &str) -> Result<(u64, ObjectName), Refusal> {
         let (container, object) =
             path.trim_start_matches('/').split_once('/').ok_or_else(damaged)?;
-        Ok((self.home(container)?, object_name(object)?))
+        let object = object_name(object)?;
+        Ok((self.home(container, &object)?, object))
     }
 
     fn object(&mut self, path: &str) -> Result<Object, Refusal> {

@@ -35,7 +35,7 @@ impl Scope {
             && match need {
                 // Segments of a manifest may be elsewhere in the account.
                 Need::Read => self.reads && (same || !self.only_container),
-                Need::Write => !self.reads && same,
+                Need::Write | Need::Remove => !self.reads && same,
                 Need::List | Need::Change => false,
             }
     }

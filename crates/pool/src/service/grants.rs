@@ -13,6 +13,7 @@ mod words;
 use archipelago_model::{AccountId, ObjectName};
 
 use super::Service;
+use super::objects::content_row;
 use crate::audit::AuditEvent;
 use crate::catalog::identity::{account, group, user};
 use crate::catalog::{Tx, grant, image, snapshot, snapshot_file, state, volume};
@@ -168,6 +169,31 @@ impl Service {
     ) -> Result<Vec<Grant>, Error> {
         let now_ms = self.core.now_ms();
         self.core.catalog.write(|tx| {
+            let old = grant::of(tx, shared)?;
+            let mut new = old.clone();
+            change(&mut new)?;
+            replace(tx, by, now_ms, shared, &old, new)
+        })
+    }
+
+    /// The same of what is there: a file has to have content, unless its name means all names
+    /// below.
+    ///
+    /// # Errors
+    /// As [`Self::grants_change`]; `NotFound` (the file).
+    pub fn grants_change_of_existing(
+        &self,
+        by: &str,
+        shared: &Shared,
+        change: &mut ChangeGrants<'_>,
+    ) -> Result<Vec<Grant>, Error> {
+        let now_ms = self.core.now_ms();
+        self.core.catalog.write(|tx| {
+            if let Shared::Path(container, path) = shared
+                && !path.ends_with('/')
+            {
+                content_row(tx, *container, &object_name(path)?, Which::Latest, now_ms)?;
+            }
             let old = grant::of(tx, shared)?;
             let mut new = old.clone();
             change(&mut new)?;

@@ -36,14 +36,14 @@ fn lists_are_written_in_one_way() {
 
 #[test]
 fn referrers_are_hosts() {
-    let allows = |list: &str, referer: &str| acl::allows(list, None, Some(referer), false);
+    let allows = |list: &str, referer: &str| acl::allows_referrer(list, Some(referer), false);
     assert!(allows(".r:.example.com", "http://www.example.com/page"));
     assert!(!allows(".r:.example.com", "http://example.com.evil.org/"));
     assert!(!allows(".r:.example.com", "http://evil.org/?http://www.example.com/"));
     assert!(!allows(".r:*,.r:-evil.org", "http://evil.org/"));
     assert!(allows(".r:*", ""));
-    assert!(!acl::allows(".r:*", None, None, true));
-    assert!(acl::allows(".r:*,.rlistings", None, None, true));
+    assert!(!acl::allows_referrer(".r:*", None, true));
+    assert!(acl::allows_referrer(".r:*,.rlistings", None, true));
 }
 
 #[test]

@@ -244,7 +244,7 @@ fn what_cannot_be_given_is_refused() {
         let error = world.share(&Shared::Volume(volume.id), world.bob(), right).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
     }
-    let snapshot = bench.service.shared("snapshots/web@one").unwrap();
+    let snapshot = bench.service.shared(&Named::name("admin"), "snapshots/web@one").unwrap();
     let error = world.share(&snapshot, world.bob(), Right::Write).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     let mut many = |grants: &mut Vec<Grant>| {
@@ -263,7 +263,7 @@ fn disks_are_shared_and_no_more_once_they_are_gone() {
     bench.snapshot("web@one").unwrap();
     let subject = bench.service.subject(Some(&world.bob)).unwrap();
     for name in ["volume:web", "snapshots/web@one", "snapshot:web@one"] {
-        let shared = bench.service.shared(name).unwrap();
+        let shared = bench.service.shared(&Named::name("admin"), name).unwrap();
         world.share(&shared, world.bob(), Right::Clone).unwrap();
         assert!(bench.service.may(&subject, Action::Clone, &shared).unwrap().allowed);
         assert!(!bench.service.may(&subject, Action::Write, &shared).unwrap().allowed);
@@ -271,7 +271,10 @@ fn disks_are_shared_and_no_more_once_they_are_gone() {
     bench.service.snapshot_remove(&"web@one".parse().unwrap()).unwrap();
     bench.service.volume_remove(&"web".parse().unwrap(), false).unwrap();
     assert!(bench.service.all_grants(None, 100).unwrap().is_empty());
-    assert_eq!(bench.service.shared("volume:web").unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        bench.service.shared(&Named::name("admin"), "volume:web").unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
 }
 
 #[test]
@@ -413,7 +416,11 @@ fn who_reads_a_snapshot_reads_the_file_that_it_is() {
     let may = |action| bench.service.may(&subject, action, &file).unwrap().allowed;
     assert!(!may(Action::Read));
     world
-        .share(&bench.service.shared("snapshot:web@one").unwrap(), world.bob(), Right::Read)
+        .share(
+            &bench.service.shared(&Named::name("admin"), "snapshot:web@one").unwrap(),
+            world.bob(),
+            Right::Read,
+        )
         .unwrap();
     assert!(may(Action::Read) && !may(Action::Write) && !may(Action::Remove));
 }

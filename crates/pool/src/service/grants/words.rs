@@ -1,6 +1,6 @@
 //! Resources and grantees in the words that people use.
 
-use archipelago_model::{ContainerName, Source};
+use archipelago_model::{AccountId, ContainerName, Source};
 
 use super::super::Service;
 use crate::catalog::identity::{account, group, user};
@@ -14,13 +14,18 @@ use crate::identity::Named;
 const SNAPSHOTS: &str = "snapshots/";
 
 impl Service {
-    /// What a text means: a SOURCE, `container:NAME`, `CONTAINER/OBJECT` or
-    /// `snapshots/VOL@SNAP`. Containers are those of the command line.
+    /// What a text means: a SOURCE, `container:NAME`, `CONTAINER/OBJECT`, `CONTAINER/FOLDER/` or
+    /// `snapshots/VOL@SNAP`. Containers are those of the account `home`; of the first one also
+    /// snapshots are files.
     ///
     /// # Errors
     /// `Invalid`; `NotFound` (what is named, of a file its container).
-    pub fn shared(&self, text: &str) -> Result<Shared, Error> {
-        self.core.catalog.read(|tx| shared(tx, text))
+    pub fn shared(&self, home: &Named, text: &str) -> Result<Shared, Error> {
+        self.core.catalog.read(|tx| {
+            let owner = account::find(tx, home)?
+                .ok_or_else(|| Error::not_found("the account of what is shared", "account ls"))?;
+            shared(tx, owner.id, text)
+        })
     }
 
     /// Whom a text means: `everyone`, `signed-in`, a user, `ACCOUNT/USER`, `ACCOUNT/*`,
@@ -33,13 +38,15 @@ impl Service {
     }
 }
 
-fn shared(tx: &Tx<'_>, text: &str) -> Result<Shared, Error> {
+fn shared(tx: &Tx<'_>, home: AccountId, text: &str) -> Result<Shared, Error> {
     if let Some(name) = text.strip_prefix("container:") {
         let name: ContainerName = parsed(name)?;
-        return Ok(Shared::Container(container_id(tx, &name)?));
+        return Ok(Shared::Container(container_id(tx, home, &name)?));
     }
     let text = match text.strip_prefix(SNAPSHOTS) {
-        Some(path) if path.contains('@') && !path.contains('/') => format!("snapshot:{path}"),
+        Some(path) if home == OPERATOR && path.contains('@') && !path.contains('/') => {
+            format!("snapshot:{path}")
+        }
         _ if text.contains(':') => text.to_owned(),
         _ => format!("file:{text}"),
     };
@@ -61,13 +68,13 @@ fn shared(tx: &Tx<'_>, text: &str) -> Result<Shared, Error> {
             snapshot::find(tx, &path.volume, &path.snapshot)?.ok_or_else(missing)?.id,
         )),
         Source::File(container, object) => {
-            Ok(Shared::Path(container_id(tx, container)?, object.to_string()))
+            Ok(Shared::Path(container_id(tx, home, container)?, object.to_string()))
         }
     }
 }
 
-fn container_id(tx: &Tx<'_>, name: &ContainerName) -> Result<u64, Error> {
-    let found = container::find(tx, OPERATOR, name)?;
+fn container_id(tx: &Tx<'_>, home: AccountId, name: &ContainerName) -> Result<u64, Error> {
+    let found = container::find(tx, home, name)?;
     found
         .map(|container| container.id)
         .ok_or_else(|| Error::not_found(format_args!("container '{name}'"), "container ls"))

@@ -1,0 +1,99 @@
+//! `archipelago share` and `archipelago audit`.
+
+use archipelago_api::{self as api, path};
+
+use super::Context;
+use crate::args::share::{Said, Share, Verb, Who};
+use crate::failure::{Failure, Result};
+use crate::output::table::{Column, render};
+use crate::output::text::{plain, time};
+
+pub fn run(context: &Context, options: Share) -> Result {
+    match options.verb {
+        Some(Verb::Ls { resource, account }) => {
+            let query = api::ShareQuery { resource, account: Some(account.to_string()) };
+            let found: api::Shares = context.client.get(&path::shares(&query))?;
+            context.output.show(&found, |found| table(&found.shares))
+        }
+        Some(Verb::Rm { resource, with, right, account }) => {
+            let shown = plain(&resource);
+            let with = with.map(|Who(with)| with);
+            let account = Some(account.to_string());
+            let query = api::EndShareQuery { resource, account, with, right };
+            context.client.delete(&path::shares_end(&query))?;
+            let done = serde_json::json!({ "resource": query.resource });
+            context.output.confirm(&done, |_| format!("{shown} is not shared so any more"))
+        }
+        None => share(context, options),
+    }
+}
+
+fn share(context: &Context, options: Share) -> Result {
+    let rights = [(options.read, "read"), (options.write, "write"), (options.clone, "clone")];
+    let rights: Vec<String> =
+        rights.into_iter().filter(|(is, _)| *is).map(|(_, right)| right.to_owned()).collect();
+    if !options.with.is_empty() && rights.is_empty() {
+        return Err(Failure::usage("say what they may: --read, --write or --clone"));
+    }
+    let mut said = options.said;
+    said.extend(options.with.into_iter().map(|who| Said { who, rights: rights.clone() }));
+    let resource = options.resource.unwrap_or_default();
+    let with =
+        said.into_iter().map(|Said { who: Who(who), rights }| api::ShareWith { who, rights });
+    let body = api::CreateShare {
+        resource,
+        account: Some(options.account.to_string()),
+        with: with.collect(),
+        lifetime_ms: options.until.map(|time| time.ms),
+    };
+    let now: api::Shares = context.client.post(path::SHARES, &body)?;
+    context.output.confirm(&now, |now| table(&now.shares))
+}
+
+fn table(shares: &[api::Share]) -> String {
+    use Column::Left;
+    let columns = [Left("RESOURCE"), Left("WITH"), Left("RIGHT"), Left("UNTIL"), Left("BY")];
+    let rows = shares.iter().map(|one| {
+        let until = one.expires_ms.map_or_else(|| "-".to_owned(), time);
+        vec![plain(&one.resource), plain(&one.with), one.right.clone(), until, plain(&one.by)]
+    });
+    render(&columns, rows)
+}
+
+/// `archipelago audit`.
+pub fn audit(context: &Context, limit: u64) -> Result {
+    let mut log = api::AuditLog { rows: Vec::new() };
+    loop {
+        let left = limit.saturating_sub(log.rows.len() as u64);
+        let before = log.rows.last().map(|row| row.id);
+        let query = api::AuditQuery { before, limit: Some(left) };
+        let page: api::AuditLog = context.client.get(&path::audit(&query))?;
+        let ended = left == 0 || page.rows.is_empty();
+        log.rows.extend(page.rows);
+        if ended || log.rows.len() as u64 >= limit {
+            break;
+        }
+    }
+    context.output.show(&log, |log| {
+        use Column::Left;
+        let columns = [
+            Left("TIME"),
+            Left("WHO"),
+            Left("WHAT"),
+            Left("RESOURCE"),
+            Left("DETAIL"),
+            Column::Right("TIMES"),
+        ];
+        let rows = log.rows.iter().map(|row| {
+            vec![
+                time(row.at_ms),
+                plain(&row.actor),
+                plain(&row.event),
+                plain(&row.resource),
+                plain(&row.detail),
+                row.count.to_string(),
+            ]
+        });
+        render(&columns, rows)
+    })
+}

@@ -1,0 +1,137 @@
+//! Sharing: who but its owner may do what.
+
+use archipelago_api::{CreateShare, EndShareQuery, Share, ShareQuery, Shares};
+use archipelago_model::AccountName;
+use archipelago_pool::{Error, ErrorKind, Grant, Named, Right, Service, Shared};
+use axum::Json as JsonBody;
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use super::links::OPERATOR;
+use super::{Failures, check_batch};
+use crate::App;
+use crate::extract::{Json, Query, parse};
+use crate::failure::Failure;
+
+/// Shares of one answer at most.
+const SHARES_MAX: usize = 10_000;
+
+/// The account whose containers are meant.
+fn home(account: Option<&str>) -> Result<Named, Failure> {
+    let name = parse::<AccountName>(account.unwrap_or("admin"))?;
+    Ok(Named::name(name))
+}
+
+fn told(service: &Service, resource: &str, grant: Grant) -> Result<Share, Error> {
+    Ok(Share {
+        resource: resource.to_owned(),
+        with: service.grantee_name(grant.grantee)?,
+        right: grant.right.to_string(),
+        by: grant.by,
+        created_ms: grant.created_ms,
+        expires_ms: grant.expires_ms,
+    })
+}
+
+fn all_of(service: &Service, shared: &Shared, grants: Vec<Grant>) -> Result<Shares, Error> {
+    let name = service.shared_name(shared)?;
+    let shares = grants.into_iter().map(|grant| told(service, &name, grant));
+    Ok(Shares { shares: shares.collect::<Result<_, _>>()?, more: false })
+}
+
+/// Lists what is shared, and with whom. What lists of S3 and Swift say is not in it: their doors
+/// show these.
+#[utoipa::path(get, path = "/v1/shares", tag = "sharing", params(ShareQuery),
+    responses((status = 200, description = "By resource", body = Shares), Failures))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    Query(query): Query<ShareQuery>,
+) -> Result<JsonBody<Shares>, Failure> {
+    let home = home(query.account.as_deref())?;
+    let listed = app.calls.call(&app.service, move |service| {
+        if let Some(resource) = &query.resource {
+            let shared = service.shared(&home, resource)?;
+            return all_of(service, &shared, service.grants(&shared)?);
+        }
+        let mut found = service.all_grants(None, SHARES_MAX + 1)?;
+        let more = found.len() > SHARES_MAX;
+        found.truncate(SHARES_MAX);
+        let shares = found.into_iter().map(|(_, name, grant)| told(service, &name, grant));
+        Ok(Shares { shares: shares.collect::<Result<_, _>>()?, more })
+    });
+    Ok(JsonBody(listed.await?))
+}
+
+/// Shares a resource with somebody, from the next request on.
+#[utoipa::path(post, path = "/v1/shares", tag = "sharing", request_body = CreateShare,
+    responses((status = 200, description = "Everything that is shared of it now", body = Shares),
+        Failures))]
+pub(crate) async fn create(
+    State(app): State<App>,
+    Json(request): Json<CreateShare>,
+) -> Result<JsonBody<Shares>, Failure> {
+    let home = home(request.account.as_deref())?;
+    check_batch("grantees", request.with.len())?;
+    let mut wanted = Vec::with_capacity(request.with.len());
+    for with in &request.with {
+        let rights = with.rights.iter().map(|right| parse::<Right>(right));
+        let rights = rights.collect::<Result<Vec<_>, _>>()?;
+        if rights.is_empty() {
+            return Err(Failure::invalid("give at least one right: read, write or clone"));
+        }
+        wanted.push((with.who.clone(), rights));
+    }
+    let done = app.calls.call(&app.service, move |service| {
+        let shared = service.shared(&home, &request.resource)?;
+        let is_container = matches!(shared, Shared::Container(_));
+        let expires_ms = request.lifetime_ms.map(|ms| service.now_ms().saturating_add(ms));
+        let mut new = Vec::new();
+        for (who, mut rights) in wanted {
+            let grantee = service.grantee(&home, &who)?;
+            if is_container && rights.contains(&Right::Read) {
+                rights.push(Right::List);
+            }
+            let grants = rights.into_iter().map(|right| Grant::new(grantee, right));
+            new.extend(grants.map(|grant| Grant { expires_ms, ..grant }));
+        }
+        let mut add = |grants: &mut Vec<Grant>| {
+            grants.extend(new.iter().cloned());
+            Ok(())
+        };
+        let grants = service.grants_change_of_existing(OPERATOR, &shared, &mut add)?;
+        all_of(service, &shared, grants)
+    });
+    Ok(JsonBody(done.await?))
+}
+
+/// Ends what is shared of a resource, from the next request on.
+#[utoipa::path(delete, path = "/v1/shares", tag = "sharing", params(EndShareQuery),
+    responses((status = 204, description = "It is not shared so any more"), Failures))]
+pub(crate) async fn end(
+    State(app): State<App>,
+    Query(query): Query<EndShareQuery>,
+) -> Result<StatusCode, Failure> {
+    let home = home(query.account.as_deref())?;
+    let right = query.right.as_deref().map(parse::<Right>).transpose()?;
+    let ended = app.calls.call(&app.service, move |service| {
+        let shared = service.shared(&home, &query.resource)?;
+        let grantee = query.with.as_deref().map(|with| service.grantee(&home, with)).transpose()?;
+        let mut end = |grants: &mut Vec<Grant>| {
+            let before = grants.len();
+            grants.retain(|grant| {
+                grantee.is_some_and(|grantee| grantee != grant.grantee)
+                    || right.is_some_and(|right| right != grant.right)
+            });
+            match grants.len() < before {
+                true => Ok(()),
+                false => Err(Error::new(
+                    ErrorKind::NotFound,
+                    "nothing is shared so; `archipelago share ls` lists what is",
+                )),
+            }
+        };
+        service.grants_change(OPERATOR, &shared, &mut end)
+    });
+    ended.await?;
+    Ok(StatusCode::NO_CONTENT)
+}
