@@ -21,6 +21,7 @@ pub mod program;
 pub mod site;
 pub mod stamp;
 pub mod tools;
+pub mod wire;
 
 use std::sync::OnceLock;
 use std::time::Duration;
