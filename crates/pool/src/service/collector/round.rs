@@ -222,26 +222,16 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// As many of a job's victims as can be moved and leave guests the room for another
-    /// segment of the log, or three quarters of what little there is.
-    fn what_fits(&self, mut ids: Vec<SegmentId>, mark: &Mark) -> Vec<SegmentId> {
+    /// As many of a job's victims as there is room for.
+    fn what_fits(&self, ids: Vec<SegmentId>, mark: &Mark) -> Vec<SegmentId> {
         let Ok(space) = self.core.store.space() else { return ids };
-        let reserve = self.core.config.hot_segment_bytes;
-        let mut room = space.free.saturating_sub(reserve).max(space.free / 4);
-        let needs = |id: SegmentId| {
+        fitting(ids, space.free, self.core.config.hot_segment_bytes, |id| {
             let Ok(at) = self.known.binary_search_by_key(&id, |one| one.id) else { return 0 };
             let (one, live) = (&self.known[at], mark.live(id).map_or(0, |live| live.sectors.len()));
             let raw = u128::from(one.raw_bytes.max(1));
             let stored = u128::from(one.stored_bytes) * u128::from(live * SECTOR_BYTES) / raw;
             stored as u64
-        };
-        ids.retain(|id| {
-            let bytes = needs(*id);
-            let fits = bytes <= room;
-            room -= if fits { bytes } else { 0 };
-            fits
-        });
-        ids
+        })
     }
 
     fn candidates(&self, pass: &Range<SegmentId>, mark: &Mark) -> Vec<Candidate> {
@@ -560,3 +550,26 @@ impl Core {
         Ok(maps + 1)
     }
 }
+
+/// As many of `ids`, in their order, as can be moved, each for so many bytes as it `needs`, and
+/// leave guests the `reserve` for another segment of the log, or three quarters of what little
+/// is free.
+fn fitting(
+    mut ids: Vec<SegmentId>,
+    free: u64,
+    reserve: u64,
+    needs: impl Fn(SegmentId) -> u64,
+) -> Vec<SegmentId> {
+    let mut room = free.saturating_sub(reserve).max(free / 4);
+    ids.retain(|id| match room.checked_sub(needs(*id)) {
+        Some(left) => {
+            room = left;
+            true
+        }
+        None => false,
+    });
+    ids
+}
+
+#[cfg(test)]
+mod tests;
