@@ -76,4 +76,12 @@ pub struct PutQuery {
     /// SHA-256 of the content, kept with the file: 64 hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// The stream is a difference to this version, of any file of the account, and its `base` is
+    /// the same number, the greatest byte first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<u64>,
+    /// Of a difference: the hash of all blocks of the whole file, as `/v1/blocks` tells it, which
+    /// is refused where what is stored in the end has another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
 }

@@ -12,6 +12,7 @@
 
 pub mod collection;
 mod container;
+mod delta;
 pub mod error;
 pub mod file;
 pub mod image;
@@ -26,6 +27,11 @@ pub mod volume;
 
 pub use collection::{Collect, Collected, Rebuilt};
 pub use container::{Container, ContainerQuery, Containers, ForkContainer, SetContainerQuota};
+pub use delta::{
+    BLOCK_HASH_BYTES, ComposeQuery, ComposedFile, FILE_HASH_HEADER, FILE_SIZE_HEADER,
+    FILE_VERSION_HEADER, GRAIN_HASH_BYTES, HASHED_AT_ONCE_MAX, HASHED_BLOCK_BYTES, HashGrains,
+    RANGES_MAX, SHORT_HASH_BYTES, StoredBlocks,
+};
 pub use error::{Error, ErrorKind};
 pub use file::{File, FileQuery, Files, PutQuery, UpdateQuery, UpdatedFile};
 pub use image::{Disk, Image, ImageFile, Images, ImportQuery};
@@ -42,7 +48,7 @@ pub use user::{
     SetEnabled, SetPassword, SetQuota, User, Users,
 };
 pub use volume::{
-    CreateVolumes, ExportQuery, RemoveQuery, RenameVolume, ResizeVolume, Volume, Volumes,
+    CreateVolumes, DiskQuery, ExportQuery, RemoveQuery, RenameVolume, ResizeVolume, Volume, Volumes,
 };
 
 /// The version of the API, as in the path prefix `/v1`.

@@ -30,6 +30,15 @@ pub const IMAGES: &str = "/v1/images";
 pub const IMAGE: &str = "/v1/images/{name}";
 /// `GET` with [`ExportQuery`](crate::ExportQuery); a transfer stream.
 pub const EXPORT: &str = "/v1/export";
+/// `POST` blocks of files; their hashes.
+pub const BLOCKS: &str = "/v1/blocks";
+/// `GET` hashes of the blocks of the newest version; `POST`
+/// [`HashGrains`](crate::HashGrains), hashes of grains of a version.
+pub const FILE_BLOCKS: &str = "/v1/blocks/{container}/{*object}";
+/// `POST` hashes of blocks with [`ComposeQuery`](crate::ComposeQuery).
+pub const COMPOSE: &str = "/v1/compose/{container}/{*object}";
+/// `GET` with [`DiskQuery`](crate::DiskQuery); a disk as a file.
+pub const DISK: &str = "/v1/disk";
 /// `GET` with [`FileQuery`](crate::FileQuery).
 pub const FILES: &str = "/v1/files";
 /// `GET` (description; the content is at [`EXPORT`]), `DELETE`, `PUT` a
@@ -211,6 +220,43 @@ pub fn file(container: &str, object: &str) -> String {
 /// [`FILE`] to put to.
 pub fn file_put(container: &str, object: &str, sha256: Option<&str>) -> String {
     with_query(file(container, object), &[("sha256", sha256)])
+}
+
+/// [`FILE`] to put a difference to.
+pub fn file_put_delta(container: &str, object: &str, query: &crate::PutQuery) -> String {
+    let base = query.base.map(|base| base.to_string());
+    let pairs = [
+        ("sha256", query.sha256.as_deref()),
+        ("base", base.as_deref()),
+        ("hash", query.hash.as_deref()),
+    ];
+    with_query(file(container, object), &pairs)
+}
+
+/// [`FILE_BLOCKS`] of one file.
+pub fn file_blocks(container: &str, object: &str) -> String {
+    format!("{BLOCKS}/{}/{}", encode(container), encode_object(object))
+}
+
+/// [`COMPOSE`] of one file.
+pub fn compose(container: &str, object: &str, query: &crate::ComposeQuery) -> String {
+    let path = format!("/v1/compose/{}/{}", encode(container), encode_object(object));
+    let pairs = [("size", Some(query.size.to_string())), ("sha256", query.sha256.clone())];
+    with_query(path, &pairs.each_ref().map(|(key, value)| (*key, value.as_deref())))
+}
+
+/// [`EXPORT`] of ranges of a version of a file.
+pub fn export_ranges(source: &str, version: u64, ranges: &[std::ops::Range<u64>]) -> String {
+    let version = version.to_string();
+    let ranges: Vec<String> =
+        ranges.iter().map(|range| format!("{}-{}", range.start, range.end)).collect();
+    let ranges = ranges.join(",");
+    let pairs = [
+        ("source", Some(source)),
+        ("version", Some(version.as_str())),
+        ("ranges", Some(ranges.as_str()).filter(|text| !text.is_empty())),
+    ];
+    with_query(EXPORT.to_owned(), &pairs)
 }
 
 /// [`FILE`] to update.

@@ -91,4 +91,25 @@ pub struct ExportQuery {
     /// Of a file that is a disk image, what its guest sees, and not its bytes.
     #[serde(default)]
     pub disk: bool,
+    /// Of a file: this version, and no other that has taken its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// Of a file: these ranges only, `0-4096,8192-12288`: the first byte and the one behind the
+    /// last, in order, whole blocks of 4096 bytes but at the end; 1024 at most. The stream says
+    /// nothing of the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranges: Option<String>,
+}
+
+/// Which disk to show as a file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DiskQuery {
+    /// The SOURCE that it is, or, as an image file, holds.
+    #[param(example = "volume:web")]
+    pub source: String,
+    /// `raw`, as if nothing is said, or `qcow2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
 }

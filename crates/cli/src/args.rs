@@ -10,6 +10,7 @@ pub mod image;
 pub mod serve;
 pub mod share;
 pub mod snapshot;
+pub mod sync;
 pub mod trust;
 pub mod user;
 pub mod volume;
@@ -120,6 +121,17 @@ Examples:
         #[arg(long, value_name = "N", default_value_t = 100)]
         limit: u64,
     },
+    /// Make a folder and a container the same, one way
+    ///
+    /// Of files that differ only what differs travels. Without --delete nothing is removed. Links
+    /// and what else is no file are left as they are. CONT:PREFIX/ means the files whose names
+    /// begin so; a folder whose name has a colon is written with ./ in front. Exit status 1 when
+    /// something could not be made the same.
+    #[command(after_help = "\
+Examples:
+  archipelago sync snapshots: ./home
+  archipelago sync ./results runs:2026/ --delete --dry-run")]
+    Sync(sync::Sync),
     /// Users: who may log in, and their S3 keys
     #[command(subcommand, arg_required_else_help = true)]
     User(user::User),

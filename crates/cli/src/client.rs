@@ -11,7 +11,7 @@ use archipelago_api::{self as api, STREAM_CONTENT_TYPE, VERSION_HEADER};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use ureq::http::{Response, StatusCode, Uri};
+use ureq::http::{HeaderMap, Response, StatusCode, Uri};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector, TcpConnector};
 use ureq::{Agent, Body, SendBody, Timeout};
@@ -30,6 +30,8 @@ const STALL_MAX: Duration = Duration::from_secs(20 * 60);
 /// The largest JSON answer that is read: a difference of 64 TiB in 4 KiB steps
 /// would be more, but no person and hardly a program wants that.
 const JSON_BYTES_MAX: u64 = 1 << 30;
+/// The largest answer in plain bytes: the hashes of the blocks of a file of 5 TiB are 21 MB.
+const BYTES_MAX: u64 = 64 << 20;
 /// Bytes that are sent or received at once.
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -81,6 +83,21 @@ pub enum Method {
     Post,
     Put,
     Patch,
+    /// A `POST` of plain bytes, of which the client knows how many they are.
+    Blocks,
+}
+
+/// An answer in plain bytes.
+pub struct Bytes {
+    headers: HeaderMap,
+    pub bytes: Vec<u8>,
+}
+
+impl Bytes {
+    /// A header, if it is there and text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
 }
 
 /// A server.
@@ -173,13 +190,13 @@ impl Client {
     ) -> Result<T> {
         let url = self.url(path);
         let request = match method {
-            Method::Post => self.agent.post(url),
+            Method::Post | Method::Blocks => self.agent.post(url),
             Method::Put => self.agent.put(url),
             Method::Patch => self.agent.patch(url),
         };
         let kind = match method {
             Method::Post | Method::Put => STREAM_CONTENT_TYPE,
-            Method::Patch => "application/octet-stream",
+            Method::Patch | Method::Blocks => "application/octet-stream",
         };
         let mut body = self.answered.stop(body);
         let answer = request
@@ -198,6 +215,26 @@ impl Client {
         }
         // Chunks may be smaller than what is asked for at once.
         Ok(io::BufReader::with_capacity(BUFFER_BYTES, answer.into_body().into_reader()))
+    }
+
+    /// `GET` of plain bytes, all in memory.
+    pub fn get_bytes(&self, path: &str) -> Result<Bytes> {
+        let request = self.agent.get(self.url(path)).config().timeout_recv_response(Some(CALL_MAX));
+        self.bytes(request.build().call(), path)
+    }
+
+    /// `POST` of JSON that is answered so.
+    pub fn post_for_bytes(&self, path: &str, body: &impl Serialize) -> Result<Bytes> {
+        let request =
+            self.agent.post(self.url(path)).config().timeout_recv_response(Some(CALL_MAX));
+        self.bytes(request.build().send_json(body), path)
+    }
+
+    fn bytes(&self, answer: Result<Response<Body>, ureq::Error>, path: &str) -> Result<Bytes> {
+        let mut answer = self.accept(answer, path)?;
+        let headers = std::mem::take(answer.headers_mut());
+        let body = answer.body_mut().with_config().limit(BYTES_MAX).read_to_vec();
+        Ok(Bytes { headers, bytes: body.map_err(|error| self.unsent(&error))? })
     }
 
     fn url(&self, path: &str) -> String {
@@ -260,7 +297,8 @@ impl Client {
         Failure::new(Kind::Server(kind), crate::output::text::plain(message))
     }
 
-    fn foreign(&self, path: &str, what: &str) -> Failure {
+    /// The answer makes no sense.
+    pub fn foreign(&self, path: &str, what: &str) -> Failure {
         let message =
             format!("the answer of {} to {path} is not understood: {what}", self.endpoint);
         Failure::new(Kind::Protocol, message).remedy(

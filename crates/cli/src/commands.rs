@@ -12,6 +12,7 @@ mod report;
 mod serve;
 mod share;
 mod snapshot;
+mod sync;
 mod transfer;
 mod trust;
 mod user;
@@ -19,6 +20,8 @@ mod volume;
 
 use archipelago_env::Env;
 use serde::Serialize;
+
+pub use transfer::cut_off;
 
 use crate::args::{Cli, Command};
 use crate::client::Client;
@@ -47,6 +50,7 @@ pub fn run(cli: Cli, output: Output) -> Result {
         }
         Command::Share(options) => share::run(&context, options),
         Command::Audit { limit } => share::audit(&context, limit),
+        Command::Sync(options) => sync::run(&context, &options),
         Command::User(verb) => user::run(&context, verb),
         Command::Account(verb) => account::run(&context, verb),
         Command::Env { user, account } => env::env(&context, &user, account),

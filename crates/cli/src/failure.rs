@@ -94,6 +94,11 @@ impl Failure {
         }
     }
 
+    /// What happened, without what to do.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The class.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -8,12 +8,14 @@
 //! args      the command line as types; help, completions and man pages
 //! commands  what each verb does
 //! client    HTTP, streaming both ways
+//! bulk      large files: in parts at once, only what differs, gone on with
 //! output    JSON, tables, sentences      progress  bars on standard error
 //! password  from a terminal or a pipe, never an argument
 //! failure   what went wrong, what to do, and the exit status
 //! ```
 
 mod args;
+mod bulk;
 mod client;
 mod commands;
 mod failure;

@@ -190,3 +190,53 @@ fn an_image_that_names_a_file_of_the_machine_as_its_backing_is_refused() -> Resu
     assert!(site.cli.names(&["image", "ls"])?.is_empty());
     Ok(())
 }
+
+/// The disk of a source as the server shows it as a file.
+fn shown(site: &Site, source: &str, format: &str) -> Result<String> {
+    let file = site.text(&format!("shown.{format}"));
+    let url = format!("{}/v1/disk?source={source}&format={format}", site.daemon.http());
+    program("curl")?.args(["--fail", "--silent", "--show-error", "--output", &file, &url]).run()?;
+    Ok(file)
+}
+
+#[test]
+fn any_disk_is_a_file_in_two_formats_of_which_nothing_is_stored() -> Result<()> {
+    let site = Site::new()?;
+    let (raw, image) = image(&site, "qcow2", &["-c"])?;
+    site.cli.run(&["image", "import", &image, "debian"])?;
+    site.cli.run(&["volume", "create", "web", "--from", "image:debian", "--size", "3G"])?;
+    site.cli.run(&["snapshot", "create", "web@one"])?;
+    site.cli.run(&["file", "put", &image, "images/debian.qcow2"])?;
+    let before = site.cli.figure("physical")?;
+    let sources = ["image:debian", "file:images/debian.qcow2", "volume:web", "snapshot:web@one"];
+    for source in sources {
+        for format in ["raw", "qcow2"] {
+            let file = shown(&site, source, format)?;
+            if format == "qcow2" {
+                program("qemu-img")?.args(["check", &file]).run()?;
+            }
+            // What a clone has more of is zeros.
+            program("qemu-img")?.args(["compare", "-F", format, "-f", "raw", &raw, &file]).run()?;
+        }
+    }
+    assert!(site.cli.figure("physical")? < before + (8 << 20));
+    Ok(())
+}
+
+#[test]
+fn ranges_of_a_shown_file_put_together_are_the_file() -> Result<()> {
+    let site = Site::new()?;
+    let (raw, image) = image(&site, "qcow2", &[])?;
+    site.cli.run(&["image", "import", &image, "debian"])?;
+    let url = format!("{}/v1/disk?source=image:debian&format=qcow2", site.daemon.http());
+    let mut bytes = Vec::new();
+    for range in ["0-103", "104-70000", "70001-"] {
+        let file = site.text("range");
+        let curl =
+            ["--fail", "--silent", "--show-error", "--range", range, "--output", &file, &url];
+        program("curl")?.args(curl).run()?;
+        bytes.extend(std::fs::read(&file)?);
+    }
+    std::fs::write(site.path("whole"), bytes)?;
+    same(("raw", &raw), ("qcow2", &site.text("whole")))
+}

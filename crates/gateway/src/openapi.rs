@@ -6,8 +6,8 @@ use archipelago_api::{Error, ErrorKind};
 use utoipa::OpenApi;
 
 use crate::routes::{
-    accounts, collection, containers, files, images, links, reports, shares, snapshots, trust,
-    users, volumes,
+    accounts, collection, containers, deltas, disks, files, images, links, reports, shares,
+    snapshots, trust, users, volumes,
 };
 
 #[derive(OpenApi)]
@@ -20,7 +20,7 @@ use crate::routes::{
             (docs/FORMAT.md). Every error has an Error as its body. There is no login to \
             these routes (Keystone and Swift clients log in at /identity and /auth/v1.0): the \
             service listens on loopback, refuses Host headers that do not name it and requests \
-            that a browser marks as cross-site.",
+            that a browser shorts as cross-site.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
@@ -43,6 +43,11 @@ use crate::routes::{
         images::show,
         images::remove,
         images::import,
+        disks::show,
+        deltas::blocks,
+        deltas::grains,
+        deltas::compose,
+        deltas::store,
         files::list,
         files::stat,
         files::remove,

@@ -3,6 +3,8 @@
 pub(crate) mod accounts;
 pub(crate) mod collection;
 pub(crate) mod containers;
+pub(crate) mod deltas;
+pub(crate) mod disks;
 pub(crate) mod files;
 pub(crate) mod images;
 pub(crate) mod links;
@@ -41,6 +43,10 @@ pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
         (path::IMAGES, get(images::list)),
         (path::IMAGE, delete(images::remove).get(images::show).post(images::import)),
         (path::EXPORT, get(volumes::export)),
+        (path::DISK, get(disks::show)),
+        (path::BLOCKS, post(deltas::store)),
+        (path::FILE_BLOCKS, get(deltas::blocks).post(deltas::grains)),
+        (path::COMPOSE, post(deltas::compose)),
         (path::FILES, get(files::list)),
         (path::FILE, get(files::stat).put(files::put).patch(files::update).delete(files::remove)),
         (path::LINKS, get(links::list).post(links::create).delete(links::end)),

@@ -68,6 +68,19 @@ use answer::Refusal;
 use ask::{Ask, Level, Placed};
 pub(crate) use public::{check_public, public_path};
 
+/// The one range that a header asks for, of something of so many bytes: `None` for all of it,
+/// `Some(None)` when that lies behind its end. Of several ranges all of it is given.
+pub(crate) fn one_range(header: &str, size: u64) -> Option<Option<(u64, u64)>> {
+    match ranges::wanted(Some(header), size) {
+        ranges::Wanted::All => None,
+        ranges::Wanted::Nothing => Some(None),
+        ranges::Wanted::Some(found) => match found.as_slice() {
+            [one] => Some(Some(*one)),
+            _ => None,
+        },
+    }
+}
+
 /// Settings that say what the content of an object is, which whatever has that content keeps.
 const OF_CONTENT: [&str; 3] = [dlo::SETTING, meta::SLO_SIZE, meta::SLO_ETAG];
 

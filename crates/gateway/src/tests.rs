@@ -1,5 +1,7 @@
 //! Tests of the server over a real pool in a temporary folder, by raw HTTP.
 
+mod deltas;
+mod disks;
 mod document;
 mod forks;
 pub(crate) mod harness;

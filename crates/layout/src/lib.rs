@@ -11,8 +11,10 @@
 //! * what is not understood is refused with the reason, never guessed.
 //!
 //! [`recognise`] tells the format, [`open`] reads the header, [`Image::walk`] gives the
-//! pieces of the disk in order, [`Image::unpack`] what a packed one holds.
+//! pieces of the disk in order, [`Image::unpack`] what a packed one holds. [`export`] is the way
+//! back: a disk as a qcow2 file that is stored nowhere.
 
+pub mod export;
 mod field;
 pub mod fuzz;
 mod qcow2;

@@ -45,8 +45,9 @@ pub use resource::{
 };
 pub use service::{
     BLOCK_WAIT_MS, BlockHash, BlockHashError, ChangeGrants, Check, Collected, Collection, Compose,
-    Composed, Config, Content, CopySource, Damage, Damages, Decide, Ended, FORK_OBJECTS_MAX,
-    Finding, FindingKind, FinishPart, FinishUpload, GRANTS_MAX, HASHED_AT_ONCE_BYTES_MAX,
+    Composed, Config, Content, CopySource, Damage, Damages, Decide, DeltaPut, DiskFormat, DiskView,
+    Ended, FORK_OBJECTS_MAX, FileCompose, FileComposed, FileVersion, Finding, FindingKind,
+    FinishPart, FinishUpload, GRAIN_HASH_BYTES, GRANTS_MAX, HASHED_AT_ONCE_BYTES_MAX,
     HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, HashList, LINKS_MAX, NAMES_MAX, NameGrants, PARTS_MAX,
     Place, PublicLink, Rebuilt, Removed, Roots, SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service,
     Severity, Stored, Touch, Update, UpdateContent, Updated, UpdatedFile, UploadAt,

@@ -5,6 +5,7 @@ mod check;
 mod checkpointer;
 mod collector;
 mod devices;
+mod disk_views;
 mod files;
 mod grants;
 mod guest_views;
@@ -37,6 +38,7 @@ pub(crate) use backups::Backups;
 pub use check::{Finding, FindingKind, Severity};
 pub(crate) use collector::Collector;
 pub use collector::{Collected, Collection};
+pub use disk_views::{DiskFormat, DiskView};
 pub use files::UpdatedFile;
 pub use grants::{ChangeGrants, GRANTS_MAX, LINKS_MAX, NameGrants, PublicLink, Roots};
 pub(crate) use guest_views::GuestViews;
@@ -44,9 +46,10 @@ pub use lifecycle::Ended;
 pub(crate) use lifecycle::Trust;
 pub use objects::{
     BLOCK_WAIT_MS, BlockHash, BlockHashError, Check, Compose, Composed, Content, CopySource,
-    Decide, FORK_OBJECTS_MAX, FinishPart, FinishUpload, HASHED_AT_ONCE_BYTES_MAX,
-    HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, HashList, PARTS_MAX, Place, Removed, Stored, Update,
-    UpdateContent, Updated, UploadAt,
+    Decide, DeltaPut, FORK_OBJECTS_MAX, FileCompose, FileComposed, FileVersion, FinishPart,
+    FinishUpload, GRAIN_HASH_BYTES, HASHED_AT_ONCE_BYTES_MAX, HASHED_BLOCK_BYTES,
+    HASHED_BLOCKS_MAX, HashList, PARTS_MAX, Place, Removed, Stored, Update, UpdateContent, Updated,
+    UploadAt,
 };
 pub(crate) use objects::{Lanes, Packs, Tidying};
 pub use rebuild::Rebuilt;

@@ -12,6 +12,9 @@ use thiserror::Error;
 #[derive(Subcommand, Debug)]
 pub enum File {
     /// Store a local file; a file of that name gets this content
+    ///
+    /// Of a file that is in the store already only what differs is sent. A large new one goes in
+    /// several requests at once; interrupted and run again, it goes on.
     #[command(after_help = "\
 Examples:
   archipelago file put debian.qcow2 images/debian.qcow2
@@ -72,8 +75,13 @@ Examples:
     /// Fetch a file
     ///
     /// The local file appears under its name when it is complete and its
-    /// checksum is right, and not before.
-    #[command(after_help = "Example:\n  archipelago file get runs/2026/results.tar results.tar")]
+    /// checksum is right, and not before. A large one comes in several requests at once;
+    /// interrupted and run again, it goes on. Over a file that exists (--force) only what differs
+    /// is fetched.
+    #[command(after_help = "\
+Examples:
+  archipelago file get runs/2026/results.tar results.tar
+  archipelago file get images/disk.raw disk.raw --force")]
     Get {
         /// The file
         #[arg(value_name = "CONT/OBJ")]

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{Context, remove_each, transfer};
 use crate::args::file::{File as Verb, FilePath};
+use crate::bulk::{down, up};
 use crate::client::Method;
 use crate::failure::{Failure, Result};
 use crate::output::table::{Column, facts, render};
@@ -109,15 +110,43 @@ fn route(file: &FilePath) -> String {
 }
 
 fn put(context: &Context, local: &Path, file: &FilePath) -> Result {
+    let (file, sent) = store(context, local, file)?;
+    confirm_put(context, file, sent)
+}
+
+/// Puts a local file; gives what became of it, and how many bytes travelled.
+pub fn store(context: &Context, local: &Path, file: &FilePath) -> Result<(api::File, u64)> {
     // Before a large file is read for a server that is not there.
     context.client.ping()?;
+    if !transfer::is_standard(local)
+        && let Some(stored) = up::put(&context.env, &context.client, context.output, local, file)?
+    {
+        return Ok((stored.file, stored.sent));
+    }
     let mut source = transfer::open(context, local, image::open_bytes)?;
     let sha256 = transfer::sha256(context, local, &mut source)?;
     let route = path::file_put(file.container.as_str(), file.object.as_str(), sha256.as_deref());
     let made: api::File = transfer::upload(context, source, "storing", |body| {
         context.client.upload(Method::Put, &route, body)
     })?;
-    context.output.confirm(&made, |made| format!("stored {}: {}", name(made), size(made.size)))
+    let sent = made.size;
+    Ok((made, sent))
+}
+
+/// The JSON of `put`.
+#[derive(Serialize)]
+struct Put {
+    #[serde(flatten)]
+    file: api::File,
+    /// Bytes that travelled; holes count where the file went whole.
+    sent: u64,
+}
+
+fn confirm_put(context: &Context, file: api::File, sent: u64) -> Result {
+    context.output.confirm(&Put { file, sent }, |Put { file, sent }| {
+        let all = format!("stored {}: {}", name(file), size(file.size));
+        if *sent < file.size { format!("{all}, of which {} were sent", size(*sent)) } else { all }
+    })
 }
 
 /// Sends a local file as an update of one in the store.
@@ -154,26 +183,52 @@ struct Fetched {
     file: String,
     local: String,
     size: u64,
+    /// Bytes that travelled.
+    fetched: u64,
 }
 
 fn get(context: &Context, file: &FilePath, local: &Path, force: bool) -> Result {
     transfer::refuse_existing(local, force)?;
+    let known: api::File = context.client.get(&route(file))?;
+    let done = fetch(context, file, &known, local, force)?;
+    confirm_get(context, file, local, done)
+}
+
+/// Fetches a file, of which `known` was told, to a local one.
+pub fn fetch(
+    context: &Context,
+    file: &FilePath,
+    known: &api::File,
+    local: &Path,
+    force: bool,
+) -> Result<down::Fetched> {
+    let Context { client, output, env } = context;
+    if let Some(done) = down::fetch(env, client, *output, known, file, local, force)? {
+        return Ok(done);
+    }
     let source = Source::File(file.container.clone(), file.object.clone());
     let mut stream = context.client.download(&path::export(&source.to_string()))?;
     let progress = Progress::new(context.output, "fetching");
     let tell = |done, total| progress.set(done, total);
     let exported =
         image::export(&mut stream, local, Format::Raw, force, &tell).map_err(transfer::cut_off)?;
-    drop(progress);
-    let fetched =
-        Fetched { file: file.to_string(), local: local.display().to_string(), size: exported.size };
-    context.output.confirm(&fetched, |fetched| {
-        format!(
-            "fetched {} to {}: {}",
-            plain(&fetched.file),
-            plain(&fetched.local),
-            size(fetched.size)
-        )
+    Ok(down::Fetched { size: exported.size, fetched: exported.data_bytes })
+}
+
+fn confirm_get(context: &Context, file: &FilePath, local: &Path, done: down::Fetched) -> Result {
+    let fetched = Fetched {
+        file: file.to_string(),
+        local: local.display().to_string(),
+        size: done.size,
+        fetched: done.fetched,
+    };
+    context.output.confirm(&fetched, |done| {
+        let all =
+            format!("fetched {} to {}: {}", plain(&done.file), plain(&done.local), size(done.size));
+        match done.fetched < done.size {
+            true => format!("{all}, of which {} travelled", size(done.fetched)),
+            false => all,
+        }
     })
 }
 

@@ -42,6 +42,11 @@ impl Site {
         Self { dir, daemon, endpoint }
     }
 
+    /// Where the daemon is.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     /// A path in the scratch folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)

@@ -225,6 +225,7 @@ fn compose(
         account: caller.identity.account.id,
         size: said.bytes,
         hashes: &said.hashes,
+        sha256: None,
     };
     let result = service.object_compose(
         &wanted,

@@ -1,8 +1,8 @@
 //! Files. Their content is read through `/v1/export`.
 
 use archipelago_api::{File, FileQuery, Files, PutQuery, UpdateQuery, UpdatedFile};
-use archipelago_model::{ContainerName, ObjectName};
-use archipelago_pool::{Place, Service};
+use archipelago_model::{ContainerName, FileId, ObjectName};
+use archipelago_pool::{BlockHash, DeltaPut, Place, Service};
 use axum::Json as JsonBody;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -64,7 +64,8 @@ pub(crate) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Puts a file, replacing an older one at the moment the new one is complete.
+/// Puts a file, replacing an older one at the moment the new one is complete; whole, or as a
+/// difference to a version that is there.
 #[utoipa::path(put, path = "/v1/files/{container}/{object}", tag = "files",
     params(("container" = String, Path, description = "The container; made when missing"),
         ("object" = String, Path, description = "The object; its slashes stand as they are"), PutQuery),
@@ -79,8 +80,18 @@ pub(crate) async fn put(
 ) -> Result<(StatusCode, JsonBody<File>), Failure> {
     check_sha256(query.sha256.as_deref())?;
     let (container, object) = names_of(path)?;
-    let file = upload(&app, body, move |service, input| {
-        service.file_put(&container, &object, query.sha256, input)
+    let difference = match (query.base, query.hash) {
+        (None, None) => None,
+        (Some(base), Some(hash)) => Some((FileId::new(base), parse::<BlockHash>(&hash)?)),
+        _ => return Err(Failure::invalid("a difference has a base and a hash; say both")),
+    };
+    let file = upload(&app, body, move |service, input| match difference {
+        None => service.file_put(&container, &object, query.sha256, input),
+        Some((base, hash)) => {
+            let (container, object) = (&container, &object);
+            let put = DeltaPut { container, object, base, hash, sha256: query.sha256 };
+            service.file_put_delta(&put, input)
+        }
     })
     .await?;
     Ok((StatusCode::CREATED, JsonBody(convert::file(file))))

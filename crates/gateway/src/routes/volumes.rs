@@ -1,10 +1,12 @@
 //! Volumes, and the export of anything.
 
+use std::ops::Range;
+
 use archipelago_api::{
     CreateVolumes, ExportQuery, RemoveQuery, RenameVolume, ResizeVolume, Volume, Volumes,
 };
-use archipelago_model::{Source, VolumeName, VolumeSize};
-use archipelago_pool::Origin;
+use archipelago_model::{FileId, Source, VolumeName, VolumeSize};
+use archipelago_pool::{FileVersion, Origin};
 use axum::Json as JsonBody;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -120,11 +122,38 @@ pub(crate) async fn export(
     Query(query): Query<ExportQuery>,
 ) -> Result<Response, Failure> {
     let source: Source = parse(&query.source)?;
-    download(&app, hangup, move |service, out| match query.disk {
-        true => service.export_disk(&source, out),
-        false => service.export(&source, out),
+    if query.version.is_none() && query.ranges.is_none() {
+        return download(&app, hangup, move |service, out| match query.disk {
+            true => service.export_disk(&source, out),
+            false => service.export(&source, out),
+        })
+        .await;
+    }
+    let Source::File(container, object) = source else {
+        return Err(Failure::invalid("versions and ranges are those of files; name a file:"));
+    };
+    if query.disk {
+        return Err(Failure::invalid(
+            "versions and ranges are of the bytes of a file, not its disk",
+        ));
+    }
+    let ranges = query.ranges.as_deref().map(ranges_of).transpose()?.unwrap_or_default();
+    let id = query.version.map(FileId::new);
+    download(&app, hangup, move |service, out| {
+        let which = FileVersion { container: &container, object: &object, id };
+        service.export_ranges(which, &ranges, out)
     })
     .await
+}
+
+/// `0-4096,8192-12288`; the pool checks the numbers.
+fn ranges_of(text: &str) -> Result<Vec<Range<u64>>, Failure> {
+    let one = |range: &str| {
+        let (start, end) = range.split_once('-')?;
+        Some(start.parse().ok()?..end.parse().ok()?)
+    };
+    let all: Option<Vec<Range<u64>>> = text.split(',').map(one).collect();
+    all.ok_or_else(|| Failure::invalid("ranges are written 0-4096,8192-12288"))
 }
 
 fn size_of(bytes: u64) -> Result<VolumeSize, Failure> {

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use archipelago_engine::Ingested;
 use archipelago_model::{ContainerName, FileId, ObjectName, Source};
 
 use super::Service;
@@ -12,7 +13,7 @@ use crate::catalog::file::{FileRow, ObjectRow};
 use crate::catalog::{Tx, container, file, quota, snapshot_file, state};
 use crate::core::{Core, OPERATOR, shown};
 use crate::error::{Error, ErrorKind};
-use crate::object::{Meta, Object, Versioning, Which};
+use crate::object::{Container, Meta, Object, Versioning, Which};
 use crate::resource::File;
 
 /// What an update of a file did.
@@ -41,38 +42,9 @@ impl Service {
         check_sha256(sha256.as_deref())?;
         let incoming = Incoming::full(input).map_err(|error| error.on(&label))?;
         let size = incoming.size();
-        // Before anything is sent in vain.
-        core.catalog.read(|tx| match container::find(tx, OPERATOR, container)? {
-            Some(home) => file::may_put(tx, &home, object, size).map(drop),
-            None => {
-                snapshot_file::refuse_name(OPERATOR, container)?;
-                quota::ask_without(tx, OPERATOR, size).map(drop)
-            }
-        })?;
+        core.may_put_file(container, object, size)?;
         let ingested = core.ingest(incoming).map_err(|error| error.on(&label))?;
-        core.bind(ingested, size, |tx, root| {
-            let (now, sha256) = (core.now_ms(), sha256.clone());
-            let home = match container::find(tx, OPERATOR, container)? {
-                Some(home) => home,
-                None => make(tx, OPERATOR, container, now)?,
-            };
-            let new = Object {
-                id: FileId::new(state::take_id(tx)?),
-                name: object.clone(),
-                versioned: home.versioning == Versioning::Enabled,
-                latest: true,
-                marker: false,
-                size,
-                etag: None,
-                meta: Meta::default(),
-                created_ms: now,
-            };
-            let (container, name) = (container.clone(), object.clone());
-            let file = File { id: new.id, container, object: name, size, sha256, created_ms: now };
-            let sha256 = file.sha256.clone();
-            file::put(tx, &ObjectRow { container: home.id, object: new, sha256, root })?;
-            Ok(file)
-        })
+        core.bind_file(ingested, size, container, object, sha256.as_ref())
     }
 
     /// Updates a file with the `length` bytes that `input` gives, and sets its `size`. One that is
@@ -89,17 +61,10 @@ impl Service {
         length: Option<u64>,
         input: &mut dyn Read,
     ) -> Result<UpdatedFile, Error> {
-        let home = match self.container(OPERATOR, container) {
+        let home = match size {
             // As a put does. It stays when the update fails: nobody minds an empty one.
-            Err(error) if error.kind() == ErrorKind::NotFound && size.is_none() => {
-                match self.container_create(OPERATOR, container) {
-                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                        self.container(OPERATOR, container)?
-                    }
-                    made => made?,
-                }
-            }
-            found => found?,
+            None => self.container_made(container)?,
+            Some(_) => self.container(OPERATOR, container)?,
         };
         let update = Update {
             container: home.id,
@@ -120,6 +85,21 @@ impl Service {
         let (container, object) = (container.clone(), object.clone());
         let file = File { id, container, object, size, sha256: None, created_ms };
         Ok(UpdatedFile { file, at: done.at })
+    }
+
+    /// A container, which is made if there is none.
+    pub(super) fn container_made(&self, name: &ContainerName) -> Result<Container, Error> {
+        match self.container(OPERATOR, name) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                match self.container_create(OPERATOR, name) {
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                        self.container(OPERATOR, name)
+                    }
+                    made => made,
+                }
+            }
+            found => found,
+        }
     }
 
     /// The files of one container, or of all: by container and name.
@@ -158,6 +138,57 @@ impl Service {
 }
 
 impl Core {
+    /// Whether a file of so many bytes may be put, before it is sent in vain.
+    pub(super) fn may_put_file(
+        &self,
+        container: &ContainerName,
+        object: &ObjectName,
+        size: u64,
+    ) -> Result<(), Error> {
+        self.catalog.read(|tx| match container::find(tx, OPERATOR, container)? {
+            Some(home) => Ok(file::may_put(tx, &home, object, size).map(drop)?),
+            None => {
+                snapshot_file::refuse_name(OPERATOR, container)?;
+                Ok(quota::ask_without(tx, OPERATOR, size).map(drop)?)
+            }
+        })
+    }
+
+    /// Binds what was stored as the newest version of a file; makes its container if there is
+    /// none.
+    pub(super) fn bind_file(
+        &self,
+        ingested: Ingested,
+        size: u64,
+        container: &ContainerName,
+        object: &ObjectName,
+        sha256: Option<&String>,
+    ) -> Result<File, Error> {
+        self.bind(ingested, size, |tx, root| {
+            let (now, sha256) = (self.now_ms(), sha256.cloned());
+            let home = match container::find(tx, OPERATOR, container)? {
+                Some(home) => home,
+                None => make(tx, OPERATOR, container, now)?,
+            };
+            let new = Object {
+                id: FileId::new(state::take_id(tx)?),
+                name: object.clone(),
+                versioned: home.versioning == Versioning::Enabled,
+                latest: true,
+                marker: false,
+                size,
+                etag: None,
+                meta: Meta::default(),
+                created_ms: now,
+            };
+            let (container, name) = (container.clone(), object.clone());
+            let file = File { id: new.id, container, object: name, size, sha256, created_ms: now };
+            let sha256 = file.sha256.clone();
+            file::put(tx, &ObjectRow { container: home.id, object: new, sha256, root })?;
+            Ok(file)
+        })
+    }
+
     fn file_row(
         &self,
         tx: &Tx<'_>,

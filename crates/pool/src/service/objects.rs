@@ -32,10 +32,12 @@ use crate::object::{ARCHIVED_MARKER_TYPE, Container, Meta, Object, Versioning, W
 
 pub(crate) use blocks::Tidying;
 pub use blocks::{
-    BLOCK_WAIT_MS, BlockHash, BlockHashError, Compose, Composed, HASHED_AT_ONCE_BYTES_MAX,
-    HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, HashList,
+    BLOCK_WAIT_MS, BlockHash, BlockHashError, Compose, Composed, DeltaPut, FileCompose,
+    FileComposed, FileVersion, GRAIN_HASH_BYTES, HASHED_AT_ONCE_BYTES_MAX, HASHED_BLOCK_BYTES,
+    HASHED_BLOCKS_MAX, HashList,
 };
 pub(super) use containers::make;
+pub(super) use content::Stretch;
 pub use content::{Content, Stored};
 pub use fork::FORK_OBJECTS_MAX;
 pub(crate) use lane::Lanes;

@@ -2,6 +2,7 @@
 //! share.
 
 use std::io::{self, Read, Write};
+use std::ops::Range;
 
 use archipelago_engine::{IngestError, Ingested, Piece, View};
 use archipelago_format::stream::{Header, Reader, Record, StreamError};
@@ -24,6 +25,9 @@ use crate::resource::Snapshot;
 
 /// So many stretches of a map are looked at together on the way out.
 const STATUS_BATCH: usize = 1024;
+
+/// Places in which a difference to a file tells something, in memory: 16 MiB.
+const CHANGED_RANGES_MAX: usize = 1 << 20;
 
 /// A bind is tried so often. A second time is rare: the collector would have to
 /// condemn, between two transactions, what it spared when the first was refused.
@@ -51,6 +55,19 @@ impl<'a> Incoming<'a> {
             ));
         }
         Ok(incoming)
+    }
+
+    /// A stream that tells what differs from `base`, which it names so.
+    pub fn difference(
+        input: &'a mut dyn Read,
+        name: &[u8; 16],
+        base: Fixed,
+    ) -> Result<Self, Error> {
+        let incoming = Self::open(input)?;
+        match &incoming.reader.header().base {
+            Some(said) if said == name => Ok(Self { base, ..incoming }),
+            _ => Err(Error::invalid("the stream is no difference to the version that was said")),
+        }
     }
 
     /// The size of what it tells, exact, in bytes.
@@ -117,6 +134,38 @@ impl Core {
             .map_err(ingest_error)
     }
 
+    /// The same of a difference to a file; notes what it tells, merged.
+    pub(super) fn ingest_difference(
+        &self,
+        mut incoming: Incoming<'_>,
+        changed: &mut Vec<Range<u64>>,
+    ) -> Result<Ingested, Error> {
+        let (base, size) = (incoming.base, incoming.size());
+        // In whole blocks: what is behind the end of either is zeros up to there.
+        let (whole, base_size) =
+            (size.next_multiple_of(BLOCK_BYTES), base.size.next_multiple_of(BLOCK_BYTES));
+        let mut cut = Cut { size: whole, base_size, end: 0, taken: false };
+        let ingested = self.engine.ingest(base.root, whole.max(base_size), &mut || {
+            let piece = incoming.next(&mut cut)?;
+            match &piece {
+                Some(Piece::Data { offset, bytes }) => {
+                    note(changed, *offset..*offset + bytes.len() as u64)
+                }
+                Some(Piece::Zero { offset, len }) => note(changed, *offset..*offset + *len),
+                None => Ok(()),
+            }?;
+            Ok(piece)
+        });
+        let ingested = ingested.map_err(ingest_error)?;
+        let told_end = changed.iter().any(|range| range.end >= size && range.start < size);
+        if size < base.size && !size.is_multiple_of(BLOCK_BYTES) && !told_end {
+            return Err(Error::invalid(
+                "a difference that is shorter than its base tells its own last block",
+            ));
+        }
+        Ok(ingested)
+    }
+
     /// Runs `body`, which binds the root, in a transaction that notes the segments as
     /// well. When some that the root shares are on their way out, what they hold is
     /// written again, and the root that is bound is another.
@@ -176,6 +225,42 @@ impl Core {
         });
         outgoing.finish(told.map(drop))
     }
+}
+
+/// Adds a range behind the others.
+fn note(ranges: &mut Vec<Range<u64>>, range: Range<u64>) -> Result<(), IngestError> {
+    let count = ranges.len();
+    match ranges.last_mut() {
+        Some(last) if last.end == range.start => last.end = range.end,
+        _ if count == CHANGED_RANGES_MAX => {
+            let message =
+                "a difference in so many places is no shorter than the file: send it whole";
+            return Err(IngestError::Source(message.into()));
+        }
+        _ => ranges.push(range),
+    }
+    Ok(())
+}
+
+/// Tells all of a range that begins with a block, with its holes as such.
+pub(super) fn tell_range(
+    view: &View,
+    range: &Range<u64>,
+    outgoing: &mut Outgoing<'_>,
+) -> Result<(), Error> {
+    let mut at = range.start;
+    let end = range.end.next_multiple_of(archipelago_model::SECTOR_BYTES);
+    while at < end {
+        let told = view.status(at, end - at, STATUS_BATCH)?;
+        if told.is_empty() {
+            return Err(Error::new(ErrorKind::Internal, "a map said nothing of a range"));
+        }
+        for range in told {
+            outgoing.range(at, range.len, range.hole)?;
+            at += range.len;
+        }
+    }
+    Ok(())
 }
 
 /// Tells what a map has stored.

@@ -5,17 +5,20 @@
 //! * [`lists`]: the hashes of a version, computed once and kept.
 //! * [`compose`]: a file made of blocks that its account has: a map is spliced, no data moves.
 //! * [`upload`]: blocks that come before their file.
+//! * [`delta`]: files of the command line, by what differs from a version that is there.
 //!
 //! **An account learns of its own blocks only.** Whether a block is there, and what is in it,
 //! is asked among what the account uploaded and the files that it owns: who knows the hashes
 //! of somebody else's file has nothing of it.
 
 mod compose;
+mod delta;
 mod hash;
 mod lists;
 mod upload;
 
 pub use compose::{Compose, Composed};
+pub use delta::{DeltaPut, FileCompose, FileComposed, FileVersion, GRAIN_HASH_BYTES};
 pub use hash::{BlockHash, BlockHashError};
 pub use lists::HashList;
 pub(crate) use lists::Tidying;

@@ -193,6 +193,6 @@ fn exists(name: &ContainerName) -> Error {
     Error::new(ErrorKind::AlreadyExists, message)
 }
 
-fn unknown(name: &ContainerName) -> Error {
+pub(super) fn unknown(name: &ContainerName) -> Error {
     Error::not_found(format_args!("container '{name}'"), "container ls")
 }

@@ -126,7 +126,7 @@ impl Content {
 }
 
 /// Reads a stretch of a map, of any bytes.
-pub(super) struct Stretch {
+pub(in crate::service) struct Stretch {
     view: Arc<View>,
     at: u64,
     end: u64,
@@ -136,7 +136,7 @@ pub(super) struct Stretch {
 }
 
 impl Stretch {
-    pub(super) fn new(view: Arc<View>, offset: u64, len: u64) -> Self {
+    pub(in crate::service) fn new(view: Arc<View>, offset: u64, len: u64) -> Self {
         let end = offset.saturating_add(len).min(view.size_bytes());
         Self { view, at: offset.min(end), end, buffer: Vec::new(), buffer_at: 0 }
     }

@@ -36,6 +36,8 @@ pub struct Compose<'a> {
     pub size: u64,
     /// Its blocks.
     pub hashes: &'a [BlockHash],
+    /// What is said of its SHA-256.
+    pub sha256: Option<String>,
 }
 
 /// What became of it.
@@ -88,6 +90,7 @@ impl Service {
             let (to, name) = (wanted.container, wanted.name);
             let mut row = core.object_row(tx, to, name, &stored, &meta, root, check)?;
             row.object.etag.clone_from(&etag);
+            row.sha256.clone_from(&wanted.sha256);
             file::put(tx, &row)?;
             share(tx, core.now_ms(), row.container, &row.object)?;
             Ok(row.object)

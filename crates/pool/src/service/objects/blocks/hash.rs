@@ -22,6 +22,16 @@ impl BlockHash {
         Self::of(&[])
     }
 
+    /// As its bytes say.
+    pub const fn from_bytes(bytes: [u8; HASH_BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub const fn bytes(&self) -> &[u8; HASH_BYTES] {
+        &self.0
+    }
+
     fn of(bytes: &[u8]) -> Self {
         let mut hash = [0; HASH_BYTES];
         hash.copy_from_slice(digest(&SHA256, bytes).as_ref());

@@ -41,7 +41,14 @@ fn try_compose(
     hashes: &[BlockHash],
 ) -> Result<Composed, crate::Error> {
     let name = named(name);
-    let wanted = Compose { container: home.id, name: &name, account, size: size as u64, hashes };
+    let wanted = Compose {
+        container: home.id,
+        name: &name,
+        account,
+        size: size as u64,
+        hashes,
+        sha256: None,
+    };
     home.service().object_compose(&wanted, &mut || Ok(Meta::default()), &|_| Ok(()))
 }
 

@@ -1,0 +1,263 @@
+//! From the store to a local file: several ranges at once, of a file that is there already only
+//! what differs.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use archipelago_api::{self as api, HASHED_BLOCK_BYTES, path};
+use archipelago_env::Env;
+
+use super::compare::Pair;
+use super::hashes::{self, ShortHash};
+use super::local::Local;
+use super::part::{Aim, Part};
+use super::remote::Remote;
+use super::{BYTES_MIN, crew};
+use crate::args::file::FilePath;
+use crate::client::Client;
+use crate::failure::{Failure, Kind, Result};
+use crate::output::Output;
+use crate::progress::Progress;
+
+/// Blocks of a job: 16 MiB. Few enough that what fails is soon done again and all workers end
+/// together, many enough that a request is nothing beside its bytes.
+const JOB_BLOCKS: u64 = 4;
+
+/// What a fetch did.
+#[derive(Clone, Copy, Debug)]
+pub struct Fetched {
+    /// Of the file, in bytes.
+    pub size: u64,
+    /// Bytes of it that travelled, holes aside.
+    pub fetched: u64,
+}
+
+/// What the workers share.
+struct Fetch {
+    remote: Remote,
+    part: Part,
+    /// What was there before, and the shorts of the version's blocks.
+    old: Option<(Local, Vec<ShortHash>)>,
+    progress: Progress,
+    done: AtomicU64,
+    fetched: AtomicU64,
+}
+
+/// Fetches the newest version of `file`, of which `known` is told, to `target`; `None` when it is
+/// so small that it had better go whole.
+///
+/// With `force` a file that is there is replaced, and what it has in common does not travel.
+/// `target` must not be a link then.
+pub fn fetch(
+    env: &Env,
+    client: &Client,
+    output: Output,
+    known: &api::File,
+    file: &FilePath,
+    target: &Path,
+    force: bool,
+) -> Result<Option<Fetched>> {
+    if known.size < BYTES_MIN {
+        return Ok(None);
+    }
+    let target = match fs::canonicalize(target) {
+        Ok(there) if force => there,
+        _ => target.to_owned(),
+    };
+    let old = match force && target.is_file() {
+        true => Local::open(&target)?.filter(|old| old.len() >= BYTES_MIN),
+        false => None,
+    };
+    let (remote, old) = match old {
+        Some(old) => {
+            let (remote, shorts) = Remote::hashed(client, file)?;
+            (remote, Some((old, shorts)))
+        }
+        None => (Remote { file: file.clone(), version: known.id, size: known.size }, None),
+    };
+    let aim = Aim {
+        endpoint: client.endpoint().to_string(),
+        source: file.to_string(),
+        version: remote.version,
+        size: remote.size,
+    };
+    let part = Part::open(&target, &aim)?;
+    let progress = Progress::new(output, "fetching");
+    let (done, fetched) = (AtomicU64::new(0), AtomicU64::new(0));
+    let fetch = Arc::new(Fetch { remote, part, old, progress, done, fetched });
+    let jobs = fetch.jobs()?;
+    let shared = Arc::clone(&fetch);
+    let work = move |client: &Client, job: Range<u64>| shared.job(client, job);
+    crew::run(env, client.endpoint(), jobs, Arc::new(work))?;
+    let Some(fetch) = Arc::into_inner(fetch) else {
+        return Err(Failure::new(Kind::Local, "a worker did not end"));
+    };
+    let fetched = Fetched { size: fetch.remote.size, fetched: fetch.fetched.into_inner() };
+    fetch.part.finish(force)?;
+    Ok(Some(fetched))
+}
+
+impl Fetch {
+    fn blocks(&self) -> u64 {
+        self.remote.size.div_ceil(HASHED_BLOCK_BYTES)
+    }
+
+    /// Where blocks are.
+    fn range(&self, blocks: Range<u64>) -> Range<u64> {
+        let end = (blocks.end * HASHED_BLOCK_BYTES).min(self.remote.size);
+        blocks.start * HASHED_BLOCK_BYTES..end
+    }
+
+    /// Notes that blocks are there.
+    fn note(&self, blocks: Range<u64>) -> Result {
+        let range = self.range(blocks.clone());
+        self.part.note(blocks)?;
+        self.tell(range.end - range.start);
+        Ok(())
+    }
+
+    fn tell(&self, bytes: u64) {
+        let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.progress.set(done, self.remote.size);
+    }
+
+    /// What is to be fetched, once what the old file has was copied from it.
+    fn jobs(&self) -> Result<impl Iterator<Item = Range<u64>> + Send + 'static> {
+        let mut runs: VecDeque<Range<u64>> = VecDeque::new();
+        let mut bytes = Vec::new();
+        for block in 0..self.blocks() {
+            if self.part.has(block) {
+                let range = self.range(block..block + 1);
+                self.tell(range.end - range.start);
+                continue;
+            }
+            if let Some((old, shorts)) = &self.old
+                && let Some(short) = shorts.get(block as usize)
+            {
+                self.read_old(old, block, &mut bytes)?;
+                if hashes::short(&hashes::of_block(&bytes)) == *short {
+                    self.write(self.range(block..block + 1).start, &bytes)?;
+                    self.note(block..block + 1)?;
+                    continue;
+                }
+            }
+            match runs.back_mut() {
+                Some(run) if run.end == block && run.end - run.start < JOB_BLOCKS => run.end += 1,
+                _ => runs.push_back(block..block + 1),
+            }
+        }
+        Ok(runs.into_iter())
+    }
+
+    /// A block as the old file has it, with zeros behind its end.
+    fn read_old(&self, old: &Local, block: u64, bytes: &mut Vec<u8>) -> Result {
+        let range = self.range(block..block + 1);
+        bytes.clear();
+        bytes.resize((range.end - range.start) as usize, 0);
+        let there = old.len().min(range.end).saturating_sub(range.start) as usize;
+        match bytes.get_mut(..there) {
+            Some(head) if there > 0 => old.read(range.start, head),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes what is no zeros.
+    fn write(&self, at: u64, bytes: &[u8]) -> Result {
+        const PIECE: usize = 4096;
+        let mut from = 0;
+        while from < bytes.len() {
+            let is_zero = |piece: &[u8]| piece.iter().all(|byte| *byte == 0);
+            let mut end = from;
+            while end < bytes.len() && !is_zero(&bytes[end..(end + PIECE).min(bytes.len())]) {
+                end = (end + PIECE).min(bytes.len());
+            }
+            if end > from {
+                self.part.write(at + from as u64, &bytes[from..end])?;
+            }
+            from = end + PIECE;
+        }
+        Ok(())
+    }
+
+    fn job(&self, client: &Client, blocks: Range<u64>) -> Result {
+        match &self.old {
+            None => {
+                let take = &mut |at, bytes: &[u8]| {
+                    self.fetched.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                    self.part.write(at, bytes)
+                };
+                self.remote.read(client, &[self.range(blocks.clone())], take, &mut |_| Ok(()))?;
+            }
+            Some((old, shorts)) => self.patch(client, old, shorts, blocks.clone())?,
+        }
+        self.note(blocks)
+    }
+
+    /// Makes blocks of what the old file has of them and what differs.
+    fn patch(
+        &self,
+        client: &Client,
+        old: &Local,
+        shorts: &[ShortHash],
+        blocks: Range<u64>,
+    ) -> Result {
+        let pair = Pair { local: old, remote: &self.remote, client, size: self.remote.size };
+        let places: Vec<u64> = blocks.clone().collect();
+        let differing = pair.differing(&places)?;
+        let start = self.range(blocks.clone()).start;
+        let mut whole = Vec::new();
+        let mut block = Vec::new();
+        for place in blocks.clone() {
+            self.read_old(old, place, &mut block)?;
+            whole.extend_from_slice(&block);
+        }
+        self.read_into(client, &differing, start, &mut whole)?;
+        for (place, bytes) in blocks.clone().zip(whole.chunks_mut(HASHED_BLOCK_BYTES as usize)) {
+            let short = shorts.get(place as usize);
+            let is_right = |bytes: &[u8]| short == Some(&hashes::short(&hashes::of_block(bytes)));
+            if !is_right(bytes) {
+                // Two grains that differ had the same hash.
+                let range = self.range(place..place + 1);
+                self.read_into(client, std::slice::from_ref(&range), range.start, bytes)?;
+            }
+            if !is_right(bytes) {
+                let message =
+                    format!("block {place} of {} is not as its hash says", self.remote.file);
+                return Err(Failure::new(Kind::Store, message)
+                    .remedy("`archipelago scrub` finds what is damaged"));
+            }
+        }
+        self.write(start, &whole)
+    }
+
+    /// Reads ranges over what `bytes`, which begin at `start`, have there.
+    fn read_into(
+        &self,
+        client: &Client,
+        ranges: &[Range<u64>],
+        start: u64,
+        bytes: &mut [u8],
+    ) -> Result {
+        for range in ranges {
+            bytes[(range.start - start) as usize..(range.end - start) as usize].fill(0);
+        }
+        for ranges in ranges.chunks(api::RANGES_MAX) {
+            let take = &mut |at: u64, data: &[u8]| {
+                self.fetched.fetch_add(data.len() as u64, Ordering::Relaxed);
+                let from = at.checked_sub(start).map(|from| from as usize);
+                let to = from.and_then(|from| bytes.get_mut(from..from + data.len()));
+                match to {
+                    Some(to) => to.copy_from_slice(data),
+                    None => return Err(client.foreign(path::EXPORT, "bytes of another place")),
+                }
+                Ok(())
+            };
+            self.remote.read(client, ranges, take, &mut |_| Ok(()))?;
+        }
+        Ok(())
+    }
+}

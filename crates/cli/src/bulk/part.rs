@@ -1,0 +1,219 @@
+//! A file that is not complete yet, and a record beside it of the blocks that it has, from which
+//! an interrupted transfer goes on.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use archipelago_api::HASHED_BLOCK_BYTES;
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use serde::{Deserialize, Serialize};
+
+use super::hashes;
+use crate::failure::{Failure, Kind, Result};
+
+/// After so many blocks that have come the data is synced and they are noted: 64 MiB are fetched
+/// again after a crash, at most.
+const NOTED_TOGETHER: u64 = 16;
+
+/// What the file is going to be.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Aim {
+    /// Of which server.
+    pub endpoint: String,
+    pub source: String,
+    pub version: u64,
+    pub size: u64,
+}
+
+/// The file and its record. Both are locked by who writes them.
+pub struct Part {
+    target: PathBuf,
+    path: PathBuf,
+    record_path: PathBuf,
+    file: File,
+    state: Mutex<State>,
+}
+
+struct State {
+    record: File,
+    /// A bit for each block.
+    done: Vec<u64>,
+    /// Written and not noted yet.
+    fresh: Vec<u64>,
+}
+
+impl Part {
+    /// Goes on with what an interrupted transfer left for `target`, or begins.
+    pub fn open(target: &Path, aim: &Aim) -> Result<Self> {
+        let dir = directory_of(target);
+        let name = target.file_name().map(|name| name.as_encoded_bytes().to_vec());
+        let id = hashes::hex(&hashes::of_block(&name.unwrap_or_default()));
+        let path = dir.join(format!(".archipelago-{}.part", &id[..16]));
+        let record_path = dir.join(format!(".archipelago-{}.record", &id[..16]));
+        let file = open_own(&path)?;
+        let record = open_own(&record_path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let message = format!("'{}' is being fetched by another process", target.display());
+                return Err(Failure::new(Kind::Local, message).remedy("wait until it has ended"));
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(Failure::local(format!("lock '{}'", path.display()))(error));
+            }
+        }
+        let target = target.to_owned();
+        let state = State { record, done: Vec::new(), fresh: Vec::new() };
+        let part = Self { target, path, record_path, file, state: Mutex::new(state) };
+        part.begin(aim).map_err(Failure::local(format!("write to '{}'", dir.display())))?;
+        Ok(part)
+    }
+
+    fn begin(&self, aim: &Aim) -> io::Result<()> {
+        let mut state = self.state();
+        let words = aim.size.div_ceil(HASHED_BLOCK_BYTES).div_ceil(64) as usize;
+        let text = io::read_to_string(&state.record).unwrap_or_default();
+        let mut lines = text.split_inclusive('\n');
+        let said = lines.next().and_then(|line| serde_json::from_str::<Aim>(line).ok());
+        state.done = vec![0; words];
+        if said.as_ref() == Some(aim) && self.file.metadata()?.len() == aim.size {
+            // A last line that was torn says nothing.
+            for line in lines.filter_map(|line| line.strip_suffix('\n')) {
+                if let Some((start, end)) = line.split_once('-')
+                    && let (Ok(start), Ok(end)) = (start.parse(), end.parse())
+                {
+                    state.set(start..end);
+                }
+            }
+            return Ok(());
+        }
+        state.record.set_len(0)?;
+        self.file.set_len(0)?;
+        self.file.set_len(aim.size)?;
+        let mut line = serde_json::to_string(aim).map_err(io::Error::other)?;
+        line.push('\n');
+        state.record.write_all_at(line.as_bytes(), 0)?;
+        state.record.sync_data()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it has a block.
+    pub fn has(&self, block: u64) -> bool {
+        let word = self.state().done.get((block / 64) as usize).copied();
+        word.is_some_and(|word| word >> (block % 64) & 1 == 1)
+    }
+
+    /// Writes bytes; zeros need not be written where nothing was.
+    pub fn write(&self, at: u64, bytes: &[u8]) -> Result {
+        self.file.write_all_at(bytes, at).map_err(self.failed())
+    }
+
+    /// Notes that blocks have all that they are to have.
+    pub fn note(&self, blocks: Range<u64>) -> Result {
+        let mut state = self.state();
+        state.fresh.extend(blocks);
+        if (state.fresh.len() as u64) < NOTED_TOGETHER {
+            return Ok(());
+        }
+        self.settle(&mut state).map_err(self.failed())
+    }
+
+    fn settle(&self, state: &mut State) -> io::Result<()> {
+        self.file.sync_data()?;
+        let mut lines = String::new();
+        for block in std::mem::take(&mut state.fresh) {
+            state.set(block..block + 1);
+            lines.push_str(&format!("{block}-{}\n", block + 1));
+        }
+        state.record.write_all(lines.as_bytes())
+    }
+
+    /// The file gets its name, durable.
+    pub fn finish(self, force: bool) -> Result {
+        let failed = || Failure::local(format!("write '{}'", self.target.display()));
+        self.file.sync_all().map_err(failed())?;
+        let renamed = match force {
+            true => fs::rename(&self.path, &self.target),
+            false => rename_new(&self.path, &self.target),
+        };
+        match renamed {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let message = format!("'{}' exists and was left as it is", self.target.display());
+                return Err(Failure::new(Kind::Local, message)
+                    .remedy("choose another name, or say --force"));
+            }
+            Err(error) => return Err(failed()(error)),
+        }
+        fs::remove_file(&self.record_path).map_err(failed())?;
+        let dir = directory_of(&self.target);
+        File::open(&dir).and_then(|dir| dir.sync_all()).map_err(failed())
+    }
+
+    fn failed(&self) -> impl FnOnce(io::Error) -> Failure + use<> {
+        Failure::local(format!("write '{}'", self.path.display()))
+    }
+}
+
+impl State {
+    fn set(&mut self, blocks: Range<u64>) {
+        for block in blocks {
+            let Some(word) = self.done.get_mut((block / 64) as usize) else { return };
+            *word |= 1 << (block % 64);
+        }
+    }
+}
+
+/// Opens a file of ours, or makes it: nothing that somebody else put there, whatever it leads to.
+fn open_own(path: &Path) -> Result<File> {
+    let failed = || Failure::local(format!("write '{}'", path.display()));
+    let file = OpenOptions::new()
+        .read(true)
+        .append(path.extension().is_some_and(|end| end == "record"))
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+        .map_err(failed())?;
+    let meta = file.metadata().map_err(failed())?;
+    let ours =
+        meta.is_file() && meta.nlink() == 1 && meta.uid() == rustix::process::geteuid().as_raw();
+    match ours {
+        true => Ok(file),
+        false => Err(Failure::new(
+            Kind::Local,
+            format!("'{}' is not a file that this program made", path.display()),
+        )
+        .remedy("remove it")),
+    }
+}
+
+/// Renames where nothing has the name.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            // A file system without it: a second name is refused where there is one.
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)
+        }
+        other => other.map_err(io::Error::from),
+    }
+}
+
+fn directory_of(target: &Path) -> PathBuf {
+    match target.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+#[cfg(test)]
+mod tests;
