@@ -6,6 +6,9 @@ use utoipa::{IntoParams, ToSchema};
 /// Bytes of a block that has a hash: the SHA-256 of the block without the zeros at its end.
 pub const HASHED_BLOCK_BYTES: u64 = 4 << 20;
 
+/// A longer file has no hashes of its blocks.
+pub const HASHED_FILE_BYTES_MAX: u64 = 5 << 40;
+
 /// Bytes of a hash of a block, and of all blocks of a file together: the root of a binary tree of
 /// SHA-256 over them, filled up with zeros to a power of two; of no blocks, the SHA-256 of
 /// nothing; of one, its own.

@@ -29,8 +29,8 @@ pub use collection::{Collect, Collected, Rebuilt};
 pub use container::{Container, ContainerQuery, Containers, ForkContainer, SetContainerQuota};
 pub use delta::{
     BLOCK_HASH_BYTES, ComposeQuery, ComposedFile, FILE_HASH_HEADER, FILE_SIZE_HEADER,
-    FILE_VERSION_HEADER, GRAIN_HASH_BYTES, HASHED_AT_ONCE_MAX, HASHED_BLOCK_BYTES, HashGrains,
-    RANGES_MAX, SHORT_HASH_BYTES, StoredBlocks,
+    FILE_VERSION_HEADER, GRAIN_HASH_BYTES, HASHED_AT_ONCE_MAX, HASHED_BLOCK_BYTES,
+    HASHED_FILE_BYTES_MAX, HashGrains, RANGES_MAX, SHORT_HASH_BYTES, StoredBlocks,
 };
 pub use error::{Error, ErrorKind};
 pub use file::{File, FileQuery, Files, PutQuery, UpdateQuery, UpdatedFile};

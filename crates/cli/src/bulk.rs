@@ -8,14 +8,16 @@
 //! * [`part`]: a file that is not complete yet, and the record of what it has.
 //! * [`down`] and [`up`]: the two ways.
 //! * [`crew`]: several jobs at once.
+//! * [`small`]: files that go whole, many at once.
 
 mod compare;
-mod crew;
+pub mod crew;
 pub mod down;
 mod hashes;
 mod local;
 mod part;
 mod remote;
+pub mod small;
 pub mod up;
 
 /// Smaller files go whole: to compare costs more than to send.

@@ -1,6 +1,7 @@
 //! From the store to a local file: several ranges at once, of a file that is there already only
 //! what differs.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fs;
 use std::ops::Range;
@@ -23,9 +24,13 @@ use crate::failure::{Failure, Kind, Result};
 use crate::output::Output;
 use crate::progress::Progress;
 
-/// Blocks of a job: 16 MiB. Few enough that what fails is soon done again and all workers end
-/// together, many enough that a request is nothing beside its bytes.
+/// Blocks of a job, at least, and at most where they are put together in memory: 16 MiB. A request
+/// is nothing beside so many bytes.
 const JOB_BLOCKS: u64 = 4;
+
+/// Jobs of a file that is fetched whole: enough for all workers to end at about the same time. A
+/// job may be long, since what came is noted on the way: of a thin terabyte holes come as such.
+const JOBS: u64 = 64;
 
 /// What a fetch did.
 #[derive(Clone, Copy, Debug)]
@@ -73,11 +78,11 @@ pub fn fetch(
         false => None,
     };
     let (remote, old) = match old {
-        Some(old) => {
+        Some(old) if known.size <= api::HASHED_FILE_BYTES_MAX => {
             let (remote, shorts) = Remote::hashed(client, file)?;
             (remote, Some((old, shorts)))
         }
-        None => (Remote { file: file.clone(), version: known.id, size: known.size }, None),
+        _ => (Remote { file: file.clone(), version: known.id, size: known.size }, None),
     };
     let aim = Aim {
         endpoint: client.endpoint().to_string(),
@@ -128,6 +133,10 @@ impl Fetch {
     /// What is to be fetched, once what the old file has was copied from it.
     fn jobs(&self) -> Result<impl Iterator<Item = Range<u64>> + Send + 'static> {
         let mut runs: VecDeque<Range<u64>> = VecDeque::new();
+        let most = match &self.old {
+            Some(_) => JOB_BLOCKS,
+            None => (self.blocks() / JOBS).max(JOB_BLOCKS),
+        };
         let mut bytes = Vec::new();
         for block in 0..self.blocks() {
             if self.part.has(block) {
@@ -146,7 +155,7 @@ impl Fetch {
                 }
             }
             match runs.back_mut() {
-                Some(run) if run.end == block && run.end - run.start < JOB_BLOCKS => run.end += 1,
+                Some(run) if run.end == block && run.end - run.start < most => run.end += 1,
                 _ => runs.push_back(block..block + 1),
             }
         }
@@ -158,6 +167,9 @@ impl Fetch {
         let range = self.range(block..block + 1);
         bytes.clear();
         bytes.resize((range.end - range.start) as usize, 0);
+        if old.is_hole(range.start, range.end) {
+            return Ok(());
+        }
         let there = old.len().min(range.end).saturating_sub(range.start) as usize;
         match bytes.get_mut(..there) {
             Some(head) if there > 0 => old.read(range.start, head),
@@ -185,16 +197,36 @@ impl Fetch {
 
     fn job(&self, client: &Client, blocks: Range<u64>) -> Result {
         match &self.old {
-            None => {
-                let take = &mut |at, bytes: &[u8]| {
-                    self.fetched.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-                    self.part.write(at, bytes)
-                };
-                self.remote.read(client, &[self.range(blocks.clone())], take, &mut |_| Ok(()))?;
+            None => self.whole(client, blocks),
+            Some((old, shorts)) => {
+                self.patch(client, old, shorts, blocks.clone())?;
+                self.note(blocks)
             }
-            Some((old, shorts)) => self.patch(client, old, shorts, blocks.clone())?,
         }
-        self.note(blocks)
+    }
+
+    /// Fetches blocks as they are. What came is noted on the way.
+    fn whole(&self, client: &Client, blocks: Range<u64>) -> Result {
+        let next = Cell::new(blocks.start);
+        // Records ascend: what is before one has come.
+        let reached = |at: u64| {
+            let block = (at / HASHED_BLOCK_BYTES).min(blocks.end);
+            if block <= next.get() {
+                return Ok(());
+            }
+            self.note(next.replace(block)..block)
+        };
+        let take = &mut |at: u64, bytes: &[u8]| {
+            reached(at)?;
+            self.fetched.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            self.part.write(at, bytes)
+        };
+        let zeros = &mut |range: Range<u64>| reached(range.end);
+        self.remote.read(client, &[self.range(blocks.clone())], take, zeros)?;
+        match next.get() < blocks.end {
+            true => self.note(next.get()..blocks.end),
+            false => Ok(()),
+        }
     }
 
     /// Makes blocks of what the old file has of them and what differs.

@@ -64,7 +64,7 @@ impl Local {
     }
 
     /// Whether there is nothing but a hole up to `end`.
-    fn is_hole(&self, at: u64, end: u64) -> bool {
+    pub fn is_hole(&self, at: u64, end: u64) -> bool {
         match seek(&self.file, SeekFrom::Data(at)) {
             Ok(data) => data >= end,
             Err(error) => error == Errno::NXIO,

@@ -12,6 +12,7 @@ use archipelago_api::HASHED_BLOCK_BYTES;
 use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 
+use super::compare::add;
 use super::hashes;
 use crate::failure::{Failure, Kind, Result};
 
@@ -42,8 +43,10 @@ struct State {
     record: File,
     /// A bit for each block.
     done: Vec<u64>,
-    /// Written and not noted yet.
-    fresh: Vec<u64>,
+    /// Written and not noted yet: ranges of blocks.
+    fresh: Vec<Range<u64>>,
+    /// So many blocks.
+    waiting: u64,
 }
 
 impl Part {
@@ -67,7 +70,7 @@ impl Part {
             }
         }
         let target = target.to_owned();
-        let state = State { record, done: Vec::new(), fresh: Vec::new() };
+        let state = State { record, done: Vec::new(), fresh: Vec::new(), waiting: 0 };
         let part = Self { target, path, record_path, file, state: Mutex::new(state) };
         part.begin(aim).map_err(Failure::local(format!("write to '{}'", dir.display())))?;
         Ok(part)
@@ -118,8 +121,9 @@ impl Part {
     /// Notes that blocks have all that they are to have.
     pub fn note(&self, blocks: Range<u64>) -> Result {
         let mut state = self.state();
-        state.fresh.extend(blocks);
-        if (state.fresh.len() as u64) < NOTED_TOGETHER {
+        state.waiting += blocks.end - blocks.start;
+        state.fresh.push(blocks);
+        if state.waiting < NOTED_TOGETHER {
             return Ok(());
         }
         self.settle(&mut state).map_err(self.failed())
@@ -127,11 +131,16 @@ impl Part {
 
     fn settle(&self, state: &mut State) -> io::Result<()> {
         self.file.sync_data()?;
-        let mut lines = String::new();
-        for block in std::mem::take(&mut state.fresh) {
-            state.set(block..block + 1);
-            lines.push_str(&format!("{block}-{}\n", block + 1));
+        let mut runs: Vec<Range<u64>> = Vec::new();
+        for range in std::mem::take(&mut state.fresh) {
+            add(&mut runs, range);
         }
+        let mut lines = String::new();
+        for range in runs {
+            lines.push_str(&format!("{}-{}\n", range.start, range.end));
+            state.set(range);
+        }
+        state.waiting = 0;
         state.record.write_all(lines.as_bytes())
     }
 

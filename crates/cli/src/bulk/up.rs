@@ -70,12 +70,15 @@ pub fn put(
     path: &Path,
     file: &FilePath,
 ) -> Result<Option<Stored>> {
-    let Some(local) = Local::open(path)?.filter(|local| local.len() >= BYTES_MIN) else {
+    let lengths = BYTES_MIN..=api::HASHED_FILE_BYTES_MAX;
+    let Some(local) = Local::open(path)?.filter(|local| lengths.contains(&local.len())) else {
         return Ok(None);
     };
     let stat = path::file(file.container.as_str(), file.object.as_str());
-    let there = client.find::<api::File>(&stat)?.is_some_and(|there| there.size >= BYTES_MIN);
-    if !there && local.len() < BLOCKS_BYTES_MIN {
+    let there = client.find::<api::File>(&stat)?.is_some_and(|there| lengths.contains(&there.size));
+    // Holes travel as such in a stream, and would be hashes here.
+    let by_blocks = local.len() >= BLOCKS_BYTES_MIN && local.holes() <= HASHED_HOLE_BYTES_MAX;
+    if !there && !by_blocks {
         return Ok(None);
     }
     let progress = Progress::new(output, "checksum");
@@ -86,7 +89,7 @@ pub fn put(
     if there && let Some(stored) = put.difference()? {
         return Ok(Some(stored));
     }
-    match put.local.len() >= BLOCKS_BYTES_MIN {
+    match by_blocks {
         true => put.blocks(),
         false => Ok(None),
     }
@@ -95,6 +98,9 @@ pub fn put(
 /// Whether a local file is the same as the newest version of one in the store, byte for byte.
 pub fn is_same(client: &Client, path: &Path, file: &FilePath) -> Result<bool> {
     let Some(local) = Local::open(path)? else { return Ok(false) };
+    if local.len() > api::HASHED_FILE_BYTES_MAX {
+        return Ok(false);
+    }
     let (remote, shorts) = match Remote::hashed(client, file) {
         Err(failure) if is(&failure, api::ErrorKind::NotFound) => return Ok(false),
         other => other?,

@@ -5,7 +5,8 @@ mod walk;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use archipelago_api::{self as api, path};
@@ -15,7 +16,8 @@ use serde::Serialize;
 use super::{Context, file};
 use crate::args::file::FilePath;
 use crate::args::sync::{Place, Sync};
-use crate::bulk::{BYTES_MIN, up};
+use crate::bulk::{BYTES_MIN, crew, small, up};
+use crate::client::Client;
 use crate::failure::{Failure, Kind, Result};
 use crate::output::table::{Column, render};
 use crate::output::text::{plain, size};
@@ -77,15 +79,19 @@ impl Report {
 }
 
 pub fn run(context: &Context, options: &Sync) -> Result {
-    let mut report = Report::new(options.dry_run);
+    let report = Arc::new(Mutex::new(Report::new(options.dry_run)));
+    let places = |dir: &Path, container: &ContainerName, prefix: &str| Places {
+        dir: dir.to_owned(),
+        container: container.clone(),
+        prefix: prefix.to_owned(),
+        dry_run: options.dry_run,
+    };
     match (&options.source, &options.target) {
         (Place::Folder(dir), Place::Store(container, prefix)) => {
-            let up = Up { context, options, dir, container, prefix };
-            up.run(&mut report)?;
+            send(context, &places(dir, container, prefix), options.delete, &report)?;
         }
         (Place::Store(container, prefix), Place::Folder(dir)) => {
-            let down = Down { context, options, dir, container, prefix };
-            down.run(&mut report)?;
+            fetch(context, &places(dir, container, prefix), options.delete, &report)?;
         }
         _ => {
             return Err(Failure::usage(
@@ -94,14 +100,20 @@ pub fn run(context: &Context, options: &Sync) -> Result {
             .remedy("a folder whose name has a colon is written with ./ in front"));
         }
     }
-    context.output.confirm(&report, view)?;
+    let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
+    // Workers end in any order. What is removed comes last.
+    report.actions.sort_by(|one, other| {
+        let key = |action: &Action| (action.action == Verb::Remove, action.name.clone());
+        key(one).cmp(&key(other))
+    });
+    context.output.confirm(&*report, view)?;
     match report.failed {
         0 => Ok(()),
         failed => Err(Failure::new(
             Kind::Local,
             format!("{failed} files are not the same on both sides; the reasons are above"),
         )
-        .remedy("what was done stays; nothing was removed")),
+        .remedy("what was done stays; run it again once they are mended")),
     }
 }
 
@@ -160,114 +172,53 @@ fn object(prefix: &str, name: &str) -> Result<ObjectName> {
         .map_err(|error: archipelago_model::NameError| Failure::new(Kind::Local, error.to_string()))
 }
 
-/// From a folder to the store.
-struct Up<'a> {
-    context: &'a Context,
-    options: &'a Sync,
-    dir: &'a Path,
-    container: &'a ContainerName,
-    prefix: &'a str,
+/// The two places, for those who work.
+#[derive(Clone)]
+struct Places {
+    dir: PathBuf,
+    container: ContainerName,
+    prefix: String,
+    dry_run: bool,
 }
 
-impl Up<'_> {
-    fn run(&self, report: &mut Report) -> Result {
-        let found = walk::walk(self.dir)?;
-        let there = match stored(self.context, self.container, self.prefix) {
-            Err(failure) if failure.kind() == Kind::Server(api::ErrorKind::NotFound) => {
-                BTreeMap::new()
-            }
-            there => there?,
-        };
-        for (name, reason) in &found.skipped {
-            report.left(Verb::Skip, name, reason.clone());
-        }
-        for (name, local) in &found.files {
-            match self.one(name, local, there.get(name)) {
-                Ok(None) => report.same += 1,
-                Ok(Some(moved)) => report.done(Verb::Send, name, Some(local.size), moved),
-                Err(failure) => report.failed(name, &failure),
-            }
-        }
-        if !self.options.delete || report.failed > 0 {
-            return Ok(());
-        }
-        for (name, file) in &there {
-            if found.has(name) {
-                continue;
-            }
-            let route = path::file(self.container.as_str(), &file.object);
-            let removed = if report.dry_run { Ok(()) } else { self.context.client.delete(&route) };
-            match removed {
-                Ok(()) => report.done(Verb::Remove, name, Some(file.size), None),
-                Err(failure) => report.failed(name, &failure),
-            }
-        }
-        Ok(())
+/// What became of a file: `None` where it is the same already; else what travelled, if it was
+/// tried.
+type Outcome = Option<Option<u64>>;
+
+impl Places {
+    fn file(&self, name: &str) -> Result<FilePath> {
+        Ok(FilePath { container: self.container.clone(), object: object(&self.prefix, name)? })
     }
 
-    /// `None` where it is the same already; else what travelled.
-    fn one(
+    /// Makes a file in the store the same as a local one, of which `put` sends what it takes.
+    fn send(
         &self,
+        client: &Client,
         name: &str,
         local: &walk::Found,
         there: Option<&api::File>,
-    ) -> Result<Option<Option<u64>>> {
-        let object = object(self.prefix, name)?;
-        let file = FilePath { container: self.container.clone(), object };
-        if let Some(there) = there
-            && there.size == local.size
-            && up::is_same(&self.context.client, &local.path, &file)?
-        {
+        put: &dyn Fn(&Path, &FilePath) -> Result<u64>,
+    ) -> Result<Outcome> {
+        let file = self.file(name)?;
+        let is_there = there.is_some_and(|there| there.size == local.size);
+        if is_there && up::is_same(client, &local.path, &file)? {
             return Ok(None);
         }
-        if self.options.dry_run {
-            return Ok(Some(None));
+        match self.dry_run {
+            true => Ok(Some(None)),
+            false => put(&local.path, &file).map(|sent| Some(Some(sent))),
         }
-        let (_, sent) = file::store(self.context, &local.path, &file)?;
-        Ok(Some(Some(sent)))
-    }
-}
-
-/// From the store to a folder.
-struct Down<'a> {
-    context: &'a Context,
-    options: &'a Sync,
-    dir: &'a Path,
-    container: &'a ContainerName,
-    prefix: &'a str,
-}
-
-impl Down<'_> {
-    fn run(&self, report: &mut Report) -> Result {
-        let files = stored(self.context, self.container, self.prefix)?;
-        if !report.dry_run {
-            fs::create_dir_all(self.dir)
-                .map_err(Failure::local(format!("make '{}'", self.dir.display())))?;
-        }
-        for (name, file) in &files {
-            match self.one(name, file) {
-                Ok(None) => report.same += 1,
-                Ok(Some(moved)) => report.done(Verb::Fetch, name, Some(file.size), moved),
-                Err(failure) => report.failed(name, &failure),
-            }
-        }
-        if !self.options.delete || report.failed > 0 || !self.dir.exists() {
-            return Ok(());
-        }
-        let found = walk::walk(self.dir)?;
-        for (name, local) in found.files.iter().filter(|(name, _)| !files.contains_key(*name)) {
-            let removed = if report.dry_run { Ok(()) } else { walk::remove(self.dir, &local.path) };
-            match removed {
-                Ok(()) => report.done(Verb::Remove, name, Some(local.size), None),
-                Err(failure) => report.failed(name, &failure),
-            }
-        }
-        Ok(())
     }
 
-    /// `None` where it is the same already; else what travelled.
-    fn one(&self, name: &str, stored: &api::File) -> Result<Option<Option<u64>>> {
-        let target = names::path_in(self.dir, name)?;
+    /// Makes a local file the same as one in the store, of which `get` fetches what it takes.
+    fn fetch(
+        &self,
+        client: &Client,
+        name: &str,
+        stored: &api::File,
+        get: &dyn Fn(&FilePath, &Path, bool) -> Result<u64>,
+    ) -> Result<Outcome> {
+        let target = names::path_in(&self.dir, name)?;
         let then = SystemTime::UNIX_EPOCH + Duration::from_millis(stored.created_ms);
         let there = match fs::symlink_metadata(&target) {
             Ok(meta) if meta.is_file() => Some(meta),
@@ -277,27 +228,21 @@ impl Down<'_> {
             }
             Err(_) => None,
         };
-        if let Some(meta) = &there
-            && meta.len() == stored.size
-            && meta.modified().is_ok_and(|modified| modified == then)
-        {
+        let as_long = there.as_ref().filter(|meta| meta.len() == stored.size);
+        if as_long.is_some_and(|meta| meta.modified().is_ok_and(|modified| modified == then)) {
             return Ok(None);
         }
-        if self.options.dry_run {
+        if self.dry_run {
             return Ok(Some(None));
         }
         if let Some(dir) = target.parent() {
             fs::create_dir_all(dir).map_err(Failure::local(format!("make '{}'", dir.display())))?;
         }
-        let object = object(self.prefix, name)?;
-        let file = FilePath { container: self.container.clone(), object };
-        let force = there.is_some();
-        let small_and_same = stored.size < BYTES_MIN
-            && there.is_some_and(|meta| meta.len() == stored.size)
-            && up::is_same(&self.context.client, &target, &file)?;
-        let moved = match small_and_same {
+        let file = self.file(name)?;
+        let (force, is_small) = (there.is_some(), stored.size < BYTES_MIN);
+        let moved = match as_long.is_some() && is_small && up::is_same(client, &target, &file)? {
             true => 0,
-            false => file::fetch(self.context, &file, stored, &target, force)?.fetched,
+            false => get(&file, &target, force)?,
         };
         // So that the next one knows it at a glance.
         File::options()
@@ -306,5 +251,121 @@ impl Down<'_> {
             .and_then(|file| file.set_modified(then))
             .map_err(Failure::local(format!("set the time of '{}'", target.display())))?;
         Ok(if force && moved == 0 { None } else { Some(Some(moved)) })
+    }
+}
+
+/// A report to which several workers add.
+type Shared = Arc<Mutex<Report>>;
+
+fn tell(report: &Shared, verb: Verb, name: &str, size: u64, outcome: Result<Outcome>) {
+    let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
+    match outcome {
+        Ok(None) => report.same += 1,
+        Ok(Some(moved)) => report.done(verb, name, Some(size), moved),
+        Err(failure) => report.failed(name, &failure),
+    }
+}
+
+/// From a folder to the store.
+fn send(context: &Context, places: &Places, delete: bool, report: &Shared) -> Result {
+    let found = walk::walk(&places.dir)?;
+    let mut there = match stored(context, &places.container, &places.prefix) {
+        Err(failure) if failure.kind() == Kind::Server(api::ErrorKind::NotFound) => BTreeMap::new(),
+        there => there?,
+    };
+    let surplus: Vec<(String, api::File)> = there
+        .iter()
+        .filter(|(name, _)| delete && !found.has(name))
+        .map(|(name, file)| (name.clone(), file.clone()))
+        .collect();
+    for (name, reason) in found.skipped {
+        let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.left(Verb::Skip, &name, reason);
+    }
+    let (small, large): (Vec<_>, Vec<_>) = found
+        .files
+        .into_iter()
+        .map(|(name, local)| {
+            let stored = there.remove(&name);
+            (name, local, stored)
+        })
+        .partition(|(_, local, _)| local.size < BYTES_MIN);
+    let (shared, at) = (Arc::clone(report), places.clone());
+    let work =
+        move |client: &Client, (name, local, stored): (String, walk::Found, Option<api::File>)| {
+            let put = |from: &Path, file: &FilePath| small::put(client, from, file);
+            let outcome = at.send(client, &name, &local, stored.as_ref(), &put);
+            tell(&shared, Verb::Send, &name, local.size, outcome);
+            Ok(())
+        };
+    crew::run(&context.env, context.client.endpoint(), small.into_iter(), Arc::new(work))?;
+    for (name, local, stored) in large {
+        let put = |from: &Path, to: &FilePath| file::store(context, from, to).map(|(_, sent)| sent);
+        let outcome = places.send(&context.client, &name, &local, stored.as_ref(), &put);
+        tell(report, Verb::Send, &name, local.size, outcome);
+    }
+    remove(places, report, surplus, |file| {
+        let route = path::file(places.container.as_str(), &file.object);
+        (file.size, context.client.delete(&route))
+    });
+    Ok(())
+}
+
+/// From the store to a folder.
+fn fetch(context: &Context, places: &Places, delete: bool, report: &Shared) -> Result {
+    let files = stored(context, &places.container, &places.prefix)?;
+    if !places.dry_run {
+        fs::create_dir_all(&places.dir)
+            .map_err(Failure::local(format!("make '{}'", places.dir.display())))?;
+    }
+    let surplus: Vec<(String, walk::Found)> = match delete && places.dir.exists() {
+        true => walk::walk(&places.dir)?
+            .files
+            .into_iter()
+            .filter(|(name, _)| !files.contains_key(name))
+            .collect(),
+        false => Vec::new(),
+    };
+    let (small, large): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|(_, file)| file.size < BYTES_MIN);
+    let (shared, at) = (Arc::clone(report), places.clone());
+    let work = move |client: &Client, (name, stored): (String, api::File)| {
+        let get = |file: &FilePath, to: &Path, force| small::fetch(client, file, to, force);
+        let outcome = at.fetch(client, &name, &stored, &get);
+        tell(&shared, Verb::Fetch, &name, stored.size, outcome);
+        Ok(())
+    };
+    crew::run(&context.env, context.client.endpoint(), small.into_iter(), Arc::new(work))?;
+    for (name, stored) in large {
+        let get = |from: &FilePath, to: &Path, force| {
+            file::fetch(context, from, &stored, to, force).map(|done| done.fetched)
+        };
+        let outcome = places.fetch(&context.client, &name, &stored, &get);
+        tell(report, Verb::Fetch, &name, stored.size, outcome);
+    }
+    remove(places, report, surplus, |local| (local.size, walk::remove(&places.dir, &local.path)));
+    Ok(())
+}
+
+/// Removes what the source has not, unless something else failed.
+fn remove<T>(
+    places: &Places,
+    report: &Shared,
+    surplus: Vec<(String, T)>,
+    remove: impl Fn(&T) -> (u64, Result),
+) {
+    let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
+    if report.failed > 0 {
+        return;
+    }
+    for (name, what) in surplus {
+        if places.dry_run {
+            report.done(Verb::Remove, &name, None, None);
+            continue;
+        }
+        match remove(&what) {
+            (size, Ok(())) => report.done(Verb::Remove, &name, Some(size), None),
+            (_, Err(failure)) => report.failed(&name, &failure),
+        }
     }
 }

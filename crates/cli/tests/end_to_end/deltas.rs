@@ -219,3 +219,19 @@ fn a_large_file_is_sent_in_blocks_and_goes_on_with_those_that_are_missing() {
     assert_eq!(site.json(&["file", "put", &local, "other/name"])["sent"], 0);
     same(&site, "other/name", &bytes);
 }
+
+#[test]
+fn a_thin_file_of_a_terabyte_goes_and_comes_as_its_few_bytes() {
+    let site = Site::start();
+    let wire = Wire::to(&site);
+    let (local, size) = (site.write("thin", b"begin"), 1_u64 << 40);
+    let file = std::fs::File::options().write(true).open(&local).expect("it was made");
+    file.set_len(size).expect("the disk has sparse files");
+    assert!(wire.bytes(&site, &["file", "put", &local, "c/thin"]) < MIB as u64);
+    assert_eq!(site.json(&["file", "stat", "c/thin"])["size"], size);
+    let out = site.file("out");
+    assert!(wire.bytes(&site, &["file", "get", "c/thin", &out]) < MIB as u64);
+    let fetched = std::fs::metadata(&out).expect("it is there");
+    assert_eq!(fetched.len(), size);
+    assert!(std::os::unix::fs::MetadataExt::blocks(&fetched) < 4096);
+}

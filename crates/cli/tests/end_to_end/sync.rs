@@ -32,7 +32,7 @@ fn a_folder_becomes_a_part_of_a_container_and_comes_back() {
     assert_eq!(site.json(&["file", "ls", "c", "--prefix", "p/"])["files"], serde_json::json!([]));
     let done = site.json(&["sync", "tree", "c:p/"]);
     let sent =
-        [("skip", "link"), ("send", "a"), ("send", "sub/b"), ("send", "sub/deep/Gr\u{fc}\u{df}e")];
+        [("send", "a"), ("skip", "link"), ("send", "sub/b"), ("send", "sub/deep/Gr\u{fc}\u{df}e")];
     assert_eq!(actions(&done), pairs(&sent));
     let again = site.json(&["sync", "tree", "c:p"]);
     assert_eq!((&again["same"], actions(&again)), (&3.into(), pairs(&[("skip", "link")])));
