@@ -6,6 +6,7 @@
 //! auth      keys, and who a request is from; buckets and what may be done with them
 //! acl       grants, canned and said    meta     headers <-> what is known of an object
 //! buckets   read   write   parts   listing   tags   lock   lifecycle   settings: the operations
+//! sse       encryption: keys of requests, defaults of buckets
 //! ```
 //!
 //! A request is S3's when it is signed as S3 signs, or when no other door has its path.
@@ -29,6 +30,7 @@ mod parts;
 mod policy;
 mod read;
 mod settings;
+mod sse;
 mod tags;
 mod write;
 
@@ -121,7 +123,8 @@ impl S3 {
         let id = RequestId(format!("{:016X}", self.requests.fetch_add(1, Ordering::Relaxed)));
         request.extensions_mut().insert(Arc::new(hangup));
         request.extensions_mut().insert(id.clone());
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        sse::hide_keys(&mut parts.headers);
         let body = s3s::Body::http_body_unsync(body);
         let request = axum::http::Request::from_parts(parts, body);
         let mut response = match self.service.call(request).await {

@@ -29,6 +29,7 @@ pub(crate) mod place;
 pub(crate) mod quota;
 mod row;
 pub(crate) mod scrub;
+pub(crate) mod seal;
 pub(crate) mod segment;
 pub(crate) mod snapshot;
 pub(crate) mod snapshot_file;

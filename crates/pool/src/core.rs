@@ -17,6 +17,7 @@ use crate::catalog::volume::{HeadMove, VolumeRow};
 use crate::catalog::{Catalog, Tx, file, image, lease, place, segment, snapshot, state, volume};
 use crate::error::{Error, ErrorKind};
 use crate::resource::Volume;
+use crate::seal::refuse_map;
 use crate::service::{
     Backups, Collected, Collector, Config, Ended, GuestViews, Lanes, Packs, Tidying, Trust,
 };
@@ -289,6 +290,7 @@ pub(crate) fn catalog_root(tx: &Tx<'_>, source: &Source, now_ms: u64) -> Result<
         Source::File(container, object) => {
             let row = file::find(tx, OPERATOR, container, object, now_ms)?
                 .ok_or_else(|| Error::not_found(shown(source), "file ls"))?;
+            refuse_map(row.seal.as_ref()).map_err(|error| error.on(shown(source)))?;
             Fixed { root: row.root, size: row.file.size }
         }
     })

@@ -19,6 +19,7 @@ mod lock;
 mod object;
 mod outgoing;
 mod resource;
+mod seal;
 mod service;
 #[cfg(test)]
 mod testing;
@@ -43,12 +44,14 @@ pub use resource::{
     DiffRange, DiskFile, DiskState, File, Image, Metric, MetricKind, NewImage, Origin, PoolUsage,
     ResourceUsage, Snapshot, Status, Usage, Volume,
 };
+pub use seal::{ClientKey, DefaultSeal, KEY_BYTES, KEY_NAME_BYTES_MAX, Seal, SealedBy, Sealing};
 pub use service::{
     BLOCK_WAIT_MS, BlockHash, BlockHashError, ChangeGrants, Check, Collected, Collection, Compose,
-    Composed, Config, Content, CopySource, Damage, Damages, Decide, DeltaPut, DiskFormat, DiskView,
-    Ended, FORK_OBJECTS_MAX, FileCompose, FileComposed, FileVersion, Finding, FindingKind,
-    FinishPart, FinishUpload, GRAIN_HASH_BYTES, GRANTS_MAX, HASHED_AT_ONCE_BYTES_MAX,
+    Composed, Config, Content, CopyKeys, CopySource, Damage, Damages, Decide, DeltaPut, DiskFormat,
+    DiskView, Ended, FORK_OBJECTS_MAX, FileCompose, FileComposed, FileVersion, Finding,
+    FindingKind, FinishPart, FinishUpload, GRAIN_HASH_BYTES, GRANTS_MAX, HASHED_AT_ONCE_BYTES_MAX,
     HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, HashList, LINKS_MAX, NAMES_MAX, NameGrants, PARTS_MAX,
-    Place, PublicLink, Rebuilt, Removed, Roots, SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service,
-    Severity, Stored, Touch, Update, UpdateContent, Updated, UpdatedFile, UploadAt,
+    PartKeys, Place, PublicLink, Put, Rebuilt, Removed, Roots, SNAPSHOTS_MAX, ScrubOptions,
+    ScrubState, Service, Severity, Stored, Touch, Update, UpdateContent, Updated, UpdatedFile,
+    UploadAt,
 };

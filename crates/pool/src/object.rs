@@ -7,6 +7,7 @@ use archipelago_model::{AccountId, ContainerName, FileId, ObjectName};
 use serde::{Deserialize, Serialize};
 
 use crate::grant::{Grant, Share};
+use crate::seal::Seal;
 
 /// Whether a container keeps what is replaced and removed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -156,6 +157,8 @@ pub struct Object {
     pub meta: Meta,
     /// When it was made, in ms since 1970.
     pub created_ms: u64,
+    /// How its content is encrypted, if it is.
+    pub seal: Option<Seal>,
 }
 
 impl Object {
@@ -228,6 +231,8 @@ pub struct Upload {
     pub meta: Meta,
     /// When it began, in ms since 1970.
     pub created_ms: u64,
+    /// How its parts are encrypted, if they are.
+    pub seal: Option<Seal>,
 }
 
 /// A part of an upload.

@@ -1,7 +1,8 @@
 //! From ranges of a map to the records of a transfer stream: whole blocks, each
 //! once, read a piece at a time.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::ops::Range;
 
 use archipelago_engine::View;
 use archipelago_format::stream::{DATA_BYTES_MAX, Header, Writer};
@@ -113,6 +114,41 @@ impl<'a> Outgoing<'a> {
         self.broken = true;
         write_error(error)
     }
+}
+
+/// Opens a range of a content.
+pub(crate) type OpenRange<'a> = dyn FnMut(&Range<u64>) -> Box<dyn Read + Send> + 'a;
+
+/// Sends ranges of a content that no map shows, of whole blocks but at its end.
+pub(crate) fn send_bytes(
+    open: &mut OpenRange<'_>,
+    ranges: &[Range<u64>],
+    header: &Header,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    let mut writer = Writer::new(out, header).map_err(write_error)?;
+    let mut piece = Vec::new();
+    for range in ranges {
+        let (mut input, mut at) = (open(range), range.start);
+        while at < range.end {
+            let len = (range.end - at).min(DATA_BYTES_MAX as u64);
+            piece.clear();
+            let read = Read::take(&mut input, len).read_to_end(&mut piece);
+            let read = read.and_then(|read| match read as u64 == len {
+                true => Ok(()),
+                false => Err(io::ErrorKind::UnexpectedEof.into()),
+            });
+            if let Err(error) = read {
+                // Who cannot be told sees a stream that breaks off.
+                let _ = writer.fail("the content cannot be read");
+                let message = format!("the content cannot be read: {error}; see the log");
+                return Err(Error::new(ErrorKind::Damaged, message).with_source(error));
+            }
+            writer.data(at, &piece).map_err(write_error)?;
+            at += len;
+        }
+    }
+    writer.finish().map_err(write_error)?.flush().map_err(write_error)
 }
 
 fn write_error(error: io::Error) -> Error {

@@ -11,7 +11,7 @@ use s3s::{S3Error, S3ErrorCode, S3Response, S3Result};
 use super::checksums::{Expected, Hashing};
 use super::door::Door;
 use super::fault::{Missing, Refusal, broken};
-use super::{lock, meta};
+use super::{lock, meta, sse};
 use crate::upload::{Upload, upload};
 
 /// An append that is about to be done.
@@ -65,6 +65,7 @@ impl Append {
         let asked = refusal.clone();
         let decide: Box<Decide> = Box::new(move |now| {
             asked.ask(meta::check_write(now, conditions.0.as_ref(), conditions.1.as_ref()))?;
+            asked.ask(sse::refuse_sealed(now.and_then(|object| object.seal.as_ref())))?;
             let end = now.map_or(0, |object| object.size);
             asked.ask(if end == offset { Ok(()) } else { Err(elsewhere()) })?;
             Ok(now.map_or_else(|| known.clone(), |now| appended_meta(now, &known)))

@@ -13,8 +13,7 @@ use s3s::dto::{
     GetObjectRetentionOutput, ObjectLockConfiguration, ObjectLockEnabled, ObjectLockLegalHold,
     ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode,
     PutObjectLegalHoldInput, PutObjectLegalHoldOutput, PutObjectLockConfigurationInput,
-    PutObjectLockConfigurationOutput, PutObjectRetentionInput, PutObjectRetentionOutput,
-    ServerSideEncryption, Timestamp,
+    PutObjectLockConfigurationOutput, PutObjectRetentionInput, PutObjectRetentionOutput, Timestamp,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
@@ -28,14 +27,6 @@ const BUCKET: &str = "s3.lock";
 
 /// The longest default retention, in days: a hundred years, as S3 has it.
 const DAYS_MAX: i32 = 36_500;
-
-/// Keys of a service that is not there are not honoured, and are not pretended to be.
-pub(super) fn refuse_kms(encryption: Option<&ServerSideEncryption>) -> S3Result<()> {
-    match encryption {
-        Some(_) => Err(s3_error!(NotImplemented, "this store does not encrypt at rest")),
-        None => Ok(()),
-    }
-}
 
 /// Makes a new bucket one that locks.
 pub(super) fn enable(container: &mut Container) -> S3Result<()> {

@@ -47,22 +47,6 @@ macro_rules! headers_of {
 }
 pub(super) use headers_of;
 
-/// Encryption at rest by keys of the request is not there, and is not pretended.
-macro_rules! refuse_encryption {
-    ($input:expr) => {
-        if $input.sse_customer_algorithm.is_some()
-            || $input.sse_customer_key.is_some()
-            || $input.sse_customer_key_md5.is_some()
-        {
-            return Err(s3s::s3_error!(
-                NotImplemented,
-                "this store does not encrypt with the keys of clients"
-            ));
-        }
-    };
-}
-pub(super) use refuse_encryption;
-
 impl Headers {
     /// What they say of an object.
     pub(super) fn meta(self) -> S3Result<Meta> {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use archipelago_pool::{CopySource as From, Meta, Object, UploadAt};
+use archipelago_model::ObjectName;
+use archipelago_pool::{CopySource as From, Meta, Object, PartKeys, UploadAt};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumType,
     CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedMultipartUpload,
@@ -18,7 +19,8 @@ use super::checksums::{self, Expected, Hashed};
 use super::door::Door;
 use super::fault::{Missing, Refusal, broken};
 use super::lock::lock_of;
-use super::meta::{self, Conditions, headers_of, refuse_encryption};
+use super::meta::{self, Conditions, headers_of};
+use super::sse::{self, encryption_of, key_of, source_key_of};
 use super::write::{body_of, decoded_length, same_as, size_of, source_of};
 use super::{lock, read};
 use crate::upload::upload;
@@ -39,10 +41,9 @@ pub(super) async fn create(
 ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
     let actor = door.actor(&request).await?;
     let input = request.input;
-    refuse_encryption!(input);
-    lock::refuse_kms(input.server_side_encryption.as_ref())?;
     let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
     let name = auth::key(&input.key)?;
+    let sse::Wanted { sealing, key } = encryption_of!(input).wanted(&bucket)?;
     let mut known = headers_of!(input).meta()?;
     let said = said_of!(input);
     door.keep_acl(&actor, &said, &bucket, &mut known.settings).await?;
@@ -51,9 +52,16 @@ pub(super) async fn create(
         known.settings.insert(ALGORITHM.to_owned(), algorithm.as_str().to_lowercase());
     }
     let upload = door
-        .call(Missing::Bucket, move |service, _| service.upload_create(bucket.id, &name, known))
+        .call(Missing::Bucket, move |service, _| {
+            service.upload_create_as(bucket.id, &name, known, &sealing)
+        })
         .await?;
+    let sealed = sse::shown(upload.seal.as_ref(), key.as_ref());
     Ok(S3Response::new(CreateMultipartUploadOutput {
+        sse_customer_algorithm: sealed.customer_algorithm,
+        sse_customer_key_md5: sealed.customer_md5,
+        ssekms_key_id: sealed.kms_key,
+        server_side_encryption: sealed.algorithm,
         bucket: Some(input.bucket),
         checksum_algorithm: input.checksum_algorithm,
         checksum_type: input.checksum_type,
@@ -83,9 +91,10 @@ pub(super) async fn put(
     let expected = Expected::new(&request.headers, request.trailing_headers.clone())?;
     let actor = door.actor(&request).await?;
     let mut input = request.input;
-    refuse_encryption!(input);
     let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
     let (name, number) = (auth::key(&input.key)?, number(input.part_number)?);
+    let key = key_of!(input).key()?;
+    let sealed = door.sealed_upload(bucket.id, &name, &input.upload_id, key.as_ref()).await?;
     let size = size_of(decoded_length(&request.headers).or(input.content_length))?;
     let body = body_of(input.body.take(), &request.headers);
     let uuid = input.upload_id;
@@ -94,7 +103,8 @@ pub(super) async fn put(
         let hashing = expected.hasher();
         let mut hashed = Hashed { input: bytes, hashing: &hashing };
         let at = UploadAt { container: bucket.id, name: &name, uuid: &uuid };
-        let put = service.upload_part(at, number, size, &mut hashed, &mut |stored| {
+        let key = key.as_ref().map(|key| &key.key);
+        let put = service.upload_part_as(at, number, key, size, &mut hashed, &mut |stored| {
             refusal.ask(expected.check(&hashing, &stored.etag))
         });
         refusal.settle(put)
@@ -102,6 +112,10 @@ pub(super) async fn put(
     let part = stored.await.map_err(|failure| broken(&failure, Missing::Upload))??;
     let one = |name: &str| part.checksums.get(name).cloned();
     Ok(S3Response::new(UploadPartOutput {
+        sse_customer_algorithm: sealed.customer_algorithm,
+        sse_customer_key_md5: sealed.customer_md5,
+        ssekms_key_id: sealed.kms_key,
+        server_side_encryption: sealed.algorithm,
         checksum_crc32: one("crc32"),
         checksum_crc32c: one("crc32c"),
         checksum_crc64nvme: one("crc64nvme"),
@@ -142,19 +156,21 @@ pub(super) async fn copy(
 ) -> S3Result<S3Response<UploadPartCopyOutput>> {
     let actor = door.actor(&request).await?;
     let input = request.input;
-    refuse_encryption!(input);
     let (bucket, key, version) = source_of(&input.copy_source)?;
     let to = door.bucket(&actor, &input.bucket, Permission::Write).await?;
     let (name, number) = (auth::key(&input.key)?, number(input.part_number)?);
     let range = input.copy_source_range.as_deref().map(copy_range).transpose()?;
     let (container, object) = door.object(&actor, bucket, key, version, Permission::Read).await?;
+    let (own_key, source_key) = (key_of!(input).key()?, source_key_of!(input).key()?);
+    sse::check(object.seal.as_ref(), source_key.as_ref())?;
+    let sealed = door.sealed_upload(to.id, &name, &input.upload_id, own_key.as_ref()).await?;
     if range.is_some_and(|(first, len)| first.saturating_add(len) > object.size) {
         return Err(s3_error!(InvalidRange, "The range ends behind the end of the source"));
     }
     let from =
         From { container: container.id, name: object.name.clone(), which: meta::which(version)? };
     let shown = meta::version_shown(&object);
-    let (conditions, checked) = (input.clone(), object.id);
+    let (conditions, checked) = (input, object.id);
     let part = door
         .transfer(Missing::Upload, move |service, refusal| {
             let at = UploadAt { container: to.id, name: &name, uuid: &conditions.upload_id };
@@ -169,10 +185,18 @@ pub(super) async fn copy(
                 };
                 refusal.ask(conditions.check(source))
             };
-            service.upload_part_copy(at, number, &from, range, &check)
+            let keys = PartKeys {
+                upload: own_key.as_ref().map(|key| &key.key),
+                source: source_key.as_ref().map(|key| &key.key),
+            };
+            service.upload_part_copy_as(at, number, (&from, range), keys, &check)
         })
         .await?;
     Ok(S3Response::new(UploadPartCopyOutput {
+        sse_customer_algorithm: sealed.customer_algorithm,
+        sse_customer_key_md5: sealed.customer_md5,
+        ssekms_key_id: sealed.kms_key,
+        server_side_encryption: sealed.algorithm,
         copy_part_result: Some(CopyPartResult {
             e_tag: Some(ETag::Strong(part.etag)),
             last_modified: Some(meta::time(part.created_ms)),
@@ -212,9 +236,17 @@ pub(super) async fn complete(
     let expected = Expected::new(&request.headers, None)?;
     let actor = door.actor(&request).await?;
     let input = request.input;
-    refuse_encryption!(input);
     let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
     let (home, name) = (bucket.clone(), auth::key(&input.key)?);
+    // Parts are joined as they are stored: no key is needed, but one that comes must be right.
+    let key = key_of!(input).key()?;
+    if key.is_some() {
+        match door.sealed_upload(bucket.id, &name, &input.upload_id, key.as_ref()).await {
+            // It may have been completed before.
+            Err(error) if *error.code() == S3ErrorCode::NoSuchUpload => {}
+            told => drop(told?),
+        }
+    }
     let wanted = wanted_of(input.multipart_upload)?;
     let (uuid, said_size) = (input.upload_id, input.mpu_object_size);
     let (if_match, if_none_match) = (input.if_match, input.if_none_match);
@@ -248,22 +280,57 @@ pub(super) async fn complete(
             )
         })
         .await?;
-    let checksums = read::checksums(&object);
-    Ok(S3Response::new(CompleteMultipartUploadOutput {
-        expiration: door.ending(&home, &object).await?,
-        location: Some(format!("/{}/{}", input.bucket, input.key)),
-        bucket: Some(input.bucket),
-        key: Some(input.key),
+    let expiration = door.ending(&home, &object).await?;
+    Ok(completed((input.bucket, input.key), &object, key.as_ref(), expiration))
+}
+
+fn completed(
+    (bucket, name): (String, String),
+    object: &Object,
+    key: Option<&sse::Key>,
+    expiration: Option<String>,
+) -> S3Response<CompleteMultipartUploadOutput> {
+    let checksums = read::checksums(object);
+    let sealed = sse::shown(object.seal.as_ref(), key);
+    let mut response = S3Response::new(CompleteMultipartUploadOutput {
+        ssekms_key_id: sealed.kms_key.clone(),
+        server_side_encryption: sealed.algorithm.clone(),
+        expiration,
+        location: Some(format!("/{bucket}/{name}")),
+        bucket: Some(bucket),
+        key: Some(name),
         checksum_crc32: checksums.checksum_crc32,
         checksum_crc32c: checksums.checksum_crc32c,
         checksum_crc64nvme: checksums.checksum_crc64nvme,
         checksum_sha1: checksums.checksum_sha1,
         checksum_sha256: checksums.checksum_sha256,
         checksum_type: checksums.checksum_type,
-        e_tag: Some(meta::etag(&object)),
-        version_id: meta::version_shown(&object),
+        e_tag: Some(meta::etag(object)),
+        version_id: meta::version_shown(object),
         ..CompleteMultipartUploadOutput::default()
-    }))
+    });
+    sse::add(&sealed, &mut response.headers);
+    response
+}
+
+impl Door {
+    /// What answers say of the encryption of an upload, to one who has its key.
+    async fn sealed_upload(
+        &self,
+        container: u64,
+        name: &ObjectName,
+        uuid: &str,
+        key: Option<&sse::Key>,
+    ) -> S3Result<sse::Shown> {
+        let (name, uuid) = (name.clone(), uuid.to_owned());
+        let upload = self
+            .call(Missing::Upload, move |service, _| {
+                service.upload(UploadAt { container, name: &name, uuid: &uuid })
+            })
+            .await?;
+        sse::check(upload.seal.as_ref(), key)?;
+        Ok(sse::shown(upload.seal.as_ref(), key))
+    }
 }
 
 /// What is known of an object of these parts.

@@ -105,6 +105,8 @@ pub(super) fn context(headers: &HeaderMap, uri: &Uri) -> BTreeMap<String, String
                     (format!("s3:requestobjecttag/{}", key.to_lowercase()), value)
                 }));
             }
+            // No policy has a reason to look at a key.
+            _ if super::sse::is_key(name) => {}
             _ if name.starts_with("x-amz-") => {
                 out.insert(format!("s3:{name}"), text.to_owned());
             }

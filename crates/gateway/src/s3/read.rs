@@ -17,7 +17,8 @@ use super::acl::Permission;
 use super::auth::{self, Actor, Need};
 use super::door::Door;
 use super::fault::{Missing, denied, fault};
-use super::meta::{self, Conditions, refuse_encryption};
+use super::meta::{self, Conditions};
+use super::sse::{self, Key, key_of};
 use crate::access;
 use crate::server::Hangup;
 
@@ -173,6 +174,7 @@ macro_rules! overrides_of {
 /// they are a part of it.
 fn described(
     object: &Object,
+    sealed: sse::Shown,
     instead: Overrides,
     (from, len, partial): (u64, u64, bool),
 ) -> GetObjectOutput {
@@ -201,6 +203,10 @@ fn described(
         object_lock_legal_hold_status: super::lock::hold_of(object),
         object_lock_mode: super::lock::mode_of(object),
         object_lock_retain_until_date: super::lock::until_of(object),
+        sse_customer_algorithm: sealed.customer_algorithm,
+        sse_customer_key_md5: sealed.customer_md5,
+        ssekms_key_id: sealed.kms_key,
+        server_side_encryption: sealed.algorithm,
         storage_class: class_shown(object),
         tag_count: tag_count(object),
         version_id: meta::version_shown(object),
@@ -215,8 +221,9 @@ pub(super) async fn get(
 ) -> S3Result<S3Response<GetObjectOutput>> {
     let hangup = request.extensions.get::<Arc<Hangup>>().map(|hangup| (**hangup).clone());
     let actor = door.actor(&request).await?;
+    sse::refuse_method(&request.headers)?;
     let input = request.input;
-    refuse_encryption!(input);
+    let key = key_of!(input).key()?;
     if actor.identity.is_none() && has_overrides(&input) {
         return Err(s3_error!(
             InvalidRequest,
@@ -226,6 +233,10 @@ pub(super) async fn get(
     let version = input.version_id.as_deref();
     let (container, object) =
         door.object(&actor, &input.bucket, &input.key, version, Permission::Read).await?;
+    if let Some(part) = input.part_number {
+        part_of(&object, part)?;
+    }
+    sse::check(object.seal.as_ref(), key.as_ref())?;
     conditions(
         &input.if_match,
         &input.if_none_match,
@@ -235,12 +246,13 @@ pub(super) async fn get(
     .check(&object)?;
     let (from, len, partial) = stretch(&object, input.range.as_ref(), input.part_number)?;
     let ending = door.ending(&container, &object).await?;
-    let object_sent = object.clone();
+    let (object_sent, key_sent) = (object.clone(), key.clone());
     let body = crate::download::body(&door.app, hangup.unwrap_or_default(), move |service, out| {
-        send(service, container.id, &object_sent, (from, len), out)
+        send(service, container.id, &object_sent, key_sent.as_ref(), (from, len), out)
     });
     let body = body.await.map_err(|failure| fault(&failure, Missing::Key))?;
-    let mut output = described(&object, overrides_of!(input), (from, len, partial));
+    let sealed = sse::shown(object.seal.as_ref(), key.as_ref());
+    let mut output = described(&object, sealed, overrides_of!(input), (from, len, partial));
     output.body = Some(StreamingBlob::from(s3s::Body::http_body_unsync(body)));
     output.parts_count = parts_count(&object, input.part_number);
     output.expiration = ending;
@@ -256,11 +268,13 @@ fn send(
     service: &Service,
     container: u64,
     object: &Object,
+    key: Option<&Key>,
     (from, len): (u64, u64),
     out: &mut dyn Write,
 ) -> Result<(), archipelago_pool::Error> {
     let which = if object.versioned { Which::Version(object.id) } else { Which::Unversioned };
-    let content = service.object_open(container, &object.name, which)?;
+    let key = key.map(|key| &key.key);
+    let content = service.object_open_as(container, &object.name, which, key)?;
     if content.object().id != object.id {
         return Err(replaced());
     }
@@ -337,11 +351,16 @@ pub(super) async fn head(
     request: S3Request<HeadObjectInput>,
 ) -> S3Result<S3Response<HeadObjectOutput>> {
     let actor = door.actor(&request).await?;
+    sse::refuse_method(&request.headers)?;
     let input = request.input;
-    refuse_encryption!(input);
+    let key = key_of!(input).key()?;
     let version = input.version_id.as_deref();
     let (container, object) =
         door.object(&actor, &input.bucket, &input.key, version, Permission::Read).await?;
+    if let Some(part) = input.part_number {
+        part_of(&object, part)?;
+    }
+    sse::check(object.seal.as_ref(), key.as_ref())?;
     conditions(
         &input.if_match,
         &input.if_none_match,
@@ -350,7 +369,8 @@ pub(super) async fn head(
     )
     .check(&object)?;
     let (from, len, partial) = stretch(&object, input.range.as_ref(), input.part_number)?;
-    let shown = described(&object, overrides_of!(input), (from, len, partial));
+    let sealed = sse::shown(object.seal.as_ref(), key.as_ref());
+    let shown = described(&object, sealed, overrides_of!(input), (from, len, partial));
     let mut response = S3Response::new(HeadObjectOutput {
         accept_ranges: shown.accept_ranges,
         cache_control: shown.cache_control,
@@ -375,6 +395,10 @@ pub(super) async fn head(
         object_lock_mode: shown.object_lock_mode,
         object_lock_retain_until_date: shown.object_lock_retain_until_date,
         parts_count: parts_count(&object, input.part_number),
+        sse_customer_algorithm: shown.sse_customer_algorithm,
+        sse_customer_key_md5: shown.sse_customer_key_md5,
+        ssekms_key_id: shown.ssekms_key_id,
+        server_side_encryption: shown.server_side_encryption,
         storage_class: shown.storage_class,
         version_id: shown.version_id,
         ..HeadObjectOutput::default()
@@ -413,10 +437,11 @@ pub(super) async fn attributes(
 ) -> S3Result<S3Response<GetObjectAttributesOutput>> {
     let actor = door.actor(&request).await?;
     let input = request.input;
-    refuse_encryption!(input);
+    let key = key_of!(input).key()?;
     let version = input.version_id.as_deref();
     let (_, object) =
         door.object(&actor, &input.bucket, &input.key, version, Permission::Read).await?;
+    sse::check(object.seal.as_ref(), key.as_ref())?;
     // Several may come in one header.
     let asks = |name: &str| {
         let mut all = input.object_attributes.iter().flat_map(|one| one.as_str().split(','));

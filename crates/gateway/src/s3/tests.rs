@@ -43,6 +43,7 @@ fn object(name: &str, etag: &str) -> Object {
         etag: Some(etag.to_owned()),
         meta: Meta::default(),
         created_ms: 5_500,
+        seal: None,
     }
 }
 

@@ -1,7 +1,9 @@
 //! `PutObject`, `CopyObject`, `DeleteObject`, `DeleteObjects`.
 
 use archipelago_model::FileId;
-use archipelago_pool::{CopySource as From, Meta, Object, Removed, Service, Which};
+use archipelago_pool::{
+    CopyKeys, CopySource as From, Meta, Object, Put, Removed, Sealing, Service, Which,
+};
 use axum::body::Body;
 use s3s::dto::{
     CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, DeleteObjectInput,
@@ -18,7 +20,8 @@ use super::checksums::{Expected, Hashed};
 use super::door::Door;
 use super::fault::{Missing, Refusal, broken, denied};
 use super::lock::lock_of;
-use super::meta::{self, Conditions, headers_of, refuse_encryption};
+use super::meta::{self, Conditions, headers_of};
+use super::sse::{self, encryption_of, source_key_of};
 use super::{lock, read};
 use crate::upload::{Upload, upload};
 
@@ -47,10 +50,9 @@ pub(super) async fn put(
     let mut input = request.input;
     // A form has it inside.
     actor.asked.key = Some(input.key.clone());
-    refuse_encryption!(input);
-    lock::refuse_kms(input.server_side_encryption.as_ref())?;
     let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
     let (home, name) = (bucket.clone(), auth::key(&input.key)?);
+    let sse::Wanted { sealing, key } = encryption_of!(input).wanted(&bucket)?;
     let size = size_of(decoded_length(&request.headers).or(input.content_length))?;
     let mut known = headers_of!(input).meta()?;
     let said = said_of!(input);
@@ -59,6 +61,7 @@ pub(super) async fn put(
     let body = body_of(input.body.take(), &request.headers);
     let (if_match, if_none_match) = (input.if_match, input.if_none_match);
     if let Some(offset) = input.write_offset_bytes {
+        sse::refuse_append(&sealing, &bucket)?;
         let conditions = (if_match, if_none_match);
         let append = Append { container: bucket.id, name, offset, size, known, conditions };
         return append.run(door, body, expected).await;
@@ -67,10 +70,9 @@ pub(super) async fn put(
         let refusal = Refusal::default();
         let hashing = expected.hasher();
         let mut hashed = Hashed { input: bytes, hashing: &hashing };
-        let put = service.object_put(
-            bucket.id,
-            &name,
-            size,
+        let to = Put { container: bucket.id, name: &name, size, sealing: &sealing };
+        let put = service.object_put_as(
+            &to,
             &mut hashed,
             &mut |stored| {
                 let checksums = refusal.ask(expected.check(&hashing, &stored.etag))?;
@@ -84,7 +86,12 @@ pub(super) async fn put(
     });
     let object = stored.await.map_err(|failure| broken(&failure, Missing::Bucket))??;
     let checksums = read::checksums(&object);
+    let sealed = sse::shown(object.seal.as_ref(), key.as_ref());
     Ok(S3Response::new(PutObjectOutput {
+        sse_customer_algorithm: sealed.customer_algorithm,
+        sse_customer_key_md5: sealed.customer_md5,
+        ssekms_key_id: sealed.kms_key,
+        server_side_encryption: sealed.algorithm,
         expiration: door.ending(&home, &object).await?,
         checksum_crc32: checksums.checksum_crc32,
         checksum_crc32c: checksums.checksum_crc32c,
@@ -118,16 +125,18 @@ pub(super) async fn copy(
 ) -> S3Result<S3Response<CopyObjectOutput>> {
     let actor = door.actor(&request).await?;
     let input = request.input;
-    refuse_encryption!(input);
-    lock::refuse_kms(input.server_side_encryption.as_ref())?;
     let (bucket, key, version) = source_of(&input.copy_source)?;
     let bucket_to = door.bucket(&actor, &input.bucket, Permission::Write).await?;
     let (container, object) = door.object(&actor, bucket, key, version, Permission::Read).await?;
+    let wanted = encryption_of!(input).wanted(&bucket_to)?;
+    let source_key = source_key_of!(input).key()?;
+    sse::check(object.seal.as_ref(), source_key.as_ref())?;
     let replaces = directive(input.metadata_directive.as_ref().map(MetadataDirective::as_str))?;
     let retags = directive(input.tagging_directive.as_ref().map(TaggingDirective::as_str))?;
     let name = auth::key(&input.key)?;
     let itself = container.id == bucket_to.id && object.name == name && version.is_none();
-    if itself && !replaces && input.storage_class.is_none() {
+    let reseals = !matches!(wanted.sealing, Sealing::Default);
+    if itself && !replaces && !reseals && input.storage_class.is_none() {
         return Err(s3_error!(
             InvalidRequest,
             "This copy request is illegal because it is trying to copy an object to itself \
@@ -141,20 +150,42 @@ pub(super) async fn copy(
     lock::keep(&bucket_to, lock_of!(input), door.now_ms(), &mut said_meta.settings)?;
     let from =
         From { container: container.id, name: object.name.clone(), which: meta::which(version)? };
-    let (conditions, checked, home) = (input.clone(), object.id, bucket_to.clone());
-    let copied = door
-        .call(Missing::Key, move |service, refusal| {
-            let finish = &mut |source: &Object| {
-                // Rights were asked of the one that was there then.
-                refusal.ask(same_as(source, checked))?;
-                refusal.ask(copy_conditions(&conditions).check(source))?;
-                Ok(copied_meta(source, &said_meta, replaces, retags))
-            };
-            service.object_copy(&from, bucket_to.id, &name, finish, &|_| Ok(()))
-        })
-        .await?;
-    let checksums = read::checksums(&copied);
+    let (conditions, checked, home) = (input, object.id, bucket_to.clone());
+    let sse::Wanted { sealing, key: own_key } = wanted;
+    // What is to be encrypted and is not has to be stored once more.
+    let long = object.seal.is_none() && (reseals || sse::has_default(&bucket_to)?);
+    let copy = move |service: &Service, refusal: &Refusal| {
+        let finish = &mut |source: &Object| {
+            // Rights were asked of the one that was there then.
+            refusal.ask(same_as(source, checked))?;
+            refusal.ask(copy_conditions(&conditions).check(source))?;
+            Ok(copied_meta(source, &said_meta, replaces, retags))
+        };
+        let source = source_key.as_ref().map(|key| &key.key);
+        let keys = CopyKeys { sealing: &sealing, source };
+        service.object_copy_as(&from, keys, (bucket_to.id, &name), finish, &|_| Ok(()))
+    };
+    let copied = match long {
+        true => door.transfer(Missing::Key, copy).await?,
+        false => door.call(Missing::Key, copy).await?,
+    };
+    let expiration = door.ending(&home, &copied).await?;
+    let output = copied_output(&copied, own_key.as_ref());
     Ok(S3Response::new(CopyObjectOutput {
+        copy_source_version_id: meta::version_shown(&object),
+        expiration,
+        ..output
+    }))
+}
+
+fn copied_output(copied: &Object, key: Option<&sse::Key>) -> CopyObjectOutput {
+    let checksums = read::checksums(copied);
+    let sealed = sse::shown(copied.seal.as_ref(), key);
+    CopyObjectOutput {
+        sse_customer_algorithm: sealed.customer_algorithm,
+        sse_customer_key_md5: sealed.customer_md5,
+        ssekms_key_id: sealed.kms_key,
+        server_side_encryption: sealed.algorithm,
         copy_object_result: Some(CopyObjectResult {
             checksum_crc32: checksums.checksum_crc32,
             checksum_crc32c: checksums.checksum_crc32c,
@@ -162,14 +193,12 @@ pub(super) async fn copy(
             checksum_sha1: checksums.checksum_sha1,
             checksum_sha256: checksums.checksum_sha256,
             checksum_type: checksums.checksum_type,
-            e_tag: Some(meta::etag(&copied)),
+            e_tag: Some(meta::etag(copied)),
             last_modified: Some(meta::time(copied.created_ms)),
         }),
-        copy_source_version_id: meta::version_shown(&object),
-        expiration: door.ending(&home, &copied).await?,
-        version_id: meta::version_shown(&copied),
+        version_id: meta::version_shown(copied),
         ..CopyObjectOutput::default()
-    }))
+    }
 }
 
 /// Whether this is still the version that rights were asked of.

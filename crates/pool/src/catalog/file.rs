@@ -12,6 +12,7 @@ use crate::grant::Shared;
 use crate::lock::{DefaultLock, LOCK_MODE};
 use crate::object::{Container, Meta, Object, Stretch, Versioning, Which};
 use crate::resource::File;
+use crate::seal::Seal;
 
 const TABLE: &str = "file";
 
@@ -20,6 +21,7 @@ const TABLE: &str = "file";
 pub(crate) struct FileRow {
     pub file: File,
     pub root: Location,
+    pub seal: Option<Seal>,
 }
 
 /// A version as the catalog has it.
@@ -53,17 +55,18 @@ impl From {
     }
 }
 
-const SELECT: &str = "SELECT f.id, c.name, f.object, f.size, f.root, f.sha256, f.created_ms \
-     FROM file f JOIN container c ON c.id = f.container_id";
+const SELECT: &str = "SELECT f.id, c.name, f.object, f.size, f.root, f.sha256, f.created_ms, \
+     f.seal FROM file f JOIN container c ON c.id = f.container_id";
 const SELECT_OBJECT: &str = "SELECT container_id, id, object, version, latest, marker, size, \
-     etag, meta, created_ms, sha256, root FROM file";
+     etag, meta, created_ms, seal, sha256, root FROM file";
 
 fn decode(row: &mut Fields<'_>) -> Result<FileRow, CatalogError> {
     let id = FileId::new(row.number()?);
     let (container, object, size) = (row.parsed()?, row.parsed()?, row.number()?);
     let root = row.location()?;
     let (sha256, created_ms) = (row.text_or_null()?, row.number()?);
-    Ok(FileRow { file: File { id, container, object, size, sha256, created_ms }, root })
+    let file = File { id, container, object, size, sha256, created_ms };
+    Ok(FileRow { file, root, seal: row.json_or_null()? })
 }
 
 fn decode_object(row: &mut Fields<'_>) -> Result<ObjectRow, CatalogError> {
@@ -78,6 +81,7 @@ fn decode_object(row: &mut Fields<'_>) -> Result<ObjectRow, CatalogError> {
         etag: row.text_or_null()?,
         meta: row.json()?,
         created_ms: row.number()?,
+        seal: row.json_or_null()?,
     };
     Ok(ObjectRow { container, object, sha256: row.text_or_null()?, root: row.location()? })
 }
@@ -333,13 +337,14 @@ pub(crate) fn beside(
 }
 
 /// Versions of all accounts with ids above `id` that may be images: id, root, size; in that
-/// order, `limit` at most.
+/// order, `limit` at most. Those that are sealed have no root that shows anything.
 pub(crate) fn arrived(
     tx: &Tx<'_>,
     id: u64,
     limit: usize,
 ) -> Result<Vec<(u64, Location, u64)>, CatalogError> {
-    let sql = "SELECT id, root, size FROM file WHERE id > $1 ORDER BY id LIMIT $2";
+    let sql = "SELECT id, CASE WHEN seal IS NULL THEN root ELSE 0 END, size FROM file \
+               WHERE id > $1 ORDER BY id LIMIT $2";
     tx.all(TABLE, sql, (from_number(id), from_number(limit as u64)), |row| {
         Ok((row.number()?, row.location()?, row.number()?))
     })
@@ -448,8 +453,8 @@ fn insert(tx: &Tx<'_>, row: &ObjectRow, meta: &Meta) -> Result<(), CatalogError>
     let object = &row.object;
     tx.execute(
         "INSERT INTO file (id, container_id, object, latest, version, marker, size, root, etag, \
-         sha256, meta, created_ms, ends_ms, remove_ms) \
-         VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+         sha256, meta, created_ms, ends_ms, remove_ms, seal) \
+         VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         (
             from_number(object.id.get()),
             from_number(row.container),
@@ -464,6 +469,7 @@ fn insert(tx: &Tx<'_>, row: &ObjectRow, meta: &Meta) -> Result<(), CatalogError>
             from_number(object.created_ms),
             meta.ends_ms().map(from_number),
             meta.ends_ms().map(from_number),
+            object.seal.as_ref().map(to_json).transpose()?,
         ),
     )?;
     Ok(())

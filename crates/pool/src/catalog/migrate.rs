@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0014_snapshot_container.sql"),
     include_str!("../../migrations/sqlite/0015_waiting_blocks.sql"),
     include_str!("../../migrations/sqlite/0016_clock.sql"),
+    include_str!("../../migrations/sqlite/0017_seals.sql"),
 ];
 
 /// The version of the schema that this program works with.

@@ -119,6 +119,12 @@ impl<'r> Fields<'r> {
         self.check(serde_json::from_str(&text))
     }
 
+    /// The same, or null.
+    pub fn json_or_null<T: DeserializeOwned>(&mut self) -> Result<Option<T>, CatalogError> {
+        let text: Option<String> = self.raw()?;
+        text.map(|text| self.check(serde_json::from_str(&text))).transpose()
+    }
+
     pub fn epoch(&mut self) -> Result<Epoch, CatalogError> {
         Ok(Epoch::new(self.number()?))
     }

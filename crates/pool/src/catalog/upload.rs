@@ -8,11 +8,11 @@ use super::row::{Fields, from_location, from_number, to_json};
 use super::{CatalogError, Tx, snapshot_file};
 use crate::object::{Part, Upload};
 
-const SELECT: &str = "SELECT id, uuid, object, meta, created_ms, container_id FROM upload";
+const SELECT: &str = "SELECT id, uuid, object, meta, created_ms, seal, container_id FROM upload";
 /// Began before a time and got no part since.
 const IDLE: &str = "created_ms < $1 AND NOT EXISTS \
      (SELECT 1 FROM part p WHERE p.upload_id = upload.id AND p.created_ms >= $1)";
-const SELECT_PART: &str = "SELECT number, size, etag, checksums, created_ms, root FROM part";
+const SELECT_PART: &str = "SELECT number, size, etag, checksums, created_ms, root, nonce FROM part";
 
 /// An upload as the catalog has it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,12 +27,15 @@ pub(crate) struct UploadRow {
 pub(crate) struct PartRow {
     pub part: Part,
     pub root: Location,
+    /// Of a part that is sealed, in hexadecimal.
+    pub nonce: Option<String>,
 }
 
 fn decode(row: &mut Fields<'_>) -> Result<UploadRow, CatalogError> {
     let id = row.number()?;
     let (uuid, object, meta) = (row.text()?, row.parsed()?, row.json()?);
-    let upload = Upload { uuid, object, meta, created_ms: row.number()? };
+    let (created_ms, seal) = (row.number()?, row.json_or_null()?);
+    let upload = Upload { uuid, object, meta, created_ms, seal };
     Ok(UploadRow { id, container: row.number()?, upload })
 }
 
@@ -44,7 +47,7 @@ fn decode_part(row: &mut Fields<'_>) -> Result<PartRow, CatalogError> {
         checksums: row.json()?,
         created_ms: row.number()?,
     };
-    Ok(PartRow { part, root: row.location()? })
+    Ok(PartRow { part, root: row.location()?, nonce: row.text_or_null()? })
 }
 
 /// Begins one.
@@ -54,8 +57,8 @@ fn decode_part(row: &mut Fields<'_>) -> Result<PartRow, CatalogError> {
 pub(crate) fn insert(tx: &Tx<'_>, row: &UploadRow) -> Result<(), CatalogError> {
     snapshot_file::refuse_into(tx, row.container)?;
     tx.execute(
-        "INSERT INTO upload (id, uuid, container_id, object, meta, created_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO upload (id, uuid, container_id, object, meta, created_ms, seal) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
         (
             from_number(row.id),
             row.upload.uuid.as_str(),
@@ -63,6 +66,7 @@ pub(crate) fn insert(tx: &Tx<'_>, row: &UploadRow) -> Result<(), CatalogError> {
             row.upload.object.as_str(),
             to_json(&row.upload.meta)?,
             from_number(row.upload.created_ms),
+            row.upload.seal.as_ref().map(to_json).transpose()?,
         ),
     )?;
     Ok(())
@@ -168,8 +172,8 @@ fn push_part(tx: &Tx<'_>, upload: &UploadRow, row: &PartRow) -> Result<(), Catal
         |row| row.number::<u64>(),
     )?;
     tx.execute(
-        "INSERT INTO part (upload_id, number, size, root, etag, checksums, created_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO part (upload_id, number, size, root, etag, checksums, created_ms, nonce) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         (
             from_number(upload.id),
             row.part.number,
@@ -178,6 +182,7 @@ fn push_part(tx: &Tx<'_>, upload: &UploadRow, row: &PartRow) -> Result<(), Catal
             row.part.etag.as_str(),
             to_json(&row.part.checksums)?,
             from_number(row.part.created_ms),
+            row.nonce.as_deref(),
         ),
     )?;
     let old_bytes = row.part.size.cast_signed() - old.unwrap_or(0).cast_signed();

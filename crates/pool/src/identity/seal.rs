@@ -9,12 +9,14 @@ use super::Secret;
 
 /// Each use has a key of its own.
 const SEAL_CONTEXT: &str = "archipelago 2026-11 secrets of access keys";
+const DATA_CONTEXT: &str = "archipelago 2026-11 keys of sealed versions";
 const TOKEN_CONTEXT: &str = "archipelago 2026-11 hashes of tokens";
 const NAME_CONTEXT: &str = "archipelago 2026-11 name of the key";
 
 /// The keys that are derived from `secret.key`.
 pub(crate) struct Keys {
     seal: LessSafeKey,
+    data: Zeroizing<[u8; 32]>,
     token: Zeroizing<[u8; 32]>,
     name: String,
 }
@@ -26,6 +28,7 @@ impl Keys {
         let name = blake3::derive_key(NAME_CONTEXT, master);
         Some(Self {
             seal: LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*seal).ok()?),
+            data: Zeroizing::new(blake3::derive_key(DATA_CONTEXT, master)),
             token: Zeroizing::new(blake3::derive_key(TOKEN_CONTEXT, master)),
             name: hex::encode(&name[..8]),
         })
@@ -60,6 +63,11 @@ impl Keys {
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let plain = self.seal.open_in_place(nonce, Aad::from(owner.as_bytes()), text).ok()?;
         Some(Secret::new(std::str::from_utf8(plain).ok()?))
+    }
+
+    /// Under which the data keys of sealed versions are wrapped.
+    pub fn data(&self) -> Zeroizing<[u8; 32]> {
+        self.data.clone()
     }
 
     /// Under which a token is kept.

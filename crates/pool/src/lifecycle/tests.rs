@@ -16,6 +16,7 @@ fn object(name: &str, size: u64, created_ms: u64) -> Object {
         etag: None,
         meta: Meta::default(),
         created_ms,
+        seal: None,
     }
 }
 

@@ -70,7 +70,8 @@ impl Service {
             let files = file::list_newest(tx, OPERATOR, None)?;
             // Those that are snapshots need no second name.
             let own = snapshot_file::has_home(tx)?;
-            let files = files.iter().map(|row| &row.file);
+            // What is stored encrypted cannot be read as a map.
+            let files = files.iter().filter(|row| row.seal.is_none()).map(|row| &row.file);
             let files =
                 files.filter(|file| !own || file.container.as_str() != snapshot_file::CONTAINER);
             names.extend(files.map(|file| format!("file:{}/{}", file.container, file.object)));

@@ -7,7 +7,7 @@ use archipelago_model::{ContainerName, FileId, ObjectName, Source};
 
 use super::Service;
 use super::images::check_sha256;
-use super::objects::{Place, Update, UpdateContent, make};
+use super::objects::{Content, Place, Update, UpdateContent, make};
 use super::transfer::Incoming;
 use crate::catalog::file::{FileRow, ObjectRow};
 use crate::catalog::{Tx, container, file, quota, snapshot_file, state};
@@ -15,6 +15,7 @@ use crate::core::{Core, OPERATOR, shown};
 use crate::error::{Error, ErrorKind};
 use crate::object::{Container, Meta, Object, Versioning, Which};
 use crate::resource::File;
+use crate::seal::refuse_clear;
 
 /// What an update of a file did.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -102,6 +103,20 @@ impl Service {
         }
     }
 
+    /// A file that is sealed, open; `None` when it is not.
+    pub(super) fn sealed_file(
+        &self,
+        container: &ContainerName,
+        object: &ObjectName,
+    ) -> Result<Option<Content>, Error> {
+        let row = self.core.catalog.read(|tx| self.core.file_row(tx, container, object))?;
+        if row.seal.is_none() {
+            return Ok(None);
+        }
+        let home = self.container(OPERATOR, container)?;
+        self.object_open(home.id, object, Which::Latest).map(Some)
+    }
+
     /// The files of one container, or of all: by container and name.
     ///
     /// # Errors
@@ -146,7 +161,10 @@ impl Core {
         size: u64,
     ) -> Result<(), Error> {
         self.catalog.read(|tx| match container::find(tx, OPERATOR, container)? {
-            Some(home) => Ok(file::may_put(tx, &home, object, size).map(drop)?),
+            Some(home) => {
+                refuse_clear(&home)?;
+                Ok(file::may_put(tx, &home, object, size).map(drop)?)
+            }
             None => {
                 snapshot_file::refuse_name(OPERATOR, container)?;
                 Ok(quota::ask_without(tx, OPERATOR, size).map(drop)?)
@@ -170,6 +188,7 @@ impl Core {
                 Some(home) => home,
                 None => make(tx, OPERATOR, container, now)?,
             };
+            refuse_clear(&home)?;
             let new = Object {
                 id: FileId::new(state::take_id(tx)?),
                 name: object.clone(),
@@ -180,6 +199,7 @@ impl Core {
                 etag: None,
                 meta: Meta::default(),
                 created_ms: now,
+                seal: None,
             };
             let (container, name) = (container.clone(), object.clone());
             let file = File { id: new.id, container, object: name, size, sha256, created_ms: now };

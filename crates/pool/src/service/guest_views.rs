@@ -119,8 +119,11 @@ impl Service {
     ) -> Result<Option<DiskFile>, Error> {
         let source = Source::File(container.clone(), object.clone());
         let (view, file) = self.core.catalog.read(|tx| -> Result<_, Error> {
-            let map = catalog_root(tx, &source, self.core.now_ms())?;
             let row = file::find(tx, OPERATOR, container, object, self.core.now_ms())?;
+            if row.as_ref().is_some_and(|row| row.seal.is_some()) {
+                return Ok((None, row));
+            }
+            let map = catalog_root(tx, &source, self.core.now_ms())?;
             Ok((guest_view::find(tx, key(map))?, row))
         })?;
         Ok(view.zip(file).map(|(view, row)| DiskFile {

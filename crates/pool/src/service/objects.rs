@@ -12,23 +12,22 @@ mod owner;
 mod pack;
 mod purge;
 mod relocate;
+mod sealed;
 mod update;
 mod uploads;
 mod walk;
 
 use std::io::Read;
 
-use archipelago_engine::Ingested;
 use archipelago_model::{FileId, Location, ObjectName};
 
-use self::metered::Metered;
 use super::Service;
-use super::grants::share;
 use crate::catalog::file::{self, ObjectRow};
 use crate::catalog::{Tx, container, state};
-use crate::core::{Core, Fixed};
+use crate::core::Core;
 use crate::error::{Error, ErrorKind};
 use crate::object::{ARCHIVED_MARKER_TYPE, Container, Meta, Object, Versioning, Which};
+use crate::seal::Sealing;
 
 pub(crate) use blocks::Tidying;
 pub use blocks::{
@@ -43,8 +42,9 @@ pub use fork::FORK_OBJECTS_MAX;
 pub(crate) use lane::Lanes;
 pub(crate) use pack::Packs;
 pub(super) use relocate::archived_marker;
+pub use sealed::{CopyKeys, Put};
 pub use update::{Decide, Place, Update, UpdateContent, Updated};
-pub use uploads::{FinishPart, FinishUpload, PARTS_MAX, UploadAt};
+pub use uploads::{FinishPart, FinishUpload, PARTS_MAX, PartKeys, UploadAt};
 
 /// JSON of what is known of an object has so many bytes at most.
 const META_BYTES_MAX: usize = 64 << 10;
@@ -74,8 +74,9 @@ pub struct Removed {
 }
 
 impl Service {
-    /// Stores what `input` gives as the newest version of an object. `finish` is asked, at the
-    /// end of the input, what is known of it; when it refuses, nothing is kept.
+    /// Stores what `input` gives as the newest version of an object, sealed as its container says.
+    /// `finish` is asked, at the end of the input, what is known of it; when it refuses, nothing
+    /// is kept.
     ///
     /// # Errors
     /// `NotFound` (the container); those of the input, of `finish` and of `check`.
@@ -88,18 +89,8 @@ impl Service {
         finish: &mut dyn FnMut(&Stored) -> Result<Meta, Error>,
         check: &Check<'_>,
     ) -> Result<Object, Error> {
-        let core = &self.core;
-        // Before anything is sent in vain.
-        core.catalog.read(|tx| {
-            container_of(tx, container)?;
-            check_newest(core, tx, container, name, check)
-        })?;
-        let room = |size| core.room(container, name, size);
-        let mut input = Metered::new(input, size, &room)?;
-        let stored = core.store(size, &mut input);
-        let (ingested, stored) = input.settle(stored)?;
-        let meta = checked(finish(&stored)?)?;
-        core.bind_object(ingested, container, name, &stored, &meta, check)
+        let put = Put { container, name, size, sealing: &Sealing::Default };
+        self.object_put_as(&put, input, finish, check)
     }
 
     /// A version of an object; not one that only says that it was removed.
@@ -130,27 +121,18 @@ impl Service {
     /// Opens a version of an object. It reads on, whatever becomes of its name.
     ///
     /// # Errors
-    /// `NotFound`; `Damaged`.
+    /// `NotFound`; `Damaged`; `Invalid` when it is sealed with a key of its client.
     pub fn object_open(
         &self,
         container: u64,
         name: &ObjectName,
         which: Which,
     ) -> Result<Content, Error> {
-        let core = &self.core;
-        let mut object = None;
-        let held = core.held(|| {
-            let row = core.catalog.read(|tx| core.content_row(tx, container, name, which))?;
-            let map = Fixed { root: row.root, size: row.object.size };
-            object = Some(row.object);
-            Ok(map)
-        })?;
-        let view = core.engine.view(held.map.root, held.map.size)?;
-        let object = object.ok_or_else(|| missing(name))?;
-        Ok(Content::new(object, view))
+        self.object_open_as(container, name, which, None)
     }
 
-    /// Makes a version that shows what another does. `finish` tells what is known of it.
+    /// Makes a version that shows what another does, sealed as that, or as its container says.
+    /// `finish` tells what is known of it.
     ///
     /// # Errors
     /// `NotFound`; those of `finish` and `check`.
@@ -162,9 +144,8 @@ impl Service {
         finish: &mut dyn FnMut(&Object) -> Result<Meta, Error>,
         check: &Check<'_>,
     ) -> Result<Object, Error> {
-        let core = &self.core;
-        let _resolving = core.resolving.read_recursive();
-        core.catalog.write(|tx| core.copy_in(tx, from, container, name, finish, check))
+        let keys = CopyKeys { sealing: &Sealing::Default, source: None };
+        self.object_copy_as(from, keys, (container, name), finish, check)
     }
 
     /// Changes what is known of a version; its content and its place among the others stay.
@@ -205,24 +186,6 @@ impl Service {
 }
 
 impl Core {
-    /// Binds what was stored as the newest version of an object.
-    fn bind_object(
-        &self,
-        ingested: Ingested,
-        container: u64,
-        name: &ObjectName,
-        stored: &Stored,
-        meta: &Meta,
-        check: &Check<'_>,
-    ) -> Result<Object, Error> {
-        self.bind(ingested, stored.size, |tx, root| {
-            let row = self.object_row(tx, container, name, stored, meta, root, check)?;
-            file::put(tx, &row)?;
-            share(tx, self.now_ms(), row.container, &row.object)?;
-            Ok(row.object)
-        })
-    }
-
     /// A version that is there for everybody: no marker, and not ended.
     fn content_row(
         &self,
@@ -266,6 +229,7 @@ impl Core {
             etag: Some(stored.etag.clone()),
             meta: meta.clone(),
             created_ms: self.now_ms(),
+            seal: None,
         };
         Ok(ObjectRow { container, object, sha256: None, root })
     }
@@ -302,6 +266,7 @@ pub(super) fn put_marker(
         etag: None,
         meta: Meta::default(),
         created_ms: core.now_ms(),
+        seal: None,
     };
     let row = ObjectRow { container, object, sha256: None, root: Location::HOLE };
     file::put(tx, &row)?;

@@ -20,7 +20,7 @@ use crate::catalog::volume::VolumeRow;
 use crate::catalog::{CatalogError, Tx, segment, snapshot, state, volume};
 use crate::core::{Core, Fixed, record_segments, shown, snapshot_row, volume_row};
 use crate::error::{Error, ErrorKind};
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Outgoing, send_bytes};
 use crate::resource::Snapshot;
 
 /// So many stretches of a map are looked at together on the way out.
@@ -286,8 +286,21 @@ impl Service {
     /// Writes anything as a full transfer stream; a live volume as of now.
     ///
     /// # Errors
-    /// `NotFound`; `Unavailable` when `out` fails.
+    /// `NotFound`; `Unavailable` when `out` fails; `Invalid` for what is sealed with a key of its
+    /// client.
     pub fn export(&self, source: &Source, out: &mut dyn Write) -> Result<(), Error> {
+        if let Source::File(container, object) = source
+            && let Some(content) = self.sealed_file(container, object)?
+        {
+            let size = content.object().size;
+            let header = Header { size, base: None, identity: None };
+            let open = &mut |range: &Range<u64>| -> Box<dyn Read + Send> {
+                Box::new(content.range(range.start, range.end - range.start))
+            };
+            let whole = 0..size;
+            let sent = send_bytes(open, std::slice::from_ref(&whole), &header, out);
+            return sent.map_err(|error| error.on(shown(source)));
+        }
         let from = self.core.fixed(source)?;
         let header = Header { size: from.map.size, base: None, identity: None };
         self.core.send_all(from.map, &header, out).map_err(|error| error.on(shown(source)))

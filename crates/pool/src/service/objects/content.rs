@@ -13,6 +13,7 @@ use super::pack::SMALL_BYTES_MAX;
 use crate::core::Core;
 use crate::error::{Error, ErrorKind};
 use crate::object::Object;
+use crate::seal::{Opener, Unsealing};
 
 /// Bytes that are read and stored together, in whole blocks.
 const PIECE_BYTES: usize = 1 << 20;
@@ -105,23 +106,25 @@ pub(super) fn broken(error: io::Error) -> IngestError {
 
 /// An open version of an object.
 pub struct Content {
-    object: Object,
+    object: Box<Object>,
     view: Arc<View>,
+    opener: Option<Opener>,
 }
 
 impl Content {
-    pub(super) const fn new(object: Object, view: Arc<View>) -> Self {
-        Self { object, view }
+    pub(super) fn new(object: Object, view: Arc<View>, opener: Option<Opener>) -> Self {
+        Self { object: Box::new(object), view, opener }
     }
 
     /// What it is.
-    pub const fn object(&self) -> &Object {
+    pub fn object(&self) -> &Object {
         &self.object
     }
 
     /// Reads `len` bytes from `offset` on, as far as there are so many.
     pub fn range(&self, offset: u64, len: u64) -> impl Read + Send + 'static + use<> {
-        Stretch::new(Arc::clone(&self.view), offset, len)
+        let stretch = Stretch::new(Arc::clone(&self.view), offset, len);
+        Unsealing::new(stretch, offset, self.opener.clone())
     }
 }
 

@@ -3,9 +3,10 @@
 use archipelago_model::{ContainerName, FileId};
 
 use super::super::Service;
+use super::sealed::parts_of;
 use super::{checked, container_of, make};
 use crate::catalog::file::{self, From, ObjectRow};
-use crate::catalog::{Tx, blocks, container, state};
+use crate::catalog::{Tx, blocks, container, seal, state};
 use crate::core::Core;
 use crate::error::{Error, ErrorKind};
 use crate::object::{Container, Meta, Object};
@@ -20,7 +21,8 @@ const PAGE: usize = 256;
 impl Service {
     /// Makes a container of the same account with the newest versions that another has at one
     /// instant. No data moves, and neither sees what is written to the other. `keep` says what
-    /// is known of each in the new one; locks and grants are of the old one in any case.
+    /// is known of each in the new one; locks and grants are of the old one in any case. What is
+    /// sealed stays so, under the same keys.
     ///
     /// # Errors
     /// `NotFound`; `AlreadyExists`; `Invalid` (too many objects); `QuotaExceeded`.
@@ -71,7 +73,7 @@ impl Core {
                     continue;
                 }
                 let meta = Meta { grants: Vec::new(), ..keep(&row.object).unlocked() };
-                let old = row.object.id;
+                let (old, seal_parts) = (row.object.id, parts_of(tx, &row.object)?);
                 let object = Object {
                     id: FileId::new(id),
                     versioned: false,
@@ -83,6 +85,9 @@ impl Core {
                 (objects, bytes) = (objects + 1, bytes.saturating_add(object.size));
                 let row = ObjectRow { container: home.id, object, ..row };
                 file::put_new(tx, &row)?;
+                if let Some(parts) = seal_parts {
+                    seal::set_parts(tx, row.object.id, &parts)?;
+                }
                 blocks::link_same(tx, old, row.object.id)?;
             }
         }

@@ -5,20 +5,25 @@ use md5::{Digest, Md5};
 
 use super::super::Service;
 use super::super::grants::share;
+use super::sealed::{Reseal, Resealed, parts_of};
 use super::{ARCHIVED_MARKER_TYPE, put_marker};
-use super::{Check, CopySource, Removed, Which, blocks, check_newest, checked, container_of};
+use super::{
+    Check, CopyKeys, CopySource, Removed, Which, blocks, check_newest, checked, container_of,
+};
 use crate::catalog::file::{self, ObjectRow};
-use crate::catalog::{Tx, archive, blocks as lists, state};
+use crate::catalog::{Tx, archive, blocks as lists, seal as seals, state};
 use crate::core::Core;
 use crate::error::Error;
-use crate::object::{Meta, Object, Versioning};
+use crate::object::{Container, Meta, Object, Versioning};
+use crate::seal::{Seal, Sealing};
 
 impl Service {
     /// Makes a version that shows what the newest of another object does, and removes that
     /// object, both or neither. `leave` is asked of what would be removed.
     ///
     /// # Errors
-    /// As [`Service::object_copy`]; `Invalid` (onto itself); those of `leave`.
+    /// As [`Service::object_copy`]; `Invalid` (onto itself, or into a container that encrypts what
+    /// is not encrypted); those of `leave`.
     pub fn object_move(
         &self,
         from: (u64, &ObjectName),
@@ -34,11 +39,20 @@ impl Service {
             ));
         }
         let core = &self.core;
+        let (home, old) = from;
+        let source = CopySource { container: home, name: old.clone(), which: Which::Latest };
+        let keys = CopyKeys { sealing: &Sealing::Default, source: None };
+        let resealing = self.resealing(&source, container, keys)?;
         let _resolving = core.resolving.read_recursive();
         core.catalog.write(|tx| {
-            let (home, old) = from;
-            let source = CopySource { container: home, name: old.clone(), which: Which::Latest };
-            let object = core.copy_in(tx, &source, container, name, finish, check)?;
+            let reseal = |source: &Object, to: &Container| resealing.of(source, to);
+            let copy = core.copy_in(tx, &source, (container, name), finish, check, &reseal)?;
+            let object = copy.ok_or_else(|| {
+                Error::invalid(
+                    "the container encrypts what comes into it, so that it cannot be moved there; \
+                     copy it and remove it",
+                )
+            })?;
             core.remove_in(tx, home, old, Which::Latest, leave)?;
             Ok(object)
         })
@@ -46,18 +60,27 @@ impl Service {
 }
 
 impl Core {
+    /// A copy that shares the map of its source; `None` when it has to be stored once more, since
+    /// it is to be sealed and its source is not.
     pub(super) fn copy_in(
         &self,
         tx: &Tx<'_>,
         from: &CopySource,
-        container: u64,
-        name: &ObjectName,
+        (container, name): (u64, &ObjectName),
         finish: &mut dyn FnMut(&Object) -> Result<Meta, Error>,
         check: &Check<'_>,
-    ) -> Result<Object, Error> {
+        reseal: &Reseal<'_>,
+    ) -> Result<Option<Object>, Error> {
         let source = self.content_row(tx, from.container, &from.name, from.which)?;
         let to = container_of(tx, container)?;
         check_newest(self, tx, container, name, check)?;
+        let seal = match reseal(&source.object, &to)? {
+            Resealed::Same => source.object.seal.clone(),
+            Resealed::Other(seal) => Some(seal),
+            Resealed::Anew => return Ok(None),
+        };
+        // The source may be what the copy takes the place of.
+        let seal_parts = parts_of(tx, &source.object)?;
         let meta = checked(finish(&source.object)?)?;
         let list = lists::of_file(tx, source.object.id)?;
         let object = Object {
@@ -67,14 +90,22 @@ impl Core {
             latest: true,
             meta,
             created_ms: self.now_ms(),
+            etag: source
+                .object
+                .etag
+                .filter(|etag| etag.contains('-') || seal.as_ref().is_none_or(Seal::shows_md5)),
+            seal,
             ..source.object
         };
         let same_account = container_of(tx, from.container)?.account == to.account;
         let row = ObjectRow { container, object, ..source };
         file::put(tx, &row)?;
         share(tx, self.now_ms(), row.container, &row.object)?;
+        if let Some(parts) = seal_parts {
+            seals::set_parts(tx, row.object.id, &parts)?;
+        }
         blocks::link_copy(tx, list, row.object.id, same_account)?;
-        Ok(row.object)
+        Ok(Some(row.object))
     }
 
     pub(super) fn remove_in(
@@ -121,6 +152,7 @@ pub(in crate::service) fn archived_marker(id: u64, name: ObjectName, now_ms: u64
         etag: Some(hex::encode(Md5::digest([]))),
         meta: Meta { headers: [kind].into(), ..Meta::default() },
         created_ms: now_ms,
+        seal: None,
     };
     ObjectRow { container: 0, object, sha256: None, root: Location::HOLE }
 }

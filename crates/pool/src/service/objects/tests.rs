@@ -13,6 +13,7 @@ use crate::{Collection, ErrorKind};
 
 mod archives;
 mod quota;
+mod sealed;
 
 pub(super) const ACCOUNT: AccountId = AccountId::new(7);
 const OTHER: AccountId = AccountId::new(8);

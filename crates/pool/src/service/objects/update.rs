@@ -29,6 +29,7 @@ use crate::catalog::file;
 use crate::core::{Core, Fixed, Held};
 use crate::error::{Error, ErrorKind};
 use crate::object::{Meta, Object};
+use crate::seal::refuse_clear;
 
 /// What brings less than this waits in memory and is stored with the map: one segment and one
 /// sync for all that are bound together. At 64 and 128 KiB that is twice as much a second as a
@@ -183,7 +184,7 @@ impl Service {
         let Update { container, name, place, content, size, create, mut decide } = update;
         // Before anything is sent in vain.
         let now = core.catalog.read(|tx| {
-            container_of(tx, container)?;
+            refuse_clear(&container_of(tx, container)?)?;
             Ok::<_, Error>(file::version(tx, container, name, Which::Latest)?)
         })?;
         let now_ms = core.now_ms();
@@ -193,6 +194,7 @@ impl Service {
             return Err(super::missing(name));
         }
         decide(now.as_ref())?;
+        refuse_sealed(now.as_ref())?;
         let end = now.map_or(0, |object| object.size);
         let begin = place.begin(end)?;
         let room = |len: u64| {
@@ -233,6 +235,7 @@ impl Core {
                     let found = self
                         .catalog
                         .read(|tx| self.content_row(tx, from.container, &from.name, from.which))?;
+                    refuse_sealed(Some(&found.object))?;
                     Ok(Fixed { root: found.root, size: found.object.size })
                 })?;
                 let size = held.map.size;
@@ -277,6 +280,19 @@ impl Core {
         let input = &mut Cursor::new(head).chain(input);
         let (ingested, len) = self.store_behind(phase, size, input, &mut |_| {})?;
         Ok(Payload::Stored { ingested, phase, len })
+    }
+}
+
+/// A range of what is sealed cannot be written: it would be under the same key stream as what was
+/// there before, and who has both has the difference of their contents.
+fn refuse_sealed(object: Option<&Object>) -> Result<(), Error> {
+    match object {
+        Some(object) if object.seal.is_some() => Err(Error::invalid(format!(
+            "object '{}' is stored encrypted, and a range of it can be neither changed nor shared; \
+             put all of it",
+            object.name.as_str().escape_debug()
+        ))),
+        _ => Ok(()),
     }
 }
 

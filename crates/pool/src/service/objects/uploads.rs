@@ -12,10 +12,11 @@ use super::super::Service;
 use super::metered::Metered;
 use super::{Check, CopySource, Stored, checked, container_of, content};
 use crate::catalog::upload::{self, PartRow, UploadRow};
-use crate::catalog::{Tx, file, state};
+use crate::catalog::{Tx, file, seal, state};
 use crate::core::{Core, Fixed, Held};
 use crate::error::{Error, ErrorKind};
 use crate::object::{Meta, Object, Part, Upload};
+use crate::seal::{ClientKey, DataKey, PiecesText, Seal, Sealing, refuse_map};
 
 /// Parts of an upload at most, and the greatest number of one: what S3 has.
 pub const PARTS_MAX: u32 = 10_000;
@@ -31,6 +32,15 @@ pub struct UploadAt<'a> {
     pub uuid: &'a str,
 }
 
+/// Keys of the client for a part that is copied.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct PartKeys<'a> {
+    /// That of the upload.
+    pub upload: Option<&'a ClientKey>,
+    /// That of the source.
+    pub source: Option<&'a ClientKey>,
+}
+
 /// Asked when a part is stored: its checksums, in base64 by their names in headers.
 pub type FinishPart<'a> = dyn FnMut(&Stored) -> Result<BTreeMap<String, String>, Error> + 'a;
 
@@ -38,7 +48,8 @@ pub type FinishPart<'a> = dyn FnMut(&Stored) -> Result<BTreeMap<String, String>,
 pub type FinishUpload<'a> = dyn FnMut(&Upload, &[Part]) -> Result<Meta, Error> + 'a;
 
 impl Service {
-    /// Begins an upload in parts of an object of which so much is known.
+    /// Begins an upload in parts of an object of which so much is known, sealed as its container
+    /// says.
     ///
     /// # Errors
     /// `NotFound` (the container).
@@ -48,13 +59,33 @@ impl Service {
         name: &ObjectName,
         meta: Meta,
     ) -> Result<Upload, Error> {
+        self.upload_create_as(container, name, meta, &Sealing::Default)
+    }
+
+    /// The same, and says how the object is to be sealed.
+    ///
+    /// # Errors
+    /// As that; `Invalid` (the name of a key).
+    pub fn upload_create_as(
+        &self,
+        container: u64,
+        name: &ObjectName,
+        meta: Meta,
+        sealing: &Sealing,
+    ) -> Result<Upload, Error> {
         let core = &self.core;
         let meta = checked(meta)?;
+        let home = core.catalog.read(|tx| container_of(tx, container))?;
+        let seal = match sealing.target(&home)? {
+            None => None,
+            Some(target) => Some(self.with_sealer(|sealer| sealer.seal(&target, false))?.0),
+        };
         let upload = Upload {
             uuid: hex::encode(core.new_uuid()),
             object: name.clone(),
             meta,
             created_ms: core.now_ms(),
+            seal,
         };
         core.catalog.write(|tx| {
             container_of(tx, container)?;
@@ -96,8 +127,26 @@ impl Service {
         input: &mut dyn Read,
         finish: &mut FinishPart<'_>,
     ) -> Result<Part, Error> {
+        self.upload_part_as(at, number, None, size, input, finish)
+    }
+
+    /// The same, with the key of the client that the upload is sealed with.
+    ///
+    /// # Errors
+    /// As that; `Invalid` when the key is missing, is another, or is none to bring.
+    pub fn upload_part_as(
+        &self,
+        at: UploadAt<'_>,
+        number: u32,
+        key: Option<&ClientKey>,
+        size: Option<u64>,
+        input: &mut dyn Read,
+        finish: &mut FinishPart<'_>,
+    ) -> Result<Part, Error> {
         check_number(number)?;
         let core = &self.core;
+        let seal = core.catalog.read(|tx| upload_row(tx, at))?.upload.seal;
+        let key = self.part_key(seal.as_ref(), key)?;
         // Before anything is sent in vain.
         let room = |size| {
             core.catalog.read(|tx| {
@@ -106,13 +155,39 @@ impl Service {
             })
         };
         let mut input = Metered::new(input, size, &room)?;
-        let stored = core.store(size, &mut input);
-        let (ingested, stored) = input.settle(stored)?;
+        let nonce = key.as_ref().map(|_| DataKey::nonce(&**core.env.random()));
+        let stored = match (&key, &nonce) {
+            (Some(key), Some(nonce)) => core.store_sealed(size, &mut input, key, nonce),
+            _ => core.store(size, &mut input),
+        };
+        let (ingested, mut stored) = input.settle(stored)?;
         let checksums = finish(&stored)?;
-        core.bind_part(ingested, at, number, &stored, &checksums)
+        if let Some(key) = key.filter(|_| seal.is_some_and(|seal| !seal.shows_md5())) {
+            stored.etag = key.opaque_tag(&stored.etag);
+        }
+        core.bind_part(ingested, at, number, &stored, &checksums, nonce)
     }
 
-    /// Makes a part of a range of an object; the whole of it without one.
+    /// What the parts of an upload are sealed under; `None` when they are not.
+    fn part_key(
+        &self,
+        seal: Option<&Seal>,
+        key: Option<&ClientKey>,
+    ) -> Result<Option<DataKey>, Error> {
+        match (seal, key) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(Error::invalid(
+                "the upload was begun without a key of its client; begin another with it",
+            )),
+            (Some(seal), key) => {
+                let opened = self.with_sealer(|sealer| sealer.open(seal, key));
+                opened.map(Some).map_err(|error| error.on("the upload"))
+            }
+        }
+    }
+
+    /// Makes a part of a range of an object; the whole of it without one. It moves no data, unless
+    /// the object or the upload is sealed.
     ///
     /// # Errors
     /// `NotFound`, `Invalid` (the range, the number); those of `check`.
@@ -124,22 +199,42 @@ impl Service {
         range: Option<(u64, u64)>,
         check: &dyn Fn(&Object) -> Result<(), Error>,
     ) -> Result<Part, Error> {
+        self.upload_part_copy_as(at, number, (from, range), PartKeys::default(), check)
+    }
+
+    /// The same, with keys of the client.
+    ///
+    /// # Errors
+    /// As that; `Invalid` when a key is missing, is another, or is none to bring.
+    pub fn upload_part_copy_as(
+        &self,
+        at: UploadAt<'_>,
+        number: u32,
+        (from, range): (&CopySource, Option<(u64, u64)>),
+        keys: PartKeys<'_>,
+        check: &dyn Fn(&Object) -> Result<(), Error>,
+    ) -> Result<Part, Error> {
         check_number(number)?;
         let core = &self.core;
-        core.catalog.read(|tx| upload_row(tx, at))?;
+        let upload = core.catalog.read(|tx| upload_row(tx, at))?.upload;
+        self.part_key(upload.seal.as_ref(), keys.upload)?;
+        let content = self.object_open_as(from.container, &from.name, from.which, keys.source)?;
+        if content.object().seal.is_some() || upload.seal.is_some() {
+            check(content.object())?;
+            let (offset, len) = within(range, content.object().size)?;
+            let input = &mut content.range(offset, len);
+            let finish = &mut |_: &Stored| Ok(BTreeMap::new());
+            return self.upload_part_as(at, number, keys.upload, Some(len), input, finish);
+        }
         let held = core.held(|| {
             let source = core
                 .catalog
                 .read(|tx| core.content_row(tx, from.container, &from.name, from.which))?;
             check(&source.object)?;
+            refuse_map(source.object.seal.as_ref())?;
             Ok(Fixed { root: source.root, size: source.object.size })
         })?;
-        let size = held.map.size;
-        let (offset, len) = range.unwrap_or((0, size));
-        if offset.saturating_add(len) > size {
-            let message = format!("the range ends behind the end of the object, at {size} bytes");
-            return Err(Error::invalid(message));
-        }
+        let (offset, len) = within(range, held.map.size)?;
         core.catalog.read(|tx| {
             let row = upload_row(tx, at)?;
             Ok::<_, Error>(upload::may_put_part(tx, &row, number, len)?)
@@ -149,7 +244,7 @@ impl Service {
         let etag = content::md5_of(&mut core.reader(&stretches)?)?;
         let stored = Stored { size: len, etag };
         let ingested = core.assemble(&stretches)?;
-        core.bind_part(ingested, at, number, &stored, &BTreeMap::new())
+        core.bind_part(ingested, at, number, &stored, &BTreeMap::new(), None)
     }
 
     /// Makes an object of parts, in the order of their numbers. `finish` sees them, and tells
@@ -186,7 +281,9 @@ impl Service {
         let meta = checked(finish(&row.upload, &parts)?)?;
         let sources: Vec<Source<'_>> =
             held.iter().map(|held| Source { held, offset: 0, len: held.map.size }).collect();
+        // What is stored is joined as it is: each part goes on to be under its own nonce.
         let ingested = core.assemble(&sources)?;
+        let seal_parts = row.upload.seal.is_some().then(|| sealed_parts(&chosen)).transpose()?;
         let stored = Stored { size: parts.iter().map(|part| part.size).sum(), etag: etag(&parts)? };
         core.bind(ingested, stored.size, |tx, root| {
             let now = upload_row(tx, at)?;
@@ -194,8 +291,13 @@ impl Service {
                 let message = "a part was replaced meanwhile; list the parts and complete again";
                 return Err(Error::invalid(message));
             }
-            let row = core.object_row(tx, at.container, at.name, &stored, &meta, root, check)?;
+            let mut row =
+                core.object_row(tx, at.container, at.name, &stored, &meta, root, check)?;
+            row.object.seal.clone_from(&now.upload.seal);
             file::put_parts(tx, &row, &now)?;
+            if let Some(parts) = &seal_parts {
+                seal::set_parts(tx, row.object.id, parts)?;
+            }
             Ok(row.object)
         })
     }
@@ -260,6 +362,7 @@ impl Core {
         number: u32,
         stored: &Stored,
         checksums: &BTreeMap<String, String>,
+        nonce: Option<String>,
     ) -> Result<Part, Error> {
         let part = Part {
             number,
@@ -270,10 +373,36 @@ impl Core {
         };
         self.bind(ingested, stored.size, |tx, root: Location| {
             let upload = upload_row(tx, at)?;
-            upload::put_part(tx, &upload, &PartRow { part: part.clone(), root })?;
+            let row = PartRow { part: part.clone(), root, nonce: nonce.clone() };
+            upload::put_part(tx, &upload, &row)?;
             Ok(part.clone())
         })
     }
+}
+
+/// A range of an object of this size.
+fn within(range: Option<(u64, u64)>, size: u64) -> Result<(u64, u64), Error> {
+    let (offset, len) = range.unwrap_or((0, size));
+    match offset.saturating_add(len) > size {
+        false => Ok((offset, len)),
+        true => Err(Error::invalid(format!(
+            "the range ends behind the end of the object, at {size} bytes"
+        ))),
+    }
+}
+
+/// Lengths and nonces of parts, as they are kept with the object.
+fn sealed_parts(rows: &[PartRow]) -> Result<PiecesText, Error> {
+    let of = |row: &PartRow| {
+        let nonce = row.nonce.clone().ok_or_else(|| {
+            let number = row.part.number;
+            let message =
+                format!("the catalog is damaged: part {number} has no nonce; abort the upload");
+            Error::new(ErrorKind::Damaged, message)
+        })?;
+        Ok((row.part.size, nonce))
+    };
+    rows.iter().map(of).collect()
 }
 
 /// Those of the parts that a client wants.

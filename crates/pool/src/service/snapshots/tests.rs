@@ -413,7 +413,7 @@ fn no_snapshot_stays_in_a_container_of_an_older_program_that_may_be_somebody_els
         (
             "upload",
             &|_| (),
-            "INSERT INTO upload SELECT 9, 'u', id, 'o', '{}', 0 FROM container; \
+            "INSERT INTO upload (id, uuid, container_id, object, meta, created_ms) SELECT 9, 'u', id, 'o', '{}', 0 FROM container; \
              UPDATE store_state SET next_id = 10;",
         ),
         (

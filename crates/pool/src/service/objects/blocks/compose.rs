@@ -16,6 +16,7 @@ use crate::catalog::file;
 use crate::core::{Core, Fixed, Held};
 use crate::error::Error;
 use crate::object::{Meta, Object};
+use crate::seal::refuse_clear;
 use crate::service::grants::share;
 use crate::service::transfer::ingest_error;
 
@@ -72,7 +73,7 @@ impl Service {
         let core = &self.core;
         check_count(wanted)?;
         core.catalog.read(|tx| {
-            container_of(tx, wanted.container)?;
+            refuse_clear(&container_of(tx, wanted.container)?)?;
             check_newest(core, tx, wanted.container, wanted.name, check)
         })?;
         // Before maps are written in vain.
@@ -88,6 +89,7 @@ impl Service {
         let object = core.bind(ingested, wanted.size, |tx, root| {
             let stored = Stored { size: wanted.size, etag: String::new() };
             let (to, name) = (wanted.container, wanted.name);
+            refuse_clear(&container_of(tx, to)?)?;
             let mut row = core.object_row(tx, to, name, &stored, &meta, root, check)?;
             row.object.etag.clone_from(&etag);
             row.sha256.clone_from(&wanted.sha256);

@@ -15,6 +15,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::super::super::transfer::{Incoming, tell_range};
 use super::super::content::{Content, Stretch, broken};
+use super::super::sealed::parts_of;
 use super::super::{Service, containers, missing};
 use super::compose::{Compose, Composed};
 use super::hash::{BlockHash, Hasher};
@@ -25,8 +26,9 @@ use crate::catalog::{Tx, container};
 use crate::core::{Core, Fixed, Held, OPERATOR, shown};
 use crate::error::{Error, ErrorKind};
 use crate::object::{Meta, Object, Which};
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Outgoing, send_bytes};
 use crate::resource::File;
+use crate::seal::refuse_map;
 use crate::service::transfer::ingest_error;
 
 /// Bytes of the hash of a grain: the first of its SHA-256. Two grains that differ have the same
@@ -142,15 +144,23 @@ impl Service {
     /// `NotFound`, also when another version has taken its place.
     pub fn file_open(&self, which: FileVersion<'_>) -> Result<Content, Error> {
         let core = &self.core;
-        let mut object = None;
+        let mut found = None;
         let held = core.held(|| {
-            let row = core.catalog.read(|tx| core.version_row(tx, which))?;
+            let (row, parts) = core.catalog.read(|tx| -> Result<_, Error> {
+                let row = core.version_row(tx, which)?;
+                let parts = parts_of(tx, &row.object)?;
+                Ok((row, parts))
+            })?;
             let map = Fixed { root: row.root, size: row.object.size };
-            object = Some(row.object);
+            found = Some((row.object, parts));
             Ok(map)
         })?;
         let view = core.engine.view(held.map.root, held.map.size)?;
-        Ok(Content::new(object.ok_or_else(|| missing(which.object))?, view))
+        let (object, parts) = found.ok_or_else(|| missing(which.object))?;
+        let opener = self
+            .opener(object.seal.as_ref(), parts, None)
+            .map_err(|error| error.on(label(which.container, which.object)))?;
+        Ok(Content::new(object, view, opener))
     }
 
     /// Hashes of grains of `grain` bytes of ranges that begin with grains, one behind the other;
@@ -209,16 +219,21 @@ impl Service {
         out: &mut dyn Write,
     ) -> Result<(), Error> {
         let core = &self.core;
-        let held = core.version_held(which)?;
-        let size = held.map.size;
+        let content = self.file_open(which)?;
+        let size = content.object().size;
         check_ranges(ranges, size, BLOCK_BYTES)?;
+        let on_file = |error: Error| error.on(label(which.container, which.object));
+        if content.object().seal.is_some() {
+            return send_ranges(&content, ranges, out).map_err(on_file);
+        }
+        let held = core.version_held(FileVersion { id: Some(content.object().id), ..which })?;
         let view = core.engine.view(held.map.root, size)?;
         let header = Header { size, base: None, identity: None };
         let mut outgoing = Outgoing::new(&view, &header, out)?;
         let whole = 0..size;
         let ranges = if ranges.is_empty() { std::slice::from_ref(&whole) } else { ranges };
         let told = ranges.iter().try_for_each(|range| tell_range(&view, range, &mut outgoing));
-        outgoing.finish(told).map_err(|error| error.on(label(which.container, which.object)))
+        outgoing.finish(told).map_err(on_file)
     }
 
     /// Makes a file, or replaces it at once, of a version and a difference to it: a transfer
@@ -257,6 +272,20 @@ impl Service {
         core.keep_or_tell(file.id, &hashes);
         Ok(file)
     }
+}
+
+/// Sends ranges of what is sealed: all of it, without any.
+fn send_ranges(content: &Content, ranges: &[Range<u64>], out: &mut dyn Write) -> Result<(), Error> {
+    let size = content.object().size;
+    let header = Header { size, base: None, identity: None };
+    let whole = 0..size;
+    let ranges = if ranges.is_empty() { std::slice::from_ref(&whole) } else { ranges };
+    send_bytes(
+        &mut |range| Box::new(content.range(range.start, range.end - range.start)),
+        ranges,
+        &header,
+        out,
+    )
 }
 
 /// What a difference is made to, held.
@@ -388,13 +417,15 @@ impl Core {
                     ),
                 )
             })?;
+            // The difference is put on top of its map.
+            refuse_map(row.object.seal.as_ref())?;
             let map = Fixed { root: row.root, size: row.object.size };
             found = Some(row.object);
             Ok(map)
         })?;
         let view = self.engine.view(held.map.root, held.map.size)?;
         let object = found.ok_or_else(|| Error::invalid("a difference is to a version"))?;
-        Ok(Base { content: Content::new(object, view), held })
+        Ok(Base { content: Content::new(object, view, None), held })
     }
 }
 

@@ -5,9 +5,21 @@ use std::sync::Barrier;
 use super::super::tests::{Home, named};
 use super::*;
 use crate::Collection;
+use crate::catalog::{Tx, file};
 use crate::error::ErrorKind;
 use crate::object::{Meta, Which};
 use crate::testing::noise;
+
+fn bind(home: &Home, ingested: Ingested, name: &str, size: u64) {
+    let (core, name) = (&home.service().core, named(name));
+    let (stored, meta) = (Stored { size, etag: String::new() }, Meta::default());
+    let body = |tx: &Tx<'_>, root| {
+        let row = core.object_row(tx, home.id, &name, &stored, &meta, root, &|_| Ok(()))?;
+        file::put(tx, &row)?;
+        Ok(())
+    };
+    core.bind(ingested, size, body).unwrap();
+}
 
 #[test]
 fn small_objects_that_come_together_are_in_one_segment_and_each_reads_as_it_was_sent() {
@@ -22,9 +34,7 @@ fn small_objects_that_come_together_are_in_one_segment_and_each_reads_as_it_was_
     for (ingested, content) in stored.into_iter().zip(&contents) {
         let ingested = ingested.unwrap();
         let (name, size) = (named(&format!("o{}", content.len())), content.len() as u64);
-        let stored = Stored { size, etag: String::new() };
-        let meta = Meta::default();
-        core.bind_object(ingested, home.id, &name, &stored, &meta, &|_| Ok(())).unwrap();
+        bind(&home, ingested, name.as_str(), size);
         assert!(home.get(name.as_str(), Which::Latest).unwrap() == *content);
     }
     assert_eq!(home.service().check().unwrap(), []);
@@ -36,12 +46,11 @@ fn one_that_is_not_bound_takes_nothing_from_the_others() {
     let core = &home.service().core;
     let mut stored = core.pack(&[noise(1, 4096), noise(2, 4096)]);
     drop(stored.remove(0));
-    let (kept, meta) = (stored.remove(0).unwrap(), Meta::default());
-    let known = Stored { size: 4096, etag: String::new() };
+    let kept = stored.remove(0).unwrap();
     // The segment stays while one of them is not bound.
     let thorough = Collection { thorough: true, now: true, budget: None };
     home.service().collect(thorough).unwrap();
-    core.bind_object(kept, home.id, &named("o"), &known, &meta, &|_| Ok(())).unwrap();
+    bind(&home, kept, "o", 4096);
     assert!(home.get("o", Which::Latest).unwrap() == noise(2, 4096));
     assert_eq!(home.service().check().unwrap(), []);
 }

@@ -9,12 +9,13 @@ use archipelago_model::{BLOCK_BYTES, FileId, Location, ObjectName, SECTOR_BYTES,
 use super::super::super::transfer::ingest_error;
 use super::super::content::Stretch;
 use super::super::{checked, container_of, missing};
-use super::{Payload, Request, Updated, size_after};
+use super::{Payload, Request, Updated, refuse_sealed, size_after};
 use crate::catalog::file::{self, ObjectRow};
 use crate::catalog::{CatalogError, Tx, segment, state};
 use crate::core::{Core, Fixed, Held, record_segments};
 use crate::error::{Error, ErrorKind};
 use crate::object::{Archive, Meta, Object, Versioning, Which};
+use crate::seal::refuse_clear;
 
 /// Edits are made anew so often when another version came between. Each time somebody else
 /// has put or removed all of the object, which takes longer than an edit of its map.
@@ -144,6 +145,7 @@ impl Binding<'_> {
         let held = core.held(|| {
             let (home, newest) = core.catalog.read(|tx| -> Result<_, Error> {
                 let home = container_of(tx, self.container)?;
+                refuse_clear(&home)?;
                 Ok((home, file::version(tx, self.container, self.name, Which::Latest)?))
             })?;
             let there = |row: &&ObjectRow| !row.object.marker && !row.object.has_ended(now);
@@ -201,6 +203,7 @@ impl Binding<'_> {
             return Err(Error::new(*kind, message.clone()));
         }
         let meta = checked((request.decide)(now)?)?;
+        refuse_sealed(now)?;
         let end = now.map_or(0, |object| object.size);
         let at = request.place.begin(end)?;
         let size = size_after(end, at, request.payload.len(), request.size)?;
@@ -216,6 +219,7 @@ impl Binding<'_> {
             // Those of other bytes.
             meta: Meta { checksums: Default::default(), parts: Vec::new(), ..meta },
             created_ms: 0,
+            seal: None,
         };
         Ok((at, object))
     }
