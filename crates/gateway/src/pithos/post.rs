@@ -54,7 +54,11 @@ pub(super) fn change(service: &Service, ask: &Ask) -> Result<Response, Refusal> 
     let object = veto.settle(result)??;
     said.publish(service, &caller, (home.id, &name))?;
     let mut headers = HeaderMap::new();
-    let hash = service.object_hashes(&[object.id])?.remove(&object.id);
+    // Who may but write learns nothing of the content.
+    let hash = match caller.may(service, Action::Read, &home, &object)? {
+        true => service.object_hashes(&[object.id])?.remove(&object.id),
+        false => None,
+    };
     put::told(&object, hash, &mut headers);
     headers.remove("etag");
     Ok(answer::empty(StatusCode::ACCEPTED, headers))

@@ -1,6 +1,6 @@
 //! Facts about `X-Object-Sharing`, `X-Object-Public`, and who sees what.
 
-use archipelago_pool::{AuditEvent, Named};
+use archipelago_pool::{AuditEvent, Grant, Grantee, Named, Right, Shared};
 use serde_json::{Value, json};
 
 use super::{PREFIX, Site, header, is, sha256};
@@ -304,4 +304,27 @@ fn what_was_refused_and_what_was_changed_is_recorded() {
         (AuditEvent::Granted, "ann", "file 'ann/c/o'", "bob:read"),
     ];
     assert_eq!(log, wanted);
+}
+
+#[test]
+fn who_may_but_write_learns_nothing_of_the_content() {
+    let site = Site::start();
+    site.put("o", b"content");
+    let service = &site.server.app.service;
+    let account = service.account(&Named::name("ann")).unwrap();
+    let home = service.container(account.id, &"c".parse().unwrap()).unwrap();
+    let bob = Grantee::User(service.user(&Named::name("bob")).unwrap().id);
+    let mut write = |grants: &mut Vec<Grant>| {
+        grants.push(Grant::new(bob, Right::Write));
+        Ok(())
+    };
+    let shared = Shared::Path(home.id, "o".to_owned());
+    service.grants_change("ann", &shared, &mut write).unwrap();
+    let posted = site.bob_with("POST", "/c/o?update", "X-Object-Meta-A: b\r\n", b"");
+    is(&posted, 202);
+    assert!(!posted.head.contains(&sha256(b"content")), "{}", posted.head);
+    for path in ["/c/o", "/c/o?hashmap&format=json"] {
+        is(&site.bob("GET", path), 403);
+    }
+    assert_eq!(lines(&site.bob("GET", "/c")), Vec::<&str>::new());
 }
