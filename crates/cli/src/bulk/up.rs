@@ -102,7 +102,7 @@ pub fn is_same(client: &Client, path: &Path, file: &FilePath) -> Result<bool> {
         return Ok(false);
     }
     let (remote, shorts) = match Remote::hashed(client, file) {
-        Err(failure) if is(&failure, api::ErrorKind::NotFound) => return Ok(false),
+        Err(failure) if is_unknown(&failure) => return Ok(false),
         other => other?,
     };
     if remote.size != local.len() {
@@ -121,7 +121,7 @@ impl Put<'_> {
     /// is another one by the time.
     fn difference(&self) -> Result<Option<Stored>> {
         let (remote, shorts) = match Remote::hashed(self.client, self.file) {
-            Err(failure) if is(&failure, api::ErrorKind::NotFound) => return Ok(None),
+            Err(failure) if is_unknown(&failure) => return Ok(None),
             other => other?,
         };
         let differs = |(place, hash): &(u64, &Hash)| {
@@ -136,7 +136,7 @@ impl Put<'_> {
         }
         let pair = Pair { local: &self.local, remote: &remote, client: self.client, size };
         let mut ranges = match pair.differing(&places) {
-            Err(failure) if is(&failure, api::ErrorKind::NotFound) => return Ok(None),
+            Err(failure) if is_unknown(&failure) => return Ok(None),
             other => other?,
         };
         // What its last block had behind its end must not be there.
@@ -150,13 +150,8 @@ impl Put<'_> {
             return Ok(None);
         }
         match self.send(&remote, ranges, bytes) {
-            // The version is no more, or two grains that differ had one hash.
-            Err(failure)
-                if is(&failure, api::ErrorKind::NotFound)
-                    || is(&failure, api::ErrorKind::Invalid) =>
-            {
-                Ok(None)
-            }
+            // Or two grains that differ had one hash.
+            Err(failure) if is_unknown(&failure) => Ok(None),
             done => done.map(|file| Some(Stored { file, sent: bytes })),
         }
     }
@@ -262,6 +257,12 @@ impl Put<'_> {
 /// Whether a block of zeros is where there is nothing.
 fn is_zeros(hash: &Hash, place: u64, shorts: &[hashes::ShortHash]) -> bool {
     place >= shorts.len() as u64 && *hash == hashes::of_block(&[])
+}
+
+/// Whether a version cannot be compared: it is no more, or cannot be read without a key of whoever
+/// put it.
+fn is_unknown(failure: &Failure) -> bool {
+    is(failure, api::ErrorKind::NotFound) || is(failure, api::ErrorKind::Invalid)
 }
 
 fn is(failure: &Failure, kind: api::ErrorKind) -> bool {
