@@ -72,6 +72,38 @@ fn the_program_of_aws_lists_copies_signs_and_removes() -> Result<()> {
 }
 
 #[test]
+fn what_the_program_of_aws_encrypts_with_its_own_key_opens_with_that_only() -> Result<()> {
+    let site = Site::new()?;
+    let key = site.access_key("admin")?;
+    let (from, to) = (site.text("from"), site.text("to"));
+    // Above the size at which the program sends parts.
+    let bytes = content(20 << 20);
+    fs::write(&from, &bytes)?;
+    fs::write(site.path("key"), [7; 32])?;
+    fs::write(site.path("other"), [8; 32])?;
+    let with =
+        |name: &str| ["--sse-c".to_owned(), format!("--sse-c-key=fileb://{}", site.text(name))];
+    let run = |words: &[&str], more: &[String]| -> Result<Program> {
+        Ok(site.aws(&key)?.args(["s3"]).args(words).args(more))
+    };
+    run(&["mb", "s3://box"], &[])?.run()?;
+    run(&["cp", &from, "s3://box/disk"], &with("key"))?.run()?;
+    run(&["cp", "s3://box/disk", &to], &with("key"))?.run()?;
+    ensure!(fs::read(&to)? == bytes, "the object reads otherwise");
+    run(&["cp", "s3://box/disk", &to], &with("other"))?.fails()?;
+    run(&["cp", "s3://box/disk", &to], &[])?.fails()?;
+    // Nothing that works on maps takes it for a disk, and other doors say what to do.
+    site.cli.command(&["volume", "create", "web", "--from", "file:box/disk"]).fails()?;
+    site.cli.command(&["file", "get", "box/disk", &site.text("out")]).fails()?;
+    // What the store encrypts is there for every door.
+    run(&["cp", &from, "s3://box/kept", "--sse", "AES256"], &[])?.run()?;
+    site.cli.run(&["file", "get", "box/kept", &site.text("kept")])?;
+    ensure!(fs::read(site.path("kept"))? == bytes, "the file reads otherwise");
+    site.cli.command(&["volume", "create", "web", "--from", "file:box/kept"]).fails()?;
+    Ok(())
+}
+
+#[test]
 fn old_versions_are_there_until_they_are_removed_by_id() -> Result<()> {
     let site = Site::new()?;
     let key = new_user(&site, "bob")?;
