@@ -86,6 +86,11 @@ impl Core {
         self.trust.now_ms(&self.env)
     }
 
+    /// The time, for what takes something from somebody when it has ended: [`Trust::ended_ms`].
+    pub fn ended_ms(&self) -> u64 {
+        self.trust.ended_ms(&self.env)
+    }
+
     /// A new random identity.
     pub fn new_uuid(&self) -> [u8; 16] {
         let mut uuid = [0; 16];

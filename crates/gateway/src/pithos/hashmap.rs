@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ask::Ask;
 use super::blocks::Frame;
-use super::caller::Caller;
+use super::caller::{Caller, denied};
 use super::listing::Format;
 use super::{blocks, meta, object, put, sharing};
 use crate::App;
@@ -217,6 +217,10 @@ fn compose(
         Err(refusal) => return Ok(Err(refusal)),
     };
     let To { caller, container, said: sharing } = to;
+    // Blocks of its own account: a guest there knows hashes of what it may not read.
+    if !caller.writes_at_home() {
+        return Ok(Err(denied()));
+    }
     let (container, veto) = (*container, Veto::default());
     let old = put::old(service, container, &name)?;
     let wanted = Compose {

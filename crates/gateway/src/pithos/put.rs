@@ -112,7 +112,8 @@ pub(super) fn conditions_of_write(
         return Ok(());
     }
     let etag = match old {
-        // A version that nobody hashed yet is no one that a client of this door has seen.
+        // Of a version that nobody hashed yet, and of one that has just come, nobody knows
+        // whether it is the one that is meant: then it must not be replaced.
         Some(old) => service.object_hashes(&[old.id])?.remove(&old.id),
         None => None,
     };
@@ -123,8 +124,9 @@ pub(super) fn conditions_of_write(
             item => etag.as_deref() == Some(bare(item)),
         })
     };
+    let may = |list: &str| names(list) || (old.is_some() && etag.is_none() && !list.is_empty());
     let failed =
-        wanted.is_some_and(|list| !names(&list)) || unwanted.is_some_and(|list| names(&list));
+        wanted.is_some_and(|list| !names(&list)) || unwanted.is_some_and(|list| may(&list));
     match failed {
         true => Err(Refusal::precondition("A precondition failed.")),
         false => Ok(()),

@@ -86,21 +86,32 @@ fn below(service: &Service, home: &Container, prefix: &str, now_ms: u64) -> Resu
 /// Removes versions of all objects of a container that are older than a time.
 fn purge_all(service: &Service, home: &Container, until: u64) -> Result<(), Refusal> {
     let mut walk = Walk { limit: ROWS, ..Walk::default() };
+    let mut count = 0;
     loop {
-        // Names first, then all versions of each.
+        // Names first, then all versions of each that has one to go.
         let steps = service.version_walk(home.id, &walk, None)?;
         let full = steps.len() == ROWS;
-        let mut names: Vec<ObjectName> = Vec::new();
+        let (mut names, mut last): (Vec<ObjectName>, Option<ObjectName>) = (Vec::new(), None);
         for step in steps {
             let Step::Item(object) = step else { continue };
-            if names.last() != Some(&object.name) {
-                names.push(object.name);
+            let goes = object.created_ms <= until && (!object.latest || object.marker);
+            if goes && names.last() != Some(&object.name) {
+                names.push(object.name.clone());
             }
+            last = Some(object.name);
+        }
+        // Of this one there may be more than the page shows.
+        if full && let Some(name) = last.clone().filter(|name| names.last() != Some(name)) {
+            names.push(name);
         }
         for name in &names {
+            count += 1;
+            if count > TREE_MAX {
+                return Err(Refusal::conflict("So many were purged; others are left, ask again."));
+            }
             service.object_purge(home.id, name, until)?;
         }
-        walk.marker = names.last().map(ToString::to_string);
+        walk.marker = last.map(|name| name.to_string());
         if !full {
             return Ok(());
         }

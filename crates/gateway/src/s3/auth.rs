@@ -148,12 +148,15 @@ impl Actor {
             Verdict::Denied => {
                 return Ok(Answer::No("a policy of the bucket denies it".to_owned()));
             }
-            Verdict::Allowed => return Ok(Answer::Yes),
-            Verdict::Silent => {}
+            Verdict::Allowed | Verdict::Silent => {}
         }
         let action = wanted.action();
-        if let Some(known) = access::of_role(service, &self.subject, action, container) {
-            return Ok(Answer::of(&known));
+        match (verdict, access::of_role(service, &self.subject, action, container)) {
+            // What a role may not change, no policy lets it.
+            (Verdict::Allowed, Some(known)) if !known.allowed => return Ok(Answer::of(&known)),
+            (Verdict::Allowed, _) => return Ok(Answer::Yes),
+            (_, Some(known)) => return Ok(Answer::of(&known)),
+            (_, None) => {}
         }
         let name = match wanted.object {
             Some(object) => Some(object.name.clone()),

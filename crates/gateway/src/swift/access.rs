@@ -11,7 +11,7 @@ use archipelago_pool::{
 use super::answer::Refusal;
 use super::ask::Ask;
 use super::tempurl::{self, Scope};
-use super::{account_acl, acl, link};
+use super::{account_acl, acl, link, meta};
 use crate::access;
 
 /// Settings of a container: who may read, who may write.
@@ -215,6 +215,18 @@ impl Rights {
         Ok(found)
     }
 
+    /// The container of an object that is to be put or changed. Who says when it ends says that
+    /// it is removed then.
+    pub(super) fn home_to_write(
+        &self,
+        service: &Service,
+        (container, name): (&ContainerName, &ObjectName),
+        ask: &Ask,
+    ) -> Result<Container, Refusal> {
+        let ends = meta::says_end(ask);
+        self.home(service, container, name, if ends { Need::Remove } else { Need::Write })
+    }
+
     /// A container in which an object is to be read; [`Self::check`] says whether it may be.
     pub(super) fn home_to_read(
         &self,
@@ -334,7 +346,9 @@ fn role(service: &Service, who: &Who, account: &Account) -> Result<Option<Role>,
     }
     let settings = service.account_settings(account.id)?;
     let list = settings.get(account_acl::SETTING);
-    Ok(list.and_then(|list| account_acl::role(list, identity)))
+    let given = list.and_then(|list| account_acl::role(list, identity));
+    // Who changes nothing at home changes nothing elsewhere.
+    Ok(given.map(|role| if identity.role == Role::Reader { Role::Reader } else { role }))
 }
 
 fn denied(who: &Who, account: &str) -> Refusal {

@@ -1,6 +1,6 @@
 //! Lists of who may read and write a container: `.r:*,.rlistings,account:user`.
 
-use archipelago_pool::{Container, Grant, Grantee, Identity, Right, Subject};
+use archipelago_pool::{Container, Grant, Grantee, Identity, Right, Role, Subject};
 
 use super::access::{READ, WRITE};
 use super::answer::Refusal;
@@ -106,6 +106,10 @@ pub(super) fn names(item: &str, who: &Identity) -> bool {
     }
     let (account, user) = item.split_once(':').unwrap_or((item, "*"));
     if account == "*" && !item.contains(':') {
+        return false;
+    }
+    // All of an account: its guests are not of it.
+    if account != "*" && user == "*" && who.role == Role::Guest {
         return false;
     }
     is(account, who.account.name.as_str(), who.account.uuid)

@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, RANGE};
 use axum::response::Response;
 
-use super::access::{Need, Rights};
+use super::access::Rights;
 use super::answer::{Refusal, http_date, set};
 use super::ask::{Ask, container_name, decode, encode, is_true, object_name};
 use super::meta::{self, Veto};
@@ -120,7 +120,7 @@ fn run(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     let restored = ask.method == "PUT" && !ask.headers.contains_key(COPY_FROM);
     let itself = restored || link::itself(ask);
     let found = link::open(service, &from.rights, (&from.container, &from.object), which, itself)?;
-    let target = to.rights.home(service, &to.container, &to.object, Need::Write)?;
+    let target = to.rights.home_to_write(service, (&to.container, &to.object), ask)?;
     let object = found.content.object().clone();
     // A link's target has no version ids here: the newest is what it leads to.
     let source = CopySource {
@@ -165,16 +165,17 @@ fn run(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
             &source,
             target.id,
             &to.object,
-            &mut |object| {
-                if said.is_some() && said != object.etag {
+            &mut |now| {
+                same(now, &object).map_err(|refusal| veto.say(refusal))?;
+                if said.is_some() && said != now.etag {
                     return Err(veto.say(Refusal::unprocessable()));
                 }
                 if restored {
-                    let mut meta = object.meta.clone();
+                    let mut meta = now.meta.clone();
                     meta.settings.retain(|name, _| name.starts_with("swift."));
                     return Ok(meta);
                 }
-                merged(ask, to.object.as_str(), &object.meta, raw || !is_manifest)
+                merged(ask, to.object.as_str(), &now.meta, raw || !is_manifest)
                     .map_err(|refusal| veto.say(refusal))
             },
             &|old| put::check_new(old, only_new, ask.now_ms, &veto),
@@ -182,6 +183,14 @@ fn run(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
         veto.settle(result)??
     };
     Ok(answer(&from, &object, &copied))
+}
+
+/// Whether this is still the version that rights were asked of.
+fn same(now: &Object, seen: &Object) -> Result<(), Refusal> {
+    match now.id == seen.id {
+        true => Ok(()),
+        false => Err(Refusal::precondition("The object was replaced just now; copy it again.")),
+    }
 }
 
 fn source_conditions(ask: &Ask, etag: Option<&str>, object: &Object) -> Result<(), Refusal> {

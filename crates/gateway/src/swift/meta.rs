@@ -109,6 +109,12 @@ pub(super) fn of_object(ask: &Ask, name: &str, old: Option<&Meta>) -> Result<Met
     Ok(meta)
 }
 
+/// Whether a request says when an object ends.
+pub(super) fn says_end(ask: &Ask) -> bool {
+    let says = |name: &str| ask.header(name).is_some_and(|text| !text.trim().is_empty());
+    ask.header("x-remove-delete-at").is_none() && (says("x-delete-after") || says("x-delete-at"))
+}
+
 fn delete_at(ask: &Ask) -> Result<Option<u64>, Refusal> {
     if ask.header("x-remove-delete-at").is_some() {
         return Ok(None);

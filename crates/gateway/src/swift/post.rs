@@ -1,10 +1,10 @@
 //! `POST` of an object: other metadata in the place of what there is.
 
-use archipelago_pool::{Service, Which};
+use archipelago_pool::{Service, Versioning, Which};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::Response;
 
-use super::access::{Need, Rights};
+use super::access::Rights;
 use super::answer::{self, Refusal};
 use super::ask::Ask;
 use super::link::{self, Link};
@@ -15,7 +15,11 @@ pub(super) fn post(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
         return Err(Refusal::invalid("version-id is not supported for POST"));
     }
     let rights = Rights::new(service, ask)?;
-    let home = rights.home(service, &ask.container()?, &ask.object()?, Need::Write)?;
+    let home = rights.home_to_write(service, (&ask.container()?, &ask.object()?), ask)?;
+    // The version itself ends then, which is more than to remove the object.
+    if meta::says_end(ask) && home.versioning != Versioning::Off {
+        rights.check_versions(true)?;
+    }
     rights.check_headers(ask)?;
     if link::is_meant(ask) {
         let text = "A PUT request is required to set a symlink target";

@@ -9,7 +9,7 @@ use axum::http::header::{CONTENT_LENGTH, ETAG, IF_NONE_MATCH, LAST_MODIFIED, TRA
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use super::access::{Need, Rights};
+use super::access::Rights;
 use super::answer::{self, Refusal, http_date, set};
 use super::ask::Ask;
 use super::conditions::bare;
@@ -42,7 +42,7 @@ pub(super) async fn put(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Respon
 
 fn plan(service: &Service, ask: &Ask) -> Result<Plan, Refusal> {
     let rights = Rights::new(service, ask)?;
-    let home = rights.home(service, &ask.container()?, &ask.object()?, Need::Write)?;
+    let home = rights.home_to_write(service, (&ask.container()?, &ask.object()?), ask)?;
     rights.check_headers(ask)?;
     let name = ask.object()?;
     let mut size = size(ask)?;

@@ -74,7 +74,8 @@ pub(super) async fn put(app: &App, ask: Arc<Ask>, body: Body) -> Result<Response
     let asked = Arc::clone(&ask);
     let (rights, home) = call(app, move |service| {
         let rights = Rights::new(service, &asked)?;
-        let home = rights.home(service, &asked.container()?, &asked.object()?, Need::Write)?;
+        let name = (&asked.container()?, &asked.object()?);
+        let home = rights.home_to_write(service, name, &asked)?;
         Ok((rights, home))
     })
     .await?;

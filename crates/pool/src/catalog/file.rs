@@ -418,6 +418,10 @@ fn push(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
         change.objects -= i64::from(!old.object.marker);
         change.bytes -= bytes;
         change.old_bytes += bytes;
+        // It was gone for everybody: what comes has its name and nothing else of it.
+        if old.object.has_ended(object.created_ms) {
+            unshare(tx, row)?;
+        }
     }
     insert(tx, row, &meta)?;
     if object.marker {

@@ -111,7 +111,7 @@ impl Writer {
             Some(connection) => match connection.execute_batch("COMMIT") {
                 Ok(()) => Outcome::Committed,
                 Err(error) => {
-                    take_back(connection);
+                    turn.take_back();
                     Outcome::Failed(Arc::new(error))
                 }
             },
@@ -142,11 +142,17 @@ impl End {
     }
 }
 
-fn take_back(connection: &Connection) {
-    if !connection.is_autocommit()
-        && let Err(error) = connection.execute_batch("ROLLBACK")
-    {
-        tracing::error!(%error, "a transaction of the catalog cannot be taken back");
+impl Turn {
+    /// Takes back all that was not committed. Where that fails, nobody writes any more: what is
+    /// half done must not be committed with what comes.
+    fn take_back(&mut self) {
+        let Some(connection) = &self.connection else { return };
+        if !connection.is_autocommit()
+            && let Err(error) = connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction of the catalog cannot be taken back");
+            self.connection = None;
+        }
     }
 }
 
@@ -197,14 +203,10 @@ impl<'a> Member<'a> {
             _ if over => Ok(()),
             (true, true) => connection.execute_batch("RELEASE member"),
             (true, false) => connection.execute_batch("ROLLBACK TO member; RELEASE member"),
-            (false, true) => Ok(()),
-            (false, false) => {
-                take_back(connection);
-                Ok(())
-            }
+            (false, _) => Ok(()),
         };
-        if left.is_err() {
-            take_back(connection);
+        if left.is_err() || !self.nested && !keep {
+            self.turn.take_back();
         }
         self.ended = true;
         let Some(group) = &mut self.turn.group else { return Ok(None) };
@@ -226,9 +228,7 @@ impl Drop for Member<'_> {
     fn drop(&mut self) {
         // The body panicked: what it did is not known to be whole.
         if !self.ended {
-            if let Some(connection) = &self.turn.connection {
-                take_back(connection);
-            }
+            self.turn.take_back();
             let writer = self.writer;
             writer.commit(&mut self.turn);
         }

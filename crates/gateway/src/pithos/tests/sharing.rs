@@ -1,9 +1,9 @@
 //! Facts about `X-Object-Sharing`, `X-Object-Public`, and who sees what.
 
-use archipelago_pool::{AuditEvent, Grant, Grantee, Named, Right, Shared};
+use archipelago_pool::{AuditEvent, Grant, Grantee, Named, NewUser, Right, Role, Secret, Shared};
 use serde_json::{Value, json};
 
-use super::{PREFIX, Site, header, is, sha256};
+use super::{PASSWORD, PREFIX, Site, header, is, sha256};
 use crate::tests::harness::Answer;
 
 impl Site {
@@ -327,4 +327,23 @@ fn who_may_but_write_learns_nothing_of_the_content() {
         is(&site.bob("GET", path), 403);
     }
     assert_eq!(lines(&site.bob("GET", "/c")), Vec::<&str>::new());
+}
+
+#[test]
+fn a_guest_makes_no_file_of_blocks_of_the_account() {
+    let site = Site::start();
+    let gina = NewUser {
+        name: "gina".parse().unwrap(),
+        password: Secret::new(PASSWORD),
+        is_admin: false,
+        account: Some((Named::name("ann"), Role::Guest)),
+    };
+    site.server.app.service.user_create(&gina).unwrap();
+    site.put("secret", b"content");
+    site.put("drop", b"");
+    is(&site.share("drop", &format!("write={}", site.user("gina"))), 202);
+    let body = json!({ "hashes": [sha256(b"content")], "bytes": 7 }).to_string();
+    let path = format!("{}/c/drop?hashmap&format=json", site.uuids[0]);
+    is(&site.by("gina", "PUT", &path, "", body.as_bytes()), 403);
+    is(&site.by("ann", "PUT", &path, "", body.as_bytes()), 201);
 }

@@ -1,6 +1,6 @@
 //! Facts about who may do what.
 
-use archipelago_pool::Hmac;
+use archipelago_pool::{Grant, Grantee, Hmac, Named, Right, Shared};
 
 use super::{Site, header, is};
 
@@ -223,4 +223,49 @@ fn a_list_of_an_account_gives_each_level_what_it_says_until_it_is_taken_back() {
     }
     let dora = site.token("dora");
     is(&give(&dora, "{\"admin\":[\"ann:dora\"]}"), 403);
+}
+
+#[test]
+fn who_may_only_write_says_no_end_and_nobody_ends_a_version_by_a_list() {
+    let site = Site::start();
+    let (ann, bob) = (site.token("ann"), site.token("bob"));
+    is(&site.ask("PUT", "/box", &ann, b""), 201);
+    is(&site.ask("PUT", "/box/thing", &ann, b"x"), 201);
+    let service = &site.server.app.service;
+    let home = service.account(&Named::name("ann")).unwrap().id;
+    let home = service.container(home, &"box".parse().unwrap()).unwrap().id;
+    let bob_is = Grantee::User(service.user(&Named::name("bob")).unwrap().id);
+    let thing = Shared::Path(home, "thing".to_owned());
+    let grant = Grant::new(bob_is, Right::Write);
+    let share = &mut |grants: &mut Vec<Grant>| {
+        grants.push(grant.clone());
+        Ok(())
+    };
+    service.grants_change("ann", &thing, share).unwrap();
+    let ending = format!("{bob}X-Delete-After: 60\r\n");
+    is(&site.ask("POST", "/box/thing", &bob, b""), 202);
+    for method in ["POST", "PUT"] {
+        is(&site.ask(method, "/box/thing", &ending, b""), 403);
+    }
+    // A list lets remove, but no version for good.
+    is(&site.ask("POST", "/box", &format!("{ann}X-Container-Write: bob:bob\r\n"), b""), 204);
+    is(&site.ask("POST", "/box/thing", &ending, b""), 202);
+    is(&site.ask("POST", "/box", &format!("{ann}X-Versions-Enabled: true\r\n"), b""), 204);
+    is(&site.ask("POST", "/box/thing", &ending, b""), 403);
+    is(&site.ask("PUT", "/box/thing", &ending, b""), 201);
+}
+
+#[test]
+fn a_list_of_all_of_an_account_does_not_mean_its_guests() {
+    let site = Site::start();
+    let (bob, dora, gina) = (site.token("bob"), site.token("dora"), site.token("gina"));
+    let path = |name: &str| format!("{}{name}", site.bob);
+    is(&site.server.raw("PUT", &path("/box"), &bob, b""), 201);
+    is(&site.server.raw("PUT", &path("/box/thing"), &bob, b"x"), 201);
+    for (list, of_guest) in [("ann", 403), ("ann:*", 403), ("ann:gina", 200), ("*:*", 200)] {
+        let head = format!("{bob}X-Container-Read: {list},ann:dora\r\n");
+        is(&site.server.raw("POST", &path("/box"), &head, b""), 204);
+        is(&site.server.raw("GET", &path("/box/thing"), &dora, b""), 200);
+        is(&site.server.raw("GET", &path("/box/thing"), &gina, b""), of_guest);
+    }
 }

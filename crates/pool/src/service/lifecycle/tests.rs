@@ -525,3 +525,21 @@ fn snapshots_do_not_end_by_the_rules_of_their_container() {
         assert!(home.there("web@a", Which::Latest));
     }
 }
+
+#[test]
+fn what_gets_the_name_of_what_has_ended_is_shared_with_nobody() {
+    let home = Home::new(Versioning::Off);
+    home.put_ending("o", 5);
+    let shared = crate::Shared::Path(home.id, "o".to_owned());
+    let grant = crate::Grant::new(crate::Grantee::Everyone, crate::Right::Read);
+    let share = &mut |grants: &mut Vec<crate::Grant>| {
+        grants.push(grant.clone());
+        Ok(())
+    };
+    home.service().grants_change("me", &shared, share).unwrap();
+    home.service().link_create("me", home.id, &name("o"), None, &|_| Ok(())).unwrap();
+    home.hands.forward(6_000);
+    home.put("o", Meta::default());
+    assert_eq!(home.service().grants(&shared).unwrap(), []);
+    assert!(home.service().links(home.id, &name("o")).unwrap().is_empty());
+}

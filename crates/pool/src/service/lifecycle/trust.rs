@@ -130,6 +130,17 @@ impl Trust {
         }
     }
 
+    /// The time by which something has ended where that takes something from somebody: a clock
+    /// that is ahead of what is accepted is not followed there.
+    pub(crate) fn ended_ms(&self, env: &Env) -> u64 {
+        let (now, floor) = (moment(env), *self.floor.lock());
+        let expected = floor.until(now.at);
+        match now.ms > expected.saturating_add(JUMP_MS) {
+            true => expected,
+            false => self.now_ms(env),
+        }
+    }
+
     /// What is wrong with the clock, while it is.
     pub(in crate::service) fn problem(&self) -> Option<String> {
         self.problem.lock().clone()

@@ -15,6 +15,9 @@ use crate::object::{Container, Meta, Object};
 /// everybody else who changes the catalog waits for (ADR 15 has the figures).
 pub const FORK_OBJECTS_MAX: u64 = 100_000;
 
+/// Bytes of what is known of all of them at most: so much is written in that transaction.
+const FORK_META_BYTES_MAX: usize = 256 << 20;
+
 /// Objects that are in memory at once, each with up to 64 KiB of what is known of it.
 const PAGE: usize = 256;
 
@@ -46,7 +49,7 @@ impl Core {
         name: &ContainerName,
         keep: &mut dyn FnMut(&Object) -> Meta,
     ) -> Result<Container, Error> {
-        let (source, now) = (container_of(tx, from)?, self.now_ms());
+        let (source, now, ended) = (container_of(tx, from)?, self.now_ms(), self.ended_ms());
         if source.objects > FORK_OBJECTS_MAX {
             return Err(Error::invalid(format!(
                 "container '{}' has {} objects, and {FORK_OBJECTS_MAX} at most are forked at \
@@ -61,7 +64,7 @@ impl Core {
             ));
         }
         let home = make(tx, source.account, name, now)?;
-        let (mut objects, mut bytes) = (0_u64, 0_u64);
+        let (mut objects, mut bytes, mut meta_bytes) = (0_u64, 0_u64, 0);
         let mut at = From::At(String::new());
         loop {
             let page = file::newest(tx, from, &at, PAGE)?;
@@ -69,10 +72,19 @@ impl Core {
             at = From::Behind(last.object.name.to_string());
             let ids = state::take_ids(tx, page.len() as u64)?;
             for (row, id) in page.into_iter().zip(ids) {
-                if row.object.has_ended(now) {
+                if row.object.has_ended(ended) {
                     continue;
                 }
                 let meta = Meta { grants: Vec::new(), ..keep(&row.object).unlocked() };
+                meta_bytes += serde_json::to_string(&meta).map_or(0, |text| text.len());
+                if meta_bytes > FORK_META_BYTES_MAX {
+                    return Err(Error::invalid(format!(
+                        "what is known of the objects of container '{}' is more than \
+                         {FORK_META_BYTES_MAX} bytes, which are forked at once at most; copy it \
+                         in parts",
+                        source.name
+                    )));
+                }
                 let (old, seal_parts) = (row.object.id, parts_of(tx, &row.object)?);
                 let object = Object {
                     id: FileId::new(id),

@@ -187,8 +187,8 @@ impl Service {
             refuse_clear(&container_of(tx, container)?)?;
             Ok::<_, Error>(file::version(tx, container, name, Which::Latest)?)
         })?;
-        let now_ms = core.now_ms();
-        let there = |object: &Object| !object.marker && !object.has_ended(now_ms);
+        let ended_ms = core.ended_ms();
+        let there = |object: &Object| !object.marker && !object.has_ended(ended_ms);
         let now = now.map(|row| row.object).filter(there);
         if now.is_none() && !create {
             return Err(super::missing(name));

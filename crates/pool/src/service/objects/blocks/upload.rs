@@ -112,7 +112,7 @@ impl Read for Bounded<'_> {
 impl Core {
     /// Lets go of blocks that waited long enough, as many as there is budget for.
     pub(super) fn expire_uploads(&self, budget: &mut u64) -> Result<(), Error> {
-        let before = self.now_ms().saturating_sub(BLOCK_WAIT_MS);
+        let before = self.ended_ms().saturating_sub(BLOCK_WAIT_MS);
         let mut due = self.catalog.read(|tx| blocks::is_due(tx, before))?;
         while due && *budget > 0 && !self.stopping() {
             let expired = self.catalog.write(|tx| blocks::expire(tx, before, ROWS_MAX))?;

@@ -140,7 +140,8 @@ impl Binding<'_> {
 
     fn base(&self) -> Result<Base, Error> {
         let core = self.core;
-        let now = core.now_ms();
+        // What has not ended for sure is not replaced by what was to be added to it.
+        let now = core.ended_ms();
         let mut found = None;
         let held = core.held(|| {
             let (home, newest) = core.catalog.read(|tx| -> Result<_, Error> {
