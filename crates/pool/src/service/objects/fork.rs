@@ -18,6 +18,9 @@ pub const FORK_OBJECTS_MAX: u64 = 100_000;
 /// Bytes of what is known of all of them at most: so much is written in that transaction.
 const FORK_META_BYTES_MAX: usize = 256 << 20;
 
+/// What is kept of the seal of a part.
+const PART_BYTES: usize = 50;
+
 /// Objects that are in memory at once, each with up to 64 KiB of what is known of it.
 const PAGE: usize = 256;
 
@@ -76,7 +79,10 @@ impl Core {
                     continue;
                 }
                 let meta = Meta { grants: Vec::new(), ..keep(&row.object).unlocked() };
+                let (old, seal_parts) = (row.object.id, parts_of(tx, &row.object)?);
                 meta_bytes += serde_json::to_string(&meta).map_or(0, |text| text.len());
+                // Each is a number and a nonce.
+                meta_bytes += seal_parts.as_ref().map_or(0, |parts| parts.len() * PART_BYTES);
                 if meta_bytes > FORK_META_BYTES_MAX {
                     return Err(Error::invalid(format!(
                         "what is known of the objects of container '{}' is more than \
@@ -85,7 +91,6 @@ impl Core {
                         source.name
                     )));
                 }
-                let (old, seal_parts) = (row.object.id, parts_of(tx, &row.object)?);
                 let object = Object {
                     id: FileId::new(id),
                     versioned: false,
