@@ -35,7 +35,7 @@ pub use delta::{
 pub use error::{Error, ErrorKind};
 pub use file::{File, FileQuery, Files, PutQuery, UpdateQuery, UpdatedFile};
 pub use image::{Disk, Image, ImageFile, Images, ImportQuery};
-pub use link::{AuditLog, AuditQuery, AuditRow, CreateLink, Link, Links};
+pub use link::{AuditLog, AuditQuery, AuditRow, CreateLink, LIFETIME_MS_MAX, Link, Links};
 pub use report::{Health, PoolUsage, ResourceUsage, Status, Usage};
 pub use share::{CreateShare, EndShareQuery, Share, ShareQuery, ShareWith, Shares};
 pub use snapshot::{

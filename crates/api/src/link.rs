@@ -24,11 +24,14 @@ pub struct Links {
     pub links: Vec<Link>,
 }
 
+/// Links and shares that end, end within a hundred years: what is said to last longer was no date.
+pub const LIFETIME_MS_MAX: u64 = 36_500 * 24 * 3600 * 1000;
+
 /// What a new link is like.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateLink {
-    /// After how many ms it ends; nothing for when it is ended.
+    /// After how many ms it ends, a hundred years at most; nothing for when it is ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime_ms: Option<u64>,
 }

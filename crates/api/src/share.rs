@@ -45,7 +45,7 @@ pub struct CreateShare {
     pub account: Option<String>,
     /// With whom: all of them, or none.
     pub with: Vec<ShareWith>,
-    /// After how many ms they end; nothing for when they are revoked.
+    /// After how many ms they end, a hundred years at most; nothing for when they are revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime_ms: Option<u64>,
 }

@@ -35,6 +35,7 @@ impl Gateway {
             calls: Arc::new(calls::Calls::new()),
             metrics: Arc::default(),
             domains: Arc::default(),
+            patience: crate::patience::Patience::default(),
             guard: Arc::new(guard::Guard::new(
                 IpAddr::V4(Ipv4Addr::LOCALHOST),
                 Vec::new(),

@@ -34,6 +34,7 @@ mod guard;
 mod identity;
 mod metrics;
 mod openapi;
+mod patience;
 mod pithos;
 mod routes;
 mod s3;
@@ -62,6 +63,7 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<metrics::HttpMetrics>,
     pub(crate) guard: Arc<guard::Guard>,
     pub(crate) domains: Arc<Domains>,
+    pub(crate) patience: patience::Patience,
 }
 
 #[cfg(test)]

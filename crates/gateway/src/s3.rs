@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! door      one line per operation     fault    errors of the pool as those of S3
+//! explain   sentences for errors       framing  bodies in pieces come to their end
 //! auth      keys, and who a request is from; buckets and what may be done with them
 //! acl       grants, canned and said    meta     headers <-> what is known of an object
 //! buckets   read   write   parts   listing   tags   lock   lifecycle   settings: the operations
@@ -21,7 +22,9 @@ mod buckets;
 mod checksums;
 mod cors;
 mod door;
+mod explain;
 mod fault;
+mod framing;
 mod lifecycle;
 mod listing;
 mod lock;
@@ -58,6 +61,7 @@ pub(crate) use acl::{grants_of_bucket, grants_of_object};
 use auth::{Anybody, Keys};
 use cors::Asked;
 use door::Door;
+use explain::Told;
 pub(crate) use meta::STORAGE_CLASS;
 
 /// The file in a form of a browser is held in memory by the library: it has so many bytes at
@@ -123,14 +127,16 @@ impl S3 {
         let id = RequestId(format!("{:016X}", self.requests.fetch_add(1, Ordering::Relaxed)));
         request.extensions_mut().insert(Arc::new(hangup));
         request.extensions_mut().insert(id.clone());
-        let (mut parts, body) = request.into_parts();
+        let told = Told::of(&request, XML_BYTES_MAX);
+        let body = std::mem::take(request.body_mut());
+        let body = framing::whole(&request, body);
+        let (mut parts, _) = request.into_parts();
         sse::hide_keys(&mut parts.headers);
-        let body = s3s::Body::http_body_unsync(body);
         let request = axum::http::Request::from_parts(parts, body);
         let mut response = match self.service.call(request).await {
             Ok(mut response) => {
                 read::take_quotes_off(&mut response);
-                response.map(Body::new)
+                told.explain(response.map(Body::new), &id.0).await
             }
             Err(error) => {
                 let error: s3s::StdError = error.into();

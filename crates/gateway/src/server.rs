@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use archipelago_pool::Service;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::Request;
 use axum::http::request::Parts;
@@ -22,15 +23,12 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::domains::Domains;
+use crate::patience::{Patience, Patient};
 use crate::{App, MetricSource, calls, guard, routes};
 
 /// Open connections; further ones wait in the backlog of the system. Each
 /// costs some KiB while idle, and as much as a request holds while busy.
 const CONNECTIONS_MAX: usize = 512;
-
-/// How long a client may take to send the head of a request, and how long a
-/// connection is kept without any.
-const HEAD_MAX: Duration = Duration::from_secs(60);
 
 /// Headers of a request: 90 of metadata, which Swift has, those that clients add, and some more, so
 /// that too many are told by the door that limits them.
@@ -110,8 +108,14 @@ impl Server {
             metrics: Arc::default(),
             guard: Arc::new(guard::Guard::new(address.ip(), hosts, Arc::clone(&domains))),
             domains,
+            patience: Patience::default(),
         };
         Ok(Self { listener, address, app })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn hurry(&mut self, patience: Patience) {
+        self.app.patience = patience;
     }
 
     #[cfg(test)]
@@ -151,8 +155,9 @@ impl Server {
                 }
             };
             let (router, closing) = (router.clone(), watch_closing.clone());
+            let patience = self.app.patience;
             connections.spawn(async move {
-                serve_connection(stream, router, closing).await;
+                serve_connection(stream, router, patience, closing).await;
                 drop(slot);
             });
         }
@@ -178,17 +183,26 @@ async fn accept(
     Ok((stream, slot))
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, mut closing: watch::Receiver<bool>) {
+async fn serve_connection(
+    stream: TcpStream,
+    router: Router,
+    patience: Patience,
+    mut closing: watch::Receiver<bool>,
+) {
     let hangup = Hangup::default();
     let routes = TowerToHyperService::new(router);
     let handle = hangup.clone();
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(handle.clone());
-        routes.call(request)
+    let service = service_fn(move |request: Request<Incoming>| {
+        let limit = patience.with(request.uri().path());
+        let (mut head, body) = request.into_parts();
+        head.extensions.insert(handle.clone());
+        let body = Patient::new(body, limit);
+        head.extensions.insert(body.fate());
+        routes.call(Request::from_parts(head, Body::new(body)))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_MAX)
+        .header_read_timeout(patience.head)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);

@@ -10,6 +10,7 @@ mod matrix;
 mod requests;
 mod shares;
 mod signed;
+mod slow;
 mod transfers;
 mod updates;
 mod users;

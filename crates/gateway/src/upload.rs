@@ -32,10 +32,6 @@ use crate::metrics::ByteCounter;
 /// holds about 3 MiB.
 const PIECES_MAX: usize = 8;
 
-/// How long a client may send nothing. Long, because a person's pipe may feed
-/// the upload; finite, because it holds a thread.
-const STALL_MAX: Duration = Duration::from_secs(15 * 60);
-
 /// How long the rest of a refused body is read and thrown away, so that a
 /// client which sends first and listens later still gets to see the answer.
 const LINGER_MAX: Duration = Duration::from_secs(10);
@@ -185,13 +181,8 @@ impl BodyReader {
         }
         let piece = match self.receiver.try_recv() {
             Ok(piece) => Some(piece),
-            Err(_) => self
-                .handle
-                .block_on(async { timeout(STALL_MAX, self.receiver.recv()).await })
-                .unwrap_or_else(|_| {
-                    let seconds = STALL_MAX.as_secs();
-                    Some(Piece::Broken(format!("nothing came for {seconds} s")))
-                }),
+            // A client that sends nothing is given up by the body itself.
+            Err(_) => self.handle.block_on(self.receiver.recv()),
         };
         match piece {
             Some(Piece::Bytes(bytes)) => self.current = bytes,

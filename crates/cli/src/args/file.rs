@@ -164,13 +164,23 @@ impl FromStr for Lifetime {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let units = [('s', 1_000), ('m', 60_000), ('h', 3_600_000), ('d', 86_400_000)];
-        let ms = units.into_iter().find_map(|(unit, ms)| {
-            let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
-            number.checked_mul(ms).filter(|ms| *ms > 0)
-        });
-        ms.map(|ms| Self { ms }).ok_or_else(|| {
-            format!("'{}' is no time: write a number and s, m, h or d, as 7d", text.escape_debug())
-        })
+        let shown = text.escape_debug();
+        let parts = units.into_iter().find_map(|(unit, ms)| Some((text.strip_suffix(unit)?, ms)));
+        let (digits, unit_ms) = parts
+            .filter(|(digits, _)| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+            .ok_or_else(|| {
+                format!("'{shown}' is no time: write a number and s, m, h or d, as 7d")
+            })?;
+        // A number that is too long for one is too much as well.
+        let number: Option<u64> = digits.parse().ok();
+        match number.and_then(|number| number.checked_mul(unit_ms)) {
+            Some(0) => Err(format!("'{shown}' is over at once: write a longer time, as 7d")),
+            Some(ms) if ms <= archipelago_api::LIFETIME_MS_MAX => Ok(Self { ms }),
+            _ => Err(format!(
+                "'{shown}' is too long: 36500d (a hundred years) at most; without a time it does \
+                 not end by itself"
+            )),
+        }
     }
 }
 

@@ -103,3 +103,24 @@ fn a_file_may_be_written_as_a_source() {
     assert!("images".parse::<file::FilePath>().is_err());
     assert!("/x".parse::<file::FilePath>().is_err());
 }
+
+#[test]
+fn a_lifetime_is_a_number_and_a_unit_within_a_hundred_years() {
+    let ms = |text: &str| text.parse::<super::file::Lifetime>().map(|time| time.ms);
+    assert_eq!(ms("90s"), Ok(90_000));
+    assert_eq!(ms("7d"), Ok(604_800_000));
+    assert_eq!(ms("36500d"), Ok(archipelago_api::LIFETIME_MS_MAX));
+    for (text, word) in [
+        ("7", "is no time"),
+        ("-1d", "is no time"),
+        ("1.5h", "is no time"),
+        ("d", "is no time"),
+        ("", "is no time"),
+        ("0d", "is over at once"),
+        ("36501d", "is too long"),
+        ("99999999999999999999999d", "is too long"),
+    ] {
+        let said = ms(text).expect_err(text);
+        assert!(said.contains(word), "{text}: {said}");
+    }
+}

@@ -175,7 +175,7 @@ fn file_row(file: &api::ImageFile) -> Vec<String> {
 pub(super) fn disk(disk: &api::Disk) -> String {
     match &disk.reason {
         None => plain(&disk.state),
-        Some(reason) => format!("none: it {}", plain(reason)),
+        Some(reason) => format!("refused: it {}", plain(reason)),
     }
 }
 

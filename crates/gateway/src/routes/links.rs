@@ -1,6 +1,6 @@
 //! Public links to files, and the record of sharing.
 
-use archipelago_api::{AuditLog, AuditQuery, AuditRow, CreateLink, Link, Links};
+use archipelago_api::{AuditLog, AuditQuery, AuditRow, CreateLink, LIFETIME_MS_MAX, Link, Links};
 use archipelago_model::{ContainerName, ObjectName};
 use archipelago_pool::{Error, PublicLink, Service};
 use axum::Json as JsonBody;
@@ -65,13 +65,25 @@ pub(crate) async fn create(
     Json(request): Json<CreateLink>,
 ) -> Result<JsonBody<Link>, Failure> {
     let (container, object) = named(&path)?;
+    let lifetime = lifetime(request.lifetime_ms)?;
     let made = app.calls.call(&app.service, move |service| {
-        let end = request.lifetime_ms.map(|ms| service.now_ms().saturating_add(ms));
+        let end = lifetime.map(|ms| service.now_ms().saturating_add(ms));
         let container = home(service, &container)?;
         let link = service.link_create(OPERATOR, container, &object, end, &swift::check_public)?;
         Ok(shown(&link, &object))
     });
     Ok(JsonBody(made.await?))
+}
+
+/// How long something lasts, if that makes sense.
+pub(super) fn lifetime(ms: Option<u64>) -> Result<Option<u64>, Failure> {
+    match ms {
+        Some(ms) if !(1..=LIFETIME_MS_MAX).contains(&ms) => Err(Failure::invalid(format!(
+            "lifetime_ms is 1 to {LIFETIME_MS_MAX} (a hundred years); without one it does not end \
+             by itself"
+        ))),
+        ms => Ok(ms),
+    }
 }
 
 /// Ends all public links of a file.

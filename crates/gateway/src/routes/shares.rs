@@ -81,10 +81,11 @@ pub(crate) async fn create(
         }
         wanted.push((with.who.clone(), rights));
     }
+    let lifetime = super::links::lifetime(request.lifetime_ms)?;
     let done = app.calls.call(&app.service, move |service| {
         let shared = service.shared(&home, &request.resource)?;
         let is_container = matches!(shared, Shared::Container(_));
-        let expires_ms = request.lifetime_ms.map(|ms| service.now_ms().saturating_add(ms));
+        let expires_ms = lifetime.map(|ms| service.now_ms().saturating_add(ms));
         let mut new = Vec::new();
         for (who, mut rights) in wanted {
             let grantee = service.grantee(&home, &who)?;

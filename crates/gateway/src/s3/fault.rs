@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
 use crate::failure::Failure;
+use crate::patience::STALLED;
 
 /// What a name that is not found was to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,14 +101,29 @@ fn over_quota() -> S3Error {
     error
 }
 
-/// An upload whose body was not what it should be.
+/// An upload whose body was not what it should be. What the library found wrong with its framing is
+/// known by its words alone, which tests hold.
 pub(super) fn broken(failure: &Failure, missing: Missing) -> S3Error {
-    match failure.kind() {
-        ErrorKind::Invalid => {
-            S3Error::with_message(S3ErrorCode::IncompleteBody, failure.message().to_owned())
-        }
-        _ => fault(failure, missing),
+    if failure.kind() != ErrorKind::Invalid {
+        return fault(failure, missing);
     }
+    let message = failure.message();
+    let code = match () {
+        () if message.contains("Sha256Mismatch") => return other_content(),
+        () if message.contains("SignatureMismatch") => S3ErrorCode::SignatureDoesNotMatch,
+        () if message.contains(STALLED) => S3ErrorCode::RequestTimeout,
+        () => {
+            return S3Error::with_message(S3ErrorCode::IncompleteBody, message.to_owned());
+        }
+    };
+    S3Error::new(code)
+}
+
+/// The library does not know the code.
+fn other_content() -> S3Error {
+    let mut error = S3Error::new(S3ErrorCode::Custom("XAmzContentSHA256Mismatch".into()));
+    error.set_status_code(axum::http::StatusCode::BAD_REQUEST);
+    error
 }
 
 /// Nobody says whether it is the name or the right that is missing.

@@ -1,6 +1,6 @@
 //! `PutObject`, `CopyObject`, `DeleteObject`, `DeleteObjects`.
 
-use archipelago_model::FileId;
+use archipelago_model::{FileId, VOLUME_BYTES_MAX};
 use archipelago_pool::{
     CopyKeys, CopySource as From, Meta, Object, Put, Removed, Sealing, Service, Which,
 };
@@ -35,9 +35,15 @@ pub(super) fn body_of(body: Option<StreamingBlob>, headers: &axum::http::HeaderM
 
 /// How long it will be.
 pub(super) fn size_of(length: Option<i64>) -> S3Result<Option<u64>> {
-    length
+    let size = length
         .map(|length| u64::try_from(length).map_err(|_| s3_error!(MissingContentLength)))
-        .transpose()
+        .transpose()?;
+    match size {
+        Some(size) if size > VOLUME_BYTES_MAX => {
+            Err(s3_error!(EntityTooLarge, "an object has {VOLUME_BYTES_MAX} bytes at most"))
+        }
+        size => Ok(size),
+    }
 }
 
 /// `PutObject`.

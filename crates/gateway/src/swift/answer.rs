@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::ask::encode;
 use crate::failure::{Failure, status_of};
+use crate::patience::STALLED;
 
 /// What a request is refused with; also a 304, which is no failure.
 #[derive(Debug)]
@@ -152,7 +153,13 @@ impl From<Failure> for Refusal {
             // Without figures: who may write there need not know what else there is.
             return Self::too_large("Upload exceeds quota.");
         }
-        Self::new(status_of(failure.kind()), failure.message())
+        let status = match failure.kind() {
+            ErrorKind::Invalid if failure.message().contains(STALLED) => {
+                StatusCode::REQUEST_TIMEOUT
+            }
+            kind => status_of(kind),
+        };
+        Self::new(status, failure.message())
     }
 }
 

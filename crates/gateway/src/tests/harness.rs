@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
+use crate::patience::Patience;
 use crate::{App, Domains, Server, Stop, routes};
 
 /// A client gives up after this long, so that a hanging server fails the test.
@@ -35,6 +36,14 @@ impl Harness {
     }
 
     pub(crate) fn with_router(router: impl FnOnce(App) -> Router) -> Self {
+        Self::with(router, Patience::default())
+    }
+
+    pub(crate) fn with_patience(patience: Patience) -> Self {
+        Self::with(routes::router, patience)
+    }
+
+    fn with(router: impl FnOnce(App) -> Router, patience: Patience) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let service =
             Service::open(&dir.path().join("data"), Env::real(), Config::default()).unwrap();
@@ -46,7 +55,8 @@ impl Harness {
             service,
             Arc::new(Vec::new),
         );
-        let server = runtime.block_on(bind).unwrap();
+        let mut server = runtime.block_on(bind).unwrap();
+        server.hurry(patience);
         let (app, address, stop) = (server.app().clone(), server.address(), Stop::new());
         let running = runtime.spawn(server.run_router(router(app.clone()), stop.clone()));
         Self { app, address, stop, runtime, running: Some(running), _dir: dir }

@@ -91,3 +91,16 @@ fn what_is_not_there_gets_no_link() {
     let over = server.post(&path::links("docs", "d/a b.html"), r#"{"lifetime_ms":0}"#);
     over.error(400, ErrorKind::Invalid);
 }
+
+#[test]
+fn a_lifetime_that_is_no_time_is_refused() {
+    let server = Harness::start();
+    published(&server, "{}");
+    let links = path::links("docs", "d/a b.html");
+    for ms in ["0", "3153600000001", "18446744073709551615"] {
+        let asked = format!(r#"{{"lifetime_ms":{ms}}}"#);
+        let said = server.post(&links, &asked).error(400, ErrorKind::Invalid);
+        assert!(said.contains("a hundred years"), "{said}");
+    }
+    assert_eq!(server.get(&links).json::<Links>(200).links.len(), 1);
+}

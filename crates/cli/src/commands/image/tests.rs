@@ -39,7 +39,7 @@ fn files_that_are_images_stand_behind_them_and_say_how_far_they_are() {
 NAME                       SIZE  FORMAT  OS      CREATED               DISK
 debian-12                 3 GiB  qcow2   debian  1970-01-01T00:00:00Z  ready
 file:images/debian.qcow2  3 GiB  qcow2   debian  1970-01-01T00:00:00Z  unpacking
-file:images/debian.qcow2      -  qcow2   debian  1970-01-01T00:00:00Z  none: it is encrypted";
+file:images/debian.qcow2      -  qcow2   debian  1970-01-01T00:00:00Z  refused: it is encrypted";
     let list = api::Images {
         images: vec![image()],
         recognised: vec![file("unpacking", None), file("refused", Some("is encrypted"))],
