@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use axum::BoxError;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use hyper::body::{Body as _, Frame, SizeHint};
+use hyper::body::{Frame, SizeHint};
 
 /// The body of a request, that must come to its last piece if it comes in pieces.
 pub(super) fn whole(request: &Request, body: Body) -> s3s::Body {

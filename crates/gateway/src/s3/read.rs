@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use archipelago_model::ObjectName;
 use archipelago_pool::{Action, Container, Error, Object, Service, Shared, Which};
@@ -214,6 +215,10 @@ fn described(
     }
 }
 
+/// How often a read begins anew when somebody replaces the object between the question for its
+/// conditions and its opening: that takes a moment, and a writer is not there so often.
+const TRIES_MAX: usize = 16;
+
 /// `GetObject`.
 pub(super) async fn get(
     door: &Door,
@@ -230,13 +235,30 @@ pub(super) async fn get(
             "Request specific response headers cannot be used for anonymous GET requests."
         ));
     }
+    for _ in 0..TRIES_MAX {
+        let hangup = hangup.clone().unwrap_or_default();
+        if let Some(response) = get_newest(door, &actor, &input, key.as_ref(), hangup).await? {
+            return Ok(response);
+        }
+    }
+    Err(s3_error!(SlowDown, "The object is replaced again and again. Please try again."))
+}
+
+/// The same, of the version that is there now; `None` when it is replaced meanwhile.
+async fn get_newest(
+    door: &Door,
+    actor: &Actor,
+    input: &GetObjectInput,
+    key: Option<&Key>,
+    hangup: Hangup,
+) -> S3Result<Option<S3Response<GetObjectOutput>>> {
     let version = input.version_id.as_deref();
     let (container, object) =
-        door.object(&actor, &input.bucket, &input.key, version, Permission::Read).await?;
+        door.object(actor, &input.bucket, &input.key, version, Permission::Read).await?;
     if let Some(part) = input.part_number {
         part_of(&object, part)?;
     }
-    sse::check(object.seal.as_ref(), key.as_ref())?;
+    sse::check(object.seal.as_ref(), key)?;
     conditions(
         &input.if_match,
         &input.if_none_match,
@@ -246,13 +268,18 @@ pub(super) async fn get(
     .check(&object)?;
     let (from, len, partial) = stretch(&object, input.range.as_ref(), input.part_number)?;
     let ending = door.ending(&container, &object).await?;
-    let (object_sent, key_sent) = (object.clone(), key.clone());
-    let body = crate::download::body(&door.app, hangup.unwrap_or_default(), move |service, out| {
-        send(service, container.id, &object_sent, key_sent.as_ref(), (from, len), out)
+    let (sent, key_sent) = (object.clone(), key.cloned());
+    let replaced = Arc::new(AtomicBool::new(false));
+    let noted = Arc::clone(&replaced);
+    let body = crate::download::body(&door.app, hangup, move |service, out| {
+        send(service, container.id, &sent, key_sent.as_ref(), (from, len), out, &noted)
     });
-    let body = body.await.map_err(|failure| fault(&failure, Missing::Key))?;
-    let sealed = sse::shown(object.seal.as_ref(), key.as_ref());
-    let mut output = described(&object, sealed, overrides_of!(input), (from, len, partial));
+    let body = match body.await {
+        Err(_) if replaced.load(Relaxed) => return Ok(None),
+        body => body.map_err(|failure| fault(&failure, Missing::Key))?,
+    };
+    let (instead, sealed) = (input.clone(), sse::shown(object.seal.as_ref(), key));
+    let mut output = described(&object, sealed, overrides_of!(instead), (from, len, partial));
     output.body = Some(StreamingBlob::from(s3s::Body::http_body_unsync(body)));
     output.parts_count = parts_count(&object, input.part_number);
     output.expiration = ending;
@@ -260,7 +287,7 @@ pub(super) async fn get(
     if partial {
         response.status = Some(axum::http::StatusCode::PARTIAL_CONTENT);
     }
-    Ok(response)
+    Ok(Some(response))
 }
 
 /// Sends bytes of the very version that the conditions were checked of.
@@ -271,11 +298,13 @@ fn send(
     key: Option<&Key>,
     (from, len): (u64, u64),
     out: &mut dyn Write,
+    is_replaced: &AtomicBool,
 ) -> Result<(), archipelago_pool::Error> {
     let which = if object.versioned { Which::Version(object.id) } else { Which::Unversioned };
     let key = key.map(|key| &key.key);
     let content = service.object_open_as(container, &object.name, which, key)?;
     if content.object().id != object.id {
+        is_replaced.store(true, Relaxed);
         return Err(replaced());
     }
     let mut bytes = content.range(from, len);

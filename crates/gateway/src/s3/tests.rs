@@ -11,7 +11,8 @@ use s3s::dto::{ETag, ETagCondition};
 use super::auth::{Actor, Asked, holds_too_long};
 use super::meta::{self, Conditions};
 use super::policy::{self, Verdict};
-use super::{acl, is_of_others, is_signed, parts, read, tags};
+use super::{acl, fault, is_of_others, is_signed, parts, read, tags};
+use crate::failure::Failure;
 
 fn bucket(policy: Option<&str>) -> Container {
     let kept = policy.map(|text| ("s3.policy".to_owned(), text.to_owned()));
@@ -253,4 +254,20 @@ fn a_url_is_signed_for_a_week_at_most() {
     assert!(!too_long("604800"));
     assert!(too_long("604801"));
     assert!(!holds_too_long(&"/box/key".parse::<Uri>().unwrap()));
+}
+
+#[test]
+fn what_is_wrong_with_a_body_is_told_by_its_code() {
+    for (message, code) in [
+        ("UploadStreamError: Sha256Mismatch", "XAmzContentSHA256Mismatch"),
+        ("AwsChunkedStreamError: SignatureMismatch", "SignatureDoesNotMatch"),
+        ("AwsChunkedStreamError: Underlying: nothing came for 60 s", "RequestTimeout"),
+        ("the last piece of the body is missing", "IncompleteBody"),
+        ("4 bytes came where 5 were announced", "IncompleteBody"),
+    ] {
+        let failure = Failure::invalid(format!("the upload broke off: {message}; send it again"));
+        let error = fault::broken(&failure, fault::Missing::Key);
+        assert_eq!(error.code().as_str(), code, "{message}");
+        assert!(error.status_code().is_some_and(|status| status.is_client_error()), "{message}");
+    }
 }

@@ -6,6 +6,7 @@ mod manifests;
 mod objects;
 mod parts;
 mod quota;
+mod stalls;
 
 use archipelago_pool::{Named, NewUser, Role, Secret};
 
@@ -23,7 +24,10 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) fn start() -> Self {
-        let server = Harness::start();
+        Self::on(Harness::start())
+    }
+
+    fn on(server: Harness) -> Self {
         let service = &server.app.service;
         let make = |name: &str, is_admin: bool, account: Option<(Named, Role)>| {
             let user = NewUser {
