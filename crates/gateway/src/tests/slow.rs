@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use archipelago_api::{Files, path};
+use archipelago_env::Env;
 
 use super::harness::{Answer, Harness};
 use crate::patience::Patience;
@@ -31,10 +32,11 @@ fn begun(server: &Harness, method: &str, path: &str, head: &str) -> TcpStream {
 #[test]
 fn a_head_that_comes_byte_by_byte_is_given_up() {
     let server = patient(SHORT, LONG, LONG);
-    let mut socket = server.connect();
+    let (mut socket, env) = (server.connect(), Env::real());
+    let clock = env.clock();
     for byte in b"GET /healthz HTTP/1.1\r\nX-Slow: ".iter().chain(std::iter::repeat(&b'a')) {
         // Each byte comes sooner than the limit; all of them do not.
-        std::thread::sleep(SHORT / 20);
+        clock.sleep(SHORT / 20);
         if socket.write_all(&[*byte]).is_err() {
             return;
         }
