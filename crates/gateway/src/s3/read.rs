@@ -319,9 +319,10 @@ fn send(
     })
 }
 
+/// Nobody is told, and nothing failed: the read begins anew.
 fn replaced() -> archipelago_pool::Error {
     let message = "the object was replaced just now; ask again";
-    archipelago_pool::Error::new(archipelago_pool::ErrorKind::Unavailable, message)
+    archipelago_pool::Error::new(archipelago_pool::ErrorKind::InUse, message)
 }
 
 fn has_overrides(input: &GetObjectInput) -> bool {
