@@ -30,6 +30,9 @@ pub struct File {
 pub struct Files {
     /// The files.
     pub files: Vec<File>,
+    /// There are more: they are behind this one, which the next page has as `after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// Which files to list.
@@ -43,6 +46,13 @@ pub struct FileQuery {
     /// Only those whose name begins with this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
+    /// Only those behind this one, `CONTAINER/OBJECT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// A page of so many at most, and no more than 10 000. Without, all of them come at once,
+    /// and more than 100 000 are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
 }
 
 /// How a file is changed by the bytes that come: written over from an offset on, or appended.

@@ -212,6 +212,23 @@ pub fn files(container: Option<&str>, prefix: Option<&str>) -> String {
     with_query(FILES.to_owned(), &[("container", container), ("prefix", prefix)])
 }
 
+/// A page of [`files`], behind the `next` of the one before.
+pub fn files_page(
+    container: Option<&str>,
+    prefix: Option<&str>,
+    after: Option<&str>,
+    limit: usize,
+) -> String {
+    let limit = limit.to_string();
+    let query = [
+        ("container", container),
+        ("prefix", prefix),
+        ("after", after),
+        ("limit", Some(limit.as_str())),
+    ];
+    with_query(FILES.to_owned(), &query)
+}
+
 /// [`FILE`] of one file.
 pub fn file(container: &str, object: &str) -> String {
     format!("{FILES}/{}/{}", encode(container), encode_object(object))

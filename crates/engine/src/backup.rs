@@ -1,7 +1,7 @@
 //! Dumps of the catalog in the pool, and what footers tell when the catalog is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -32,22 +32,67 @@ pub struct Backup {
     pub fresh: Fresh,
 }
 
+/// Cuts a dump into chunks as it comes, so that no more than one of them is in memory.
+struct DumpSink<'a> {
+    cold: ColdWriter<'a>,
+    chunk: Vec<u8>,
+    /// Why no more is taken; the one who writes learns only that it failed.
+    failed: Option<Error>,
+}
+
+impl DumpSink<'_> {
+    fn append(&mut self) -> Result<(), Error> {
+        let sectors = self.chunk.len().next_multiple_of(SECTOR_BYTES as usize);
+        self.chunk.resize(sectors, 0);
+        self.cold.append_fragment(&self.chunk)?;
+        self.chunk.clear();
+        Ok(())
+    }
+}
+
+impl Write for DumpSink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(CHUNK_BYTES - self.chunk.len());
+        self.chunk.extend_from_slice(&bytes[..taken]);
+        if self.chunk.len() == CHUNK_BYTES
+            && let Err(error) = self.append()
+        {
+            let told = io::Error::other(error.to_string());
+            self.failed = Some(error);
+            return Err(told);
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Engine {
-    /// Stores a dump of the catalog. It does not enter the dedup index.
+    /// Stores a dump of the catalog as `dump` writes it: it is never in memory as a whole. Room
+    /// for `expected` bytes is asked of the backend, and it may have more. It does not enter the
+    /// dedup index. When `dump` fails, nothing is left.
     ///
     /// # Errors
-    /// [`Error::NoSpace`], also for a dump above 1 GiB compressed; [`Error::Store`].
-    pub fn write_backup(&self, dump: &[u8]) -> Result<Backup, Error> {
-        let mut cold = ColdWriter::for_backup(&self.shared().ingest, dump.len() as u64);
-        for chunk in dump.chunks(CHUNK_BYTES) {
-            let mut whole = chunk.to_vec();
-            whole.resize(chunk.len().next_multiple_of(SECTOR_BYTES as usize), 0);
-            cold.append_fragment(&whole)?;
+    /// [`Error::NoSpace`], also for a dump above 1 GiB compressed or 4 GiB before that;
+    /// [`Error::Store`]; those of `dump`.
+    pub fn write_backup<E: From<Error>>(
+        &self,
+        expected: u64,
+        dump: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    ) -> Result<Backup, E> {
+        let cold = ColdWriter::for_backup(&self.shared().ingest, expected);
+        let mut sink = DumpSink { cold, chunk: Vec::with_capacity(CHUNK_BYTES), failed: None };
+        let written = dump(&mut sink);
+        if let Some(error) = sink.failed {
+            return Err(error.into());
         }
-        let (sealed, fresh) = cold.finish(&[])?;
-        if sealed.len() > 1 {
-            return Err(Error::NoSpace("a dump of the catalog is larger than a segment".into()));
+        written?;
+        if !sink.chunk.is_empty() {
+            sink.append()?;
         }
+        let (sealed, fresh) = sink.cold.finish(&[])?;
         Ok(Backup { sealed, fresh })
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Core {
     pub store_uuid: [u8; 16],
     /// What the backups have; they are made one at a time.
     pub backups: Mutex<Backups>,
+    /// Why the catalog has no new backup, the last time that one was due.
+    pub backup_problem: Mutex<Option<String>>,
     pub attachments: Arc<Attachments>,
     /// Who we are in the table of leases.
     pub owner: String,

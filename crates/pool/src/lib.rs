@@ -48,10 +48,10 @@ pub use seal::{ClientKey, DefaultSeal, KEY_BYTES, KEY_NAME_BYTES_MAX, Seal, Seal
 pub use service::{
     BLOCK_WAIT_MS, BlockHash, BlockHashError, ChangeGrants, Check, Collected, Collection, Compose,
     Composed, Config, Content, CopyKeys, CopySource, Damage, Damages, Decide, DeltaPut, DiskFormat,
-    DiskView, Ended, FORK_OBJECTS_MAX, FileCompose, FileComposed, FileVersion, Finding,
-    FindingKind, FinishPart, FinishUpload, GRAIN_HASH_BYTES, GRANTS_MAX, HASHED_AT_ONCE_BYTES_MAX,
-    HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, HashList, LINKS_MAX, NAMES_MAX, NameGrants, PARTS_MAX,
-    PartKeys, Place, PublicLink, Put, Rebuilt, Removed, Roots, SNAPSHOTS_MAX, ScrubOptions,
-    ScrubState, Service, Severity, Stored, Touch, Update, UpdateContent, Updated, UpdatedFile,
-    UploadAt,
+    DiskView, Ended, FILES_AT_ONCE_MAX, FORK_OBJECTS_MAX, FileCompose, FileComposed, FileRange,
+    FileVersion, Finding, FindingKind, FinishPart, FinishUpload, GRAIN_HASH_BYTES, GRANTS_MAX,
+    HASHED_AT_ONCE_BYTES_MAX, HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, HashList, LINKS_MAX,
+    NAMES_MAX, NameGrants, PARTS_MAX, PartKeys, Place, PublicLink, Put, Rebuilt, Removed, Roots,
+    SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service, Severity, Stored, Touch, Update,
+    UpdateContent, Updated, UpdatedFile, UploadAt,
 };

@@ -293,6 +293,11 @@ pub(crate) struct Stretch {
 }
 
 impl Stretch {
+    /// All names.
+    pub const fn all() -> Self {
+        Self { from: String::new(), inclusive: true, below: None, reverse: false }
+    }
+
     /// Conditions and order on a column, where `$2` is [`Self::from`] and `$3`
     /// [`Self::below`].
     pub fn sql(&self, column: &str) -> String {

@@ -39,7 +39,7 @@ pub use check::{Finding, FindingKind, Severity};
 pub(crate) use collector::Collector;
 pub use collector::{Collected, Collection};
 pub use disk_views::{DiskFormat, DiskView};
-pub use files::UpdatedFile;
+pub use files::{FILES_AT_ONCE_MAX, FileRange, UpdatedFile};
 pub use grants::{ChangeGrants, GRANTS_MAX, LINKS_MAX, NameGrants, PublicLink, Roots};
 pub(crate) use guest_views::GuestViews;
 pub use lifecycle::Ended;
@@ -171,7 +171,7 @@ impl Service {
         let sealed = self.core.engine.close().map_err(Error::from);
         if sealed.is_ok() {
             self.core.record_sealed();
-            self.core.back_up_if_possible();
+            self.core.back_up_last();
         }
         self.end(&mut life);
         persisted.and(sealed)

@@ -16,6 +16,9 @@ use crate::output::table::{Column, facts, render};
 use crate::output::text::{exact_size, optional, plain, size, time};
 use crate::progress::Progress;
 
+/// Files that are asked for at once.
+const PAGE: usize = 10_000;
+
 pub fn run(context: &Context, verb: Verb) -> Result {
     match verb {
         Verb::Put { local, file } => put(context, &local, &file),
@@ -38,8 +41,7 @@ pub fn run(context: &Context, verb: Verb) -> Result {
         Verb::Get { file, local, force } => get(context, &file, &local, force),
         Verb::Ls { container, prefix } => {
             let container = container.as_ref().map(|name| name.as_str());
-            let files: api::Files =
-                context.client.get(&path::files(container, prefix.as_deref()))?;
+            let files = list(context, container, prefix.as_deref())?;
             context.output.show(&files, |list| table(&list.files))
         }
         Verb::Stat { file } => {
@@ -107,6 +109,24 @@ fn link_table(links: &[Shown]) -> String {
 
 fn route(file: &FilePath) -> String {
     path::file(file.container.as_str(), file.object.as_str())
+}
+
+/// All files there are, fetched in pages.
+pub(super) fn list(
+    context: &Context,
+    container: Option<&str>,
+    prefix: Option<&str>,
+) -> Result<api::Files> {
+    let mut all = api::Files { files: Vec::new(), next: None };
+    loop {
+        let route = path::files_page(container, prefix, all.next.as_deref(), PAGE);
+        let page: api::Files = context.client.get(&route)?;
+        all.files.extend(page.files);
+        all.next = page.next;
+        if all.next.is_none() {
+            return Ok(all);
+        }
+    }
 }
 
 fn put(context: &Context, local: &Path, file: &FilePath) -> Result {

@@ -157,8 +157,7 @@ fn stored(
     prefix: &str,
 ) -> Result<BTreeMap<String, api::File>> {
     let prefix_said = Some(prefix).filter(|prefix| !prefix.is_empty());
-    let files: api::Files =
-        context.client.get(&path::files(Some(container.as_str()), prefix_said))?;
+    let files = super::file::list(context, Some(container.as_str()), prefix_said)?;
     let named = |file: api::File| {
         let name = file.object.strip_prefix(prefix)?.to_owned();
         Some((name, file))

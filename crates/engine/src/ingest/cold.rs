@@ -102,7 +102,8 @@ impl<'a> ColdWriter<'a> {
         Self { recorded_only: true, ..writer }
     }
 
-    /// For a dump of the catalog: one segment, however long it gets.
+    /// For a dump of the catalog: one segment, however long it gets; what it has no room for is
+    /// refused.
     pub(crate) fn for_backup(context: &'a Context, expected: u64) -> Self {
         let mut writer = Self::new(context, expected, Compression::default());
         writer.appender.kind = SegmentKind::Backup;
@@ -210,6 +211,11 @@ impl Appender<'_> {
     fn room_for(&mut self, slots: usize, stored: usize, sectors: u32) -> Result<&mut Open, Error> {
         let segment_bytes = self.segment_bytes;
         if self.open.as_ref().is_some_and(|o| !o.takes(slots, stored, sectors, segment_bytes)) {
+            if self.kind == SegmentKind::Backup {
+                return Err(Error::NoSpace(
+                    "a dump of the catalog is larger than a segment".into(),
+                ));
+            }
             self.seal(&[])?;
         }
         self.open()

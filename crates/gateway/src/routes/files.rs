@@ -2,7 +2,7 @@
 
 use archipelago_api::{File, FileQuery, Files, PutQuery, UpdateQuery, UpdatedFile};
 use archipelago_model::{ContainerName, FileId, ObjectName};
-use archipelago_pool::{BlockHash, DeltaPut, Place, Service};
+use archipelago_pool::{BlockHash, DeltaPut, FileRange, Place, Service};
 use axum::Json as JsonBody;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -13,11 +13,22 @@ use crate::failure::Failure;
 use crate::upload::{Upload, upload};
 use crate::{App, convert};
 
+/// Files on a page at most.
+const PAGE_MAX: usize = 10_000;
+
 fn names_of((container, object): (String, String)) -> Result<(ContainerName, ObjectName), Failure> {
     Ok((parse(&container)?, parse(&object)?))
 }
 
-/// Lists files, of all containers or of one.
+/// Where a page goes on: a container and, behind the first slash, an object.
+fn place_of(text: &str) -> Result<(ContainerName, ObjectName), Failure> {
+    let (container, object) = text
+        .split_once('/')
+        .ok_or_else(|| Failure::invalid("`after` is CONTAINER/OBJECT, the `next` of a page"))?;
+    Ok((parse(container)?, parse(object)?))
+}
+
+/// Lists files, of all containers or of one; in pages, where a limit is given.
 #[utoipa::path(get, path = "/v1/files", tag = "files", params(FileQuery),
     responses((status = 200, description = "By container and name", body = Files), Failures))]
 pub(crate) async fn list(
@@ -25,11 +36,18 @@ pub(crate) async fn list(
     Query(query): Query<FileQuery>,
 ) -> Result<JsonBody<Files>, Failure> {
     let container: Option<ContainerName> = query.container.as_deref().map(parse).transpose()?;
-    let files =
-        app.calls.call(&app.service, move |service| service.files(container.as_ref())).await?;
-    let prefix = query.prefix.unwrap_or_default();
-    let wanted = files.into_iter().filter(|file| file.object.as_str().starts_with(&prefix));
-    Ok(JsonBody(Files { files: wanted.map(convert::file).collect() }))
+    let after = query.after.as_deref().map(place_of).transpose()?;
+    let range = FileRange { container, prefix: query.prefix.unwrap_or_default(), after };
+    let limit = query.limit.map(|limit| limit.clamp(1, PAGE_MAX));
+    let list = move |service: &Service| match limit {
+        Some(limit) => service.files_page(&range, limit),
+        None => service.files_at_once(&range),
+    };
+    let files = app.calls.call(&app.service, list).await?;
+    let full = limit.is_some_and(|limit| files.len() == limit);
+    let last = files.last().filter(|_| full);
+    let next = last.map(|file| format!("{}/{}", file.container, file.object));
+    Ok(JsonBody(Files { files: files.into_iter().map(convert::file).collect(), next }))
 }
 
 /// Describes one file.

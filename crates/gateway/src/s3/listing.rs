@@ -21,8 +21,14 @@ use super::meta;
 /// Names on a page: what S3 has, whatever a client asks for.
 const PAGE_MAX: i32 = 1000;
 
-/// Percent-encodes what XML cannot carry, where a client asks for it.
+/// Percent-encodes what XML cannot carry, where a client asks for it. Where none does, one such
+/// name must not keep the client from reading the others: a mark stands for each such character.
 struct Encoding(bool);
+
+/// What XML 1.0 cannot say, and the carriage return, which readers take for another character.
+const fn is_beyond_xml(c: char) -> bool {
+    matches!(c, '\0'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
+}
 
 impl Encoding {
     fn new(asked: Option<&EncodingType>) -> S3Result<Self> {
@@ -35,7 +41,7 @@ impl Encoding {
 
     fn text(&self, text: &str) -> String {
         if !self.0 {
-            return text.to_owned();
+            return text.replace(is_beyond_xml, "\u{fffd}");
         }
         let mut out = String::with_capacity(text.len());
         for byte in text.bytes() {
@@ -139,7 +145,7 @@ pub(super) async fn first(
     Ok(S3Response::new(ListObjectsOutput {
         name: Some(input.bucket),
         // Clients do not decode it in this version.
-        prefix: Some(input.prefix.unwrap_or_default()),
+        prefix: Some(Encoding(false).text(&input.prefix.unwrap_or_default())),
         marker: Some(encoding.text(&input.marker.unwrap_or_default())),
         max_keys: Some(max_keys),
         is_truncated: Some(next.is_some()),

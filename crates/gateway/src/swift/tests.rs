@@ -3,6 +3,7 @@
 mod access;
 mod links;
 mod manifests;
+mod names;
 mod objects;
 mod parts;
 mod quota;

@@ -228,6 +228,37 @@ fn a_file_is_put_described_listed_and_removed() {
 }
 
 #[test]
+fn files_are_listed_in_pages_that_go_on_where_the_last_one_ended() {
+    let server = Harness::start();
+    for name in ["a/1", "a/x/1", "a/x/2", "b/1", "b/x/3"] {
+        let (container, object) = name.split_once('/').unwrap();
+        let put = path::file_put(container, object, None);
+        server.raw("PUT", &put, "", &full_stream(b"1")).json::<File>(201);
+    }
+    let all = |container, prefix, limit| {
+        let (mut names, mut after, mut pages) = (Vec::new(), None::<String>, 0);
+        loop {
+            let route = path::files_page(container, prefix, after.as_deref(), limit);
+            let page = server.get(&route).json::<Files>(200);
+            assert!(page.files.len() <= limit);
+            names.extend(page.files.iter().map(|f| format!("{}/{}", f.container, f.object)));
+            pages += 1;
+            after = page.next;
+            if after.is_none() {
+                return (names.join(" "), pages);
+            }
+        }
+    };
+    assert_eq!(all(None, None, 2), ("a/1 a/x/1 a/x/2 b/1 b/x/3".to_owned(), 3));
+    assert_eq!(all(None, Some("x/"), 1), ("a/x/1 a/x/2 b/x/3".to_owned(), 4));
+    assert_eq!(all(Some("b"), None, 10), ("b/1 b/x/3".to_owned(), 1));
+    let route = path::files_page(None, None, Some("no slash"), 1);
+    server.get(&route).error(400, ErrorKind::Invalid);
+    let route = path::files_page(Some("none"), None, None, 1);
+    server.get(&route).error(404, ErrorKind::NotFound);
+}
+
+#[test]
 fn a_snapshot_travels_to_another_store_in_full_and_as_a_difference() {
     let (here, there) = (Harness::start(), Harness::start());
     import(&here, "i", &full_stream(&noise(MIB, 11))).json::<Image>(201);

@@ -105,18 +105,20 @@ pub(crate) fn list(tx: &Tx<'_>) -> Result<Vec<FileRow>, CatalogError> {
     tx.all(TABLE, &sql, [], decode)
 }
 
-/// The newest versions of an account, by container and name.
+/// The newest versions with names in a stretch that are no markers, `limit` at most.
 pub(crate) fn list_newest(
     tx: &Tx<'_>,
-    account: AccountId,
-    container: Option<&ContainerName>,
+    container: u64,
+    stretch: &Stretch,
+    limit: usize,
 ) -> Result<Vec<FileRow>, CatalogError> {
     let sql = format!(
-        "{SELECT} WHERE f.latest = 1 AND f.marker = 0 AND c.account_id = $1 \
-         AND ($2 IS NULL OR c.name = $2) ORDER BY c.name, f.object"
+        "{SELECT} WHERE f.container_id = $1 AND f.latest = 1 AND f.marker = 0 AND {} LIMIT $4",
+        stretch.sql("f.object")
     );
-    let name = container.map(ContainerName::as_str);
-    tx.all(TABLE, &sql, (from_number(account.get()), name), decode)
+    let (container, limit) = (from_number(container), from_number(limit as u64));
+    let params = (container, &stretch.from, stretch.below.as_deref(), limit);
+    tx.all(TABLE, &sql, params, decode)
 }
 
 /// The newest version, by name, unless it has ended.

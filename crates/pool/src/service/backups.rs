@@ -1,5 +1,6 @@
 //! Dumps of the catalog in the pool, from which a lost one is rebuilt.
 
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,17 +8,17 @@ use archipelago_env::Join;
 use archipelago_model::SegmentId;
 
 use super::Config;
-use crate::catalog::{CatalogError, dump, segment};
+use crate::catalog::{dump, segment};
 use crate::core::{Core, record_segments};
 use crate::error::{Error, ErrorKind, store_kind};
 
 /// So many are kept: the newest, and one before, should the newest rot.
 const KEPT: usize = 2;
-/// A dump is made in memory and has at most so many bytes: some million names. A
-/// larger catalog has no backups, and `status` says so.
-const DUMP_BYTES_MAX: usize = 256 << 20;
 /// A dump of at most so many bytes is stored twice when a collection removes something.
-const DOUBLED_BYTES_MAX: usize = 32 << 20;
+const DOUBLED_BYTES_MAX: u64 = 32 << 20;
+/// A dump of at most so many bytes, some seconds, is stored when the store is closed: whoever
+/// stops a program waits no longer.
+const LAST_BYTES_MAX: u64 = 512 << 20;
 /// Backups pause for so many times what one took, so that a large catalog is not
 /// dumped all the time.
 const PAUSE_TIMES: u32 = 20;
@@ -30,33 +31,79 @@ const POLL: Duration = Duration::from_millis(200);
 pub(crate) struct Backups {
     newest: Option<u64>,
     older: Option<u64>,
+    /// How long the newest dump is, for the room that the next one is given.
+    bytes: u64,
 }
 
-/// A dump, and the number of changes that it has at least.
-struct Dump {
-    bytes: Vec<u8>,
-    changes: u64,
+/// When a dump is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// Whenever one is due; it is broken off when the program stops.
+    Due,
+    /// Once more, before something goes.
+    Again,
+    /// The last one, of a store that is being closed.
+    Closing,
+}
+
+impl Moment {
+    /// Bytes of the dump at most, and what is said of a larger one.
+    const fn limit(self) -> (u64, &'static str) {
+        match self {
+            Self::Due => (u64::MAX, "stored"),
+            Self::Again => (DOUBLED_BYTES_MAX, "stored twice"),
+            Self::Closing => (LAST_BYTES_MAX, "stored while the store is closed"),
+        }
+    }
+}
+
+/// Counts what is written, and takes no more than a limit.
+struct Bounded<'a> {
+    core: &'a Core,
+    moment: Moment,
+    out: &'a mut dyn Write,
+    bytes: u64,
+    over: bool,
+}
+
+impl Write for Bounded<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.over |= self.bytes + bytes.len() as u64 > self.moment.limit().0;
+        if self.over {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        if self.moment != Moment::Closing && self.core.stopping() {
+            return Err(io::Error::other("the program stops"));
+        }
+        let taken = self.out.write(bytes)?;
+        self.bytes += taken as u64;
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 impl Core {
-    fn dump(&self) -> Result<Dump, Error> {
-        let mut bytes = Vec::new();
-        let changes = self.catalog.read(|tx| {
-            dump::write(tx, self.store_uuid, self.now_ms(), &mut bytes)?;
-            Ok::<_, CatalogError>(tx.changes())
+    /// Stores a dump in the pool; older ones but one are removed. It goes there as it is made:
+    /// a catalog may be larger than memory.
+    fn store_backup(&self, moment: Moment, stored: &mut Backups) -> Result<(), Error> {
+        let (mut changes, mut bytes) = (0, 0);
+        let backup = self.engine.write_backup(stored.bytes, |out| {
+            let mut out = Bounded { core: self, moment, out, bytes: 0, over: false };
+            let written = self.catalog.read(|tx| {
+                changes = tx.changes();
+                dump::write(tx, self.store_uuid, self.now_ms(), &mut out)
+            });
+            bytes = out.bytes;
+            if out.over {
+                let (limit, done) = moment.limit();
+                let what = format!("a dump of more than {limit} bytes is not {done}");
+                return Err(Error::new(ErrorKind::NoSpace, what));
+            }
+            Ok(written?)
         })?;
-        if bytes.len() > DUMP_BYTES_MAX {
-            return Err(Error::new(
-                ErrorKind::NoSpace,
-                format!("the catalog is larger than {DUMP_BYTES_MAX} bytes: it has no backups"),
-            ));
-        }
-        Ok(Dump { bytes, changes })
-    }
-
-    /// Stores a dump in the pool; older ones but one are removed.
-    fn store_backup(&self, dump: &Dump, stored: &mut Backups) -> Result<(), Error> {
-        let backup = self.engine.write_backup(&dump.bytes)?;
         let old: Vec<SegmentId> = self.catalog.write_aside(|tx| -> Result<_, Error> {
             record_segments(tx, &backup.sealed)?;
             let old: Vec<SegmentId> = segment::backups(tx)?.into_iter().skip(KEPT).collect();
@@ -65,7 +112,7 @@ impl Core {
             }
             Ok(old)
         })?;
-        *stored = Backups { newest: Some(dump.changes), older: stored.newest };
+        *stored = Backups { newest: Some(changes), older: stored.newest, bytes };
         // What nobody names and only a rebuild reads needs no grace time.
         for id in &old {
             self.store.remove(*id).map_err(|error| {
@@ -86,7 +133,13 @@ impl Core {
         if stored.newest == Some(self.catalog.changes()) {
             return Ok(());
         }
-        self.store_backup(&self.dump()?, &mut stored)
+        let done = self.store_backup(Moment::Due, &mut stored);
+        if self.stopping() {
+            return done;
+        }
+        *self.backup_problem.lock() =
+            done.as_ref().err().map(|error| format!("the catalog has no new backup: {error}"));
+        done
     }
 
     /// Stores dumps until both backups have so many changes of the catalog: should the
@@ -98,14 +151,7 @@ impl Core {
         let mut stored = self.backups.lock();
         // Each time the newest becomes the older one.
         while stored.older.is_none_or(|older| older < changes) {
-            let dump = self.dump()?;
-            if dump.bytes.len() > DOUBLED_BYTES_MAX {
-                return Err(Error::new(
-                    ErrorKind::NoSpace,
-                    format!("a dump of more than {DOUBLED_BYTES_MAX} bytes is not stored twice"),
-                ));
-            }
-            self.store_backup(&dump, &mut stored)?;
+            self.store_backup(Moment::Again, &mut stored)?;
         }
         Ok(())
     }
@@ -113,6 +159,17 @@ impl Core {
     /// The same, where the work is done whether or not there is a backup of it.
     pub(super) fn back_up_if_possible(&self) {
         if let Err(error) = self.back_up() {
+            tracing::warn!(%error, "the catalog has no new backup in the pool");
+        }
+    }
+
+    /// The last one, of a store that is being closed, unless it would take long.
+    pub(super) fn back_up_last(&self) {
+        let mut stored = self.backups.lock();
+        if stored.newest == Some(self.catalog.changes()) || stored.bytes > LAST_BYTES_MAX {
+            return;
+        }
+        if let Err(error) = self.store_backup(Moment::Closing, &mut stored) {
             tracing::warn!(%error, "the catalog has no new backup in the pool");
         }
     }

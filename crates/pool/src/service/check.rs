@@ -28,7 +28,9 @@ pub use explain::{Finding, FindingKind, Severity};
 /// A log floor that looks too high is looked at so many times ...
 const FLOOR_LOOKS: u32 = 100;
 /// ... in these intervals: a checkpoint installs what it committed in far less.
-const FLOOR_LOOK_EVERY: Duration = Duration::from_millis(10);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// An index that has what is gone is looked at so many times, in the same intervals.
+const INDEX_LOOKS: u32 = 20;
 
 impl Service {
     /// Compares all parts of the store with each other. Reads all maps and footers, and
@@ -167,7 +169,7 @@ impl Service {
             let floor = core.catalog.read(check::counters)?.log_floor;
             let late = core.engine.oldest_unpersisted().filter(|oldest| oldest.get() < floor);
             match late {
-                Some(_) if looks_left > 0 => core.env.clock().sleep(FLOOR_LOOK_EVERY),
+                Some(_) if looks_left > 0 => core.env.clock().sleep(LOOK_EVERY),
                 late => return Ok(late.map(|oldest| (floor, oldest))),
             }
         }
@@ -332,14 +334,27 @@ impl Service {
         found: &mut Found,
     ) -> Result<(), Error> {
         let core = &self.core;
+        let mut gone = HashSet::new();
         for id in core.engine.indexed_segments() {
             if known.contains_key(&id) || core.store.len(id).is_ok() {
                 continue;
             }
             if core.catalog.read(|tx| segment::find(tx, id))?.is_none() {
-                let what = format!("entries of segment {id}, which is gone");
-                found.add(FindingKind::Index, "dedup index", what);
+                gone.insert(id);
             }
+        }
+        // A collection tells the index last of what it removed.
+        for _ in 0..INDEX_LOOKS {
+            if gone.is_empty() {
+                break;
+            }
+            core.env.clock().sleep(LOOK_EVERY);
+            let now: HashSet<SegmentId> = core.engine.indexed_segments().into_iter().collect();
+            gone.retain(|id| now.contains(id));
+        }
+        for id in gone {
+            let what = format!("entries of segment {id}, which is gone");
+            found.add(FindingKind::Index, "dedup index", what);
         }
         let counts = core.catalog.read(state::counts)?;
         tracing::debug!(?counts, findings = found.findings.len(), "the store was checked");

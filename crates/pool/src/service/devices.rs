@@ -5,10 +5,14 @@ use std::sync::Arc;
 use archipelago_model::{SnapshotPath, Source, VolumeName};
 
 use super::Service;
-use crate::catalog::{file, image, snapshot, snapshot_file, volume};
+use crate::catalog::{container, file, image, snapshot, snapshot_file, volume};
 use crate::core::{OPERATOR, catalog_root, shown, snapshot_row, volume_row};
 use crate::device::{Device, Target};
 use crate::error::{Error, ErrorKind};
+use crate::object::Stretch;
+
+/// Files in the list of exports at most: it is made in memory, and anybody may open them all.
+const FILES_LISTED_MAX: usize = 10_000;
 
 impl Service {
     /// Opens a device by its NBD export name: `VOL`, `VOL@SNAP`, `image:NAME`
@@ -56,7 +60,7 @@ impl Service {
         Ok(Device::new(Arc::clone(core), label.to_owned(), Target::Fixed(view), family))
     }
 
-    /// The export names of everything.
+    /// The export names of everything; of files, the first [`FILES_LISTED_MAX`].
     ///
     /// # Errors
     /// The catalog cannot be read.
@@ -67,14 +71,22 @@ impl Service {
             names.extend(snapshot::list(tx)?.iter().map(|row| row.path.to_string()));
             let images = image::list(tx)?;
             names.extend(images.iter().map(|row| format!("image:{}", row.image.name)));
-            let files = file::list_newest(tx, OPERATOR, None)?;
             // Those that are snapshots need no second name.
             let own = snapshot_file::has_home(tx)?;
-            // What is stored encrypted cannot be read as a map.
-            let files = files.iter().filter(|row| row.seal.is_none()).map(|row| &row.file);
-            let files =
-                files.filter(|file| !own || file.container.as_str() != snapshot_file::CONTAINER);
-            names.extend(files.map(|file| format!("file:{}/{}", file.container, file.object)));
+            let mut left = FILES_LISTED_MAX;
+            for home in container::list(tx, OPERATOR, "", left)? {
+                if own && home.name.as_str() == snapshot_file::CONTAINER {
+                    continue;
+                }
+                let rows = file::list_newest(tx, home.id, &Stretch::all(), left)?;
+                left -= rows.len();
+                // What is stored encrypted cannot be read as a map.
+                let files = rows.iter().filter(|row| row.seal.is_none()).map(|row| &row.file);
+                names.extend(files.map(|file| format!("file:{}/{}", file.container, file.object)));
+                if left == 0 {
+                    break;
+                }
+            }
             Ok(names)
         })
     }

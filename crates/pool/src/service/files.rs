@@ -7,15 +7,31 @@ use archipelago_model::{ContainerName, FileId, ObjectName, Source};
 
 use super::Service;
 use super::images::check_sha256;
-use super::objects::{Content, Place, Update, UpdateContent, make};
+use super::objects::{Content, Place, Update, UpdateContent, make, successor};
 use super::transfer::Incoming;
 use crate::catalog::file::{FileRow, ObjectRow};
 use crate::catalog::{Tx, container, file, quota, snapshot_file, state};
 use crate::core::{Core, OPERATOR, shown};
 use crate::error::{Error, ErrorKind};
-use crate::object::{Container, Meta, Object, Versioning, Which};
+use crate::object::{Container, Meta, Object, Stretch, Versioning, Which};
 use crate::resource::File;
 use crate::seal::refuse_clear;
+
+/// Files that are listed at once at most: some 30 MB of them.
+pub const FILES_AT_ONCE_MAX: usize = 100_000;
+/// Containers that are looked at together.
+const HOMES: usize = 256;
+
+/// Which files of the first account to list, by container and name.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FileRange {
+    /// Only those of this container.
+    pub container: Option<ContainerName>,
+    /// Only those whose name begins with this.
+    pub prefix: String,
+    /// Only those behind this one.
+    pub after: Option<(ContainerName, ObjectName)>,
+}
 
 /// What an update of a file did.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -117,20 +133,64 @@ impl Service {
         self.object_open(home.id, object, Which::Latest).map(Some)
     }
 
-    /// The files of one container, or of all: by container and name.
+    /// The files of one container, or of all: by container and name, all at once.
+    ///
+    /// # Errors
+    /// `NotFound` (the container); `Invalid` where there are more than [`FILES_AT_ONCE_MAX`].
+    pub fn files(&self, container: Option<&ContainerName>) -> Result<Vec<File>, Error> {
+        let range = FileRange { container: container.cloned(), ..FileRange::default() };
+        self.files_at_once(&range)
+    }
+
+    /// The files of a range, all at once.
+    ///
+    /// # Errors
+    /// As [`Self::files`].
+    pub fn files_at_once(&self, range: &FileRange) -> Result<Vec<File>, Error> {
+        let files = self.files_page(range, FILES_AT_ONCE_MAX + 1)?;
+        if files.len() > FILES_AT_ONCE_MAX {
+            return Err(Error::invalid(format!(
+                "there are more than {FILES_AT_ONCE_MAX} files: ask for pages, with `limit` and \
+                 `after`, or for one container or prefix"
+            )));
+        }
+        Ok(files)
+    }
+
+    /// The first files of a range, `limit` at most.
     ///
     /// # Errors
     /// `NotFound` (the container).
-    pub fn files(&self, container: Option<&ContainerName>) -> Result<Vec<File>, Error> {
-        let rows = self.core.catalog.read(|tx| -> Result<_, Error> {
-            if let Some(name) = container
-                && container::find(tx, OPERATOR, name)?.is_none()
-            {
-                return Err(Error::not_found(format_args!("container '{name}'"), "container ls"));
+    pub fn files_page(&self, range: &FileRange, limit: usize) -> Result<Vec<File>, Error> {
+        self.core.catalog.read(|tx| {
+            let mut files = Vec::new();
+            let mut homes = match &range.container {
+                Some(name) => match container::find(tx, OPERATOR, name)? {
+                    Some(home) => vec![home],
+                    None => {
+                        let what = format_args!("container '{name}'");
+                        return Err(Error::not_found(what, "container ls"));
+                    }
+                },
+                None => first_homes(tx, range)?,
+            };
+            while let Some(last) = homes.last().map(|home| home.name.clone()) {
+                for home in homes {
+                    let Some(stretch) = range.within(&home.name) else { continue };
+                    let left = limit - files.len();
+                    let rows = file::list_newest(tx, home.id, &stretch, left)?;
+                    files.extend(rows.into_iter().map(|row| row.file));
+                    if files.len() == limit {
+                        return Ok(files);
+                    }
+                }
+                homes = match range.container {
+                    Some(_) => Vec::new(),
+                    None => container::list(tx, OPERATOR, last.as_str(), HOMES)?,
+                };
             }
-            Ok(file::list_newest(tx, OPERATOR, container)?)
-        })?;
-        Ok(rows.into_iter().map(|row| row.file).collect())
+            Ok(files)
+        })
     }
 
     /// One file.
@@ -149,6 +209,33 @@ impl Service {
         self.core.catalog.read(|tx| self.core.file_row(tx, container, object))?;
         let home = self.container(OPERATOR, container)?;
         self.object_remove(home.id, object, Which::Latest, &|_| Ok(())).map(drop)
+    }
+}
+
+/// The containers that a range begins with.
+fn first_homes(tx: &Tx<'_>, range: &FileRange) -> Result<Vec<Container>, Error> {
+    if let Some((name, _)) = &range.after {
+        let mut homes: Vec<Container> = container::find(tx, OPERATOR, name)?.into_iter().collect();
+        homes.extend(container::list(tx, OPERATOR, name.as_str(), HOMES)?);
+        return Ok(homes);
+    }
+    Ok(container::list(tx, OPERATOR, "", HOMES)?)
+}
+
+impl FileRange {
+    /// The names in one container; `None` when there cannot be any.
+    fn within(&self, home: &ContainerName) -> Option<Stretch> {
+        let below = if self.prefix.is_empty() { None } else { successor(&self.prefix) };
+        let whole = Stretch { from: self.prefix.clone(), inclusive: true, below, reverse: false };
+        match &self.after {
+            Some((container, _)) if home < container => None,
+            Some((container, object))
+                if home == container && object.as_str() >= self.prefix.as_str() =>
+            {
+                Some(Stretch { from: object.to_string(), inclusive: false, ..whole })
+            }
+            _ => Some(whole),
+        }
     }
 }
 

@@ -40,6 +40,7 @@ pub(super) use content::Stretch;
 pub use content::{Content, Stored};
 pub use fork::FORK_OBJECTS_MAX;
 pub(crate) use lane::Lanes;
+pub(super) use listing::successor;
 pub(crate) use pack::Packs;
 pub(super) use relocate::archived_marker;
 pub use sealed::{CopyKeys, Put};

@@ -57,6 +57,7 @@ impl Service {
             store_uuid: folder.store().uuid,
             // Not known: the first look makes one.
             backups: Mutex::default(),
+            backup_problem: Mutex::default(),
             attachments: Arc::new(Attachments::default()),
             stop: AtomicBool::new(false),
             problem: Mutex::new(None),

@@ -130,6 +130,7 @@ impl Service {
             attached: core.attachments.devices_in_all(),
             problem: (core.problem.lock().clone())
                 .or_else(|| core.collector_problem.lock().clone())
+                .or_else(|| core.backup_problem.lock().clone())
                 .or_else(|| core.trust.problem()),
             figures: figures(&core.engine.counters())
                 .iter()

@@ -302,7 +302,7 @@ fn a_floor_that_passes_unpersisted_writes_is_found_and_one_that_only_looks_so_is
     // As between the commit of a checkpoint and the time that memory knows of it.
     let findings = std::thread::scope(|scope| {
         let check = scope.spawn(|| bench.service.check().unwrap());
-        core.env.clock().sleep(FLOOR_LOOK_EVERY * 20);
+        core.env.clock().sleep(LOOK_EVERY * 20);
         set(floor.get());
         check.join().unwrap()
     });

@@ -60,11 +60,7 @@ impl<'a> Round<'a> {
         until: Option<Duration>,
     ) -> Result<Self, Error> {
         let mut horizon = core.engine.begin_mark();
-        let state = core.catalog.write_aside(|tx| {
-            let (mark, changes) = (state::begin_mark(tx)?, tx.changes());
-            let (roots, floor) = (state::roots(tx)?, state::log_floor(tx)?);
-            Ok::<_, Error>((mark, roots, floor, segment::list(tx)?, changes))
-        });
+        let state = state_at_mark(core);
         // Whoever read a root of an older state of the catalog holds it by now.
         drop(core.resolving.write());
         // Ends what began with the mark, also when there will be none.
@@ -484,6 +480,23 @@ fn record_moved(
         segment::carry(tx, *id, moved.carrier)?;
     }
     Ok(forwarded)
+}
+
+/// What a round has of the catalog.
+type AtMark = (u64, Vec<Location>, Option<SegmentId>, Vec<Known>, u64);
+
+/// Raises the mark, and then reads one state of the catalog, which takes seconds where there
+/// are millions of names: nobody else has to wait for that. What is bound between the two is
+/// read, and its segments have the stamp of this mark besides.
+fn state_at_mark(core: &Core) -> Result<AtMark, Error> {
+    let mark = core.catalog.write_aside(state::begin_mark)?;
+    core.catalog.read(|tx| {
+        let floor = state::log_floor(tx)?;
+        // Counted once the state to be read is fixed, with everything in it: what it does not
+        // have any more, no backup of fewer changes knows to be gone.
+        let changes = core.catalog.write_aside(|tx| Ok::<_, CatalogError>(tx.changes()))?;
+        Ok((mark, state::roots(tx)?, floor, segment::list(tx)?, changes))
+    })
 }
 
 const fn kind_of(kind: Kind) -> SegmentKind {

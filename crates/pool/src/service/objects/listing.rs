@@ -13,8 +13,9 @@ use crate::object::{Listing, Object, Page, Upload};
 
 /// Names on a page at most.
 const PAGE_MAX: usize = 10_000;
-/// Rows read from the catalog at once: a prefix may stand for all but the first.
+/// Rows read from the catalog at once at most; few where a delimiter may hide all but the first.
 const ROWS: usize = 256;
+const ROWS_MIN: usize = 4;
 
 impl Service {
     /// The newest versions of a container.
@@ -107,9 +108,15 @@ type Rows<'a> = dyn Fn(&From, usize) -> Result<Vec<ObjectRow>, Error> + 'a;
 fn page(listing: &Listing, rows: &Rows<'_>) -> Result<Page<Object>, Error> {
     let mut gathered = Gathered::new(listing);
     let mut from = start(listing);
+    let few = match listing.delimiter.as_deref() {
+        None | Some("") => ROWS,
+        Some(_) => ROWS_MIN,
+    };
+    let mut limit = few;
     'chunks: loop {
-        let chunk = rows(&from, ROWS)?;
-        let full = chunk.len() == ROWS;
+        let chunk = rows(&from, limit)?;
+        let full = chunk.len() == limit;
+        limit = (limit * 2).min(ROWS);
         for row in chunk {
             let (name, id) = (row.object.name.to_string(), row.object.id);
             match gathered.add(&name, Some(id), row.object) {
@@ -118,6 +125,7 @@ fn page(listing: &Listing, rows: &Rows<'_>) -> Result<Page<Object>, Error> {
                 Some(Stop::Prefix(prefix)) => {
                     let Some(next) = successor(&prefix) else { return Ok(gathered.end()) };
                     from = From::At(next);
+                    limit = few;
                     continue 'chunks;
                 }
             }
@@ -187,7 +195,7 @@ impl<'a, T> Gathered<'a, T> {
 }
 
 /// The least text that is greater than all that begin with this one.
-pub(super) fn successor(text: &str) -> Option<String> {
+pub(in crate::service) fn successor(text: &str) -> Option<String> {
     let mut chars: Vec<char> = text.chars().collect();
     while let Some(last) = chars.pop() {
         let next = match last {

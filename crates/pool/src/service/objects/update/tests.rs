@@ -110,6 +110,29 @@ fn an_object_grows_with_zeros_and_is_cut_off() {
 }
 
 #[test]
+fn an_object_has_as_many_bytes_as_a_volume_may_have_and_each_is_counted() {
+    const TIB: u64 = 1 << 40;
+    let home = Home::new();
+    home.put("x", b"begin");
+    home.resize(5 * TIB).unwrap();
+    let end = noise(1, 1000);
+    assert_eq!(home.write_at(Place::End, &end).unwrap().at, 5 * TIB);
+    let open = || home.service().object_open(home.id, &named("x"), Which::Latest).unwrap();
+    let mut seam = Vec::new();
+    open().range(5 * TIB - 3, u64::MAX).read_to_end(&mut seam).unwrap();
+    assert!(seam[..3] == [0; 3] && seam[3..] == end);
+    assert_eq!(home.counters(), (1, 5 * TIB + 1000, 0));
+    assert_eq!(home.resize(64 * TIB).unwrap().object.size, 64 * TIB);
+    assert_eq!(home.resize(64 * TIB + 1).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(home.write_at(Place::End, b"x").unwrap_err().kind(), ErrorKind::Invalid);
+    let mut last = Vec::new();
+    open().range(64 * TIB - 2, u64::MAX).read_to_end(&mut last).unwrap();
+    assert_eq!(last, [0; 2]);
+    home.service().object_remove(home.id, &named("x"), Which::Latest, &|_| Ok(())).unwrap();
+    assert_eq!(home.counters(), (0, 0, 0));
+}
+
+#[test]
 fn a_range_of_another_object_comes_without_its_data() {
     let home = Home::new();
     let source = noise(1, 4 << 20);
