@@ -133,6 +133,13 @@ impl Object {
     pub fn has_ended(&self, now_ms: u64) -> bool {
         self.meta.ends_ms().is_some_and(|at| at <= now_ms)
     }
+
+    /// The same of what was asked for so: the object ends, and a version that is kept is found by
+    /// its id until it is removed.
+    pub fn has_ended_as(&self, which: Which, now_ms: u64) -> bool {
+        let kept = self.versioned && matches!(which, Which::Version(_));
+        !kept && self.has_ended(now_ms)
+    }
 }
 
 /// A version of an object.

@@ -187,6 +187,12 @@ pub(crate) fn remove_later(tx: &Tx<'_>, id: FileId, remove_ms: u64) -> Result<()
     Ok(())
 }
 
+/// Lets one that has ended stay, as an older version.
+pub(crate) fn remove_never(tx: &Tx<'_>, id: FileId) -> Result<(), CatalogError> {
+    tx.execute("UPDATE file SET remove_ms = NULL WHERE id = $1", [from_number(id.get())])?;
+    Ok(())
+}
+
 /// Takes back what a clock that was ahead has put off.
 pub(crate) fn remove_no_later(tx: &Tx<'_>, now_ms: u64, than_ms: u64) -> Result<(), CatalogError> {
     let params = (from_number(than_ms), from_number(now_ms));
@@ -402,6 +408,11 @@ pub(crate) fn may_put(
 /// The same without asking for quotas.
 fn push(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
     let (object, meta) = (&row.object, locked(tx, row)?);
+    // What was gone for everybody: what comes has its name and nothing else of it.
+    let newest = version(tx, row.container, &object.name, Which::Latest)?;
+    if newest.is_some_and(|old| old.object.has_ended(object.created_ms)) {
+        unshare(tx, row)?;
+    }
     if !object.versioned
         && let Some(old) = version(tx, row.container, &object.name, Which::Unversioned)?
         && !archive::keep(tx, &old, object.created_ms)?
@@ -420,10 +431,6 @@ fn push(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
         change.objects -= i64::from(!old.object.marker);
         change.bytes -= bytes;
         change.old_bytes += bytes;
-        // It was gone for everybody: what comes has its name and nothing else of it.
-        if old.object.has_ended(object.created_ms) {
-            unshare(tx, row)?;
-        }
     }
     insert(tx, row, &meta)?;
     if object.marker {
@@ -514,7 +521,9 @@ fn pull(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
     // What comes to the top was not what was shared.
     unshare(tx, row)?;
     let Some(top) = below.first() else { return Ok(()) };
-    tx.execute("UPDATE file SET latest = 1 WHERE id = $1", [from_number(top.object.id.get())])?;
+    // One that has ended ends again.
+    let sql = "UPDATE file SET latest = 1, remove_ms = COALESCE(remove_ms, ends_ms) WHERE id = $1";
+    tx.execute(sql, [from_number(top.object.id.get())])?;
     let bytes = top.object.size.cast_signed();
     let objects = i64::from(!top.object.marker);
     let change = Change { versions: 0, objects, bytes, old_bytes: -bytes };

@@ -188,10 +188,18 @@ impl Core {
         result
     }
 
-    /// Removes one for good, unless it is locked. What is below it does not come back.
+    /// Removes one, unless it is locked. What is below it does not come back. Where versions are
+    /// kept, it is removed as by anybody: it stays, below a marker.
     fn end_object(&self, tx: &Tx<'_>, id: FileId, now: u64) -> Result<Ended, Error> {
         let Some(row) = file::still_due(tx, id, now)? else { return Ok(Ended::default()) };
         let (object, name) = (&row.object, &row.object.name);
+        if object.versioned {
+            file::remove_never(tx, id)?;
+            if object.latest {
+                put_marker(self, tx, row.container, name, true)?;
+            }
+            return Ok(Ended { objects: u64::from(object.latest), ..Ended::default() });
+        }
         if object.is_locked(now) {
             let later = now.saturating_add(HELD_LOOK_MS);
             let until = object.locked_until_ms().filter(|_| !object.is_held());

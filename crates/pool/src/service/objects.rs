@@ -116,7 +116,7 @@ impl Service {
     ) -> Result<Option<Object>, Error> {
         let row = self.core.catalog.read(|tx| file::version(tx, container, name, which))?;
         let now = self.core.now_ms();
-        Ok(row.map(|row| row.object).filter(|object| !object.has_ended(now)))
+        Ok(row.map(|row| row.object).filter(|object| !object.has_ended_as(which, now)))
     }
 
     /// Opens a version of an object. It reads on, whatever becomes of its name.
@@ -245,7 +245,7 @@ pub(super) fn content_row(
     now_ms: u64,
 ) -> Result<ObjectRow, Error> {
     file::version(tx, container, name, which)?
-        .filter(|row| !row.object.marker && !row.object.has_ended(now_ms))
+        .filter(|row| !row.object.marker && !row.object.has_ended_as(which, now_ms))
         .ok_or_else(|| missing(name))
 }
 

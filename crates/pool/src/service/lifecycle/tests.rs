@@ -196,18 +196,41 @@ fn an_end_can_be_set_and_taken_back_later() {
 fn what_is_below_an_object_that_has_ended_does_not_come_back() {
     let home = Home::new(Versioning::Enabled);
     let first = home.put("a", Meta::default());
-    let second = home.put_ending("a", 1);
+    home.put_ending("a", 1);
     home.hands.forward(1000);
     assert_eq!(home.end().objects, 1);
-    assert_eq!(home.rows(), ["-a", "+a"]);
+    assert_eq!(home.rows(), ["-a", "+a", "+a"]);
     assert!(!home.there("a", Which::Latest));
     assert!(home.there("a", Which::Version(first.id)));
-    assert!(!home.there("a", Which::Version(second.id)));
+}
+
+#[test]
+fn where_versions_are_kept_what_ends_is_removed_as_by_anybody() {
+    let home = Home::new(Versioning::Enabled);
+    let first = home.put_ending("a", 1);
+    let by_id = Which::Version(first.id);
+    home.hands.forward(1000);
+    assert!(!home.there("a", Which::Latest) && home.there("a", by_id));
+    assert_eq!(home.end().objects, 1);
+    assert_eq!((home.rows(), home.end().objects), (vec!["-a".to_owned(), "+a".to_owned()], 0));
+    assert!(home.there("a", by_id));
+    // It does not come back when the marker goes.
+    let marker = home.service().object_or_marker(home.id, &name("a"), Which::Latest).unwrap();
+    let marker = Which::Version(marker.unwrap().id);
+    home.service().object_remove(home.id, &name("a"), marker, &|_| Ok(())).unwrap();
+    assert!(!home.there("a", Which::Latest));
+    assert_eq!(home.end().objects, 1);
+    // One that is not the newest any more just stays.
+    home.put_ending("b", 1);
+    home.put("b", Meta::default());
+    home.hands.forward(1000);
+    assert_eq!(home.end().objects, 0);
+    assert!(home.there("b", Which::Latest));
 }
 
 #[test]
 fn what_is_locked_stays_until_the_lock_is_over_and_is_not_found_all_the_same() {
-    let home = Home::new(Versioning::Enabled);
+    let home = Home::new(Versioning::Off);
     let now = home.service().now_ms();
     let until = (now + 50_000).to_string();
     let at = (now / 1000 + 1).to_string();
