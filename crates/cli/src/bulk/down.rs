@@ -89,6 +89,8 @@ pub fn fetch(
         source: file.to_string(),
         version: remote.version,
         size: remote.size,
+        created_ms: known.created_ms,
+        sha256: known.sha256.clone(),
     };
     let part = Part::open(&target, &aim)?;
     let progress = Progress::new(output, "fetching");

@@ -28,6 +28,9 @@ pub struct Aim {
     pub source: String,
     pub version: u64,
     pub size: u64,
+    /// Another store may have a version of that number, too.
+    pub created_ms: u64,
+    pub sha256: Option<String>,
 }
 
 /// The file and its record. Both are locked by who writes them.
@@ -58,7 +61,6 @@ impl Part {
         let path = dir.join(format!(".archipelago-{}.part", &id[..16]));
         let record_path = dir.join(format!(".archipelago-{}.record", &id[..16]));
         let file = open_own(&path)?;
-        let record = open_own(&record_path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -69,6 +71,14 @@ impl Part {
                 return Err(Failure::local(format!("lock '{}'", path.display()))(error));
             }
         }
+        // Whoever had it until now may have given it its name: then it is no part any more.
+        let there = fs::symlink_metadata(&path).map(|meta| (meta.dev(), meta.ino())).ok();
+        let opened = file.metadata().map(|meta| (meta.dev(), meta.ino())).ok();
+        if there.is_none() || there != opened {
+            let message = format!("'{}' was fetched by another process just now", target.display());
+            return Err(Failure::new(Kind::Local, message).remedy("look at it, and try again"));
+        }
+        let record = open_own(&record_path)?;
         let target = target.to_owned();
         let state = State { record, done: Vec::new(), fresh: Vec::new(), waiting: 0 };
         let part = Self { target, path, record_path, file, state: Mutex::new(state) };

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, Uri};
 use s3s::dto::{
     DeleteBucketPolicyInput, DeleteBucketPolicyOutput, GetBucketPolicyInput, GetBucketPolicyOutput,
     GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput, PolicyStatus, PutBucketPolicyInput,
-    PutBucketPolicyOutput,
+    PutBucketPolicyOutput, PutObjectInput,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use serde::{Deserialize, Serialize};
@@ -122,6 +122,33 @@ pub(super) fn context(headers: &HeaderMap, uri: &Uri) -> BTreeMap<String, String
     }
     out.insert("aws:securetransport".to_owned(), "false".to_owned());
     out
+}
+
+/// Puts what a form says in the place of what the head of its request does, which nobody signed
+/// and nobody follows.
+pub(super) fn ask_form(context: &mut BTreeMap<String, String>, input: &PutObjectInput) {
+    context.retain(|name, _| {
+        !name.starts_with("s3:x-amz-") && !name.starts_with("s3:requestobjecttag/")
+    });
+    let mut put = |name: &str, value: Option<&str>| {
+        if let Some(value) = value {
+            context.insert(format!("s3:x-amz-{name}"), value.to_owned());
+        }
+    };
+    let encryption = input.server_side_encryption.as_ref().map(|kind| kind.as_str());
+    put("server-side-encryption", encryption);
+    put("server-side-encryption-aws-kms-key-id", input.ssekms_key_id.as_deref());
+    let customer = input.sse_customer_algorithm.as_deref();
+    put("server-side-encryption-customer-algorithm", customer);
+    put("server-side-encryption-customer-key-md5", input.sse_customer_key_md5.as_deref());
+    put("acl", input.acl.as_ref().map(|acl| acl.as_str()));
+    put("storage-class", input.storage_class.as_ref().map(|class| class.as_str()));
+    let tags = input.tagging.as_deref().and_then(|text| super::tags::of_query(text).ok());
+    context.extend(
+        tags.into_iter()
+            .flatten()
+            .map(|(key, value)| (format!("s3:requestobjecttag/{}", key.to_lowercase()), value)),
+    );
 }
 
 /// An operation in the words of policies.

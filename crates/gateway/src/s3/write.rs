@@ -22,7 +22,7 @@ use super::fault::{Missing, Refusal, broken, denied};
 use super::lock::lock_of;
 use super::meta::{self, Conditions, headers_of};
 use super::sse::{self, encryption_of, source_key_of};
-use super::{lock, read};
+use super::{lock, policy, read};
 use crate::upload::{Upload, upload};
 
 /// Keys that one request removes at most: what S3 has.
@@ -56,6 +56,9 @@ pub(super) async fn put(
     let mut input = request.input;
     // A form has it inside.
     actor.asked.key = Some(input.key.clone());
+    if actor.asked.operation == "PostObject" {
+        policy::ask_form(&mut actor.asked.context, &input);
+    }
     let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
     let (home, name) = (bucket.clone(), auth::key(&input.key)?);
     let sse::Wanted { sealing, key } = encryption_of!(input).wanted(&bucket)?;

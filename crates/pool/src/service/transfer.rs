@@ -146,7 +146,13 @@ impl Core {
             (size.next_multiple_of(BLOCK_BYTES), base.size.next_multiple_of(BLOCK_BYTES));
         let mut cut = Cut { size: whole, base_size, end: 0, taken: false };
         let ingested = self.engine.ingest(base.root, whole.max(base_size), &mut || {
-            let piece = incoming.next(&mut cut)?;
+            let mut piece = incoming.next(&mut cut)?;
+            // Zeros up to the end are so up to the end of its block: there the base has others.
+            if let Some(Piece::Zero { offset, len }) = &mut piece
+                && *offset + *len == size
+            {
+                *len = whole - *offset;
+            }
             match &piece {
                 Some(Piece::Data { offset, bytes }) => {
                     note(changed, *offset..*offset + bytes.len() as u64)

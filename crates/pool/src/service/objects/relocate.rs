@@ -90,10 +90,11 @@ impl Core {
             latest: true,
             meta,
             created_ms: self.now_ms(),
-            etag: source
-                .object
-                .etag
-                .filter(|etag| etag.contains('-') || seal.as_ref().is_none_or(Seal::shows_md5)),
+            // That of an upload in parts is made of MD5s, where those were shown.
+            etag: source.object.etag.filter(|etag| {
+                let was_shown = source.object.seal.as_ref().is_none_or(Seal::shows_md5);
+                seal.as_ref().is_none_or(Seal::shows_md5) || (etag.contains('-') && !was_shown)
+            }),
             seal,
             ..source.object
         };

@@ -137,6 +137,29 @@ fn a_shorter_difference_leaves_nothing_behind_its_end() {
 }
 
 #[test]
+fn zeros_at_a_shorter_end_leave_nothing_of_the_base_behind_it() {
+    for tail in [1, 512, 4095] {
+        let files = Files::new();
+        let long = noise(8, 3 * 4096);
+        let base = files.put(&long);
+        let mut short = long[..4096].to_vec();
+        short.resize(4096 + tail, 0);
+        let told = std::slice::from_ref(&(4096..4096 + tail)).to_vec();
+        files.try_delta(base.id, &short, &told, hash_of(&short)).unwrap();
+        assert!(files.read() == short);
+        // It is longer again: with zeros.
+        let (container, object) = (&files.container, &files.object);
+        let (place, size) = (crate::Place::End, Some(long.len() as u64));
+        files
+            .service()
+            .file_update(container, object, place, size, Some(0), &mut &b""[..])
+            .unwrap();
+        short.resize(long.len(), 0);
+        assert!(files.read() == short, "{tail}");
+    }
+}
+
+#[test]
 fn what_does_not_come_to_the_hash_that_was_said_changes_nothing() {
     let files = Files::new();
     let bytes = noise(6, BLOCK + 5);
