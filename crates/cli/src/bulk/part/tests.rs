@@ -4,7 +4,8 @@ use super::*;
 
 fn aim(version: u64) -> Aim {
     let endpoint = "http://here".to_owned();
-    Aim { endpoint, source: "c/o".to_owned(), version, size: 40 * HASHED_BLOCK_BYTES }
+    let (source, size) = ("c/o".to_owned(), 40 * HASHED_BLOCK_BYTES);
+    Aim { endpoint, source, version, size, created_ms: 1, sha256: None }
 }
 
 #[test]
