@@ -1,6 +1,7 @@
 //! Bytes that travel: export, send, receive, and the way in that import and put
 //! share.
 
+use std::error::Error as StdError;
 use std::io::{self, Read, Write};
 use std::ops::Range;
 
@@ -539,9 +540,18 @@ pub(super) fn ingest_error(error: IngestError) -> Error {
         IngestError::Engine(error) => error.into(),
         IngestError::Source(error) => match error.downcast::<StreamError>() {
             Ok(error) => stream_error(*error),
-            Err(error) => Error::invalid(format!("the stream is refused: {error}")),
+            Err(error) => own_error(error)
+                .unwrap_or_else(|error| Error::invalid(format!("the stream is refused: {error}"))),
         },
     }
+}
+
+type Cause = Box<dyn StdError + Send + Sync>;
+
+/// Of what is read from the store itself while it is stored once more.
+fn own_error(error: Cause) -> Result<Error, Cause> {
+    let error = *error.downcast::<io::Error>()?;
+    error.downcast::<Error>().map_err(|error| Box::new(error) as Box<_>)
 }
 
 fn stream_error(error: StreamError) -> Error {

@@ -277,3 +277,14 @@ fn an_export_that_meets_damage_says_so_in_the_stream() {
     let refused = bench.import("copy", &exported).unwrap_err();
     assert!(refused.message().contains("segment"), "{refused}");
 }
+
+#[test]
+fn damage_of_what_is_stored_once_more_is_no_fault_of_a_client() {
+    let damage = Error::new(ErrorKind::Damaged, "a segment");
+    let read = io::Error::new(io::ErrorKind::InvalidData, damage);
+    let error = super::ingest_error(archipelago_engine::IngestError::Source(Box::new(read)));
+    assert_eq!(error.kind(), ErrorKind::Damaged);
+    let sent = io::Error::new(io::ErrorKind::InvalidData, "nonsense");
+    let error = super::ingest_error(archipelago_engine::IngestError::Source(Box::new(sent)));
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+}
