@@ -176,7 +176,10 @@ fn check(edit: &Edit<'_>) -> Result<(), Error> {
         return Err(Error::OutOfRange { offset: edit.at.max(edit.size), len, size });
     }
     match edit.content {
-        Content::Map { offset, .. } if offset % SECTOR_BYTES != edit.at % SECTOR_BYTES => {
+        // Of no bytes nothing is moved.
+        Content::Map { offset, len: 1.., .. }
+            if offset % SECTOR_BYTES != edit.at % SECTOR_BYTES =>
+        {
             Err(Error::Unaligned { offset, len: edit.at })
         }
         _ => Ok(()),

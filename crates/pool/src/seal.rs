@@ -186,6 +186,9 @@ pub enum Sealing {
     /// As its container says; not at all where that says nothing. A copy stays as its source.
     #[default]
     Default,
+    /// As its container says, and under the store's key where that says nothing: what is stored
+    /// once more of what was sealed.
+    Kept,
     /// Under the store's key.
     Store,
     /// Under this key of the account that owns the container.
@@ -260,7 +263,8 @@ impl Sealing {
             Self::Store => Some(Target::Kept(SealedBy::Store)),
             Self::Service(key) => Some(service(key)?),
             Self::Client(key) => Some(Target::Client(key.clone())),
-            Self::Default => match DefaultSeal::of(container)? {
+            Self::Default | Self::Kept => match DefaultSeal::of(container)? {
+                None if matches!(self, Self::Kept) => Some(Target::Kept(SealedBy::Store)),
                 None => None,
                 Some(DefaultSeal::Store) => Some(Target::Kept(SealedBy::Store)),
                 Some(DefaultSeal::Service(key)) => Some(service(&key)?),

@@ -95,6 +95,16 @@ fn a_stretch_that_begins_elsewhere_in_a_sector_is_refused() {
     assert!(matches!(refused, Err(Error::OutOfRange { .. })));
 }
 
+#[test]
+fn a_stretch_of_no_bytes_may_begin_anywhere() {
+    let engine = Rig::new().open();
+    let root = store(&engine, &noise(1, 5000));
+    let content = Content::Map { root, offset: 0, len: 0 };
+    let edit = Edit { at: 3, content, size: 3 };
+    let done = engine.rebase(Location::HOLE, 3, &[edit], false).unwrap();
+    assert_eq!(*done.roots[0].get(), Location::HOLE);
+}
+
 /// A map of so many extents of a sector each, of every second sector, in one segment.
 fn scattered(engine: &Engine, first: u64, extents: u64, at: Location) -> Location {
     let mut cold = ColdWriter::new(&engine.shared().ingest, 0, Compression::default());

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use archipelago_model::{ContainerName, ObjectName};
-use archipelago_pool::{CopySource, Meta, Object, Service, Which};
+use archipelago_pool::{CopySource, Meta, Object, Sealing, Service, Which};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, RANGE};
 use axum::response::Response;
@@ -147,7 +147,7 @@ fn run(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
             (None, Wanted::Some(ranges)) if ranges.len() == 1 => ranges[0],
             _ => return Err(Refusal::range(whole.size)),
         };
-        let pieces = whole.slice(offset, size);
+        let mut pieces = Pieces::new(service, whole.slice(offset, size));
         let plan = Plan {
             container: target.id,
             name: to.object.clone(),
@@ -155,9 +155,11 @@ fn run(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
             etag: said,
             only_new,
             meta: merged(ask, to.object.as_str(), &object.meta, false)?,
+            // What was not in clear is not in clear where it is copied to.
+            sealing: if pieces.is_sealed() { Sealing::Kept } else { Sealing::Default },
             now_ms: ask.now_ms,
         };
-        plan.store(service, &mut Pieces::new(service, pieces))??
+        plan.store(service, &mut pieces)??
     } else {
         source_conditions(ask, Some(&object.entity_tag()), &object)?;
         let veto = Veto::default();

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use archipelago_model::{ObjectName, VOLUME_BYTES_MAX};
-use archipelago_pool::{Error, Meta, Object, Service};
+use archipelago_pool::{Error, Meta, Object, Put, Sealing, Service};
 use axum::http::header::{CONTENT_LENGTH, ETAG, IF_NONE_MATCH, LAST_MODIFIED, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -28,6 +28,7 @@ pub(super) struct Plan {
     /// Nothing may be there yet.
     pub only_new: bool,
     pub meta: Meta,
+    pub sealing: Sealing,
     pub now_ms: u64,
 }
 
@@ -51,7 +52,8 @@ fn plan(service: &Service, ask: &Ask) -> Result<Plan, Refusal> {
         size = Some(0);
     }
     let (etag, only_new) = (etag(ask), only_new(ask)?);
-    Ok(Plan { container: home.id, name, size, etag, only_new, meta, now_ms: ask.now_ms })
+    let (container, sealing) = (home.id, Sealing::Default);
+    Ok(Plan { container, name, size, etag, only_new, meta, sealing, now_ms: ask.now_ms })
 }
 
 /// The MD5 that a client says its content has.
@@ -94,10 +96,10 @@ impl Plan {
     ) -> Result<Result<Object, Refusal>, Error> {
         let veto = Veto::default();
         let mut meta = Some(self.meta);
-        let result = service.object_put(
-            self.container,
-            &self.name,
-            self.size,
+        let (container, name) = (self.container, &self.name);
+        let to = Put { container, name, size: self.size, sealing: &self.sealing };
+        let result = service.object_put_as(
+            &to,
             input,
             &mut |stored| match &self.etag {
                 Some(etag) if *etag != stored.etag => Err(veto.say(Refusal::unprocessable())),

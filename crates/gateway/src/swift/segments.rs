@@ -23,16 +23,38 @@ pub(crate) enum Source {
     /// An open object.
     Open(Content),
     /// An object that is opened when its turn comes, and must be what it was.
-    Named {
-        container: u64,
-        name: ObjectName,
-        size: u64,
-        etag: Option<String>,
-        /// Of whoever reads: a link among segments is followed with them.
-        rights: Arc<Rights>,
-    },
+    Named(NamedObject),
     /// These.
     Inline(Vec<u8>),
+}
+
+/// An object as a manifest has it.
+pub(crate) struct NamedObject {
+    pub container: u64,
+    pub name: ObjectName,
+    pub size: u64,
+    pub etag: Option<String>,
+    /// Of whoever reads: a link among segments is followed with them.
+    pub rights: Arc<Rights>,
+}
+
+impl NamedObject {
+    fn open(&self, service: &Service) -> Result<Content, Error> {
+        let name = &self.name;
+        let content = service.object_open(self.container, name, Which::Latest)?;
+        let content = link::follow(service, &self.rights, content).map_err(|refusal| {
+            let message = format!("segment '{name}' leads nowhere: {}", refusal.status());
+            Error::new(ErrorKind::InUse, message)
+        })?;
+        let object = content.object();
+        match object.size == self.size && Some(object.entity_tag()) == self.etag {
+            true => Ok(content),
+            false => Err(Error::new(
+                ErrorKind::InUse,
+                format!("segment '{name}' is not what the manifest names any more"),
+            )),
+        }
+    }
 }
 
 /// A stretch of a source.
@@ -123,13 +145,13 @@ impl Whole {
 
 /// An object that is read later.
 pub(super) fn named(container: u64, object: &Object, rights: &Arc<Rights>) -> Source {
-    Source::Named {
+    Source::Named(NamedObject {
         container,
         name: object.name.clone(),
         size: object.size,
         etag: Some(object.entity_tag()),
         rights: Arc::clone(rights),
-    }
+    })
 }
 
 /// Reads pieces one behind the other.
@@ -146,6 +168,17 @@ impl<'a> Pieces<'a> {
         Self { service, left: pieces.into(), current: None, rest: 0 }
     }
 
+    /// Whether anything of it is stored sealed. What cannot be opened is told when it is read.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.left.iter().any(|piece| match &*piece.source {
+            Source::Inline(_) => false,
+            Source::Open(content) => content.object().seal.is_some(),
+            Source::Named(named) => {
+                named.open(self.service).is_ok_and(|content| content.object().seal.is_some())
+            }
+        })
+    }
+
     fn open(&self, piece: &Piece) -> Result<Box<dyn Read + Send>, Error> {
         match &*piece.source {
             Source::Open(content) => Ok(Box::new(content.range(piece.offset, piece.len))),
@@ -155,19 +188,8 @@ impl<'a> Pieces<'a> {
                 let bytes = bytes[from..to.min(bytes.len())].to_vec();
                 Ok(Box::new(io::Cursor::new(bytes)))
             }
-            Source::Named { container, name, size, etag, rights } => {
-                let content = self.service.object_open(*container, name, Which::Latest)?;
-                let content = link::follow(self.service, rights, content).map_err(|refusal| {
-                    let message = format!("segment '{name}' leads nowhere: {}", refusal.status());
-                    Error::new(ErrorKind::InUse, message)
-                })?;
-                let object = content.object();
-                if object.size != *size || Some(object.entity_tag()) != *etag {
-                    return Err(Error::new(
-                        ErrorKind::InUse,
-                        format!("segment '{name}' is not what the manifest names any more"),
-                    ));
-                }
+            Source::Named(named) => {
+                let content = named.open(self.service)?;
                 Ok(Box::new(content.range(piece.offset, piece.len)))
             }
         }

@@ -8,7 +8,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use archipelago_model::ObjectName;
-use archipelago_pool::{Container, Content, Object, Service, Which};
+use archipelago_pool::{Container, Content, Object, Sealing, Service, Which};
 use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
 use axum::http::header::ETAG;
@@ -23,7 +23,7 @@ use super::ask::{Ask, container_name, object_name};
 use super::bulk::{self, Outcome};
 use super::listing::Format;
 use super::put::{self, Plan};
-use super::segments::{self, PIECES_MAX, Piece, Source, Whole};
+use super::segments::{self, NamedObject, PIECES_MAX, Piece, Source, Whole};
 use super::{call, info, link, meta, ranges, small_body, tempurl};
 use crate::App;
 
@@ -132,6 +132,7 @@ fn store(
         etag: None,
         only_new: put::only_new(ask)?,
         meta: kept_meta,
+        sealing: Sealing::Default,
         now_ms: ask.now_ms,
     };
     let object = plan.store(service, &mut text.as_slice())??;
@@ -386,7 +387,8 @@ impl<'a> Finder<'a> {
                 let (container, name) = self.segment(&entry.name)?;
                 let etag = Some(entry.hash.clone());
                 let rights = Arc::clone(&self.shared);
-                let source = Source::Named { container, name, size: entry.bytes, etag, rights };
+                let size = entry.bytes;
+                let source = Source::Named(NamedObject { container, name, size, etag, rights });
                 out.push(Piece { source: Arc::new(source), offset, len });
             }
             if out.len() > PIECES_MAX {

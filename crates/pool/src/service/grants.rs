@@ -168,12 +168,7 @@ impl Service {
         change: &mut ChangeGrants<'_>,
     ) -> Result<Vec<Grant>, Error> {
         let now_ms = self.core.now_ms();
-        self.core.catalog.write(|tx| {
-            let old = grant::of(tx, shared)?;
-            let mut new = old.clone();
-            change(&mut new)?;
-            replace(tx, by, now_ms, shared, &old, new)
-        })
+        self.core.catalog.write(|tx| change_of(tx, by, now_ms, shared, change))
     }
 
     /// The same of what is there: a file has to have content, unless its name means all names
@@ -194,10 +189,7 @@ impl Service {
             {
                 content_row(tx, *container, &object_name(path)?, Which::Latest, now_ms)?;
             }
-            let old = grant::of(tx, shared)?;
-            let mut new = old.clone();
-            change(&mut new)?;
-            replace(tx, by, now_ms, shared, &old, new)
+            change_of(tx, by, now_ms, shared, change)
         })
     }
 
@@ -288,6 +280,20 @@ impl Service {
 /// Whom somebody is by name.
 fn named(subject: &Subject) -> impl Iterator<Item = Grantee> {
     subject.grantees().into_iter().filter(|grantee| !grantee.is_public())
+}
+
+/// Changes the grants of something, and records what is different.
+fn change_of(
+    tx: &Tx<'_>,
+    by: &str,
+    now_ms: u64,
+    shared: &Shared,
+    change: &mut ChangeGrants<'_>,
+) -> Result<Vec<Grant>, Error> {
+    let old = grant::of(tx, shared)?;
+    let mut new = old.clone();
+    change(&mut new)?;
+    replace(tx, by, now_ms, shared, &old, new)
 }
 
 /// Puts grants in the place of others, and records what is different.

@@ -1,6 +1,8 @@
 //! Facts about objects that are made of others, and about many removals at once.
 
-use archipelago_pool::{CopySource, Meta, Object, Place, Update, UpdateContent, Which};
+use archipelago_pool::{
+    CopySource, Meta, Named, Object, Place, Put, Sealing, Update, UpdateContent, Which,
+};
 use serde_json::{Value, json};
 
 use super::{Site, header, is};
@@ -179,4 +181,38 @@ fn many_are_removed_at_once_each_with_its_own_right() {
     assert_eq!((&done["Number Deleted"], &done["Number Not Found"]), (&json!(3), &json!(1)));
     assert_eq!(done["Response Status"], "200 OK");
     is(&site.ask("HEAD", "/box", &ann, b""), 404);
+}
+
+#[test]
+fn a_copy_of_what_is_sealed_is_sealed_also_of_a_range_and_of_what_a_manifest_stands_for() {
+    let site = Site::start();
+    let ann = site.token("ann");
+    is(&site.ask("PUT", "/box", &ann, b""), 201);
+    let service = &site.server.app.service;
+    let account = service.account(&Named::name("ann")).unwrap().id;
+    let home = service.container(account, &"box".parse().unwrap()).unwrap().id;
+    let sealed = |name: &str| {
+        let which = Which::Latest;
+        service.object(home, &name.parse().unwrap(), which).unwrap().seal.is_some()
+    };
+    let (name, sealing) = ("seg/1".parse().unwrap(), &Sealing::Store);
+    let to = Put { container: home, name: &name, size: Some(6), sealing };
+    service
+        .object_put_as(&to, &mut &b"secret"[..], &mut |_| Ok(Meta::default()), &|_| Ok(()))
+        .unwrap();
+    is(&site.ask("PUT", "/box/all", &format!("{ann}X-Object-Manifest: box/seg/\r\n"), b""), 201);
+    for (from, to, more) in
+        [("seg/1", "whole", ""), ("seg/1", "range", "Range: bytes=1-3\r\n"), ("all", "joined", "")]
+    {
+        let head = format!("{ann}Destination: box/{to}\r\n{more}");
+        is(&site.ask("COPY", &format!("/box/{from}"), &head, b""), 201);
+        assert!(sealed(to), "{to}");
+    }
+    assert_eq!(site.ask("GET", "/box/range", &ann, b"").body, b"ecr");
+    assert_eq!(site.ask("GET", "/box/joined", &ann, b"").body, b"secret");
+    // What was in clear stays so.
+    is(&site.ask("PUT", "/box/open", &ann, b"open"), 201);
+    let head = format!("{ann}Destination: box/open2\r\nRange: bytes=0-1\r\n");
+    is(&site.ask("COPY", "/box/open", &head, b""), 201);
+    assert!(!sealed("open2"));
 }

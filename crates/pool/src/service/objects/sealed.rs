@@ -10,8 +10,9 @@ use zeroize::Zeroizing;
 use super::content::{Content, Stored};
 use super::metered::Metered;
 use super::pack::SMALL_BYTES_MAX;
-use super::{Check, CopySource, Which, check_newest, checked, container_of, missing};
-use crate::catalog::{Tx, file, seal};
+use super::{Check, CopySource, Which, check_newest, checked, container_of};
+use crate::catalog::file::{self, ObjectRow};
+use crate::catalog::{Tx, seal};
 use crate::core::{Core, Fixed};
 use crate::error::{Error, ErrorKind};
 use crate::object::{Container, Meta, Object};
@@ -132,11 +133,22 @@ impl Service {
         which: Which,
         key: Option<&ClientKey>,
     ) -> Result<Content, Error> {
+        let row = |tx: &Tx<'_>| self.core.content_row(tx, container, name, which);
+        self.open_row(&row, key, &|| format!("object '{}'", shown(name)))
+    }
+
+    /// Opens the version whose row `find` gives. `called` is what errors call it.
+    pub(in crate::service) fn open_row(
+        &self,
+        find: &dyn Fn(&Tx<'_>) -> Result<ObjectRow, Error>,
+        key: Option<&ClientKey>,
+        called: &dyn Fn() -> String,
+    ) -> Result<Content, Error> {
         let core = &self.core;
         let mut found = None;
         let held = core.held(|| {
             let (row, parts) = core.catalog.read(|tx| -> Result<_, Error> {
-                let row = core.content_row(tx, container, name, which)?;
+                let row = find(tx)?;
                 let parts = parts_of(tx, &row.object)?;
                 Ok((row, parts))
             })?;
@@ -145,10 +157,11 @@ impl Service {
             Ok(map)
         })?;
         let view = core.engine.view(held.map.root, held.map.size)?;
-        let (object, parts) = found.ok_or_else(|| missing(name))?;
-        let opener = self
-            .opener(object.seal.as_ref(), parts, key)
-            .map_err(|error| error.on(format_args!("object '{}'", shown(name))))?;
+        let Some((object, parts)) = found else {
+            return Err(Error::new(ErrorKind::Internal, format!("{} has no row", called())));
+        };
+        let opener =
+            self.opener(object.seal.as_ref(), parts, key).map_err(|error| error.on(called()))?;
         Ok(Content::new(object, view, opener))
     }
 

@@ -15,8 +15,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::super::super::transfer::{Incoming, tell_range};
 use super::super::content::{Content, Stretch, broken};
-use super::super::sealed::parts_of;
-use super::super::{Service, containers, missing};
+use super::super::{Service, containers};
 use super::compose::{Compose, Composed};
 use super::hash::{BlockHash, Hasher};
 use super::lists::HashList;
@@ -143,24 +142,8 @@ impl Service {
     /// # Errors
     /// `NotFound`, also when another version has taken its place.
     pub fn file_open(&self, which: FileVersion<'_>) -> Result<Content, Error> {
-        let core = &self.core;
-        let mut found = None;
-        let held = core.held(|| {
-            let (row, parts) = core.catalog.read(|tx| -> Result<_, Error> {
-                let row = core.version_row(tx, which)?;
-                let parts = parts_of(tx, &row.object)?;
-                Ok((row, parts))
-            })?;
-            let map = Fixed { root: row.root, size: row.object.size };
-            found = Some((row.object, parts));
-            Ok(map)
-        })?;
-        let view = core.engine.view(held.map.root, held.map.size)?;
-        let (object, parts) = found.ok_or_else(|| missing(which.object))?;
-        let opener = self
-            .opener(object.seal.as_ref(), parts, None)
-            .map_err(|error| error.on(label(which.container, which.object)))?;
-        Ok(Content::new(object, view, opener))
+        let row = |tx: &Tx<'_>| self.core.version_row(tx, which);
+        self.open_row(&row, None, &|| label(which.container, which.object))
     }
 
     /// Hashes of grains of `grain` bytes of ranges that begin with grains, one behind the other;

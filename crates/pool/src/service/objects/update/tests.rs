@@ -154,6 +154,8 @@ fn a_range_of_another_object_comes_without_its_data() {
     home.share(Place::End, "x", Some((0, 1001))).unwrap();
     model.extend_from_within(..1001);
     assert!(home.now() == model);
+    // Of no bytes, also where the end is in a sector.
+    home.share(Place::End, "from", Some((0, 0))).unwrap();
     let beyond = home.share(Place::End, "from", Some((1, 4 << 20))).unwrap_err();
     assert_eq!(beyond.kind(), ErrorKind::Invalid);
     assert_eq!(home.share(Place::End, "no", None).unwrap_err().kind(), ErrorKind::NotFound);
