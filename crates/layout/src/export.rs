@@ -14,6 +14,10 @@ use std::ops::Range;
 
 use archipelago_model::SECTOR_BYTES;
 
+/// Which arrangement of bytes this module makes of a disk. A change of one byte, of whatever disk,
+/// needs the next number: whoever fetched a half of a file goes on with the other later.
+pub const LAYOUT: u32 = 1;
+
 /// Bytes of a cluster.
 pub const CLUSTER_BYTES: u64 = 1 << CLUSTER_BITS;
 const CLUSTER_BITS: u32 = 16;

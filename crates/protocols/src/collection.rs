@@ -59,6 +59,8 @@ pub enum Bug {
     UnlinkWhileCondemned,
     /// A row is removed before its file: the file is taken for what an ingest left.
     RowBeforeFile,
+    /// Of two backups that with the greater mark is taken for the younger.
+    BackupByMark,
     /// The backup is durable only at the end of the collection.
     BackupAfterRemoval,
     /// An id without file and row is given again.
@@ -88,6 +90,8 @@ impl Bug {
         Self::TableLeftBehind,
         Self::UnlinkWhileCondemned,
         Self::RowBeforeFile,
+        Self::BackupByMark,
+        Self::BackupByMark,
         Self::BackupAfterRemoval,
         Self::IdsReused,
         Self::MergeResolves,
@@ -206,6 +210,7 @@ pub enum Action {
     CommitCheckpoint { host: usize },
     MoveFloor { host: usize },
     TakeHorizon { host: usize },
+    Raise { host: usize },
     ReadRoots { host: usize },
     Answer { host: usize, to: usize },
     Mark { host: usize },
@@ -265,6 +270,7 @@ impl Config {
         let mut state = State {
             segments: Vec::new(),
             mark: 0,
+            reads: 0,
             names: Vec::new(),
             backup: (0, Vec::new()),
             hosts: vec![Host::default(); self.hosts],

@@ -150,3 +150,36 @@ fn tables_of_a_large_disk_count_every_cluster_once() {
         .sum();
     assert_eq!(counted, clusters);
 }
+
+/// A client may have half of a file from before an update of the store, and come for the rest.
+#[test]
+fn the_arrangement_of_bytes_is_the_one_of_its_number() {
+    let shapes: [(u64, &[Range<u64>]); 3] = [
+        (512, &[]),
+        ((600 << 20) + 512, &[0..1, 70_000..200_000, (520 << 20)..(520 << 20) + 512]),
+        (3 << 30, &[(1 << 30)..(1 << 30) + (40 << 20), (3 << 30) - 512..3 << 30]),
+    ];
+    let sums = shapes.map(|(size, ranges)| {
+        let view = built(size, ranges, RUNS_MAX);
+        let mut sum = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
+        let mut at = 0;
+        while let Some(part) = view.part(at, 1 << 20) {
+            match part {
+                Part::Bytes(bytes) => {
+                    at += bytes.len() as u64;
+                    sum.update(&bytes);
+                }
+                Part::Disk { offset, len } => {
+                    at += len;
+                    sum.update(format!("{offset} {len};").as_bytes());
+                }
+            }
+        }
+        sum.finalize()
+    });
+    assert_eq!(
+        (LAYOUT, sums),
+        (1, [7_836_088_512_892_455_730, 6_969_893_726_284_127_382, 6_070_584_961_265_551_708]),
+        "see LAYOUT"
+    );
+}

@@ -225,7 +225,7 @@ fn note_removal(
     note_origin(&mut note, home);
     note.container = to.id;
     note.object.name = kept_name(&note.object.name, note.object.id, now_ms)?;
-    file::put(tx, &note)
+    file::put(tx, &note, now_ms)
 }
 
 /// Removes the newest, and lets what was before it come back.

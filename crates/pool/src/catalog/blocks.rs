@@ -319,6 +319,29 @@ pub(crate) fn remove_unused(tx: &Tx<'_>, list: u64, limit: usize) -> Result<usiz
     Ok(entries.len())
 }
 
+/// Whose blocks that wait are counted wrong: of which account, and what it counts and has.
+pub(crate) fn miscounted(tx: &Tx<'_>) -> Result<Vec<(String, String)>, CatalogError> {
+    tx.all(
+        "block_waiting",
+        "SELECT COALESCE(a.name, CAST(o.id AS TEXT)), COALESCE(w.blocks, 0), COALESCE(w.bytes, 0), \
+         COALESCE(r.blocks, 0), COALESCE(r.bytes, 0) \
+         FROM (SELECT account_id AS id FROM block_upload UNION SELECT account_id FROM block_waiting) o \
+         LEFT JOIN account a ON a.id = o.id LEFT JOIN block_waiting w ON w.account_id = o.id \
+         LEFT JOIN (SELECT account_id, COUNT(*) AS blocks, SUM(size) AS bytes FROM block_upload \
+         GROUP BY account_id) r ON r.account_id = o.id \
+         WHERE COALESCE(w.blocks, 0) <> COALESCE(r.blocks, 0) \
+         OR COALESCE(w.bytes, 0) <> COALESCE(r.bytes, 0) ORDER BY 1",
+        [],
+        |row| {
+            let name = format!("account:{}", row.text()?);
+            let (blocks, bytes) = (row.signed()?, row.signed()?);
+            let (has, of) = (row.signed()?, row.signed()?);
+            let what = "uploaded blocks that wait for a file";
+            Ok((name, format!("it counts {blocks} {what}, of {bytes} bytes, and has {has} of {of}")))
+        },
+    )
+}
+
 /// After a restore: blocks that wait are counted anew.
 pub(super) fn recount(tx: &Tx<'_>) -> Result<(), CatalogError> {
     tx.execute("DELETE FROM block_waiting", [])?;

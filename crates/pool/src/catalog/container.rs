@@ -253,7 +253,7 @@ pub(crate) fn recount(tx: &Tx<'_>) -> Result<(), CatalogError> {
     Ok(())
 }
 
-/// Notes the default locks of a dump, which may be from before there was one for all doors: as
+/// Notes the default locks of a dump that is from before there was one for all doors: as
 /// migration 11 does. Without, rebuilt containers would give no lock to what comes.
 pub(super) fn note_default_locks(tx: &Tx<'_>) -> Result<(), CatalogError> {
     let said = |what: &str| {

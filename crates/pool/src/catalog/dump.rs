@@ -12,8 +12,7 @@ use rusqlite::{ToSql, params_from_iter};
 
 use super::{CatalogError, Tx, blocks, container, file, migrate};
 
-/// What is dumped, each after what it refers to. Tokens are not: one that was revoked
-/// after the dump would be valid again.
+/// What is dumped, each after what it refers to.
 const TABLES: [&str; 25] = [
     "store_state",
     "pool_place",
@@ -41,6 +40,23 @@ const TABLES: [&str; 25] = [
     "file_blocks",
     "block_upload",
 ];
+
+/// What is not: `token`, since one that was revoked after the dump would be valid again; what is
+/// made anew of the rest; what footers tell; and `schema_version`, which the header has.
+#[cfg(test)]
+const NOT_DUMPED: [&str; 8] = [
+    "token",
+    "account_usage",
+    "block",
+    "block_waiting",
+    "segment",
+    "scrub",
+    "damage",
+    "schema_version",
+];
+
+/// The version of the schema that has columns for when things end.
+const ENDINGS: u32 = 11;
 
 /// Writes all tables.
 pub(crate) fn write(
@@ -123,8 +139,12 @@ pub(crate) fn restore(tx: &Tx<'_>, input: &mut dyn Read) -> Result<(), CatalogEr
     blocks::forget_index(tx)?;
     blocks::recount(tx)?;
     container::recount(tx)?;
-    container::note_default_locks(tx)?;
-    file::note_ends(tx)
+    // What migrations do to rows.
+    if got < ENDINGS {
+        container::note_default_locks(tx)?;
+        file::note_ends(tx)?;
+    }
+    Ok(())
 }
 
 /// The statement for the rows of a table; names that no schema of ours has are refused.
@@ -138,3 +158,6 @@ fn insert_into(table: &str, columns: &[String]) -> Result<String, CatalogError> 
     let places: Vec<String> = (1..=columns.len()).map(|n| format!("${n}")).collect();
     Ok(format!("INSERT INTO {table} ({}) VALUES ({})", columns.join(", "), places.join(", ")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -201,13 +201,13 @@ pub(crate) fn remove_no_later(tx: &Tx<'_>, now_ms: u64, than_ms: u64) -> Result<
     Ok(())
 }
 
-/// Notes when versions of a dump end, which may be from before there were columns for it.
+/// Notes when versions of a dump end that is from before there were columns for it.
 pub(super) fn note_ends(tx: &Tx<'_>) -> Result<(), CatalogError> {
     let ends = "1000 * CAST(json_extract(meta, '$.settings.\"swift.delete-at\"') AS INTEGER)";
     tx.execute(
         &format!(
             "UPDATE file SET ends_ms = {ends}, remove_ms = {ends} \
-             WHERE remove_ms IS NULL AND {ends} IS NOT NULL"
+             WHERE ends_ms IS NULL AND {ends} IS NOT NULL"
         ),
         [],
     )?;
@@ -365,13 +365,14 @@ pub(crate) fn any(tx: &Tx<'_>, container: u64) -> Result<bool, CatalogError> {
 }
 
 /// Puts a version on top of the others of its name. One without a version id takes the
-/// place of the one that has none, too.
+/// place of the one that has none, too. What had ended by `ended_ms` (`Core::ended_ms`) leaves
+/// nothing but the name: who it was shared with sees nothing of what comes.
 ///
 /// # Errors
 /// `Quota`; the transaction is to be given up then. `ForSnapshots`.
-pub(crate) fn put(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
+pub(crate) fn put(tx: &Tx<'_>, row: &ObjectRow, ended_ms: u64) -> Result<(), CatalogError> {
     snapshot_file::refuse_into(tx, row.container)?;
-    quota::within(tx, row.container, || push(tx, row))
+    quota::within(tx, row.container, || push(tx, row, ended_ms))
 }
 
 /// The same, of parts of an upload, which ends with it: what these held is free for it.
@@ -379,11 +380,12 @@ pub(crate) fn put_parts(
     tx: &Tx<'_>,
     row: &ObjectRow,
     upload: &UploadRow,
+    ended_ms: u64,
 ) -> Result<(), CatalogError> {
     snapshot_file::refuse_into(tx, row.container)?;
     quota::within(tx, row.container, || {
         upload::remove(tx, upload)?;
-        push(tx, row)
+        push(tx, row, ended_ms)
     })
 }
 
@@ -406,18 +408,21 @@ pub(crate) fn may_put(
 }
 
 /// The same without asking for quotas.
-fn push(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
+fn push(tx: &Tx<'_>, row: &ObjectRow, ended_ms: u64) -> Result<(), CatalogError> {
     let (object, meta) = (&row.object, locked(tx, row)?);
-    // What was gone for everybody: what comes has its name and nothing else of it.
     let newest = version(tx, row.container, &object.name, Which::Latest)?;
-    if newest.is_some_and(|old| old.object.has_ended(object.created_ms)) {
+    if newest.as_ref().is_some_and(|old| old.object.has_ended(ended_ms)) {
         unshare(tx, row)?;
     }
-    if !object.versioned
-        && let Some(old) = version(tx, row.container, &object.name, Which::Unversioned)?
-        && !archive::keep(tx, &old, object.created_ms)?
+    let replaced = match &newest {
+        _ if object.versioned => None,
+        Some(newest) if !newest.object.versioned => Some(newest.clone()),
+        _ => version(tx, row.container, &object.name, Which::Unversioned)?,
+    };
+    if let Some(old) = &replaced
+        && !archive::keep(tx, old, object.created_ms)?
     {
-        delete(tx, &old)?;
+        delete(tx, old)?;
     }
     let mut change = Change {
         versions: 1,
@@ -425,7 +430,8 @@ fn push(tx: &Tx<'_>, row: &ObjectRow) -> Result<(), CatalogError> {
         bytes: object.size.cast_signed(),
         old_bytes: 0,
     };
-    if let Some(old) = version(tx, row.container, &object.name, Which::Latest)? {
+    let replaced = replaced.map(|old| old.object.id);
+    if let Some(old) = newest.filter(|newest| replaced != Some(newest.object.id)) {
         tx.execute("UPDATE file SET latest = 0 WHERE id = $1", [from_number(old.object.id.get())])?;
         let bytes = old.object.size.cast_signed();
         change.objects -= i64::from(!old.object.marker);

@@ -55,6 +55,20 @@ impl Moment {
             Self::Closing => (LAST_BYTES_MAX, "stored while the store is closed"),
         }
     }
+
+    fn too_large(self) -> Error {
+        let (limit, done) = self.limit();
+        let what = format!("a dump of more than {limit} bytes is not {done}");
+        Error::new(ErrorKind::NoSpace, what)
+    }
+
+    /// Asks the dump before, so that a large one is not written in vain.
+    fn allows(self, stored: &Backups) -> Result<(), Error> {
+        match stored.bytes > self.limit().0 {
+            true => Err(self.too_large()),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Counts what is written, and takes no more than a limit.
@@ -98,9 +112,7 @@ impl Core {
             });
             bytes = out.bytes;
             if out.over {
-                let (limit, done) = moment.limit();
-                let what = format!("a dump of more than {limit} bytes is not {done}");
-                return Err(Error::new(ErrorKind::NoSpace, what));
+                return Err(moment.too_large());
             }
             Ok(written?)
         })?;
@@ -151,6 +163,7 @@ impl Core {
         let mut stored = self.backups.lock();
         // Each time the newest becomes the older one.
         while stored.older.is_none_or(|older| older < changes) {
+            Moment::Again.allows(&stored)?;
             self.store_backup(Moment::Again, &mut stored)?;
         }
         Ok(())
@@ -166,10 +179,11 @@ impl Core {
     /// The last one, of a store that is being closed, unless it would take long.
     pub(super) fn back_up_last(&self) {
         let mut stored = self.backups.lock();
-        if stored.newest == Some(self.catalog.changes()) || stored.bytes > LAST_BYTES_MAX {
+        if stored.newest == Some(self.catalog.changes()) {
             return;
         }
-        if let Err(error) = self.store_backup(Moment::Closing, &mut stored) {
+        let allowed = Moment::Closing.allows(&stored);
+        if let Err(error) = allowed.and_then(|()| self.store_backup(Moment::Closing, &mut stored)) {
             tracing::warn!(%error, "the catalog has no new backup in the pool");
         }
     }

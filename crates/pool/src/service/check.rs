@@ -18,7 +18,7 @@ use archipelago_store::StoreError;
 use super::reports::everything_and_views;
 use super::{Config, Service};
 use crate::catalog::segment::{self, Known, State};
-use crate::catalog::{check, container, state};
+use crate::catalog::{CatalogError, blocks, check, container, state};
 use crate::core::FIRST_SEGMENT;
 use crate::error::{Error, store_kind};
 use crate::folder::{self, Folder};
@@ -120,7 +120,12 @@ impl Service {
             let what = format!("{floor:x}, while segment {oldest} is still needed");
             found.add(FindingKind::LogFloor, "store_state", what);
         }
-        for (holder, what) in core.catalog.read(container::miscounted)? {
+        let miscounted = core.catalog.read(|tx| {
+            let mut all = container::miscounted(tx)?;
+            all.extend(blocks::miscounted(tx)?);
+            Ok::<_, CatalogError>(all)
+        })?;
+        for (holder, what) in miscounted {
             found.add(FindingKind::Count, &holder, what);
         }
         for (volume, lease, epoch) in leases {

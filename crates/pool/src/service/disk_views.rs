@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use archipelago_engine::View;
-use archipelago_layout::export::{Builder, Part, View as Qcow2};
+use archipelago_layout::export::{Builder, LAYOUT, Part, View as Qcow2};
 use archipelago_model::{SECTOR_BYTES, Source};
 use aws_lc_rs::digest::{SHA256, digest};
 
@@ -60,7 +60,11 @@ impl Service {
                 Some(Arc::new(tables))
             }
         };
-        let said = format!("{:?} {} {size} {format:?}", core.store_uuid, root.raw());
+        let layout = match format {
+            DiskFormat::Raw => "raw".to_owned(),
+            DiskFormat::Qcow2 => format!("qcow2 {LAYOUT}"),
+        };
+        let said = format!("{:?} {} {size} {layout}", core.store_uuid, root.raw());
         let tag = hex::encode(&digest(&SHA256, said.as_bytes()).as_ref()[..16]);
         Ok(DiskView { view, size, qcow2, tag })
     }

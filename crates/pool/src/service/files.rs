@@ -291,7 +291,8 @@ impl Core {
             let (container, name) = (container.clone(), object.clone());
             let file = File { id: new.id, container, object: name, size, sha256, created_ms: now };
             let sha256 = file.sha256.clone();
-            file::put(tx, &ObjectRow { container: home.id, object: new, sha256, root })?;
+            let row = ObjectRow { container: home.id, object: new, sha256, root };
+            file::put(tx, &row, self.ended_ms())?;
             Ok(file)
         })
     }

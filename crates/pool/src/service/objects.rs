@@ -270,7 +270,7 @@ pub(super) fn put_marker(
         seal: None,
     };
     let row = ObjectRow { container, object, sha256: None, root: Location::HOLE };
-    file::put(tx, &row)?;
+    file::put(tx, &row, core.ended_ms())?;
     Ok(row.object)
 }
 

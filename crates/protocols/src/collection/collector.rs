@@ -23,13 +23,14 @@ impl Config {
             if state.mark < self.marks && busy < self.collectors {
                 actions.push(match self.round {
                     Round::Memory => Action::TakeHorizon { host },
-                    Round::Answers => Action::ReadRoots { host },
+                    Round::Answers => Action::Raise { host },
                 });
             }
             return;
         };
         match collector.stage {
-            Stage::Began => actions.push(Action::ReadRoots { host }),
+            Stage::Began => actions.push(Action::Raise { host }),
+            Stage::Raised => actions.push(Action::ReadRoots { host }),
             Stage::Rooted => {
                 if self.round == Round::Answers {
                     let answers =
@@ -92,7 +93,8 @@ impl Config {
     pub(super) fn collect(&self, state: &mut State, action: Action) -> Option<bool> {
         let done = match action {
             Action::TakeHorizon { host } => self.take_horizon(state, host),
-            Action::ReadRoots { host } => self.read_roots(state, host),
+            Action::Raise { host } => self.raise(state, host),
+            Action::ReadRoots { host } => read_roots(state, host),
             Action::Answer { host, to } => self.answer(state, host, to),
             Action::Mark { host } => self.mark(state, host),
             Action::Condemn { host } => self.condemn(state, host),
@@ -127,6 +129,7 @@ impl Config {
         state.hosts[host].collector = Some(Collector {
             stage: Stage::Began,
             mark: 0,
+            read: 0,
             horizon,
             spared,
             roots: Vec::new(),
@@ -155,9 +158,9 @@ impl Config {
         (horizon, if self.has(Bug::UnderWayIgnored) { 0 } else { at.under_way })
     }
 
-    /// T0: one transaction raises the mark and reads the catalog's roots. The backup is
-    /// of this instant.
-    fn read_roots(&self, state: &mut State, host: usize) -> Option<()> {
+    /// One transaction raises the mark; another reads the roots afterwards, since that takes
+    /// long where there are millions of names.
+    fn raise(&self, state: &mut State, host: usize) -> Option<()> {
         if state.mark >= self.marks {
             return None;
         }
@@ -169,16 +172,10 @@ impl Config {
             collector.spared = 0;
         }
         state.mark += 1;
-        let (mark, roots) = (state.mark, state.roots());
-        for reader in state.hosts.iter_mut().map(|host| &mut host.reader) {
-            if let Reader::LookedUp { old, .. } = reader {
-                *old = true;
-            }
-        }
+        let mark = state.mark;
         let collector = state.hosts[host].collector.as_mut()?;
-        collector.stage = Stage::Rooted;
+        collector.stage = Stage::Raised;
         collector.mark = mark;
-        collector.roots = roots;
         Some(())
     }
 
@@ -241,7 +238,7 @@ impl Config {
         }
         collector.stage = Stage::Marked;
         if !self.has(Bug::BackupAfterRemoval) {
-            back_up(state, &collector);
+            back_up(state, &collector, self.has(Bug::BackupByMark));
         }
         // Roots are not needed any more, except for a backup that is late.
         if !self.has(Bug::BackupAfterRemoval) {
@@ -375,7 +372,7 @@ impl Config {
             state.hosts[host].under_way &= !bit(copied.carrier);
         }
         if self.has(Bug::BackupAfterRemoval) {
-            back_up(state, &collector);
+            back_up(state, &collector, self.has(Bug::BackupByMark));
         }
         Some(())
     }
@@ -392,6 +389,22 @@ impl Config {
             row.state = RowState::Removing;
         }
     }
+}
+
+/// T0: one transaction reads the catalog's roots. The backup is of this instant.
+fn read_roots(state: &mut State, host: usize) -> Option<()> {
+    state.reads += 1;
+    let (read, roots) = (state.reads, state.roots());
+    for reader in state.hosts.iter_mut().map(|host| &mut host.reader) {
+        if let Reader::LookedUp { old, .. } = reader {
+            *old = true;
+        }
+    }
+    let collector = state.hosts[host].collector.as_mut()?;
+    collector.stage = Stage::Rooted;
+    collector.read = read;
+    collector.roots = roots;
+    Some(())
 }
 
 /// The file goes, then the row: a crash between finds the row, and whoever finds it
@@ -418,10 +431,12 @@ impl Collector {
     }
 }
 
-/// Makes the backup of a mark durable. A younger one stays.
-fn back_up(state: &mut State, collector: &Collector) {
-    if collector.mark > state.backup.0 {
-        state.backup = (collector.mark, collector.roots.clone());
+/// Makes the backup of a mark durable. A younger one stays: younger is what was read later, and
+/// of two marks the greater may be read first.
+fn back_up(state: &mut State, collector: &Collector, by_mark: bool) {
+    let age = if by_mark { collector.mark } else { collector.read };
+    if age > state.backup.0 {
+        state.backup = (age, collector.roots.clone());
     }
 }
 

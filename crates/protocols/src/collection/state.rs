@@ -146,6 +146,8 @@ pub struct Checkpoint {
 pub enum Stage {
     /// It has a horizon.
     Began,
+    /// The catalog counts its mark: binds are stamped with it.
+    Raised,
     /// It has the catalog's roots.
     Rooted,
     /// It knows what is live.
@@ -172,6 +174,8 @@ pub struct Collector {
     pub stage: Stage,
     /// Its mark; 0 before it has one.
     pub mark: u8,
+    /// Which reading of the roots its own was; 0 before.
+    pub read: u8,
     /// Segments from here on are safe.
     pub horizon: u8,
     /// Segments that are safe although they are older.
@@ -224,7 +228,9 @@ pub struct State {
     pub mark: u8,
     /// What names point at, sorted: their spelling does not matter.
     pub names: Vec<Location>,
-    /// The newest backup that is durable: its mark, its roots.
+    /// How often a collection has read the roots.
+    pub reads: u8,
+    /// The newest backup that is durable: which reading of the roots it is of, its roots.
     pub backup: (u8, Vec<Location>),
     /// The hosts.
     pub hosts: Vec<Host>,

@@ -180,6 +180,12 @@ fn a_backup_has_to_be_durable_before_anything_goes() {
 }
 
 #[test]
+fn of_two_backups_the_younger_knows_more_whatever_its_mark() {
+    let two = Config { collectors: 2, ids: 3, crashes: 0, ..Config::ingests(2) };
+    breaks(two.with(Bug::BackupByMark), BACKUP);
+}
+
+#[test]
 fn an_id_that_is_given_again_is_noticed_and_does_harm() {
     breaks(Config::ingests(1).with(Bug::IdsReused), IDS);
     breaks(Config::ingests(1).with(Bug::IdsReused), NAMES);

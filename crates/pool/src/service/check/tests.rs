@@ -195,6 +195,12 @@ const PLANTS: &[Plant] = &[
         "account:",
     ),
     (
+        "blocks that wait for a file and are not",
+        |p| p.sql("INSERT INTO block_waiting (account_id, blocks, bytes) VALUES (0, 1, 4096)"),
+        FindingKind::Count,
+        "account:",
+    ),
+    (
         "a lease from the future",
         |p| p.sql("UPDATE lease SET epoch = epoch + 7"),
         FindingKind::Lease,

@@ -33,6 +33,19 @@ fn settings<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String
 }
 
 impl Home {
+    /// Everyone may read it, and there is a link to it.
+    pub fn share_and_publish(&self, object: &str) -> crate::Shared {
+        let shared = crate::Shared::Path(self.id, object.to_owned());
+        let grant = crate::Grant::new(crate::Grantee::Everyone, crate::Right::Read);
+        let share = &mut |grants: &mut Vec<crate::Grant>| {
+            grants.push(grant.clone());
+            Ok(())
+        };
+        self.service().grants_change("me", &shared, share).unwrap();
+        self.service().link_create("me", self.id, &name(object), None, &|_| Ok(())).unwrap();
+        shared
+    }
+
     pub fn new(versioning: Versioning) -> Self {
         Self::with_days(versioning, DAY)
     }
@@ -274,22 +287,6 @@ fn a_rebuilt_catalog_knows_ends_and_rules() {
     assert_eq!(home.service().lifecycle_said(home.id).unwrap().as_deref(), Some("said"));
     home.hands.forward(5000);
     assert_eq!(home.end().objects, 1);
-}
-
-#[test]
-fn a_catalog_that_is_rebuilt_from_an_old_backup_has_its_default_locks() {
-    let mut home = Home::new(Versioning::Enabled);
-    // As it was kept before there was one for all doors.
-    let said = r#"{"rule": {"default_retention": {"mode": "COMPLIANCE", "years": 1}}}"#;
-    home.change(|container| drop(container.settings.insert("s3.lock".to_owned(), said.to_owned())));
-    home.service().core.back_up().unwrap();
-    home.service().close().unwrap();
-    let data = home.bench.dir.path().join("data");
-    Service::rebuild(&data, &archipelago_env::Env::real(), true).unwrap();
-    home.bench.crash_timed(&home.hands);
-    let found = home.service().container(ACCOUNT, &"files".parse().unwrap()).unwrap();
-    let lock = DefaultLock { mode: "COMPLIANCE".to_owned(), days: 365 };
-    assert_eq!(DefaultLock::of(&found), Some(lock));
 }
 
 #[test]
@@ -553,14 +550,7 @@ fn snapshots_do_not_end_by_the_rules_of_their_container() {
 fn what_gets_the_name_of_what_has_ended_is_shared_with_nobody() {
     let home = Home::new(Versioning::Off);
     home.put_ending("o", 5);
-    let shared = crate::Shared::Path(home.id, "o".to_owned());
-    let grant = crate::Grant::new(crate::Grantee::Everyone, crate::Right::Read);
-    let share = &mut |grants: &mut Vec<crate::Grant>| {
-        grants.push(grant.clone());
-        Ok(())
-    };
-    home.service().grants_change("me", &shared, share).unwrap();
-    home.service().link_create("me", home.id, &name("o"), None, &|_| Ok(())).unwrap();
+    let shared = home.share_and_publish("o");
     home.hands.forward(6_000);
     home.put("o", Meta::default());
     assert_eq!(home.service().grants(&shared).unwrap(), []);

@@ -100,7 +100,7 @@ impl Core {
         };
         let same_account = container_of(tx, from.container)?.account == to.account;
         let row = ObjectRow { container, object, ..source };
-        file::put(tx, &row)?;
+        file::put(tx, &row, self.ended_ms())?;
         share(tx, self.now_ms(), row.container, &row.object)?;
         if let Some(parts) = seal_parts {
             seals::set_parts(tx, row.object.id, &parts)?;

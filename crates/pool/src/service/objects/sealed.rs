@@ -116,7 +116,7 @@ impl Service {
                 row.object.etag = None;
             }
             row.object.seal.clone_from(&seal);
-            file::put(tx, &row)?;
+            file::put(tx, &row, core.ended_ms())?;
             share(tx, core.now_ms(), row.container, &row.object)?;
             Ok(row.object)
         })

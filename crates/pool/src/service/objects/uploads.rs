@@ -294,7 +294,7 @@ impl Service {
             let mut row =
                 core.object_row(tx, at.container, at.name, &stored, &meta, root, check)?;
             row.object.seal.clone_from(&now.upload.seal);
-            file::put_parts(tx, &row, &now)?;
+            file::put_parts(tx, &row, &now, core.ended_ms())?;
             if let Some(parts) = &seal_parts {
                 seal::set_parts(tx, row.object.id, parts)?;
             }

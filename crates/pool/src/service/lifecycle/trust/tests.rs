@@ -208,11 +208,14 @@ fn a_store_that_noted_no_time_yet_waits_for_an_hour_and_sees_no_problem() {
 fn an_append_while_the_clock_is_ahead_adds_to_what_there_is() {
     let home = old();
     home.put_ending("o", 30 * DAY_MS / 1000);
+    let shared = home.share_and_publish("o");
     home.hands.set_by(YEARS);
     let (files, o) = ("files".parse().unwrap(), "o".parse().unwrap());
     let (place, input) = (crate::Place::End, &mut &b"more"[..]);
     let done = home.service().file_update(&files, &o, place, None, Some(4), input).unwrap();
     assert_eq!(done.file.size, 104);
     home.hands.set_by(-YEARS);
+    assert_eq!(home.service().grants(&shared).unwrap().len(), 1);
+    assert_eq!(home.service().links(home.id, &o).unwrap().len(), 1);
     assert!(home.there("o", crate::Which::Latest));
 }

@@ -93,7 +93,7 @@ impl Service {
             let mut row = core.object_row(tx, to, name, &stored, &meta, root, check)?;
             row.object.etag.clone_from(&etag);
             row.sha256.clone_from(&wanted.sha256);
-            file::put(tx, &row)?;
+            file::put(tx, &row, core.ended_ms())?;
             share(tx, core.now_ms(), row.container, &row.object)?;
             Ok(row.object)
         })?;

@@ -358,8 +358,8 @@ impl Core {
             return Err(containers::unknown(home));
         };
         let there = |row: &ObjectRow| {
-            let object = &row.object;
-            !object.marker && !object.has_ended(self.now_ms())
+            let which = id.map_or(Which::Latest, Which::Version);
+            !row.object.marker && !row.object.has_ended_as(which, self.now_ms())
         };
         let Some(id) = id else {
             let row = file::version(tx, found.id, object, Which::Latest)?;

@@ -15,7 +15,7 @@ fn bind(home: &Home, ingested: Ingested, name: &str, size: u64) {
     let (stored, meta) = (Stored { size, etag: String::new() }, Meta::default());
     let body = |tx: &Tx<'_>, root| {
         let row = core.object_row(tx, home.id, &name, &stored, &meta, root, &|_| Ok(()))?;
-        file::put(tx, &row)?;
+        file::put(tx, &row, 0)?;
         Ok(())
     };
     core.bind(ingested, size, body).unwrap();

@@ -328,7 +328,7 @@ impl Binding<'_> {
                 sha256: None,
                 root: *root.get(),
             };
-            file::put(tx, &row)?;
+            file::put(tx, &row, self.core.ended_ms())?;
         }
         Ok(objects)
     }

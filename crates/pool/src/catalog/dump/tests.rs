@@ -1,0 +1,95 @@
+//! Facts about dumps.
+
+use archipelago_format::backup::{BackupHeader, BackupWriter, Value};
+
+use serde_json::json;
+
+use super::*;
+use crate::catalog::tests::fresh;
+use crate::lock::DefaultLock;
+
+fn numbers(catalog: &crate::catalog::Catalog, sql: &str) -> Vec<Option<i64>> {
+    let all = |tx: &Tx<'_>| -> Result<Vec<Option<i64>>, CatalogError> {
+        let mut statement = tx.connection.prepare(sql)?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    };
+    catalog.read(all).unwrap()
+}
+
+#[test]
+fn every_table_is_dumped_or_said_not_to_be() {
+    let (_dir, catalog) = fresh();
+    let all = |tx: &Tx<'_>| -> Result<Vec<String>, CatalogError> {
+        let sql =
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+        let mut statement = tx.connection.prepare(sql)?;
+        let names = statement.query_map([], |row| row.get(0))?;
+        Ok(names.collect::<Result<_, _>>()?)
+    };
+    let mut there = catalog.read(all).unwrap();
+    there.sort_unstable();
+    let mut said: Vec<&str> = TABLES.into_iter().chain(NOT_DUMPED).collect();
+    said.sort_unstable();
+    assert_eq!(there, said);
+}
+
+/// A dump with an object that ends after 60 s, and what the columns for it say.
+fn ending(schema: u32, ends: Option<Value>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let header = BackupHeader { schema, store: [7; 16], made_ms: 0 };
+    let mut writer = BackupWriter::new(&mut out, &header).unwrap();
+    let text = |text: &str| Value::Text(text.to_owned());
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let columns = ["id", "account_id", "name", "created_ms", "settings"];
+    writer.table("container", &owned(&columns)).unwrap();
+    let number = Value::Number;
+    // The lock as it was kept before there was one for all doors.
+    let lock = json!({"rule": {"default_retention": {"mode": "COMPLIANCE", "years": 1}}});
+    let settings = json!({"s3.lock": lock.to_string()}).to_string();
+    writer.row(&[number(5), number(0), text("box"), number(0), text(&settings)]).unwrap();
+    let mut columns =
+        owned(&["id", "container_id", "object", "size", "root", "created_ms", "meta"]);
+    let meta = r#"{"settings":{"swift.delete-at":"60"}}"#;
+    let mut values =
+        vec![number(6), number(5), text("o"), number(9), number(0), number(0), text(meta)];
+    if let Some(ends) = ends {
+        columns.extend(owned(&["ends_ms", "remove_ms"]));
+        values.extend([ends, Value::Null]);
+    }
+    writer.table("file", &columns).unwrap();
+    writer.row(&values).unwrap();
+    writer.finish().unwrap();
+    out
+}
+
+#[test]
+fn what_ends_in_a_dump_from_before_there_were_columns_for_it_ends() {
+    let (_dir, catalog) = fresh();
+    let dump = ending(ENDINGS - 1, None);
+    catalog.write(|tx| restore(tx, &mut dump.as_slice())).unwrap();
+    assert_eq!(numbers(&catalog, "SELECT ends_ms FROM file"), [Some(60_000)]);
+    assert_eq!(numbers(&catalog, "SELECT remove_ms FROM file"), [Some(60_000)]);
+    assert_eq!(numbers(&catalog, "SELECT bytes FROM container"), [Some(9)]);
+    assert_eq!(numbers(&catalog, "SELECT bytes FROM account_usage"), [Some(9)]);
+}
+
+#[test]
+fn a_default_lock_of_a_dump_from_before_it_was_one_for_all_doors_is_one() {
+    let (_dir, catalog) = fresh();
+    let dump = ending(ENDINGS - 1, None);
+    catalog.write(|tx| restore(tx, &mut dump.as_slice())).unwrap();
+    let container = catalog.read(|tx| container::get(tx, 5)).unwrap().unwrap();
+    let lock = DefaultLock { mode: "COMPLIANCE".to_owned(), days: 365 };
+    assert_eq!(DefaultLock::of(&container), Some(lock));
+}
+
+/// It was locked, and nobody has to look at it again.
+#[test]
+fn what_ends_and_stays_in_a_newer_dump_stays() {
+    let (_dir, catalog) = fresh();
+    let dump = ending(ENDINGS, Some(Value::Number(60_000)));
+    catalog.write(|tx| restore(tx, &mut dump.as_slice())).unwrap();
+    assert_eq!(numbers(&catalog, "SELECT ends_ms FROM file"), [Some(60_000)]);
+    assert_eq!(numbers(&catalog, "SELECT remove_ms FROM file"), [None]);
+}
