@@ -141,12 +141,7 @@ fn run(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     let copied = if (is_manifest && !raw && !restored) || range.is_some() {
         let whole = Whole::of(service, &found.rights, found.content, raw)?;
         source_conditions(ask, whole.etag.as_deref(), &object)?;
-        let (offset, size) = match (whole.part(ask)?, wanted(range, whole.size)) {
-            (Some(part), _) => part,
-            (None, Wanted::All) => (0, whole.size),
-            (None, Wanted::Some(ranges)) if ranges.len() == 1 => ranges[0],
-            _ => return Err(Refusal::range(whole.size)),
-        };
+        let (offset, size) = stretch(ask, &whole, range)?;
         let mut pieces = Pieces::new(service, whole.slice(offset, size));
         let plan = Plan {
             container: target.id,
@@ -185,6 +180,16 @@ fn run(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
         veto.settle(result)??
     };
     Ok(answer(&from, &object, &copied))
+}
+
+/// What of it is copied: offset and bytes.
+fn stretch(ask: &Ask, whole: &Whole, range: Option<&str>) -> Result<(u64, u64), Refusal> {
+    match (whole.part(ask)?, wanted(range, whole.size)) {
+        (Some(part), _) => Ok(part),
+        (None, Wanted::All) => Ok((0, whole.size)),
+        (None, Wanted::Some(ranges)) if ranges.len() == 1 => Ok(ranges[0]),
+        _ => Err(Refusal::range(whole.size)),
+    }
 }
 
 /// Whether this is still the version that rights were asked of.

@@ -29,7 +29,9 @@ pub fn check(root: &Path, files: &[String]) -> Result<Vec<Finding>> {
             fs::read_to_string(root.join(path)).with_context(|| format!("reading {path}"))?;
         found.extend(links(path, &text, |target| root.join(target).exists()));
     }
-    found.extend(crates(&read(root, ARCHITECTURE), files));
+    let architecture = read(root, ARCHITECTURE);
+    found.extend(crates(&architecture, files));
+    found.extend(limits(&architecture, |name, at| declares(root, files, name, at)));
     found.extend(format_hash(&read(root, FORMAT), &hash(root, files)?));
     Ok(found)
 }
@@ -107,6 +109,37 @@ fn crates(architecture: &str, files: &[String]) -> Vec<Finding> {
 
 fn crate_of(path: &str) -> Option<&str> {
     path.strip_prefix("crates/")?.strip_suffix("/Cargo.toml").filter(|name| !name.contains('/'))
+}
+
+/// Names of limits that the table of them has and the crates that it says do not.
+fn limits(architecture: &str, is_there: impl Fn(&str, &str) -> bool) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let lines = architecture.lines().enumerate().skip_while(|(_, line)| *line != "### Limits");
+    for (at, line) in lines.take_while(|(_, line)| !line.starts_with("Settings")) {
+        let cells: Vec<&str> = line.split('|').collect();
+        let [_, names, _, crates, ..] = cells.as_slice() else { continue };
+        for name in names.split('`').skip(1).step_by(2).filter(|name| is_constant(name)) {
+            let mut crates = crates.split(',').map(str::trim);
+            if !crates.any(|at| is_there(name, at)) {
+                let what = format!("no constant {name} in the crates that this line names");
+                found.push(Finding::new(ARCHITECTURE, at + 1, what));
+            }
+        }
+    }
+    found
+}
+
+fn is_constant(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// Whether a source of a crate has a constant of this name.
+fn declares(root: &Path, files: &[String], name: &str, at: &str) -> bool {
+    let (folder, declaration) = (format!("crates/{at}/src/"), format!("const {name}:"));
+    files
+        .iter()
+        .filter(|path| path.starts_with(&folder) && path.ends_with(".rs"))
+        .any(|path| read(root, path).contains(&declaration))
 }
 
 /// Whether the document was brought up to date for this source.

@@ -50,3 +50,18 @@ fn blessing_rewrites_the_line_or_adds_it() {
     assert_eq!(bless("a\nformat-source-hash: x\nb\n", "y"), "a\nformat-source-hash: y\nb\n");
     assert_eq!(bless("a\n", "y"), "a\n\nformat-source-hash: y\n");
 }
+
+const LIMITS: &str = "### Limits\n\n| `A_MAX`, `Limits::x`, `B_MAX` (`y`) | 1, 2, 3 | pool, cli | what |\n\nSettings\n| `C_MAX` | 1 | pool | |\n";
+
+#[test]
+fn limits_are_constants_of_a_crate_that_is_named_beside_them() {
+    let there = |name: &str, at: &str| matches!((name, at), ("A_MAX", "pool") | ("B_MAX", "cli"));
+    assert_eq!(limits(LIMITS, there), []);
+}
+
+#[test]
+fn a_limit_that_no_crate_has_is_found() {
+    let found = limits(LIMITS, |name, at| (name, at) == ("B_MAX", "cli"));
+    let what = "no constant A_MAX in the crates that this line names";
+    assert_eq!(found, [Finding::new(ARCHITECTURE, 3, what)]);
+}
