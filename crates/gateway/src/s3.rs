@@ -4,6 +4,7 @@
 //! ```text
 //! door      one line per operation     fault    errors of the pool as those of S3
 //! explain   sentences for errors       framing  bodies in pieces come to their end
+//! dates     when a request was signed   unmeasured  bodies of unknown length
 //! auth      keys, and who a request is from; buckets and what may be done with them
 //! acl       grants, canned and said    meta     headers <-> what is known of an object
 //! buckets   read   write   parts   listing   tags   lock   lifecycle   settings: the operations
@@ -21,6 +22,7 @@ mod auth;
 mod buckets;
 mod checksums;
 mod cors;
+mod dates;
 mod door;
 mod explain;
 mod fault;
@@ -35,6 +37,7 @@ mod read;
 mod settings;
 mod sse;
 mod tags;
+mod unmeasured;
 mod write;
 
 use std::sync::Arc;
@@ -129,8 +132,10 @@ impl S3 {
         request.extensions_mut().insert(id.clone());
         let told = Told::of(&request, XML_BYTES_MAX);
         let body = std::mem::take(request.body_mut());
-        let body = framing::whole(&request, body);
-        let (mut parts, _) = request.into_parts();
+        let (mut parts, ()) = request.map(drop).into_parts();
+        let body = unmeasured::set_aside(&mut parts, body);
+        let body = framing::whole(&parts.headers, body);
+        dates::complete(&mut parts.headers);
         sse::hide_keys(&mut parts.headers);
         let request = axum::http::Request::from_parts(parts, body);
         let mut response = match self.service.call(request).await {

@@ -9,7 +9,7 @@ mod links;
 mod matrix;
 mod requests;
 mod shares;
-mod signed;
+pub(crate) mod signed;
 mod slow;
 mod transfers;
 mod updates;

@@ -16,7 +16,7 @@ use super::acl::Permission;
 use super::door::Door;
 use super::fault::{Missing, denied, fault};
 use super::policy::{self, Verdict};
-use super::settings;
+use super::{settings, unmeasured};
 use crate::{App, access};
 
 /// A signed URL holds for a week at most, in seconds: what S3 has. The library takes any length.
@@ -62,8 +62,10 @@ impl S3Access for Anybody {
                 "X-Amz-Expires is a week at most, in seconds: {URL_SECONDS_MAX}"
             ));
         }
+        let operation = cx.s3_op().name().to_owned();
+        unmeasured::check(cx.extensions_mut(), &operation)?;
         let asked = Asked {
-            operation: cx.s3_op().name().to_owned(),
+            operation,
             key: cx.s3_path().get_object_key().map(str::to_owned),
             context: policy::context(cx.headers(), cx.uri()),
         };

@@ -101,6 +101,9 @@ fn over_quota() -> S3Error {
     error
 }
 
+/// What a body says that was signed as another one.
+pub(super) const OTHER_CONTENT: &str = "Sha256Mismatch";
+
 /// An upload whose body was not what it should be. What the library found wrong with its framing is
 /// known by its words alone, which tests hold.
 pub(super) fn broken(failure: &Failure, missing: Missing) -> S3Error {
@@ -109,7 +112,7 @@ pub(super) fn broken(failure: &Failure, missing: Missing) -> S3Error {
     }
     let message = failure.message();
     let code = match () {
-        () if message.contains("Sha256Mismatch") => return other_content(),
+        () if message.contains(OTHER_CONTENT) => return other_content(),
         () if message.contains("SignatureMismatch") => S3ErrorCode::SignatureDoesNotMatch,
         () if message.contains(STALLED) => S3ErrorCode::RequestTimeout,
         () => {

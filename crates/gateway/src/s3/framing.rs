@@ -6,12 +6,12 @@ use std::task::{Context, Poll};
 
 use axum::BoxError;
 use axum::body::{Body, Bytes};
-use axum::extract::Request;
+use axum::http::HeaderMap;
 use hyper::body::{Frame, SizeHint};
 
 /// The body of a request, that must come to its last piece if it comes in pieces.
-pub(super) fn whole(request: &Request, body: Body) -> s3s::Body {
-    let kind = request.headers().get("x-amz-content-sha256").map(|value| value.as_bytes());
+pub(super) fn whole(headers: &HeaderMap, body: Body) -> s3s::Body {
+    let kind = headers.get("x-amz-content-sha256").map(|value| value.as_bytes());
     match kind.is_some_and(|kind| kind.starts_with(b"STREAMING-")) {
         true => s3s::Body::http_body_unsync(Framed { body, place: Place::default() }),
         false => s3s::Body::http_body_unsync(body),

@@ -21,8 +21,8 @@ use super::fault::{Missing, Refusal, broken};
 use super::lock::lock_of;
 use super::meta::{self, Conditions, headers_of};
 use super::sse::{self, encryption_of, key_of, source_key_of};
-use super::write::{body_of, decoded_length, same_as, size_of, source_of};
-use super::{lock, read};
+use super::write::{body_of, same_as, size_of, source_of};
+use super::{lock, read, unmeasured};
 use crate::upload::upload;
 
 /// All parts but the last have at least so many bytes: what S3 has.
@@ -95,8 +95,9 @@ pub(super) async fn put(
     let (name, number) = (auth::key(&input.key)?, number(input.part_number)?);
     let key = key_of!(input).key()?;
     let sealed = door.sealed_upload(bucket.id, &name, &input.upload_id, key.as_ref()).await?;
-    let size = size_of(decoded_length(&request.headers).or(input.content_length))?;
-    let body = body_of(input.body.take(), &request.headers);
+    let size =
+        size_of(unmeasured::length(&request.extensions, &request.headers, input.content_length))?;
+    let body = body_of(&request.extensions, input.body.take(), &request.headers);
     let uuid = input.upload_id;
     let stored = upload(&door.app, body, move |service, bytes| {
         let refusal = Refusal::default();

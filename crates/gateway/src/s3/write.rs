@@ -22,15 +22,21 @@ use super::fault::{Missing, Refusal, broken, denied};
 use super::lock::lock_of;
 use super::meta::{self, Conditions, headers_of};
 use super::sse::{self, encryption_of, source_key_of};
-use super::{lock, policy, read};
+use super::{lock, policy, read, unmeasured};
 use crate::upload::{Upload, upload};
 
 /// Keys that one request removes at most: what S3 has.
 const DELETES_MAX: usize = 1000;
 
 /// The body of a request as the gateway's uploads take it.
-pub(super) fn body_of(body: Option<StreamingBlob>, headers: &axum::http::HeaderMap) -> Upload {
-    Upload::of(body.map_or_else(Body::empty, Body::from_stream), headers)
+pub(super) fn body_of(
+    extensions: &axum::http::Extensions,
+    body: Option<StreamingBlob>,
+    headers: &axum::http::HeaderMap,
+) -> Upload {
+    let set_aside = unmeasured::take(extensions);
+    let body = set_aside.or_else(|| body.map(Body::from_stream)).unwrap_or_else(Body::empty);
+    Upload::of(body, headers)
 }
 
 /// How long it will be.
@@ -62,12 +68,13 @@ pub(super) async fn put(
     let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
     let (home, name) = (bucket.clone(), auth::key(&input.key)?);
     let sse::Wanted { sealing, key } = encryption_of!(input).wanted(&bucket)?;
-    let size = size_of(decoded_length(&request.headers).or(input.content_length))?;
+    let size =
+        size_of(unmeasured::length(&request.extensions, &request.headers, input.content_length))?;
     let mut known = headers_of!(input).meta()?;
     let said = said_of!(input);
     door.keep_acl(&actor, &said, &bucket, &mut known.settings).await?;
     lock::keep(&bucket, lock_of!(input), door.now_ms(), &mut known.settings)?;
-    let body = body_of(input.body.take(), &request.headers);
+    let body = body_of(&request.extensions, input.body.take(), &request.headers);
     let (if_match, if_none_match) = (input.if_match, input.if_none_match);
     if let Some(offset) = input.write_offset_bytes {
         sse::refuse_append(&sealing, &bucket)?;

@@ -1,5 +1,6 @@
 //! Requests of S3, signed as its clients sign them.
 
+use archipelago_pool::{Named, NewUser, Secret};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 
@@ -12,6 +13,19 @@ pub(crate) struct Key {
     pub(crate) secret: String,
 }
 
+/// Makes a user with an account of its own, and a key for it.
+pub(crate) fn user(server: &Harness, name: &str) -> Key {
+    let (label, password) = (name.parse().unwrap(), Secret::new("correct horse"));
+    let new = NewUser { name: label, password, is_admin: false, account: None };
+    server.app.service.user_create(&new).unwrap();
+    let named = Named::name(name);
+    let (key, secret) = server.app.service.key_create(&named, &named).unwrap();
+    Key { id: key.id, secret: secret.expose().to_owned() }
+}
+
+/// In the place of the hash of a body.
+pub(crate) const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+
 /// Sends a request; `query` has its pairs in their order, encoded.
 pub(crate) fn send(
     server: &Harness,
@@ -21,20 +35,38 @@ pub(crate) fn send(
     head: &[(&str, &str)],
     body: &[u8],
 ) -> Answer {
+    let time = now(server);
+    let mut all = vec![("x-amz-content-sha256", UNSIGNED), ("x-amz-date", &*time)];
+    all.extend(head);
+    let lines = sign(key, &time, method, (path, query), &all);
+    let mark = if query.is_empty() { "" } else { "?" };
+    server.raw(method, &format!("{path}{mark}{query}"), &lines, body)
+}
+
+/// `20250131T000000Z`: the time of the server.
+pub(crate) fn now(server: &Harness) -> String {
     let iso = iso_date(server.app.service.now_ms());
     let time: String = iso.chars().take(19).filter(|c| !matches!(c, '-' | ':')).collect();
-    let (time, day) = (format!("{time}Z"), time[..8].to_owned());
-    let mut headers: Vec<(&str, &str)> = vec![
-        ("host", "localhost"),
-        ("x-amz-content-sha256", "UNSIGNED-PAYLOAD"),
-        ("x-amz-date", &time),
-    ];
+    format!("{time}Z")
+}
+
+/// The lines of these headers, one of them with the hash of the body, and of their signature.
+pub(crate) fn sign(
+    key: &Key,
+    time: &str,
+    method: &str,
+    (path, query): (&str, &str),
+    head: &[(&str, &str)],
+) -> String {
+    let day = &time[..8];
+    let mut headers: Vec<(&str, &str)> = vec![("host", "localhost")];
     headers.extend(head);
     headers.sort_unstable();
     let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
     let names = names.join(";");
     let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
-    let canonical = format!("{method}\n{path}\n{query}\n{lines}\n{names}\nUNSIGNED-PAYLOAD");
+    let payload = headers.iter().find(|(name, _)| *name == "x-amz-content-sha256").unwrap().1;
+    let canonical = format!("{method}\n{path}\n{query}\n{lines}\n{names}\n{payload}");
     let scope = format!("{day}/us-east-1/s3/aws4_request");
     let hash = hex::encode(digest(&SHA256, canonical.as_bytes()));
     let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{hash}");
@@ -43,7 +75,7 @@ pub(crate) fn send(
         hmac::sign(&key, text.as_bytes()).as_ref().to_vec()
     };
     let mut secret = format!("AWS4{}", key.secret).into_bytes();
-    for part in [&*day, "us-east-1", "s3", "aws4_request"] {
+    for part in [day, "us-east-1", "s3", "aws4_request"] {
         secret = mac(&secret, part);
     }
     let signature = hex::encode(mac(&secret, &text));
@@ -57,6 +89,5 @@ pub(crate) fn send(
          Signature={signature}\r\n",
         key.id
     ));
-    let mark = if query.is_empty() { "" } else { "?" };
-    server.raw(method, &format!("{path}{mark}{query}"), &lines, body)
+    lines
 }
