@@ -77,7 +77,7 @@ pub(crate) fn of_object(
     (container, name): (&Container, &ObjectName),
     object: Option<&Object>,
 ) -> Result<Decision, Error> {
-    if let Some(known) = of_role(service, subject, action, container) {
+    if let Some(known) = of_role(service, subject, action, container, object) {
         return Ok(known);
     }
     Ok(decide(subject, action, &object_rules(service, subject, container, name, object)?))
@@ -91,8 +91,12 @@ pub(crate) fn of_page(
     container: &Container,
     objects: &[&Object],
 ) -> Result<Vec<bool>, Error> {
-    if let Some(known) = of_role(service, subject, action, container) {
-        return Ok(vec![known.allowed; objects.len()]);
+    let of_writer = |object: &Object| container.writer_of(object).is_some();
+    let role = of_role(service, subject, action, container, None).map(|known| known.allowed);
+    if let Some(allowed) = role
+        && !objects.iter().any(|object| of_writer(object))
+    {
+        return Ok(vec![allowed; objects.len()]);
     }
     let names: Vec<&ObjectName> = objects.iter().map(|object| &object.name).collect();
     let found = service.grants_of_names(container.id, &names)?;
@@ -100,6 +104,20 @@ pub(crate) fn of_page(
     let mut known: BTreeMap<Option<Arc<str>>, bool> = BTreeMap::new();
     let mut out = Vec::with_capacity(objects.len());
     for (object, found) in objects.iter().zip(found) {
+        let place = (container, &object.name);
+        let alone =
+            || of_object(service, subject, action, place, Some(object)).map(|one| one.allowed);
+        match role {
+            _ if of_writer(object) => {
+                out.push(alone()?);
+                continue;
+            }
+            Some(allowed) => {
+                out.push(allowed);
+                continue;
+            }
+            None => {}
+        }
         let path = found.as_ref().map(|found| Arc::clone(&found.path));
         let by_name = match known.get(&path) {
             Some(known) => *known,
@@ -115,11 +133,7 @@ pub(crate) fn of_page(
                 allowed
             }
         };
-        let by_version = || {
-            let place = (container, &object.name);
-            of_object(service, subject, action, place, Some(object)).map(|one| one.allowed)
-        };
-        out.push((by_name && object.latest) || by_version()?);
+        out.push((by_name && object.latest) || alone()?);
     }
     Ok(out)
 }
@@ -130,9 +144,11 @@ pub(crate) fn of_role(
     subject: &Subject,
     action: Action,
     container: &Container,
+    object: Option<&Object>,
 ) -> Option<Decision> {
     let rules = Rules {
         owner: container.account,
+        writer: object.and_then(|object| container.writer_of(object)),
         of_container: false,
         layers: Vec::new(),
         ignores_public: false,

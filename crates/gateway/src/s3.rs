@@ -7,6 +7,7 @@
 //! dates     when a request was signed   unmeasured  bodies of unknown length
 //! auth      keys, and who a request is from; buckets and what may be done with them
 //! acl       grants, canned and said    meta     headers <-> what is known of an object
+//! ownership whose objects are
 //! buckets   read   write   parts   listing   tags   lock   lifecycle   settings: the operations
 //! sse       encryption: keys of requests, defaults of buckets
 //! ```
@@ -31,6 +32,7 @@ mod lifecycle;
 mod listing;
 mod lock;
 mod meta;
+mod ownership;
 mod parts;
 mod policy;
 mod read;

@@ -14,3 +14,4 @@ mod slow;
 mod transfers;
 mod updates;
 mod users;
+mod writers;

@@ -38,7 +38,8 @@ pub use lifecycle::{Ending, Expiration, Filter, Noncurrent, RULES_MAX, Rule};
 pub use lock::{DefaultLock, HELD, LOCK_HOLD, LOCK_MODE, LOCK_UNTIL};
 pub use object::{
     ARCHIVE_HISTORY, ARCHIVE_STACK, ARCHIVED_MARKER_TYPE, Archive, Container, DELETE_AT, Listing,
-    Meta, Object, Page, Part, Step, Totals, Upload, Versioning, Walk, Which,
+    Meta, OWNER_ENFORCED, OWNERSHIP, Object, Page, Part, Step, Totals, Upload, Versioning, Walk,
+    Which,
 };
 pub use resource::{
     DiffRange, DiskFile, DiskState, File, Image, Metric, MetricKind, NewImage, Origin, PoolUsage,
@@ -47,11 +48,11 @@ pub use resource::{
 pub use seal::{ClientKey, DefaultSeal, KEY_BYTES, KEY_NAME_BYTES_MAX, Seal, SealedBy, Sealing};
 pub use service::{
     BLOCK_WAIT_MS, BlockHash, BlockHashError, ChangeGrants, Check, Collected, Collection, Compose,
-    Composed, Config, Content, CopyKeys, CopySource, Damage, Damages, Decide, DeltaPut, DiskFormat,
-    DiskView, Ended, FILES_AT_ONCE_MAX, FORK_OBJECTS_MAX, FileCompose, FileComposed, FileRange,
-    FileVersion, Finding, FindingKind, FinishPart, FinishUpload, GRAIN_HASH_BYTES, GRANTS_MAX,
-    HASHED_AT_ONCE_BYTES_MAX, HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, HashList, LINKS_MAX,
-    NAMES_MAX, NameGrants, PARTS_MAX, PartKeys, Place, PublicLink, Put, Rebuilt, Removed, Roots,
-    SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service, Severity, Stored, Touch, Update,
-    UpdateContent, Updated, UpdatedFile, UploadAt,
+    Composed, Config, Content, CopyKeys, CopyOwner, CopySource, CopyTarget, Damage, Damages,
+    Decide, DeltaPut, DiskFormat, DiskView, Ended, FILES_AT_ONCE_MAX, FORK_OBJECTS_MAX,
+    FileCompose, FileComposed, FileRange, FileVersion, Finding, FindingKind, FinishPart,
+    FinishUpload, GRAIN_HASH_BYTES, GRANTS_MAX, HASHED_AT_ONCE_BYTES_MAX, HASHED_BLOCK_BYTES,
+    HASHED_BLOCKS_MAX, HashList, LINKS_MAX, NAMES_MAX, NameGrants, PARTS_MAX, PartKeys, Place,
+    PublicLink, Put, Rebuilt, Removed, Roots, SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service,
+    Severity, Stored, Touch, Update, UpdateContent, Updated, UpdatedFile, UploadAt,
 };

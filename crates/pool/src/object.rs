@@ -21,6 +21,12 @@ pub enum Versioning {
     Suspended,
 }
 
+/// A setting of a container, under the name that stores have had for it since S3 was the only door
+/// that knows it: whose what others put there is, as a list of one word.
+pub const OWNERSHIP: &str = "s3.ownership";
+/// Everything in the container is its owner's, and lists of S3 grant nothing.
+pub const OWNER_ENFORCED: &str = "BucketOwnerEnforced";
+
 /// A container: a bucket to S3.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Container {
@@ -70,6 +76,27 @@ pub struct Archive {
 }
 
 impl Container {
+    /// What was said of whose objects in it are.
+    pub fn ownership(&self) -> Option<String> {
+        let said: Vec<String> = serde_json::from_str(self.settings.get(OWNERSHIP)?).ok()?;
+        said.into_iter().next()
+    }
+
+    /// The account that an object in it belongs to, where that is not the container's.
+    pub fn writer_of(&self, object: &Object) -> Option<AccountId> {
+        self.writer(object.owner)
+    }
+
+    /// The same of the object that an upload will be.
+    pub fn writer_of_upload(&self, upload: &Upload) -> Option<AccountId> {
+        self.writer(upload.owner)
+    }
+
+    fn writer(&self, owner: Option<AccountId>) -> Option<AccountId> {
+        let writer = owner.filter(|owner| *owner != self.account)?;
+        (self.ownership().as_deref() != Some(OWNER_ENFORCED)).then_some(writer)
+    }
+
     /// Where it keeps what is replaced, unless it keeps versions itself.
     pub fn archive(&self) -> Option<Archive> {
         let at = |name: &str, history| {
@@ -166,6 +193,9 @@ pub struct Object {
     pub created_ms: u64,
     /// How its content is encrypted, if it is.
     pub seal: Option<Seal>,
+    /// The account that wrote it and that it belongs to; `None` when it is the container's.
+    /// [`Container::writer_of`] says what counts.
+    pub owner: Option<AccountId>,
 }
 
 impl Object {
@@ -240,6 +270,8 @@ pub struct Upload {
     pub created_ms: u64,
     /// How its parts are encrypted, if they are.
     pub seal: Option<Seal>,
+    /// The account that the object will belong to; `None` when it will be the container's.
+    pub owner: Option<AccountId>,
 }
 
 /// A part of an upload.

@@ -46,10 +46,10 @@ pub use lifecycle::Ended;
 pub(crate) use lifecycle::Trust;
 pub use objects::{
     BLOCK_WAIT_MS, BlockHash, BlockHashError, Check, Compose, Composed, Content, CopyKeys,
-    CopySource, Decide, DeltaPut, FORK_OBJECTS_MAX, FileCompose, FileComposed, FileVersion,
-    FinishPart, FinishUpload, GRAIN_HASH_BYTES, HASHED_AT_ONCE_BYTES_MAX, HASHED_BLOCK_BYTES,
-    HASHED_BLOCKS_MAX, HashList, PARTS_MAX, PartKeys, Place, Put, Removed, Stored, Update,
-    UpdateContent, Updated, UploadAt,
+    CopyOwner, CopySource, CopyTarget, Decide, DeltaPut, FORK_OBJECTS_MAX, FileCompose,
+    FileComposed, FileVersion, FinishPart, FinishUpload, GRAIN_HASH_BYTES,
+    HASHED_AT_ONCE_BYTES_MAX, HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, HashList, PARTS_MAX, PartKeys,
+    Place, Put, Removed, Stored, Update, UpdateContent, Updated, UploadAt,
 };
 pub(crate) use objects::{Lanes, Packs, Tidying};
 pub use rebuild::Rebuilt;

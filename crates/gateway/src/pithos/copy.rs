@@ -109,7 +109,7 @@ fn one(
     let hash = service.object_hash(&content)?;
     put::conditions_of_source(ask, hash, content.object())?;
     let seen = content.object().id;
-    let names = Names { from: name, which, to: &to.object, seen: Some(seen), said: Some(said) };
+    let names = Names { from: name, which, to: &to.object, seen, any: false, said: Some(said) };
     let object = relocate(service, ask, copy, (source.id, target.id), &names)?;
     Ok((object, hash))
 }
@@ -146,9 +146,10 @@ fn below(
                 continue;
             }
             copy.to.caller.check(service, Action::Write, target, &to, None)?;
-            // An owner may read whatever is there by then.
-            let seen = (!copy.from.caller.owns()).then_some(object.id);
-            let names = Names { from: &object.name, which, to: &to, seen, said: None };
+            // An owner may read whatever is there by then, but for what is others'.
+            let any = copy.from.caller.owns();
+            let names =
+                Names { from: &object.name, which, to: &to, seen: object.id, any, said: None };
             match relocate(service, ask, copy, (source.id, target.id), &names) {
                 // It ended, or was removed meanwhile: the others are still to be done.
                 Err(refusal) if refusal.is_not_found() => {
@@ -171,7 +172,9 @@ struct Names<'a> {
     which: Which,
     to: &'a ObjectName,
     /// The version that rights and conditions were asked of.
-    seen: Option<archipelago_model::FileId>,
+    seen: archipelago_model::FileId,
+    /// Another one that belongs to its container's owner is as good.
+    any: bool,
     /// Of the object that the request names: what is said of who else may.
     said: Option<&'a Said>,
 }
@@ -186,7 +189,7 @@ fn relocate(
     let veto = Veto::default();
     let old = put::old(service, target, names.to)?;
     let finish = &mut |object: &Object| -> Result<Meta, Error> {
-        if names.seen.is_some_and(|seen| seen != object.id) {
+        if names.seen != object.id && !(names.any && object.owner.is_none()) {
             return Err(veto.say(Refusal::precondition("The source has changed meanwhile.")));
         }
         let made = match names.said {

@@ -235,6 +235,7 @@ fn run(
         content,
         size,
         create: false,
+        owner: None,
         decide: Box::new(decide),
     });
     let refusal = said.lock().take();

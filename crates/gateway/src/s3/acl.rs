@@ -11,7 +11,7 @@ use s3s::dto::{
 use s3s::{S3Result, s3_error};
 use serde::{Deserialize, Serialize};
 
-use super::settings;
+use super::{ownership, settings};
 
 /// Under this name a list is kept with a bucket or an object, as JSON.
 const SETTING: &str = "s3.acl";
@@ -74,7 +74,33 @@ macro_rules! said_of {
 }
 pub(super) use said_of;
 
+impl Said<'_> {
+    /// Whether there is a list at all.
+    pub(super) fn says_something(&self) -> bool {
+        self.canned.is_some() || self.policy.is_some() || self.grants_something()
+    }
+
+    fn grants_something(&self) -> bool {
+        [self.full_control, self.read, self.write, self.read_acp, self.write_acp]
+            .iter()
+            .any(Option::is_some)
+    }
+
+    /// Whether it may be a way to say that the bucket's owner may everything, and nothing else.
+    pub(super) fn may_give_all(&self) -> bool {
+        match self.canned {
+            Some(canned) => canned == ObjectCannedACL::BUCKET_OWNER_FULL_CONTROL,
+            None => self.says_something(),
+        }
+    }
+}
+
 impl Acl {
+    /// Whether nobody but that account is on it.
+    pub(super) fn is_only_for(&self, uuid: &str) -> bool {
+        self.grants.iter().all(|(who, _)| matches!(who, Who::Account(id, _) if id == uuid))
+    }
+
     /// What it grants somebody, each permission as `rights` has it.
     fn grants(&self, subject: &Subject, rights: fn(Permission) -> &'static [Right]) -> Vec<Grant> {
         let account = subject.identity.as_ref().map(|who| &who.account);
@@ -120,13 +146,16 @@ impl Acl {
         Ok(())
     }
 
-    /// A list that is canned.
-    fn canned(name: &str) -> S3Result<Self> {
+    /// A list that is canned, of something that belongs to the first, in a bucket of the second.
+    fn canned(name: &str, (owner, of_bucket): (&Account, &Account)) -> S3Result<Self> {
+        let to_bucket = |permission| {
+            let who = Who::Account(hex::encode(of_bucket.uuid), of_bucket.name.to_string());
+            if owner.id == of_bucket.id { vec![] } else { vec![(who, permission)] }
+        };
         let list = match name {
-            ObjectCannedACL::PRIVATE
-            | ObjectCannedACL::BUCKET_OWNER_READ
-            | ObjectCannedACL::BUCKET_OWNER_FULL_CONTROL
-            | ObjectCannedACL::AWS_EXEC_READ => vec![],
+            ObjectCannedACL::PRIVATE | ObjectCannedACL::AWS_EXEC_READ => vec![],
+            ObjectCannedACL::BUCKET_OWNER_READ => to_bucket(Permission::Read),
+            ObjectCannedACL::BUCKET_OWNER_FULL_CONTROL => to_bucket(Permission::FullControl),
             BucketCannedACL::PUBLIC_READ => vec![(Who::Everybody, Permission::Read)],
             BucketCannedACL::PUBLIC_READ_WRITE => {
                 vec![(Who::Everybody, Permission::Read), (Who::Everybody, Permission::Write)]
@@ -196,7 +225,7 @@ pub(super) fn of_object(container: &Container, object: &Object) -> Acl {
 }
 
 fn in_force(container: &Container, list: Acl) -> Acl {
-    if settings::ignores_lists(container) {
+    if ownership::ignores_lists(container) {
         return Acl::default();
     }
     if settings::ignores_public(container) { list.without_public() } else { list }
@@ -207,11 +236,11 @@ fn read(settings: &BTreeMap<String, String>) -> Acl {
     settings.get(SETTING).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
-/// What a request says of grants; `None` when it says nothing. `find` looks accounts up by
-/// uuid.
+/// What a request says of grants; `None` when it says nothing. Whose the object is and whose
+/// its bucket is, if that is another; `find` looks accounts up by uuid.
 pub(super) fn said(
     said: &Said<'_>,
-    owner: &Account,
+    (owner, of_bucket): (&Account, &Account),
     find: &dyn Fn(&str) -> Option<Account>,
 ) -> S3Result<Option<Acl>> {
     if let Some(policy) = said.policy {
@@ -224,12 +253,12 @@ pub(super) fn said(
         (said.read_acp, Permission::ReadAcp),
         (said.write_acp, Permission::WriteAcp),
     ];
-    let granted = headers.iter().any(|(text, _)| text.is_some());
+    let granted = said.grants_something();
     match said.canned {
         Some(_) if granted => {
             Err(s3_error!(InvalidRequest, "give a canned ACL or grants, not both"))
         }
-        Some(name) => Acl::canned(name).map(Some),
+        Some(name) => Acl::canned(name, (owner, of_bucket)).map(Some),
         None if granted => {
             let mut list = Vec::new();
             for (text, right) in headers {

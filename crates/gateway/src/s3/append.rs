@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use archipelago_model::ObjectName;
+use archipelago_model::{AccountId, ObjectName};
 use archipelago_pool::{Decide, Error, Meta, Object, Place, Service, Update, UpdateContent};
 use md5::{Digest, Md5};
 use s3s::dto::{ETagCondition, PutObjectOutput};
@@ -27,6 +27,8 @@ pub(super) struct Append {
     pub(super) known: Meta,
     /// `If-Match`, `If-None-Match`.
     pub(super) conditions: (Option<ETagCondition>, Option<ETagCondition>),
+    /// Whose the object is if it is made by this.
+    pub(super) owner: Option<AccountId>,
 }
 
 impl Append {
@@ -82,6 +84,7 @@ impl Append {
             size: None,
             create: true,
             decide,
+            owner: self.owner,
         };
         service.object_update(update).map(|done| done.object)
     }

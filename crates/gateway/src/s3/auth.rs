@@ -153,10 +153,14 @@ impl Actor {
             Verdict::Allowed | Verdict::Silent => {}
         }
         let action = wanted.action();
-        match (verdict, access::of_role(service, &self.subject, action, container)) {
+        // The bucket's owner lets nobody read what belongs to somebody else.
+        let is_writers = wanted.object.is_some_and(|one| container.writer_of(one).is_some());
+        let counts = !(is_writers && action.is_of_content());
+        let role = access::of_role(service, &self.subject, action, container, wanted.object);
+        match (verdict, role) {
             // What a role may not change, no policy lets it.
             (Verdict::Allowed, Some(known)) if !known.allowed => return Ok(Answer::of(&known)),
-            (Verdict::Allowed, _) => return Ok(Answer::Yes),
+            (Verdict::Allowed, _) if counts => return Ok(Answer::Yes),
             (_, Some(known)) => return Ok(Answer::of(&known)),
             (_, None) => {}
         }

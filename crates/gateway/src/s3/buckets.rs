@@ -15,7 +15,7 @@ use super::acl::{self, Permission, Said};
 use super::auth;
 use super::door::Door;
 use super::fault::Missing;
-use super::{lock, meta, settings};
+use super::{lock, meta, ownership};
 
 /// Paths of other doors: a bucket of such a name would be reached by signed requests only.
 pub(super) const RESERVED: [&str; 8] =
@@ -48,6 +48,8 @@ pub(super) async fn create(
         write_acp: input.grant_write_acp.as_deref(),
         policy: None,
     };
+    let mut settings = std::collections::BTreeMap::new();
+    ownership::keep(&mut settings, input.object_ownership.as_ref(), &said)?;
     let locks = input.object_lock_enabled_for_bucket == Some(true);
     let wanted = name.clone();
     let made = door
@@ -74,20 +76,14 @@ pub(super) async fn create(
     let location = Some(format!("/{name}"));
     // As in the oldest region of S3: one's own bucket again is no error, and stays as it is.
     let Some(made) = made else { return Ok(S3Response::new(CreateBucketOutput { location })) };
-    let mut settings = std::collections::BTreeMap::new();
-    if let Some(ownership) = &input.object_ownership {
-        settings::keep_ownership(&mut settings, ownership)?;
-    }
     let place = input.create_bucket_configuration.and_then(|one| one.location_constraint);
     settings.extend(place.map(|place| (LOCATION.to_owned(), place.as_str().to_owned())));
-    door.keep_acl(&actor, &said, &made, &mut settings).await?;
-    if locks || !settings.is_empty() {
-        door.change(made.id, move |container| {
-            container.settings.extend(settings.clone());
-            if locks { lock::enable(container) } else { Ok(()) }
-        })
-        .await?;
-    }
+    door.claim(&actor, &said, &made).await?.list.keep(&mut settings)?;
+    door.change(made.id, move |container| {
+        container.settings.extend(settings.clone());
+        if locks { lock::enable(container) } else { Ok(()) }
+    })
+    .await?;
     Ok(S3Response::new(CreateBucketOutput { location }))
 }
 
@@ -212,7 +208,7 @@ pub(super) async fn put_acl(
         write_acp: input.grant_write_acp.as_deref(),
         policy: input.access_control_policy.as_ref(),
     };
-    let list = door.said_acl(&said, &bucket).await?;
+    let list = door.said_acl(&said, &bucket, None).await?;
     door.change(bucket.id, move |container| list.keep(&mut container.settings)).await?;
     Ok(S3Response::new(PutBucketAclOutput::default()))
 }
@@ -227,7 +223,7 @@ pub(super) async fn get_object_acl(
     let version = input.version_id.as_deref();
     let (bucket, object) =
         door.object(&actor, &input.bucket, &input.key, version, Permission::ReadAcp).await?;
-    let owner = door.owner_of(&bucket).await?;
+    let owner = door.owner_of_object(&bucket, &object).await?;
     let grants = Some(acl::of_object(&bucket, &object).shown(&owner));
     Ok(S3Response::new(GetObjectAclOutput { grants, owner: Some(owner), request_charged: None }))
 }
@@ -251,7 +247,7 @@ pub(super) async fn put_object_acl(
         write_acp: input.grant_write_acp.as_deref(),
         policy: input.access_control_policy.as_ref(),
     };
-    let list = door.said_acl(&said, &bucket).await?;
+    let list = door.said_acl(&said, &bucket, bucket.writer_of(&object)).await?;
     let (name, which, checked) = (object.name.clone(), meta::which(version)?, object.id);
     door.call(Missing::Key, move |service, refusal| {
         service.object_change(bucket.id, &name, which, &mut |object| {

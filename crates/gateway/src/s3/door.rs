@@ -44,10 +44,9 @@ use s3s::dto::{
 use s3s::{S3, S3Request, S3Response, S3Result};
 
 use super::RequestId;
-use super::acl::{Acl, Said};
 use super::fault::{Missing, Refusal, denied, fault};
 use super::{
-    acl, buckets, lifecycle, listing, lock, parts, policy, read, settings, sse, tags, write,
+    buckets, lifecycle, listing, lock, ownership, parts, policy, read, settings, sse, tags, write,
 };
 use crate::App;
 
@@ -128,18 +127,6 @@ impl Door {
     pub(super) async fn owner_of(&self, bucket: &Container) -> S3Result<Owner> {
         Ok(owner(&self.account_of(bucket).await?))
     }
-
-    /// The list of rights that a request says; without a word, an empty one.
-    pub(super) async fn said_acl(&self, said: &Said<'_>, bucket: &Container) -> S3Result<Acl> {
-        let (owner, accounts) = self.accounts(bucket.account).await?;
-        let find =
-            |uuid: &str| accounts.iter().find(|account| hex::encode(account.uuid) == uuid).cloned();
-        let list = acl::said(said, &owner, &find)?.unwrap_or_default();
-        if list.is_public() && settings::blocks_public(bucket) {
-            return Err(denied());
-        }
-        Ok(list)
-    }
 }
 
 /// One line each: `name: Input => Output, module::function;`.
@@ -174,7 +161,7 @@ operations! {
     delete_bucket: DeleteBucketInput => DeleteBucketOutput, buckets::delete;
     delete_bucket_cors: DeleteBucketCorsInput => DeleteBucketCorsOutput, settings::delete_cors;
     delete_bucket_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput, sse::delete;
-    delete_bucket_ownership_controls: DeleteBucketOwnershipControlsInput => DeleteBucketOwnershipControlsOutput, settings::delete_ownership;
+    delete_bucket_ownership_controls: DeleteBucketOwnershipControlsInput => DeleteBucketOwnershipControlsOutput, ownership::delete;
     delete_bucket_tagging: DeleteBucketTaggingInput => DeleteBucketTaggingOutput, settings::delete_tags;
     delete_object: DeleteObjectInput => DeleteObjectOutput, write::delete;
     delete_object_tagging: DeleteObjectTaggingInput => DeleteObjectTaggingOutput, tags::delete;
@@ -187,7 +174,7 @@ operations! {
     put_bucket_lifecycle_configuration: PutBucketLifecycleConfigurationInput => PutBucketLifecycleConfigurationOutput, lifecycle::put;
     delete_bucket_lifecycle: DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput, lifecycle::delete;
     get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput, buckets::location;
-    get_bucket_ownership_controls: GetBucketOwnershipControlsInput => GetBucketOwnershipControlsOutput, settings::get_ownership;
+    get_bucket_ownership_controls: GetBucketOwnershipControlsInput => GetBucketOwnershipControlsOutput, ownership::get;
     get_bucket_policy: GetBucketPolicyInput => GetBucketPolicyOutput, policy::get;
     get_bucket_policy_status: GetBucketPolicyStatusInput => GetBucketPolicyStatusOutput, policy::status;
     put_bucket_policy: PutBucketPolicyInput => PutBucketPolicyOutput, policy::put;
@@ -214,7 +201,7 @@ operations! {
     put_bucket_acl: PutBucketAclInput => PutBucketAclOutput, buckets::put_acl;
     put_bucket_cors: PutBucketCorsInput => PutBucketCorsOutput, settings::put_cors;
     put_bucket_encryption: PutBucketEncryptionInput => PutBucketEncryptionOutput, sse::put;
-    put_bucket_ownership_controls: PutBucketOwnershipControlsInput => PutBucketOwnershipControlsOutput, settings::put_ownership;
+    put_bucket_ownership_controls: PutBucketOwnershipControlsInput => PutBucketOwnershipControlsOutput, ownership::put;
     put_bucket_tagging: PutBucketTaggingInput => PutBucketTaggingOutput, settings::put_tags;
     put_bucket_versioning: PutBucketVersioningInput => PutBucketVersioningOutput, buckets::put_versioning;
     put_object: PutObjectInput => PutObjectOutput, write::put;

@@ -3,11 +3,10 @@
 use archipelago_pool::{Container, Listing, Object as Found};
 use s3s::dto::{
     Bucket, CommonPrefix, CommonPrefixList, DeleteMarkerEntry, DeleteMarkers, EncodingType,
-    Initiator, ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput,
-    ListMultipartUploadsOutput, ListObjectVersionsInput, ListObjectVersionsOutput,
-    ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, MultipartUpload,
-    Object, ObjectStorageClass, ObjectVersion, ObjectVersionList, ObjectVersionStorageClass, Owner,
-    StorageClass,
+    ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput,
+    ListObjectVersionsInput, ListObjectVersionsOutput, ListObjectsInput, ListObjectsOutput,
+    ListObjectsV2Input, ListObjectsV2Output, MultipartUpload, Object, ObjectStorageClass,
+    ObjectVersion, ObjectVersionList, ObjectVersionStorageClass, Owner, StorageClass,
 };
 use s3s::path::check_bucket_name;
 use s3s::{S3Request, S3Response, S3Result, s3_error};
@@ -130,7 +129,6 @@ pub(super) async fn first(
     let encoding = Encoding::new(input.encoding_type.as_ref())?;
     let delimiter = input.delimiter.clone().filter(|text| !text.is_empty());
     let max_keys = page_size(input.max_keys)?;
-    let owner = door.owner_of(&bucket).await?;
     let listing = Listing {
         prefix: input.prefix.clone().unwrap_or_default(),
         delimiter: delimiter.clone(),
@@ -140,8 +138,12 @@ pub(super) async fn first(
     };
     let page =
         door.call(Missing::Bucket, move |service, _| service.objects(bucket.id, &listing)).await?;
+    let owners = door.owners_of(&bucket, &page.items).await?;
     let next = page.next.filter(|_| max_keys > 0);
-    let contents = page.items.iter().map(|object| shown(object, &encoding, Some(owner.clone())));
+    let contents = page
+        .items
+        .iter()
+        .map(|object| shown(object, &encoding, Some(owners.of(bucket.writer_of(object)))));
     Ok(S3Response::new(ListObjectsOutput {
         name: Some(input.bucket),
         // Clients do not decode it in this version.
@@ -174,10 +176,6 @@ pub(super) async fn second(
         Some(token) if !token.is_empty() => Some(decode_token(token)?),
         _ => input.start_after.clone().filter(|after| !after.is_empty()),
     };
-    let owner = match input.fetch_owner {
-        Some(true) => Some(door.owner_of(&bucket).await?),
-        _ => None,
-    };
     let listing = Listing {
         prefix: input.prefix.clone().unwrap_or_default(),
         delimiter: delimiter.clone(),
@@ -187,8 +185,15 @@ pub(super) async fn second(
     };
     let page =
         door.call(Missing::Bucket, move |service, _| service.objects(bucket.id, &listing)).await?;
+    let owners = match input.fetch_owner {
+        Some(true) => Some(door.owners_of(&bucket, &page.items).await?),
+        _ => None,
+    };
     let next = page.next.filter(|_| max_keys > 0);
-    let contents = page.items.iter().map(|object| shown(object, &encoding, owner.clone()));
+    let contents = page.items.iter().map(|object| {
+        let owner = owners.as_ref().map(|owners| owners.of(bucket.writer_of(object)));
+        shown(object, &encoding, owner)
+    });
     Ok(S3Response::new(ListObjectsV2Output {
         name: Some(input.bucket),
         prefix: Some(encoding.text(&input.prefix.unwrap_or_default())),
@@ -223,7 +228,6 @@ pub(super) async fn versions(
     let encoding = Encoding::new(input.encoding_type.as_ref())?;
     let delimiter = input.delimiter.clone().filter(|text| !text.is_empty());
     let max_keys = page_size(input.max_keys)?;
-    let owner = door.owner_of(&bucket).await?;
     let after = input.key_marker.clone().filter(|marker| !marker.is_empty());
     let marker = input.version_id_marker.clone().filter(|marker| !marker.is_empty());
     let prefix = input.prefix.clone().unwrap_or_default();
@@ -243,6 +247,8 @@ pub(super) async fn versions(
             service.versions(bucket.id, &listing)
         })
         .await?;
+    let owners = door.owners_of(&bucket, &page.items).await?;
+    let owner = |object: &Found| owners.of(bucket.writer_of(object));
     let (found, markers) = versions_shown(&page.items, &encoding, &owner);
     let next = page.next.filter(|_| max_keys > 0);
     let last = page.items.last().filter(|last| {
@@ -270,13 +276,13 @@ pub(super) async fn versions(
 fn versions_shown(
     items: &[Found],
     encoding: &Encoding,
-    owner: &Owner,
+    owner: &dyn Fn(&Found) -> Owner,
 ) -> (ObjectVersionList, DeleteMarkers) {
     let (mut found, mut markers) = (Vec::new(), Vec::new());
     for object in items {
         let key = Some(encoding.text(object.name.as_str()));
         let (is_latest, version_id) = (Some(object.latest), Some(meta::version_id(object)));
-        let (last_modified, owner) = (Some(meta::time(object.created_ms)), Some(owner.clone()));
+        let (last_modified, owner) = (Some(meta::time(object.created_ms)), Some(owner(object)));
         if object.marker {
             let marker = DeleteMarkerEntry { is_latest, key, last_modified, owner, version_id };
             markers.push(marker);
@@ -308,7 +314,6 @@ pub(super) async fn uploads(
     let encoding = Encoding::new(input.encoding_type.as_ref())?;
     let delimiter = input.delimiter.clone().filter(|text| !text.is_empty());
     let max_uploads = page_size(input.max_uploads)?;
-    let owner = door.owner_of(&bucket).await?;
     let listing = Listing {
         prefix: input.prefix.clone().unwrap_or_default(),
         delimiter: delimiter.clone(),
@@ -322,12 +327,12 @@ pub(super) async fn uploads(
             service.uploads(bucket.id, &listing, marker.as_deref())
         })
         .await?;
-    let initiator = Initiator { display_name: owner.display_name.clone(), id: owner.id.clone() };
+    let owners = door.owners_of_uploads(&bucket, &page.items).await?;
     let upload = |upload: &archipelago_pool::Upload| MultipartUpload {
         initiated: Some(meta::time(upload.created_ms)),
-        initiator: Some(initiator.clone()),
+        initiator: Some(owners.initiator(upload)),
         key: Some(encoding.text(upload.object.as_str())),
-        owner: Some(owner.clone()),
+        owner: Some(owners.of(bucket.writer_of_upload(upload))),
         storage_class: Some(StorageClass::from_static(StorageClass::STANDARD)),
         upload_id: Some(upload.uuid.clone()),
         ..MultipartUpload::default()

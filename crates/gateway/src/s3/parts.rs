@@ -7,8 +7,8 @@ use archipelago_pool::{CopySource as From, Meta, Object, PartKeys, UploadAt};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumType,
     CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedMultipartUpload,
-    CopyPartResult, CreateMultipartUploadInput, CreateMultipartUploadOutput, ETag, Initiator,
-    ListPartsInput, ListPartsOutput, Part, StorageClass, UploadPartCopyInput, UploadPartCopyOutput,
+    CopyPartResult, CreateMultipartUploadInput, CreateMultipartUploadOutput, ETag, ListPartsInput,
+    ListPartsOutput, Part, StorageClass, UploadPartCopyInput, UploadPartCopyOutput,
     UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
@@ -22,7 +22,7 @@ use super::lock::lock_of;
 use super::meta::{self, Conditions, headers_of};
 use super::sse::{self, encryption_of, key_of, source_key_of};
 use super::write::{body_of, same_as, size_of, source_of};
-use super::{lock, read, unmeasured};
+use super::{lock, ownership, read, unmeasured};
 use crate::upload::upload;
 
 /// All parts but the last have at least so many bytes: what S3 has.
@@ -46,14 +46,16 @@ pub(super) async fn create(
     let sse::Wanted { sealing, key } = encryption_of!(input).wanted(&bucket)?;
     let mut known = headers_of!(input).meta()?;
     let said = said_of!(input);
-    door.keep_acl(&actor, &said, &bucket, &mut known.settings).await?;
+    let claim = door.claim(&actor, &said, &bucket).await?;
+    claim.list.keep(&mut known.settings)?;
+    ownership::keep_initiator(&actor, &bucket, &mut known.settings);
     lock::keep(&bucket, lock_of!(input), door.now_ms(), &mut known.settings)?;
     if let Some(algorithm) = &input.checksum_algorithm {
         known.settings.insert(ALGORITHM.to_owned(), algorithm.as_str().to_lowercase());
     }
     let upload = door
         .call(Missing::Bucket, move |service, _| {
-            service.upload_create_as(bucket.id, &name, known, &sealing)
+            service.upload_create_as(bucket.id, &name, known, &sealing, claim.owner)
         })
         .await?;
     let sealed = sse::shown(upload.seal.as_ref(), key.as_ref());
@@ -352,6 +354,7 @@ fn known_of(
     let mut known =
         Meta { parts: parts.iter().map(|part| part.size).collect(), ..upload.meta.clone() };
     known.settings.insert(UPLOAD.to_owned(), upload.uuid.clone());
+    known.settings.remove(ownership::INITIATOR);
     let said = expected.said();
     let algorithm = known.settings.remove(ALGORITHM);
     if let Some(name) = said.map(|(name, _)| name.to_owned()).or(algorithm) {
@@ -413,16 +416,16 @@ pub(super) async fn list(
     let actor = door.actor(&request).await?;
     let input = request.input;
     let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
-    let owner = door.owner_of(&bucket).await?;
     let (name, uuid) = (auth::key(&input.key)?, input.upload_id.clone());
     let max = input.max_parts.unwrap_or(1000).clamp(0, 1000);
     let after = u32::try_from(input.part_number_marker.unwrap_or(0)).unwrap_or(0);
-    let mut parts = door
+    let (upload, mut parts) = door
         .call(Missing::Upload, move |service, _| {
             let at = UploadAt { container: bucket.id, name: &name, uuid: &uuid };
-            service.parts(at, after, max as usize + 1)
+            Ok((service.upload(at)?, service.parts(at, after, max as usize + 1)?))
         })
         .await?;
+    let owners = door.owners_of_uploads(&bucket, std::slice::from_ref(&upload)).await?;
     let more = parts.len() > max as usize;
     parts.truncate(max as usize);
     let shown = |part: &archipelago_pool::Part| Part {
@@ -436,10 +439,10 @@ pub(super) async fn list(
         part_number: Some(part.number as i32),
         size: Some(part.size.cast_signed()),
     };
-    let initiator = Initiator { display_name: owner.display_name.clone(), id: owner.id.clone() };
+    let owner = owners.of(bucket.writer_of_upload(&upload));
     Ok(S3Response::new(ListPartsOutput {
         bucket: Some(input.bucket),
-        initiator: Some(initiator),
+        initiator: Some(owners.initiator(&upload)),
         is_truncated: Some(more),
         key: Some(input.key),
         max_parts: Some(max),

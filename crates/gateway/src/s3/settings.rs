@@ -2,16 +2,12 @@
 
 use archipelago_pool::Container;
 use s3s::dto::{
-    CORSConfiguration, DeleteBucketCorsInput, DeleteBucketCorsOutput,
-    DeleteBucketOwnershipControlsInput, DeleteBucketOwnershipControlsOutput,
-    DeleteBucketTaggingInput, DeleteBucketTaggingOutput, DeletePublicAccessBlockInput,
-    DeletePublicAccessBlockOutput, GetBucketCorsInput, GetBucketCorsOutput,
-    GetBucketOwnershipControlsInput, GetBucketOwnershipControlsOutput, GetBucketTaggingInput,
-    GetBucketTaggingOutput, GetPublicAccessBlockInput, GetPublicAccessBlockOutput, ObjectOwnership,
-    OwnershipControls, OwnershipControlsRule, PublicAccessBlockConfiguration, PutBucketCorsInput,
-    PutBucketCorsOutput, PutBucketOwnershipControlsInput, PutBucketOwnershipControlsOutput,
-    PutBucketTaggingInput, PutBucketTaggingOutput, PutPublicAccessBlockInput,
-    PutPublicAccessBlockOutput,
+    CORSConfiguration, DeleteBucketCorsInput, DeleteBucketCorsOutput, DeleteBucketTaggingInput,
+    DeleteBucketTaggingOutput, DeletePublicAccessBlockInput, DeletePublicAccessBlockOutput,
+    GetBucketCorsInput, GetBucketCorsOutput, GetBucketTaggingInput, GetBucketTaggingOutput,
+    GetPublicAccessBlockInput, GetPublicAccessBlockOutput, PublicAccessBlockConfiguration,
+    PutBucketCorsInput, PutBucketCorsOutput, PutBucketTaggingInput, PutBucketTaggingOutput,
+    PutPublicAccessBlockInput, PutPublicAccessBlockOutput,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use serde::Serialize;
@@ -23,7 +19,6 @@ use super::{auth, tags};
 const CORS: &str = "s3.cors";
 const TAGS: &str = "s3.tags";
 const ACCESS_BLOCK: &str = "s3.access-block";
-const OWNERSHIP: &str = "s3.ownership";
 
 /// Bytes of one document at most.
 const DOCUMENT_BYTES_MAX: usize = 64 << 10;
@@ -55,7 +50,7 @@ impl Door {
         .await
     }
 
-    async fn drop_setting(&self, bucket: u64, name: &'static str) -> S3Result<()> {
+    pub(super) async fn drop_setting(&self, bucket: u64, name: &'static str) -> S3Result<()> {
         self.change(bucket, move |container| {
             container.settings.remove(name);
             Ok(())
@@ -193,60 +188,6 @@ pub(super) fn blocks_public_policy(bucket: &Container) -> bool {
 /// Whether what its policy allows to everybody is for its own account only.
 pub(super) fn restricts_public(bucket: &Container) -> bool {
     access_block(bucket).restrict_public_buckets == Some(true)
-}
-
-/// Whether what lists of the bucket and its objects grant does not count: what is kept of them
-/// counts again when the owner says otherwise.
-pub(super) fn ignores_lists(bucket: &Container) -> bool {
-    let kept: Option<Vec<String>> = read(bucket, OWNERSHIP);
-    kept.is_some_and(|kept| kept.iter().any(|one| one == ObjectOwnership::BUCKET_OWNER_ENFORCED))
-}
-
-/// `GetBucketOwnershipControls`.
-pub(super) async fn get_ownership(
-    door: &Door,
-    request: S3Request<GetBucketOwnershipControlsInput>,
-) -> S3Result<S3Response<GetBucketOwnershipControlsOutput>> {
-    let bucket = door.of_owner(&request, &request.input.bucket).await?;
-    let kept: Option<Vec<String>> = read(&bucket, OWNERSHIP);
-    let kept = kept.ok_or_else(|| S3Error::new(S3ErrorCode::OwnershipControlsNotFoundError))?;
-    let rule = |text| OwnershipControlsRule { object_ownership: ObjectOwnership::from(text) };
-    let controls = OwnershipControls { rules: kept.into_iter().map(rule).collect() };
-    Ok(S3Response::new(GetBucketOwnershipControlsOutput { ownership_controls: Some(controls) }))
-}
-
-/// Of a new bucket.
-pub(super) fn keep_ownership(
-    settings: &mut std::collections::BTreeMap<String, String>,
-    ownership: &ObjectOwnership,
-) -> S3Result<()> {
-    let rules = vec![ownership.as_str().to_owned()];
-    let text = serde_json::to_string(&rules).map_err(S3Error::internal_error)?;
-    settings.insert(OWNERSHIP.to_owned(), text);
-    Ok(())
-}
-
-/// `PutBucketOwnershipControls`.
-pub(super) async fn put_ownership(
-    door: &Door,
-    request: S3Request<PutBucketOwnershipControlsInput>,
-) -> S3Result<S3Response<PutBucketOwnershipControlsOutput>> {
-    let bucket = door.of_owner(&request, &request.input.bucket).await?;
-    let rules = request.input.ownership_controls.rules;
-    let rules: Vec<String> =
-        rules.iter().map(|rule| rule.object_ownership.as_str().to_owned()).collect();
-    door.keep(bucket.id, OWNERSHIP, &rules).await?;
-    Ok(S3Response::new(PutBucketOwnershipControlsOutput::default()))
-}
-
-/// `DeleteBucketOwnershipControls`.
-pub(super) async fn delete_ownership(
-    door: &Door,
-    request: S3Request<DeleteBucketOwnershipControlsInput>,
-) -> S3Result<S3Response<DeleteBucketOwnershipControlsOutput>> {
-    let bucket = door.of_owner(&request, &request.input.bucket).await?;
-    door.drop_setting(bucket.id, OWNERSHIP).await?;
-    Ok(no_content(DeleteBucketOwnershipControlsOutput::default()))
 }
 
 pub(super) fn no_content<T>(output: T) -> S3Response<T> {

@@ -45,6 +45,7 @@ fn object(name: &str, etag: &str) -> Object {
         meta: Meta::default(),
         created_ms: 5_500,
         seal: None,
+        owner: None,
     }
 }
 

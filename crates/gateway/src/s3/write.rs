@@ -2,7 +2,8 @@
 
 use archipelago_model::{FileId, VOLUME_BYTES_MAX};
 use archipelago_pool::{
-    CopyKeys, CopySource as From, Meta, Object, Put, Removed, Sealing, Service, Which,
+    CopyKeys, CopyOwner, CopySource as From, CopyTarget, Meta, Object, Put, Removed, Sealing,
+    Service, Which,
 };
 use axum::body::Body;
 use s3s::dto::{
@@ -13,7 +14,7 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
-use super::acl::{Permission, Said, said_of};
+use super::acl::{Permission, said_of};
 use super::append::Append;
 use super::auth::{self, Actor, Need};
 use super::checksums::{Expected, Hashed};
@@ -71,22 +72,25 @@ pub(super) async fn put(
     let size =
         size_of(unmeasured::length(&request.extensions, &request.headers, input.content_length))?;
     let mut known = headers_of!(input).meta()?;
-    let said = said_of!(input);
-    door.keep_acl(&actor, &said, &bucket, &mut known.settings).await?;
+    let claim = door.claim(&actor, &said_of!(input), &bucket).await?;
+    claim.list.keep(&mut known.settings)?;
     lock::keep(&bucket, lock_of!(input), door.now_ms(), &mut known.settings)?;
     let body = body_of(&request.extensions, input.body.take(), &request.headers);
     let (if_match, if_none_match) = (input.if_match, input.if_none_match);
     if let Some(offset) = input.write_offset_bytes {
         sse::refuse_append(&sealing, &bucket)?;
         let conditions = (if_match, if_none_match);
-        let append = Append { container: bucket.id, name, offset, size, known, conditions };
+        let container = bucket.id;
+        let owner = claim.owner;
+        let append = Append { container, name, offset, size, known, conditions, owner };
         return append.run(door, body, expected).await;
     }
     let stored = upload(&door.app, body, move |service, bytes| {
         let refusal = Refusal::default();
         let hashing = expected.hasher();
         let mut hashed = Hashed { input: bytes, hashing: &hashing };
-        let to = Put { container: bucket.id, name: &name, size, sealing: &sealing };
+        let (container, owner) = (bucket.id, claim.owner);
+        let to = Put { container, name: &name, size, sealing: &sealing, owner };
         let put = service.object_put_as(
             &to,
             &mut hashed,
@@ -162,7 +166,8 @@ pub(super) async fn copy(
     }
     let said = said_of!(input);
     let mut said_meta = headers_of!(input).meta()?;
-    door.keep_acl(&actor, &said, &bucket_to, &mut said_meta.settings).await?;
+    let claim = door.claim(&actor, &said, &bucket_to).await?;
+    claim.list.keep(&mut said_meta.settings)?;
     lock::keep(&bucket_to, lock_of!(input), door.now_ms(), &mut said_meta.settings)?;
     let from =
         From { container: container.id, name: object.name.clone(), which: meta::which(version)? };
@@ -179,7 +184,9 @@ pub(super) async fn copy(
         };
         let source = source_key.as_ref().map(|key| &key.key);
         let keys = CopyKeys { sealing: &sealing, source };
-        service.object_copy_as(&from, keys, (bucket_to.id, &name), finish, &|_| Ok(()))
+        let (container, owner) = (bucket_to.id, CopyOwner::Of(claim.owner));
+        let to = CopyTarget { container, name: &name, owner };
+        service.object_copy_as(&from, keys, &to, finish, &|_| Ok(()))
     };
     let copied = match long {
         true => door.transfer(Missing::Key, copy).await?,
@@ -428,30 +435,4 @@ async fn delete_one(
     };
     door.call(Missing::Bucket, move |service, refusal| remove(service, refusal, bucket, &wanted))
         .await
-}
-
-/// A list of rights that a request says, where an object of the bucket's owner is put.
-impl Door {
-    pub(super) async fn keep_acl(
-        &self,
-        actor: &Actor,
-        said: &Said<'_>,
-        bucket: &archipelago_pool::Container,
-        settings: &mut std::collections::BTreeMap<String, String>,
-    ) -> S3Result<()> {
-        let said_something = said.canned.is_some()
-            || said.policy.is_some()
-            || [said.full_control, said.read, said.write, said.read_acp, said.write_acp]
-                .iter()
-                .any(Option::is_some);
-        if !said_something {
-            return Ok(());
-        }
-        let list = self.said_acl(said, bucket).await?;
-        // As for a list by itself: who writes for an account does not say who else may.
-        if !list.is_private() && actor.owns(bucket) && !actor.governs() {
-            return Err(denied());
-        }
-        list.keep(settings)
-    }
 }

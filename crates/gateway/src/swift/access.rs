@@ -245,7 +245,10 @@ impl Rights {
         need: Need,
         object: Option<&Object>,
     ) -> Result<(), Refusal> {
-        if self.by_role(need) || self.by_door(home, need) {
+        // What belongs to the account that wrote it is not this account's to show.
+        let is_writers =
+            need == Need::Read && object.is_some_and(|object| home.writer_of(object).is_some());
+        if !is_writers && (self.by_role(need) || self.by_door(home, need)) {
             return Ok(());
         }
         let action = match (need, object) {
@@ -261,6 +264,24 @@ impl Rights {
         let why = decision.reason.to_string();
         access::record_refusal(service, &self.subject, action, &shared, &why);
         Err(self.denied())
+    }
+
+    /// To read one of many objects of a container, to all of which there is a right, unless it
+    /// belongs to the account that wrote it: that has to be asked of each.
+    pub(super) fn check_writers(
+        &self,
+        service: &Service,
+        container: u64,
+        object: &Object,
+    ) -> Result<(), Refusal> {
+        if object.owner.is_none() {
+            return Ok(());
+        }
+        let home = service.container_by_id(container)?;
+        match home.writer_of(object) {
+            None => Ok(()),
+            Some(_) => self.check(service, &home, &object.name, Need::Read, Some(object)),
+        }
     }
 
     /// What no role of the account allows. A signed URL is for what it says, and no login.

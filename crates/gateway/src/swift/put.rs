@@ -97,7 +97,7 @@ impl Plan {
         let veto = Veto::default();
         let mut meta = Some(self.meta);
         let (container, name) = (self.container, &self.name);
-        let to = Put { container, name, size: self.size, sealing: &self.sealing };
+        let to = Put { container, name, size: self.size, sealing: &self.sealing, owner: None };
         let result = service.object_put_as(
             &to,
             input,

@@ -42,7 +42,11 @@ impl NamedObject {
     fn open(&self, service: &Service) -> Result<Content, Error> {
         let name = &self.name;
         let content = service.object_open(self.container, name, Which::Latest)?;
-        let content = link::follow(service, &self.rights, content).map_err(|refusal| {
+        let follow = |content: Content| {
+            self.rights.check_writers(service, self.container, content.object())?;
+            link::follow(service, &self.rights, content)
+        };
+        let content = follow(content).map_err(|refusal| {
             let message = format!("segment '{name}' leads nowhere: {}", refusal.status());
             Error::new(ErrorKind::InUse, message)
         })?;

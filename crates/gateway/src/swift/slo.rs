@@ -409,6 +409,7 @@ impl<'a> Finder<'a> {
         }
         let (container, name) = self.segment(&entry.name)?;
         let content = self.service.object_open(container, &name, Which::Latest)?;
+        self.rights.check_writers(self.service, container, content.object())?;
         let content = link::follow(self.service, self.rights, content)?;
         if content.object().meta.settings.get(meta::SLO_ETAG) != Some(&entry.hash) {
             return Err(Refusal::conflict("A segment is not what the manifest names any more."));

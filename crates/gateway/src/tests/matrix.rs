@@ -277,6 +277,7 @@ impl World {
             }
         };
         let rules = Rules {
+            writer: None,
             owner: self.people["olga"].identity.account.id,
             of_container: action == Action::List,
             layers: self.layers(case),

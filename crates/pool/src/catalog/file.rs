@@ -58,7 +58,7 @@ impl From {
 const SELECT: &str = "SELECT f.id, c.name, f.object, f.size, f.root, f.sha256, f.created_ms, \
      f.seal FROM file f JOIN container c ON c.id = f.container_id";
 const SELECT_OBJECT: &str = "SELECT container_id, id, object, version, latest, marker, size, \
-     etag, meta, created_ms, seal, sha256, root FROM file";
+     etag, meta, created_ms, seal, owner_id, sha256, root FROM file";
 
 fn decode(row: &mut Fields<'_>) -> Result<FileRow, CatalogError> {
     let id = FileId::new(row.number()?);
@@ -82,6 +82,7 @@ fn decode_object(row: &mut Fields<'_>) -> Result<ObjectRow, CatalogError> {
         meta: row.json()?,
         created_ms: row.number()?,
         seal: row.json_or_null()?,
+        owner: row.number_or_null()?.map(AccountId::new),
     };
     Ok(ObjectRow { container, object, sha256: row.text_or_null()?, root: row.location()? })
 }
@@ -472,8 +473,9 @@ fn insert(tx: &Tx<'_>, row: &ObjectRow, meta: &Meta) -> Result<(), CatalogError>
     let object = &row.object;
     tx.execute(
         "INSERT INTO file (id, container_id, object, latest, version, marker, size, root, etag, \
-         sha256, meta, created_ms, ends_ms, remove_ms, seal) \
-         VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+         sha256, meta, created_ms, ends_ms, remove_ms, seal, owner_id) \
+         VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
+         (SELECT id FROM account WHERE id = $15))",
         (
             from_number(object.id.get()),
             from_number(row.container),
@@ -489,6 +491,7 @@ fn insert(tx: &Tx<'_>, row: &ObjectRow, meta: &Meta) -> Result<(), CatalogError>
             meta.ends_ms().map(from_number),
             meta.ends_ms().map(from_number),
             object.seal.as_ref().map(to_json).transpose()?,
+            object.owner.map(|owner| from_number(owner.get())),
         ),
     )?;
     Ok(())

@@ -1,6 +1,6 @@
 //! Tables `upload` and `part`: objects that come in parts.
 
-use archipelago_model::{Location, ObjectName, Source};
+use archipelago_model::{AccountId, Location, ObjectName, Source};
 
 use super::container::{self, Change};
 use super::quota::{self, Addition};
@@ -8,7 +8,8 @@ use super::row::{Fields, from_location, from_number, to_json};
 use super::{CatalogError, Tx, snapshot_file};
 use crate::object::{Part, Upload};
 
-const SELECT: &str = "SELECT id, uuid, object, meta, created_ms, seal, container_id FROM upload";
+const SELECT: &str =
+    "SELECT id, uuid, object, meta, created_ms, seal, owner_id, container_id FROM upload";
 /// Began before a time and got no part since.
 const IDLE: &str = "created_ms < $1 AND NOT EXISTS \
      (SELECT 1 FROM part p WHERE p.upload_id = upload.id AND p.created_ms >= $1)";
@@ -35,7 +36,8 @@ fn decode(row: &mut Fields<'_>) -> Result<UploadRow, CatalogError> {
     let id = row.number()?;
     let (uuid, object, meta) = (row.text()?, row.parsed()?, row.json()?);
     let (created_ms, seal) = (row.number()?, row.json_or_null()?);
-    let upload = Upload { uuid, object, meta, created_ms, seal };
+    let owner = row.number_or_null()?.map(AccountId::new);
+    let upload = Upload { uuid, object, meta, created_ms, seal, owner };
     Ok(UploadRow { id, container: row.number()?, upload })
 }
 
@@ -57,8 +59,8 @@ fn decode_part(row: &mut Fields<'_>) -> Result<PartRow, CatalogError> {
 pub(crate) fn insert(tx: &Tx<'_>, row: &UploadRow) -> Result<(), CatalogError> {
     snapshot_file::refuse_into(tx, row.container)?;
     tx.execute(
-        "INSERT INTO upload (id, uuid, container_id, object, meta, created_ms, seal) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO upload (id, uuid, container_id, object, meta, created_ms, seal, owner_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, (SELECT id FROM account WHERE id = $8))",
         (
             from_number(row.id),
             row.upload.uuid.as_str(),
@@ -67,6 +69,7 @@ pub(crate) fn insert(tx: &Tx<'_>, row: &UploadRow) -> Result<(), CatalogError> {
             to_json(&row.upload.meta)?,
             from_number(row.upload.created_ms),
             row.upload.seal.as_ref().map(to_json).transpose()?,
+            row.upload.owner.map(|owner| from_number(owner.get())),
         ),
     )?;
     Ok(())

@@ -49,6 +49,15 @@ impl Action {
         }
     }
 
+    /// Whether it is about the content of something and who may see that. Of these, whose an
+    /// object is decides; of all others, whose its container is.
+    pub const fn is_of_content(self) -> bool {
+        matches!(
+            self,
+            Self::Read | Self::ReadVersion | Self::Clone | Self::ReadAcl | Self::WriteAcl
+        )
+    }
+
     /// Whether anything is different afterwards.
     const fn changes(self) -> bool {
         matches!(self, Self::Write | Self::Remove | Self::WriteAcl | Self::Govern)
@@ -121,8 +130,10 @@ pub enum Layer {
 /// All grants that have to do with one resource.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rules {
-    /// Whose it is.
+    /// Whose it is; of an object, whose its container is.
     pub owner: AccountId,
+    /// Of an object that belongs to the account that wrote it, and not to its container's: that.
+    pub writer: Option<AccountId>,
     /// It is a container that is asked for, not something in one.
     pub of_container: bool,
     /// By where they were attached, and at each place at most once.
@@ -210,9 +221,13 @@ fn rights(action: Action, layer: &Layer, of_container: bool) -> &'static [Right]
 
 /// Whether somebody may do something, and why.
 ///
-/// The owner is asked first, then the grants of each place; one that says so is enough. A
+/// The owner is asked first, then the grants of each place; one that says so is enough. What
+/// belongs to the account that wrote it is read by that and by whom that lets: what is said of
+/// the name and of the container was said by somebody else, who may remove it and no more. A
 /// user who is but a reader of the account that it acts for changes nothing anywhere.
 pub fn decide(subject: &Subject, action: Action, rules: &Rules) -> Decision {
+    let writer = rules.writer.filter(|_| action.is_of_content());
+    let owner = writer.unwrap_or(rules.owner);
     if let Some(who) = &subject.identity {
         if who.is_admin() {
             return Decision::yes(Reason::Administrator);
@@ -220,14 +235,16 @@ pub fn decide(subject: &Subject, action: Action, rules: &Rules) -> Decision {
         if action.changes() && who.role == Role::Reader {
             return Decision::no(Reason::Role(who.role));
         }
-        if who.account.id == rules.owner && who.role != Role::Guest {
+        if who.account.id == owner && who.role != Role::Guest {
             return match action {
                 Action::WriteAcl if who.role != Role::Admin => Decision::no(Reason::Role(who.role)),
                 _ => Decision::yes(Reason::Owner),
             };
         }
     }
-    for (layer, grants) in &rules.layers {
+    let said_by_owner =
+        |layer: &Layer| writer.is_none() || matches!(layer, Layer::Version | Layer::Resource);
+    for (layer, grants) in rules.layers.iter().filter(|(layer, _)| said_by_owner(layer)) {
         let wanted = rights(action, layer, rules.of_container);
         let found = grants.iter().find(|grant| {
             wanted.contains(&grant.right)

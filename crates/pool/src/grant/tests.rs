@@ -7,6 +7,7 @@ use crate::identity::{Account, Identity, Role, User};
 
 const OWNER: u64 = 1;
 const OTHER: u64 = 2;
+const WRITER: u64 = 3;
 const BOB: u64 = 20;
 const GROUP: u64 = 30;
 
@@ -44,7 +45,7 @@ fn in_group() -> Subject {
 
 fn rules(layers: Vec<(Layer, Vec<Grant>)>, of_container: bool) -> Rules {
     let owner = AccountId::new(OWNER);
-    Rules { owner, of_container, layers, ignores_public: false, now_ms: 1000 }
+    Rules { owner, writer: None, of_container, layers, ignores_public: false, now_ms: 1000 }
 }
 
 fn object(path: &[Grant], container: &[Grant]) -> Rules {
@@ -202,6 +203,39 @@ fn only_what_was_said_of_a_version_lets_old_ones_be_read() {
 fn a_list_on_a_version_lets_nobody_write() {
     let write = vec![to(Grantee::Everyone, Right::Write)];
     may_only(&bob(), &rules(vec![(Layer::Version, write)], false), &[]);
+}
+
+/// In a container of `OWNER`, by `WRITER`.
+fn written(rules: Rules) -> Rules {
+    Rules { writer: Some(AccountId::new(WRITER)), ..rules }
+}
+
+#[test]
+fn what_belongs_to_its_writer_is_read_by_that_and_removed_by_the_owner_of_the_container() {
+    let rules = written(object(&[], &[]));
+    let container = [Action::List, Action::ListPast, Action::Write, Action::Remove, Action::Govern];
+    may_only(&who(BOB, OWNER, Role::Admin, false), &rules, &container);
+    let content =
+        [Action::Read, Action::ReadVersion, Action::Clone, Action::ReadAcl, Action::WriteAcl];
+    may_only(&who(BOB, WRITER, Role::Admin, false), &rules, &content);
+    may_only(&who(BOB, WRITER, Role::Member, false), &rules, &content[..4]);
+    may_only(&who(BOB, WRITER, Role::Reader, false), &rules, &content[..4]);
+    may_only(&who(BOB, WRITER, Role::Guest, false), &rules, &[]);
+    may_only(&bob(), &rules, &[]);
+    may_only(&who(BOB, OTHER, Role::Admin, true), &rules, &ACTIONS);
+}
+
+#[test]
+fn who_may_read_what_belongs_to_its_writer_is_said_of_the_version_alone() {
+    let grants: Vec<Grant> =
+        Right::ALL.into_iter().map(|right| to(Grantee::Everyone, right)).collect();
+    let of_others = written(object(&grants, &grants));
+    may_only(&bob(), &of_others, &[Action::Write, Action::Remove]);
+    let read = vec![to(Grantee::Account(AccountId::new(OWNER)), Right::Read)];
+    let of_version = written(rules(vec![(Layer::Version, read)], false));
+    let owner = who(BOB, OWNER, Role::Member, false);
+    assert!(decide(&owner, Action::Read, &of_version).allowed);
+    assert!(!decide(&owner, Action::ReadAcl, &of_version).allowed);
 }
 
 #[test]

@@ -17,6 +17,7 @@ fn object(name: &str, size: u64, created_ms: u64) -> Object {
         meta: Meta::default(),
         created_ms,
         seal: None,
+        owner: None,
     }
 }
 

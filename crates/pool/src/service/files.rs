@@ -91,6 +91,7 @@ impl Service {
             size,
             // Nobody means one that has only zeros.
             create: size.is_none(),
+            owner: None,
             decide: Box::new(|now| {
                 // The lock is that of the version before; a new one gets what its container gives.
                 Ok(now.map_or_else(Meta::default, |now| now.meta.clone().unlocked()))
@@ -287,6 +288,7 @@ impl Core {
                 meta: Meta::default(),
                 created_ms: now,
                 seal: None,
+                owner: None,
             };
             let (container, name) = (container.clone(), object.clone());
             let file = File { id: new.id, container, object: name, size, sha256, created_ms: now };

@@ -55,6 +55,7 @@ impl Service {
     pub fn container_rules(&self, container: &Container, ignores_public: bool) -> Rules {
         Rules {
             owner: container.account,
+            writer: None,
             of_container: true,
             layers: vec![(Layer::Container, container.grants.clone())],
             ignores_public,
@@ -88,7 +89,8 @@ impl Service {
         }
         layers.push((Layer::Container, container.grants.clone()));
         let owner = container.account;
-        Ok(Rules { owner, of_container: false, layers, ignores_public, now_ms })
+        let writer = object.and_then(|object| container.writer_of(object));
+        Ok(Rules { owner, writer, of_container: false, layers, ignores_public, now_ms })
     }
 
     /// Whether somebody may do something with a resource: the newest version of what has this
@@ -113,6 +115,7 @@ impl Service {
             Shared::Image(_) | Shared::Volume(_) | Shared::Snapshot(_) => Rules {
                 // These belong to the account of the command line.
                 owner: OPERATOR,
+                writer: None,
                 of_container: false,
                 layers: vec![(Layer::Resource, self.grants(shared)?)],
                 ignores_public: false,

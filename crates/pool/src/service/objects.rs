@@ -43,7 +43,7 @@ pub(crate) use lane::Lanes;
 pub(super) use listing::successor;
 pub(crate) use pack::Packs;
 pub(super) use relocate::archived_marker;
-pub use sealed::{CopyKeys, Put};
+pub use sealed::{CopyKeys, CopyOwner, CopyTarget, Put};
 pub use update::{Decide, Place, Update, UpdateContent, Updated};
 pub use uploads::{FinishPart, FinishUpload, PARTS_MAX, PartKeys, UploadAt};
 
@@ -90,7 +90,7 @@ impl Service {
         finish: &mut dyn FnMut(&Stored) -> Result<Meta, Error>,
         check: &Check<'_>,
     ) -> Result<Object, Error> {
-        let put = Put { container, name, size, sealing: &Sealing::Default };
+        let put = Put { container, name, size, sealing: &Sealing::Default, owner: None };
         self.object_put_as(&put, input, finish, check)
     }
 
@@ -146,7 +146,8 @@ impl Service {
         check: &Check<'_>,
     ) -> Result<Object, Error> {
         let keys = CopyKeys { sealing: &Sealing::Default, source: None };
-        self.object_copy_as(from, keys, (container, name), finish, check)
+        let to = CopyTarget { container, name, owner: CopyOwner::Place };
+        self.object_copy_as(from, keys, &to, finish, check)
     }
 
     /// Changes what is known of a version; its content and its place among the others stay.
@@ -231,6 +232,7 @@ impl Core {
             meta: meta.clone(),
             created_ms: self.now_ms(),
             seal: None,
+            owner: None,
         };
         Ok(ObjectRow { container, object, sha256: None, root })
     }
@@ -268,6 +270,7 @@ pub(super) fn put_marker(
         meta: Meta::default(),
         created_ms: core.now_ms(),
         seal: None,
+        owner: None,
     };
     let row = ObjectRow { container, object, sha256: None, root: Location::HOLE };
     file::put(tx, &row, core.ended_ms())?;

@@ -142,6 +142,7 @@ fn update(
         }
     };
     let decide = Box::new(|_: Option<&_>| Ok(Meta::default()));
-    let update = Update { container, name, place, content, size, create: true, decide };
+    let update =
+        Update { container, name, place, content, size, create: true, owner: None, decide };
     service.object_update(update).map(drop)
 }

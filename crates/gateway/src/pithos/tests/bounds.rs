@@ -13,6 +13,7 @@ impl Site {
             content: UpdateContent::Nothing,
             size: Some(size),
             create: true,
+            owner: None,
             decide: Box::new(|_| Ok(Meta::default())),
         };
         self.server.app.service.object_update(update).unwrap();

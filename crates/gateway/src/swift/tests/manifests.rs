@@ -139,6 +139,7 @@ fn a_manifest_goes_to_another_account_that_has_the_same_updated_segment() {
         content: UpdateContent::Bytes { input: &mut &b"def"[..], size: None },
         size: None,
         create: false,
+        owner: None,
         decide: Box::new(|_| Ok(Meta::default())),
     };
     service.object_update(update).unwrap();
@@ -196,7 +197,7 @@ fn a_copy_of_what_is_sealed_is_sealed_also_of_a_range_and_of_what_a_manifest_sta
         service.object(home, &name.parse().unwrap(), which).unwrap().seal.is_some()
     };
     let (name, sealing) = ("seg/1".parse().unwrap(), &Sealing::Store);
-    let to = Put { container: home, name: &name, size: Some(6), sealing };
+    let to = Put { container: home, name: &name, size: Some(6), sealing, owner: None };
     service
         .object_put_as(&to, &mut &b"secret"[..], &mut |_| Ok(Meta::default()), &|_| Ok(()))
         .unwrap();

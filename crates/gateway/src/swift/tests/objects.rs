@@ -236,6 +236,7 @@ fn an_object_without_an_md5_shows_no_etag() {
         content: UpdateContent::Bytes { input: &mut &b"45"[..], size: Some(2) },
         size: None,
         create: false,
+        owner: None,
         decide: Box::new(|_| Ok(Meta::default())),
     };
     service.object_update(update).unwrap();

@@ -84,6 +84,23 @@ fn a_default_lock_of_a_dump_from_before_it_was_one_for_all_doors_is_one() {
     assert_eq!(DefaultLock::of(&container), Some(lock));
 }
 
+#[test]
+fn whose_an_object_is_comes_back() {
+    let (_dir, catalog) = fresh();
+    let dump = ending(ENDINGS, None);
+    catalog.write(|tx| restore(tx, &mut dump.as_slice())).unwrap();
+    assert_eq!(numbers(&catalog, "SELECT owner_id FROM file"), [None]);
+    let mut dump = Vec::new();
+    let write = |tx: &Tx<'_>| {
+        tx.connection.execute("UPDATE file SET owner_id = 9", [])?;
+        super::write(tx, [7; 16], 0, &mut dump)
+    };
+    catalog.write(write).unwrap();
+    let (_dir, other) = fresh();
+    other.write(|tx| restore(tx, &mut dump.as_slice())).unwrap();
+    assert_eq!(numbers(&other, "SELECT owner_id FROM file"), [Some(9)]);
+}
+
 /// It was locked, and nobody has to look at it again.
 #[test]
 fn what_ends_and_stays_in_a_newer_dump_stays() {

@@ -123,6 +123,9 @@ pub(crate) fn remove(tx: &Tx<'_>, id: AccountId) -> Result<bool, CatalogError> {
         "DELETE FROM group_ WHERE account_id = $1",
         "DELETE FROM membership WHERE account_id = $1",
         "DELETE FROM account_usage WHERE account_id = $1",
+        // What it wrote elsewhere is from now on whose container it is in.
+        "UPDATE file SET owner_id = NULL WHERE owner_id = $1",
+        "UPDATE upload SET owner_id = NULL WHERE owner_id = $1",
     ] {
         tx.execute(sql, [id])?;
     }

@@ -141,6 +141,10 @@ impl Service {
             opened => opened?,
         };
         let home = self.core.catalog.read(|tx| container_of(tx, row.container))?;
+        // Who made the link did not write this.
+        if home.writer_of(content.object()).is_some() {
+            return Err(gone());
+        }
         let resource = format!("file '{}/{}'", home.name, row.object.as_str().escape_debug());
         self.audit_use(AuditEvent::LinkUsed, "anybody", &resource, &format!("by {}", row.by));
         Ok(content)

@@ -97,6 +97,7 @@ impl Core {
                     latest: true,
                     meta: checked(meta)?,
                     created_ms: now,
+                    owner: source.writer_of(&row.object),
                     ..row.object
                 };
                 (objects, bytes) = (objects + 1, bytes.saturating_add(object.size));

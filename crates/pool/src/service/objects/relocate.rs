@@ -8,7 +8,8 @@ use super::super::grants::share;
 use super::sealed::{Reseal, Resealed, parts_of};
 use super::{ARCHIVED_MARKER_TYPE, put_marker};
 use super::{
-    Check, CopyKeys, CopySource, Removed, Which, blocks, check_newest, checked, container_of,
+    Check, CopyKeys, CopyOwner, CopySource, CopyTarget, Removed, Which, blocks, check_newest,
+    checked, container_of,
 };
 use crate::catalog::file::{self, ObjectRow};
 use crate::catalog::{Tx, archive, blocks as lists, seal as seals, state};
@@ -46,7 +47,8 @@ impl Service {
         let _resolving = core.resolving.read_recursive();
         core.catalog.write(|tx| {
             let reseal = |source: &Object, to: &Container| resealing.of(source, to);
-            let copy = core.copy_in(tx, &source, (container, name), finish, check, &reseal)?;
+            let to = CopyTarget { container, name, owner: CopyOwner::Kept };
+            let copy = core.copy_in(tx, &source, &to, finish, check, &reseal)?;
             let object = copy.ok_or_else(|| {
                 Error::invalid(
                     "the container encrypts what comes into it, so that it cannot be moved there; \
@@ -66,13 +68,14 @@ impl Core {
         &self,
         tx: &Tx<'_>,
         from: &CopySource,
-        (container, name): (u64, &ObjectName),
+        target: &CopyTarget<'_>,
         finish: &mut dyn FnMut(&Object) -> Result<Meta, Error>,
         check: &Check<'_>,
         reseal: &Reseal<'_>,
     ) -> Result<Option<Object>, Error> {
+        let CopyTarget { container, name, .. } = *target;
         let source = self.content_row(tx, from.container, &from.name, from.which)?;
-        let to = container_of(tx, container)?;
+        let (home, to) = (container_of(tx, from.container)?, container_of(tx, container)?);
         check_newest(self, tx, container, name, check)?;
         let seal = match reseal(&source.object, &to)? {
             Resealed::Same => source.object.seal.clone(),
@@ -90,6 +93,7 @@ impl Core {
             latest: true,
             meta,
             created_ms: self.now_ms(),
+            owner: target.owner(&home, &source.object),
             // That of an upload in parts is made of MD5s, where those were shown.
             etag: source.object.etag.filter(|etag| {
                 let was_shown = source.object.seal.as_ref().is_none_or(Seal::shows_md5);
@@ -98,7 +102,7 @@ impl Core {
             seal,
             ..source.object
         };
-        let same_account = container_of(tx, from.container)?.account == to.account;
+        let same_account = home.account == to.account;
         let row = ObjectRow { container, object, ..source };
         file::put(tx, &row, self.ended_ms())?;
         share(tx, self.now_ms(), row.container, &row.object)?;
@@ -154,6 +158,7 @@ pub(in crate::service) fn archived_marker(id: u64, name: ObjectName, now_ms: u64
         meta: Meta { headers: [kind].into(), ..Meta::default() },
         created_ms: now_ms,
         seal: None,
+        owner: None,
     };
     ObjectRow { container: 0, object, sha256: None, root: Location::HOLE }
 }

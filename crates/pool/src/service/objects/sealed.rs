@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use archipelago_engine::Ingested;
-use archipelago_model::ObjectName;
+use archipelago_model::{AccountId, ObjectName};
 use zeroize::Zeroizing;
 
 use super::content::{Content, Stored};
@@ -37,6 +37,42 @@ pub struct Put<'a> {
     pub size: Option<u64>,
     /// How it is to be sealed.
     pub sealing: &'a Sealing,
+    /// Whose it will be; `None`: its container's.
+    pub owner: Option<AccountId>,
+}
+
+/// Whose a copy is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CopyOwner {
+    /// The container's that it comes into. Onto itself it stays whose it was.
+    Place,
+    /// Still whose it was.
+    Kept,
+    /// This account's; `None`: the container's.
+    Of(Option<AccountId>),
+}
+
+/// Where a copy comes, and whose it is then.
+#[derive(Clone, Copy, Debug)]
+pub struct CopyTarget<'a> {
+    /// Into which container.
+    pub container: u64,
+    /// Under which name.
+    pub name: &'a ObjectName,
+    /// Whose it is.
+    pub owner: CopyOwner,
+}
+
+impl CopyTarget<'_> {
+    /// Whose a copy of this object, of that container, is.
+    pub(super) fn owner(&self, home: &Container, source: &Object) -> Option<AccountId> {
+        let itself = (home.id, &source.name) == (self.container, self.name);
+        match self.owner {
+            CopyOwner::Of(owner) => owner,
+            CopyOwner::Place if !itself => None,
+            CopyOwner::Place | CopyOwner::Kept => home.writer_of(source),
+        }
+    }
 }
 
 /// The keys of a copy.
@@ -88,7 +124,7 @@ impl Service {
         check: &Check<'_>,
     ) -> Result<Object, Error> {
         let core = &self.core;
-        let Put { container, name, size, sealing } = *put;
+        let Put { container, name, size, sealing, owner } = *put;
         // Before anything is sent in vain.
         let home = core.catalog.read(|tx| {
             let home = container_of(tx, container)?;
@@ -116,6 +152,7 @@ impl Service {
                 row.object.etag = None;
             }
             row.object.seal.clone_from(&seal);
+            row.object.owner = owner;
             file::put(tx, &row, core.ended_ms())?;
             share(tx, core.now_ms(), row.container, &row.object)?;
             Ok(row.object)
@@ -195,11 +232,11 @@ impl Service {
         &self,
         from: &CopySource,
         keys: CopyKeys<'_>,
-        to: (u64, &ObjectName),
+        to: &CopyTarget<'_>,
         finish: &mut dyn FnMut(&Object) -> Result<Meta, Error>,
         check: &Check<'_>,
     ) -> Result<Object, Error> {
-        let (container, name) = to;
+        let CopyTarget { container, name, .. } = *to;
         for _ in 0..COPY_TRIES {
             let resealing = self.resealing(from, container, keys)?;
             if let Some(copy) = self.copy_map(from, to, finish, check, &resealing)? {
@@ -213,7 +250,9 @@ impl Service {
             }
             let meta = checked(finish(content.object())?)?;
             let size = Some(content.object().size);
-            let put = Put { container, name, size, sealing: keys.sealing };
+            let home = self.core.catalog.read(|tx| container_of(tx, from.container))?;
+            let owner = to.owner(&home, content.object());
+            let put = Put { container, name, size, sealing: keys.sealing, owner };
             let input = &mut content.range(0, u64::MAX);
             return self.object_put_as(&put, input, &mut |_| Ok(meta.clone()), check);
         }
@@ -225,7 +264,7 @@ impl Service {
     fn copy_map(
         &self,
         from: &CopySource,
-        (container, name): (u64, &ObjectName),
+        to: &CopyTarget<'_>,
         finish: &mut dyn FnMut(&Object) -> Result<Meta, Error>,
         check: &Check<'_>,
         resealing: &Resealing<'_>,
@@ -233,7 +272,7 @@ impl Service {
         let core = &self.core;
         let _resolving = core.resolving.read_recursive();
         let reseal = |source: &Object, to: &Container| resealing.of(source, to);
-        core.catalog.write(|tx| core.copy_in(tx, from, (container, name), finish, check, &reseal))
+        core.catalog.write(|tx| core.copy_in(tx, from, to, finish, check, &reseal))
     }
 
     /// What seals a copy, with the store's key in hand if it is going to need it: in the

@@ -14,6 +14,7 @@ use crate::{Collection, ErrorKind};
 mod archives;
 mod quota;
 mod sealed;
+mod writers;
 
 pub(super) const ACCOUNT: AccountId = AccountId::new(7);
 const OTHER: AccountId = AccountId::new(8);

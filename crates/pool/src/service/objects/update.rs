@@ -17,7 +17,9 @@ mod bind;
 use std::io::{Cursor, Read};
 
 use archipelago_engine::Ingested;
-use archipelago_model::{BLOCK_BYTES, Location, ObjectName, SECTOR_BYTES, VOLUME_BYTES_MAX};
+use archipelago_model::{
+    AccountId, BLOCK_BYTES, Location, ObjectName, SECTOR_BYTES, VOLUME_BYTES_MAX,
+};
 
 use super::super::Service;
 use super::super::transfer::ingest_error;
@@ -28,7 +30,7 @@ use super::{CopySource, Which, container_of};
 use crate::catalog::file;
 use crate::core::{Core, Fixed, Held};
 use crate::error::{Error, ErrorKind};
-use crate::object::{Meta, Object};
+use crate::object::{Container, Meta, Object};
 use crate::seal::refuse_clear;
 
 /// What brings less than this waits in memory and is stored with the map: one segment and one
@@ -111,6 +113,9 @@ pub struct Update<'a> {
     /// Whether it may be done, and what is known of the object afterwards. Checksums and sizes
     /// of parts are left out of that: they are those of other bytes.
     pub decide: Box<Decide>,
+    /// Whose the object is if the update makes it; `None`: its container's. Whoever updates one
+    /// that is there does not take it.
+    pub owner: Option<AccountId>,
 }
 
 /// What an update did.
@@ -129,6 +134,7 @@ pub(super) struct Request {
     size: Option<u64>,
     create: bool,
     decide: Box<Decide>,
+    owner: Option<AccountId>,
 }
 
 /// What an update brings, stored or in memory.
@@ -181,7 +187,7 @@ impl Service {
     /// changed then.
     pub fn object_update(&self, update: Update<'_>) -> Result<Updated, Error> {
         let core = &self.core;
-        let Update { container, name, place, content, size, create, mut decide } = update;
+        let Update { container, name, place, content, size, create, mut decide, owner } = update;
         // Before anything is sent in vain.
         let now = core.catalog.read(|tx| {
             refuse_clear(&container_of(tx, container)?)?;
@@ -203,10 +209,22 @@ impl Service {
             Ok(core.room(container, name, reached)?.saturating_sub(begin))
         };
         let payload = core.payload(place, begin, content, &room)?;
-        let request = Request { place, payload, size, create, decide };
+        let request = Request { place, payload, size, create, decide, owner };
         core.updates.submit((container, name.clone()), request, &|requests| {
             core.bind_updates(container, name, requests)
         })
+    }
+}
+
+/// Who adds content of others' objects would have it without asking their owners.
+fn refuse_writers(home: &Container, object: &Object) -> Result<(), Error> {
+    match home.writer_of(object) {
+        None => Ok(()),
+        Some(_) => Err(Error::invalid(format!(
+            "object '{}' belongs to the account that wrote it; copy it, as one who may read it, \
+             and take the copy",
+            object.name.as_str().escape_debug()
+        ))),
     }
 }
 
@@ -232,9 +250,12 @@ impl Core {
             }
             UpdateContent::Object { from, range } => {
                 let held = self.held(|| {
-                    let found = self
-                        .catalog
-                        .read(|tx| self.content_row(tx, from.container, &from.name, from.which))?;
+                    let found = self.catalog.read(|tx| -> Result<_, Error> {
+                        let found = self.content_row(tx, from.container, &from.name, from.which)?;
+                        let home = container_of(tx, from.container)?;
+                        refuse_writers(&home, &found.object)?;
+                        Ok(found)
+                    })?;
                     refuse_sealed(Some(&found.object))?;
                     Ok(Fixed { root: found.root, size: found.object.size })
                 })?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 
 use archipelago_engine::{Ingested, Stretch};
-use archipelago_model::{Location, ObjectName, SECTOR_BYTES};
+use archipelago_model::{AccountId, Location, ObjectName, SECTOR_BYTES};
 use md5::{Digest, Md5};
 
 use super::super::Service;
@@ -59,10 +59,10 @@ impl Service {
         name: &ObjectName,
         meta: Meta,
     ) -> Result<Upload, Error> {
-        self.upload_create_as(container, name, meta, &Sealing::Default)
+        self.upload_create_as(container, name, meta, &Sealing::Default, None)
     }
 
-    /// The same, and says how the object is to be sealed.
+    /// The same, and says how the object is to be sealed, and whose it will be.
     ///
     /// # Errors
     /// As that; `Invalid` (the name of a key).
@@ -72,6 +72,7 @@ impl Service {
         name: &ObjectName,
         meta: Meta,
         sealing: &Sealing,
+        owner: Option<AccountId>,
     ) -> Result<Upload, Error> {
         let core = &self.core;
         let meta = checked(meta)?;
@@ -86,6 +87,7 @@ impl Service {
             meta,
             created_ms: core.now_ms(),
             seal,
+            owner,
         };
         core.catalog.write(|tx| {
             container_of(tx, container)?;
@@ -294,6 +296,7 @@ impl Service {
             let mut row =
                 core.object_row(tx, at.container, at.name, &stored, &meta, root, check)?;
             row.object.seal.clone_from(&now.upload.seal);
+            row.object.owner = now.upload.owner;
             file::put_parts(tx, &row, &now, core.ended_ms())?;
             if let Some(parts) = &seal_parts {
                 seal::set_parts(tx, row.object.id, parts)?;

@@ -256,6 +256,7 @@ fn no_door_puts_anything_beside_snapshots() {
             content: UpdateContent::Bytes { input: &mut &b"more"[..], size: Some(4) },
             size: None,
             create: true,
+            owner: None,
             decide: Box::new(|_| Ok(Meta::default())),
         };
         let (source, free) = ("o".parse().unwrap(), &|_: Option<&_>| Ok(()));

@@ -267,6 +267,7 @@ fn resize(home: &Home, name: &str, size: u64) {
         content: UpdateContent::Nothing,
         size: Some(size),
         create: true,
+        owner: None,
         decide: Box::new(|_| Ok(Meta::default())),
     };
     home.service().object_update(update).unwrap();

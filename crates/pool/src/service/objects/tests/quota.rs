@@ -63,6 +63,7 @@ impl Home {
             content: UpdateContent::Bytes { input, size },
             size: None,
             create: true,
+            owner: None,
             decide: Box::new(|_| Ok(Meta::default())),
         })
     }

@@ -31,7 +31,7 @@ impl Home {
     }
 
     fn seal(&self, name: &str, bytes: &[u8], sealing: &Sealing) -> Object {
-        let to = Put { container: self.id, name: &named(name), size: None, sealing };
+        let to = Put { container: self.id, name: &named(name), size: None, sealing, owner: None };
         let finish = &mut |_: &Stored| Ok(Meta::default());
         self.service().object_put_as(&to, &mut &bytes[..], finish, &|_| Ok(())).unwrap()
     }
@@ -53,7 +53,9 @@ impl Home {
         let from = CopySource { container: self.id, name: named(from), which: Which::Latest };
         let finish = &mut |object: &Object| Ok(object.meta.clone());
         let keys = CopyKeys { sealing, source };
-        self.service().object_copy_as(&from, keys, (self.id, &named(to)), finish, &|_| Ok(()))
+        let name = named(to);
+        let target = CopyTarget { container: self.id, name: &name, owner: CopyOwner::Place };
+        self.service().object_copy_as(&from, keys, &target, finish, &|_| Ok(()))
     }
 
     fn encrypts(&self, seal: Option<&DefaultSeal>) {
@@ -76,6 +78,7 @@ impl Home {
             content,
             size: None,
             create: true,
+            owner: None,
             decide: Box::new(|now| Ok(now.map_or_else(Meta::default, |now| now.meta.clone()))),
         };
         self.service().object_update(update).map(|done| done.object)
@@ -382,8 +385,10 @@ struct Sent<'a> {
 impl<'a> Sent<'a> {
     fn begin(home: &'a Home, sealing: &Sealing) -> Self {
         let name = named("x");
-        let upload =
-            home.service().upload_create_as(home.id, &name, Meta::default(), sealing).unwrap();
+        let upload = home
+            .service()
+            .upload_create_as(home.id, &name, Meta::default(), sealing, None)
+            .unwrap();
         let key = match sealing {
             Sealing::Client(key) => Some(key.clone()),
             _ => None,

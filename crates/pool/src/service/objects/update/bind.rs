@@ -221,6 +221,8 @@ impl Binding<'_> {
             meta: Meta { checksums: Default::default(), parts: Vec::new(), ..meta },
             created_ms: 0,
             seal: None,
+            // Who adds to what another one wrote does not take it.
+            owner: now.map_or(request.owner, |object| object.owner),
         };
         Ok((at, object))
     }

@@ -24,6 +24,7 @@ fn update<'a>(home: &Home, name: &'a ObjectName, place: Place) -> Update<'a> {
         content: UpdateContent::Nothing,
         size: None,
         create: true,
+        owner: None,
         decide: Box::new(|now| Ok(now.map_or_else(Meta::default, |now| now.meta.clone()))),
     }
 }
@@ -257,6 +258,7 @@ fn appending(bytes: &[u8], decide: impl FnMut() + Send + 'static) -> Request {
         payload: Payload::Bytes(bytes.to_vec()),
         size: None,
         create: true,
+        owner: None,
         decide: Box::new(move |now| {
             decide();
             Ok(now.map_or_else(Meta::default, |now| now.meta.clone()))
