@@ -45,7 +45,8 @@ const CUT_AFTER: Duration = Duration::from_secs(1);
 
 enum Piece {
     Bytes(Bytes),
-    End,
+    /// Nothing comes after it; it may be empty.
+    Last(Bytes),
     Failed(Failure),
 }
 
@@ -70,7 +71,8 @@ where
     let mut writer = BodyWriter {
         sender,
         handle: Handle::current(),
-        pending: BytesMut::with_capacity(PIECE_BYTES),
+        // Most that is asked for is much smaller than a piece.
+        pending: BytesMut::new(),
         hangup,
         begun: false,
     };
@@ -127,15 +129,17 @@ impl BodyWriter {
     }
 
     fn send_pending(&mut self) -> io::Result<()> {
-        let bytes = self.pending.split().freeze();
-        self.pending.reserve(PIECE_BYTES);
+        let bytes = std::mem::take(&mut self.pending).freeze();
         if bytes.is_empty() { Ok(()) } else { self.send(Piece::Bytes(bytes)) }
     }
 
     fn finish(mut self, result: Result<(), Error>) {
         // Who cannot be told is gone, and needs no telling.
         let _ = match result {
-            Ok(()) => self.send_pending().and_then(|()| self.send(Piece::End)),
+            Ok(()) => {
+                let last = std::mem::take(&mut self.pending).freeze();
+                self.send(Piece::Last(last))
+            }
             Err(_) if self.sender.is_closed() => Ok(()),
             Err(error) => {
                 let sent = if self.begun { self.send_pending() } else { Ok(()) };
@@ -147,6 +151,9 @@ impl BodyWriter {
 
 impl Write for BodyWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.begun && self.pending.is_empty() {
+            self.pending.reserve(PIECE_BYTES);
+        }
         let len = bytes.len().min(PIECE_BYTES - self.pending.len());
         self.pending.extend_from_slice(&bytes[..len]);
         if self.pending.len() == PIECE_BYTES {
@@ -198,9 +205,11 @@ impl hyper::body::Body for DownloadBody {
                 self.sent.add(bytes.len() as u64);
                 return Poll::Ready(Some(Ok(Frame::data(bytes.clone()))));
             }
-            Some(Piece::End) => {
+            Some(Piece::Last(bytes)) => {
                 self.over = true;
-                return Poll::Ready(None);
+                self.sent.add(bytes.len() as u64);
+                let frame = Some(Ok(Frame::data(bytes.clone())));
+                return Poll::Ready(frame.filter(|_| !bytes.is_empty()));
             }
             Some(Piece::Failed(failure)) => failure.message(),
             None => "the verb panicked",

@@ -140,7 +140,7 @@ impl S3 {
         dates::complete(&mut parts.headers);
         sse::hide_keys(&mut parts.headers);
         let request = axum::http::Request::from_parts(parts, body);
-        let mut response = match self.service.call(request).await {
+        let mut response = match auth::signed(self.service.call(request)).await {
             Ok(mut response) => {
                 read::take_quotes_off(&mut response);
                 told.explain(response.map(Body::new), &id.0).await

@@ -51,9 +51,10 @@ pub(crate) use error::CatalogError;
 use row::Fields;
 use writer::Writer;
 
-/// Idle connections for reading that are kept: about as many requests as
-/// are answered at the same time on a small host; more are opened when needed.
-const READERS_IDLE_MAX: usize = 4;
+/// Idle connections for reading that are kept: as many as there are short verbs at once and as
+/// many again for transfers that begin; more are opened when needed, which costs more than most
+/// reads do. One that was used holds some 100 KiB, up to 2 MiB after long listings.
+const READERS_IDLE_MAX: usize = 32;
 
 /// How long SQLite waits for a lock. Only another process can hold one for
 /// longer than a transaction lasts, as a backup of the catalog does.

@@ -1,5 +1,6 @@
 //! Keys, who a request comes from, and what that may do.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,6 +23,17 @@ use crate::{App, access};
 /// A signed URL holds for a week at most, in seconds: what S3 has. The library takes any length.
 const URL_SECONDS_MAX: u64 = 7 * 24 * 3600;
 
+tokio::task_local! {
+    /// Whose key the library asked for in the request under way, by its public part: the
+    /// request is theirs once the library has found the signature right.
+    static SIGNER: RefCell<Option<(String, Arc<Subject>, Arc<Identity>)>>;
+}
+
+/// Runs the library with a place for who signed the request.
+pub(super) async fn signed<F: Future>(answering: F) -> F::Output {
+    SIGNER.scope(RefCell::default(), answering).await
+}
+
 /// Where the library gets secrets from, to check signatures with.
 pub(super) struct Keys {
     app: App,
@@ -37,10 +49,18 @@ impl Keys {
 impl S3Auth for Keys {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
         let key = access_key.to_owned();
-        let found =
-            self.app.calls.call(&self.app.service, move |service| service.key_secret(&key)).await;
-        match found {
-            Ok((secret, _)) => Ok(SecretKey::from(secret.expose())),
+        let asked = key.clone();
+        let found = self.app.calls.call(&self.app.service, move |service| {
+            let (secret, identity) = service.key_secret(&asked)?;
+            Ok((secret, service.subject(Some(&identity))?, identity))
+        });
+        match found.await {
+            Ok((secret, subject, identity)) => {
+                let signer = Some((key, Arc::new(subject), Arc::new(identity)));
+                // Outside of a request nobody asks who it was.
+                let _ = SIGNER.try_with(|cell| cell.replace(signer));
+                Ok(SecretKey::from(secret.expose()))
+            }
             Err(failure) if failure.kind() == archipelago_api::ErrorKind::Unauthenticated => {
                 Err(s3_error!(InvalidAccessKeyId, "The AWS access key Id does not exist"))
             }
@@ -293,18 +313,16 @@ impl Door {
         let subject = Arc::new(Subject::anybody());
         let mut actor = Actor { identity: None, subject, expected_owner, asked };
         if let Some(credentials) = &request.credentials {
-            let key = credentials.access_key.clone();
-            let found = self.app.calls.call(&self.app.service, move |service| {
-                let (_, identity) = service.key_secret(&key)?;
-                Ok((service.subject(Some(&identity))?, identity))
-            });
-            let (subject, identity) =
-                found.await.map_err(|failure| fault(&failure, Missing::Key))?;
+            let known = SIGNER.try_with(|cell| cell.borrow().clone()).ok().flatten();
+            let key = &credentials.access_key;
+            let Some((_, subject, identity)) = known.filter(|(of, ..)| of == key) else {
+                return Err(denied());
+            };
             // A key of S3 acts for an account, in which a guest may do nothing.
             if identity.role == Role::Guest && !identity.is_admin() {
                 return Err(denied());
             }
-            (actor.identity, actor.subject) = (Some(Arc::new(identity)), Arc::new(subject));
+            (actor.identity, actor.subject) = (Some(identity), subject);
         }
         Ok(actor)
     }
