@@ -15,6 +15,7 @@ pub mod filesystem;
 pub mod guest;
 pub mod load;
 pub mod nbd;
+pub mod peers;
 pub mod place;
 pub mod powercut;
 pub mod program;

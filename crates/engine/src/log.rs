@@ -85,6 +85,8 @@ struct OpenSegment {
     gap: AtomicBool,
     /// Behind the last batch may be one whole whose writer was told that it failed.
     litter: AtomicBool,
+    /// It has its footer, and may be cut: only its seal is asked for again.
+    cut: AtomicBool,
 }
 
 /// A segment and how far it is filled.
@@ -343,6 +345,7 @@ impl Log {
             synced: AtomicU32::new(0),
             gap: AtomicBool::new(false),
             litter: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
         }))
     }
 

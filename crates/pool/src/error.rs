@@ -181,6 +181,11 @@ pub(crate) fn store_kind(error: &archipelago_store::StoreError) -> ErrorKind {
         Store::AlreadyExists { .. } => ErrorKind::Internal,
         Store::NoSpace { .. } => ErrorKind::NoSpace,
         Store::ReadOnly { .. } => ErrorKind::ReadOnly,
+        Store::Unavailable { .. } => ErrorKind::Unavailable,
+        Store::Fenced { .. } => ErrorKind::Fenced,
+        Store::Unusable { .. } => ErrorKind::Invalid,
+        // Of the pool, not of who asks.
+        Store::Denied { .. } => ErrorKind::Internal,
         Store::Io { source, .. } => io_kind(source),
     }
 }

@@ -24,6 +24,10 @@ const CASES: &[Case] = &[
     ("a sealed segment takes no writes", a_sealed_segment_takes_no_writes),
     ("an open segment can be reopened", an_open_segment_can_be_reopened),
     ("a sealed segment can be sealed again", a_sealed_segment_can_be_sealed_again),
+    ("a seal is asked for again without harm", a_seal_is_asked_for_again_without_harm),
+    ("what is sealed is written again as it is", what_is_sealed_is_written_again_as_it_is),
+    ("a large segment is whole", a_large_segment_is_whole),
+    ("writes that do not overlap run at once", writes_that_do_not_overlap_run_at_once),
     ("what is missing is not found", what_is_missing_is_not_found),
     ("removing is idempotent", removing_is_idempotent),
     ("a list ascends from its floor", a_list_ascends_from_its_floor),
@@ -93,9 +97,9 @@ fn a_read_is_short_only_at_the_end(store: &dyn Store) -> Outcome {
     writer.seal(1000)?;
     assert_eq!(read(store, 1, 0, 1000)?, [5; 1000]);
     assert_eq!(read(store, 1, 990, 100)?, [5; 10]);
-    assert_eq!(read(store, 1, 1000, 100)?, []);
-    assert_eq!(read(store, 1, u64::from(u32::MAX), 100)?, []);
-    assert_eq!(read(store, 1, 500, 0)?, []);
+    assert_eq!(read(store, 1, 1000, 100)?, b"");
+    assert_eq!(read(store, 1, u64::from(u32::MAX), 100)?, b"");
+    assert_eq!(read(store, 1, 500, 0)?, b"");
     Ok(())
 }
 
@@ -143,6 +147,70 @@ fn a_sealed_segment_can_be_sealed_again(store: &dyn Store) -> Outcome {
     first.seal(4)?;
     store.reopen(id(1))?.seal(4)?;
     assert_eq!(read(store, 1, 0, 100)?, b"kept");
+    Ok(())
+}
+
+fn a_seal_is_asked_for_again_without_harm(store: &dyn Store) -> Outcome {
+    let writer = store.create(id(1), 4096)?;
+    writer.write_at(0, &[IoSlice::new(b"kept")])?;
+    writer.seal(4)?;
+    writer.seal(4)?;
+    assert!(writer.seal(3).is_err());
+    assert_eq!(read(store, 1, 0, 100)?, b"kept");
+    Ok(())
+}
+
+fn what_is_sealed_is_written_again_as_it_is(store: &dyn Store) -> Outcome {
+    let bytes: Vec<u8> = (0..5000u32).map(|n| (n % 251) as u8).collect();
+    let first = store.create(id(1), 8192)?;
+    first.write_at(0, &[IoSlice::new(&bytes)])?;
+    first.seal(5000)?;
+    drop(first);
+    let again = store.reopen(id(1))?;
+    again.write_at(1000, &[IoSlice::new(&bytes[1000..3000]), IoSlice::new(&bytes[3000..])])?;
+    again.sync()?;
+    again.seal(5000)?;
+    assert!(again.write_at(0, &[IoSlice::new(b"late")]).is_err());
+    assert_eq!(store.len(id(1))?, 5000);
+    assert_eq!(read(store, 1, 0, 8192)?, bytes);
+    Ok(())
+}
+
+fn a_large_segment_is_whole(store: &dyn Store) -> Outcome {
+    /// No multiple of anything.
+    const LEN: usize = (3 << 20) + 12_345;
+    let byte = |at: usize| (at ^ (at >> 8) ^ (at >> 16)) as u8;
+    let bytes: Vec<u8> = (0..LEN).map(byte).collect();
+    let writer = store.create(id(1), 4 << 20)?;
+    for (at, piece) in bytes.chunks(1 << 20).enumerate() {
+        writer.write_at((at as u64) << 20, &[IoSlice::new(piece)])?;
+    }
+    writer.seal(LEN as u64)?;
+    assert_eq!(store.len(id(1))?, LEN as u64);
+    assert_eq!(read(store, 1, 0, LEN + 1)?, bytes);
+    assert_eq!(read(store, 1, (1 << 20) - 7, 20)?, bytes[(1 << 20) - 7..][..20]);
+    assert_eq!(read(store, 1, LEN as u64 - 5, 20)?, bytes[LEN - 5..]);
+    Ok(())
+}
+
+fn writes_that_do_not_overlap_run_at_once(store: &dyn Store) -> Outcome {
+    let writer = store.create(id(1), 64 << 10)?;
+    let piece = |which: u8| [which + 1; 4096];
+    std::thread::scope(|scope| {
+        let writes = (0..16u8).map(|which| {
+            let writer = &writer;
+            scope.spawn(move || {
+                writer.write_at(u64::from(which) << 12, &[IoSlice::new(&piece(which))])
+            })
+        });
+        let writes: Vec<_> = writes.collect();
+        writes.into_iter().try_for_each(|write| write.join().expect("a write panicked"))
+    })?;
+    writer.sync()?;
+    writer.seal(64 << 10)?;
+    for which in 0..16 {
+        assert_eq!(read(store, 1, u64::from(which) << 12, 4096)?, piece(which));
+    }
     Ok(())
 }
 

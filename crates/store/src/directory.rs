@@ -208,16 +208,16 @@ struct DirectoryWriter {
     id: SegmentId,
     file: Arc<dyn File>,
     state: AtomicU8,
-    /// Held from a sync to the note that it failed: the kernel tells each lost
-    /// write to one caller only.
-    syncing: Mutex<()>,
+    /// The length that it was sealed at. Held from a sync to the note that it failed: the
+    /// kernel tells each lost write to one caller only.
+    sealing: Mutex<Option<u64>>,
     /// Somebody may have sealed it before, in vain.
     reopened: bool,
 }
 
 impl DirectoryWriter {
     fn new(id: SegmentId, file: Arc<dyn File>) -> Self {
-        Self { id, file, state: AtomicU8::new(OPEN), syncing: Mutex::new(()), reopened: false }
+        Self { id, file, state: AtomicU8::new(OPEN), sealing: Mutex::new(None), reopened: false }
     }
 
     fn check_open(&self, op: &'static str) -> Result<(), StoreError> {
@@ -255,18 +255,22 @@ impl SegmentWriter for DirectoryWriter {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        let _one_at_a_time = self.syncing.lock();
+        let _one_at_a_time = self.sealing.lock();
         self.check_open("sync")?;
         self.file.sync_data().map_err(|error| self.fail("sync", error))
     }
 
     fn seal(&self, len: u64) -> Result<(), StoreError> {
-        let _one_at_a_time = self.syncing.lock();
+        let mut sealed_at = self.sealing.lock();
+        if *sealed_at == Some(len) {
+            return Ok(());
+        }
         self.check_open("seal")?;
         self.cut(len)
             .and_then(|()| self.file.sync_data())
             .map_err(|error| self.fail("seal", error))?;
         self.state.store(SEALED, Ordering::Release);
+        *sealed_at = Some(len);
         Ok(())
     }
 }

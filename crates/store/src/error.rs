@@ -35,6 +35,41 @@ pub enum StoreError {
         /// What was being done.
         op: &'static str,
     },
+    /// The place does not answer, or asks to be left alone for now. Nothing became unknown by
+    /// it: the same call may be made again, and a writer stays of use.
+    #[error("{}: the pool does not answer as it should just now", place(*segment, op))]
+    Unavailable {
+        /// The segment, where it concerns one.
+        segment: Option<SegmentId>,
+        /// What was being done.
+        op: &'static str,
+        /// What was said instead.
+        source: io::Error,
+    },
+    /// The place does not let us: who we say we are, or what we may, is not enough.
+    #[error("{}: {why}", place(*segment, op))]
+    Denied {
+        /// The segment, where it concerns one.
+        segment: Option<SegmentId>,
+        /// What was being done.
+        op: &'static str,
+        /// What is wrong, and what to do.
+        why: String,
+    },
+    /// Another one has taken the store over: the place refuses all that this one writes.
+    #[error("{}: another host has taken over its store; this one writes no more", place(*segment, op))]
+    Fenced {
+        /// The segment, where it concerns one.
+        segment: Option<SegmentId>,
+        /// What was being done.
+        op: &'static str,
+    },
+    /// The place cannot be used as it is configured.
+    #[error("{why}")]
+    Unusable {
+        /// What is wrong, and what to do.
+        why: String,
+    },
     /// Anything else that the system says.
     #[error("{}", place(*segment, op))]
     Io {
@@ -59,6 +94,11 @@ impl StoreError {
             (io::ErrorKind::ReadOnlyFilesystem, _) => Self::ReadOnly { segment, op },
             _ => Self::Io { segment, op, source },
         }
+    }
+
+    /// Whether the same call may succeed later, with nothing else done about it.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
     }
 
     /// A writer was used after it was sealed, or after its sync had failed.

@@ -2,6 +2,10 @@
 
 mod faulty;
 mod metered;
+mod retry;
+mod throttled;
 
 pub use faulty::{Effect, Failure, Fault, Faulty, Op};
 pub use metered::{Metered, OpCounts};
+pub use retry::{Patience, Retrying};
+pub use throttled::{BURST, Rates, Throttled};

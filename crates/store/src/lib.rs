@@ -7,11 +7,13 @@
 //!
 //! Every backend passes [`conformance`].
 
+mod bucket;
 pub mod conformance;
 mod directory;
 mod error;
 pub mod layer;
 mod memory;
+pub mod s3;
 
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use archipelago_model::SegmentId;
 
 pub use archipelago_env::Space;
+pub use bucket::BucketStore;
 pub use directory::DirectoryStore;
 pub use error::StoreError;
 pub use memory::MemoryStore;
@@ -27,6 +30,14 @@ pub use memory::MemoryStore;
 ///
 /// Ids are given by the catalog and never used again; so a handle or a cached
 /// byte of a segment is right for as long as the segment exists.
+///
+/// *Durable* means: there after a crash of this process or of its host. A backend that cannot
+/// append where sealed segments are keeps open ones in a *staging* folder of the host, which is a
+/// part of the store like the rest; what is sealed needs the place alone.
+///
+/// Any call may fail with [`StoreError::Unavailable`], which changes nothing that was promised:
+/// the same call may be made again, also of a writer. With [`StoreError::Denied`] or
+/// [`StoreError::Fenced`] it fails until somebody does something about it.
 pub trait Store: Send + Sync {
     /// Makes a segment and opens it for writing. Its *name* is durable on return,
     /// its content after [`SegmentWriter::sync`]. Where the backend can, room for
@@ -40,7 +51,9 @@ pub trait Store: Send + Sync {
 
     /// Opens an existing segment for writing: recovery seals what a crash left
     /// open. The name is durable on return. The caller knows that no other writer
-    /// of this segment lives, and whether it was sealed.
+    /// of this segment lives, and whether it was sealed. What was sealed may only be written
+    /// again as it is, and be sealed again at its length: a backend whose sealed segments
+    /// cannot change refuses anything else.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::ReadOnly`], [`StoreError::Io`].
@@ -74,7 +87,8 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Io`].
     fn list_from(&self, floor: SegmentId) -> Result<Vec<SegmentId>, StoreError>;
 
-    /// Room in the place as a whole; others may use it too.
+    /// Room in the place as a whole; others may use it too. Where what is sealed has no bound,
+    /// the room for open segments.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -83,8 +97,9 @@ pub trait Store: Send + Sync {
 
 /// The right to write one open segment. Threads may share it.
 ///
-/// Once a [`sync`](Self::sync) or [`seal`](Self::seal) has failed, what the
-/// segment holds is unknown and every further call fails: go on in another one.
+/// Once a [`sync`](Self::sync) or [`seal`](Self::seal) has failed with anything but
+/// [`StoreError::Unavailable`], what the segment holds is unknown and every further call fails:
+/// go on in another one.
 pub trait SegmentWriter: Send + Sync {
     /// Writes `parts` one behind the other from byte `offset` on. Calls for
     /// ranges that do not overlap may run at once.
@@ -100,7 +115,10 @@ pub trait SegmentWriter: Send + Sync {
     /// As for [`Self::write_at`].
     fn sync(&self) -> Result<(), StoreError>;
 
-    /// Cuts the segment to `len` bytes and makes it durable, for ever.
+    /// Cuts the segment to `len` bytes and makes it durable, for ever: when this returns, it is
+    /// where sealed segments stay. Sealing again at the same length is no error: who got no
+    /// answer asks again. A seal that failed with [`StoreError::Unavailable`] may have cut the
+    /// segment: seal it again, at the same length.
     ///
     /// # Errors
     /// As for [`Self::write_at`].

@@ -34,7 +34,9 @@ const ONLY: &[(&str, &[&str])] = &[
     ("axum", &["gateway"]),
     ("imago", &["image"]),
     ("clap", &["cli"]),
-    ("tokio", &["gateway", "node", "image"]),
+    ("tokio", &["gateway", "node", "image", "store"]),
+    ("object_store", &["store"]),
+    ("libloading", &["store"]),
     ("zstd", &["format", "engine", "pool", "image", "layout"]),
     // Random bytes come from env::Env::random, so that the simulator owns chance.
     ("rand", &["env"]),

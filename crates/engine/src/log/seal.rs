@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use archipelago_format::segment::{Directory, FooterParts, encode_footer};
 use archipelago_model::{Location, SECTOR_BYTES};
+use archipelago_store::StoreError;
 
 use super::{Filled, Log, Tail};
 use crate::error::Error;
@@ -40,9 +41,21 @@ impl Log {
         let len = at + footer.len() as u64;
         // First the body: a footer that is found must vouch for what is before it,
         // also when the sync of the footer fails.
-        segment.writer.sync().map_err(|error| self.fail(error))?;
-        segment.writer.write_at(at, &[IoSlice::new(&footer)])?;
-        segment.writer.seal(len).map_err(|error| self.fail(error))?;
+        // A pool that does not answer just now has lost nothing: the same is done again later.
+        let failed = |error: StoreError| match error.is_transient() {
+            true => error.into(),
+            false => self.fail(error),
+        };
+        // After a seal that got no answer it may be cut: it takes no more writes, and needs none.
+        if !segment.cut.load(Ordering::Acquire) {
+            segment.writer.sync().map_err(failed)?;
+            segment.writer.write_at(at, &[IoSlice::new(&footer)])?;
+            // Where the footer is now, nothing is left of a write that failed.
+            segment.litter.store(false, Ordering::Release);
+            segment.synced.fetch_max((at / SECTOR_BYTES) as u32, Ordering::AcqRel);
+            segment.cut.store(true, Ordering::Release);
+        }
+        segment.writer.seal(len).map_err(failed)?;
         segment.synced.store(u32::MAX, Ordering::Release);
         self.figures.bytes.fetch_add(footer.len() as u64, Ordering::Relaxed);
         self.segments.sealed(directory, len);

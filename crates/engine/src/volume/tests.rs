@@ -176,6 +176,33 @@ fn after_a_failed_sync_nothing_more_is_acknowledged() {
 }
 
 #[test]
+fn a_pool_that_does_not_take_what_is_sealed_is_asked_again() {
+    for effect in [Effect::Fail(Failure::Unavailable), Effect::FailAfter(Failure::Unavailable)] {
+        let rig = Rig::new();
+        let engine = rig.open();
+        let volume = rig.attach(&engine, 1, 8 * MIB);
+        rig.faults.inject(Fault::always(Op::Seal, effect));
+        for block in 0..40 {
+            put(&volume, block * 65536, &[block as u8; 65536]);
+        }
+        volume.flush().unwrap();
+        // Nothing is lost by it, and nothing is refused.
+        assert!(engine.shared().log.maintain().is_err());
+        put(&volume, 40 * 65536, &[40; 65536]);
+        volume.flush().unwrap();
+        rig.faults.heal();
+        engine.shared().log.maintain().unwrap();
+        put(&volume, 41 * 65536, &[41; 65536]);
+        volume.flush().unwrap();
+        drop((volume, engine));
+        let volume = rig.attach(&rig.open(), 1, 8 * MIB);
+        for block in 0..42 {
+            assert_eq!(read(&volume, block * 65536, 65536), [block as u8; 65536]);
+        }
+    }
+}
+
+#[test]
 fn on_a_full_disk_maps_have_the_last_of_the_room() {
     let rig = Rig::over(Arc::new(MemoryStore::with_room(1792 << 10)));
     let engine = rig.open();

@@ -63,6 +63,8 @@ pub enum Failure {
     ReadOnly,
     /// [`StoreError::Io`], as of a broken disk.
     Io,
+    /// [`StoreError::Unavailable`], as of a server that is away.
+    Unavailable,
 }
 
 impl Failure {
@@ -74,6 +76,10 @@ impl Failure {
             Self::Io => {
                 let source = io::Error::other("injected fault: the disk is broken");
                 StoreError::Io { segment, op, source }
+            }
+            Self::Unavailable => {
+                let source = io::Error::other("injected fault: nobody answers");
+                StoreError::Unavailable { segment, op, source }
             }
         }
     }

@@ -1,6 +1,5 @@
 //! `bench objects`: S3 beside other servers of it, on the same disk in the same run.
 
-mod ceph;
 mod client;
 mod large;
 mod parts;

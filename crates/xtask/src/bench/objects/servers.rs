@@ -1,22 +1,19 @@
 //! The servers of S3 that are compared, each on a folder of its own on the same disk.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use archipelago_conformance::daemon::Daemon;
-use archipelago_conformance::program::{Background, Program, program};
-use archipelago_conformance::{tools, wait_for};
+use archipelago_conformance::peers::ceph::{Ceph, Purpose};
+use archipelago_conformance::peers::{await_port, free_port};
+use archipelago_conformance::program::{Background, Program};
+use archipelago_conformance::tools;
 use tempfile::TempDir;
 
 use super::super::process::memory_mib;
-use super::ceph::Ceph;
 use super::client::Client;
 
-/// A server that does not answer after this is taken for broken.
-const READY_WITHIN: Duration = Duration::from_secs(30);
 /// Where `s3s-fs` is looked for when it is not among the programs.
 const S3S_FS: &str = "/var/tmp/archipelago-test/s3s-fs/bin/s3s-fs";
 /// How to get it.
@@ -94,8 +91,9 @@ impl Server {
             Peer::Archipelago => server.start_ours()?,
             Peer::S3sFs => server.start_s3s_fs()?,
             Peer::Gateway => {
-                let ceph = Ceph::start(server.folder.path(), KEY, SECRET)?;
-                server.endpoint = ceph.endpoint.clone();
+                let mut ceph = Ceph::start(server.folder.path(), Purpose::Figures)?;
+                ceph.start_gateway(KEY, SECRET)?;
+                server.endpoint = ceph.endpoint();
                 server.ceph = Some(ceph);
             }
         }
@@ -146,22 +144,4 @@ impl Server {
 fn s3s_fs() -> Option<PathBuf> {
     let built = Path::new(S3S_FS);
     tools::find("s3s-fs").or_else(|| built.is_file().then(|| built.to_owned()))
-}
-
-/// A port that nobody has just now.
-pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-/// Waits until somebody listens.
-pub fn await_port(port: &str) -> Result<()> {
-    let address = format!("127.0.0.1:{port}");
-    let there = wait_for(READY_WITHIN, || std::net::TcpStream::connect(&address).ok());
-    ensure!(there.is_some(), "nobody listens at {address}");
-    Ok(())
-}
-
-/// A program with arguments that is waited for.
-pub fn call(name: &str, arguments: &[&str]) -> Result<String> {
-    Ok(program(name)?.args(arguments).run()?.text())
 }

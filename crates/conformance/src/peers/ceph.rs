@@ -1,24 +1,34 @@
-//! The smallest Ceph that keeps what it acknowledges: one monitor, one OSD with bluestore on a
-//! file, one gateway, on ports of their own.
+//! The smallest Ceph there is: one monitor, one OSD, and a gateway where one is wanted, on ports
+//! of their own.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use archipelago_conformance::program::{Background, program};
-use archipelago_conformance::wait_for;
 
-use super::servers::{await_port, call, free_port};
+use super::{await_port, call, free_port};
+use crate::program::{Background, program};
+use crate::wait_for;
 
 /// An OSD that is not up after this is taken for broken.
 const UP_WITHIN: Duration = Duration::from_secs(60);
 /// What the OSD may hold.
 const OSD_BYTES: u64 = 32 << 30;
 
+/// What a cluster is made for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// To be measured: bluestore on a file, its own settings wherever it runs with them.
+    Figures,
+    /// To be there at once: objects in memory, nothing waited for.
+    Facts,
+}
+
 /// A running cluster.
 pub struct Ceph {
-    pub endpoint: String,
+    place: Place,
+    ports: [u16; 3],
     /// The gateway first, then the OSD, then the monitor: the order in which they are ended.
     processes: Vec<Background>,
 }
@@ -48,30 +58,55 @@ impl Place {
 }
 
 impl Ceph {
-    /// Starts one below `folder` with a user of S3.
-    pub fn start(folder: &Path, key: &str, secret: &str) -> Result<Self> {
+    /// Starts one below `folder`, without a gateway.
+    pub fn start(folder: &Path, purpose: Purpose) -> Result<Self> {
         let ports = [free_port()?, free_port()?, free_port()?];
         let place = Place {
             folder: folder.to_owned(),
             config: folder.join("ceph.conf").display().to_string(),
         };
-        fs::write(&place.config, config(folder, ports))?;
+        fs::write(&place.config, config(folder, ports, purpose))?;
         let monitor = monitor(&place, ports[0])?;
         let osd = osd(&place)?;
         // What was started is ended in this order.
-        let mut ceph = Self { endpoint: String::new(), processes: vec![osd, monitor] };
-        let user = ["user", "create", "--uid", "bench", "--display-name", "Bench"];
-        let keys = ["--access-key", key, "--secret-key", secret];
-        place.tool("radosgw-admin", &[&user[..], &keys[..]].concat())?;
-        let gateway = place.daemon("radosgw", &["-n", "client.rgw"])?;
-        ceph.processes.insert(0, gateway);
-        await_port(&ports[2].to_string())?;
-        ceph.endpoint = format!("http://127.0.0.1:{}", ports[2]);
-        Ok(ceph)
+        Ok(Self { place, ports, processes: vec![osd, monitor] })
     }
 
+    /// Starts the gateway, with a user of S3.
+    pub fn start_gateway(&mut self, key: &str, secret: &str) -> Result<()> {
+        let user = ["user", "create", "--uid", "bench", "--display-name", "Bench"];
+        let keys = ["--access-key", key, "--secret-key", secret];
+        self.place.tool("radosgw-admin", &[&user[..], &keys[..]].concat())?;
+        let gateway = self.place.daemon("radosgw", &["-n", "client.rgw"])?;
+        self.processes.insert(0, gateway);
+        await_port(&self.ports[2].to_string())
+    }
+
+    /// Makes a pool.
+    pub fn make_pool(&self, name: &str) -> Result<()> {
+        self.place.tool("ceph", &["osd", "pool", "create", name, "8", "8", "replicated"])?;
+        self.place.tool("ceph", &["osd", "pool", "application", "enable", name, "archipelago"])?;
+        Ok(())
+    }
+
+    /// The URL of the gateway.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports[2])
+    }
+
+    /// The file that clients find the cluster by.
+    pub fn config(&self) -> &Path {
+        Path::new(&self.place.config)
+    }
+
+    /// The ids of its processes.
     pub fn processes(&self) -> impl Iterator<Item = u32> {
         self.processes.iter().map(Background::id)
+    }
+
+    /// Its OSD, to be stopped and let go on.
+    pub fn osd(&self) -> Option<&Background> {
+        self.processes.iter().rev().nth(1)
     }
 }
 
@@ -120,9 +155,16 @@ fn osd(place: &Place) -> Result<Background> {
     Ok(osd)
 }
 
+/// A monitor waits a second for more to decide at once.
+const HURRY: &str = "paxos_propose_interval = 0.01\npaxos_min_wait = 0.01\n";
+
 /// Its own settings wherever these do not keep it from running on one machine, or at all.
-fn config(folder: &Path, [monitor, osd, gateway]: [u16; 3]) -> String {
+fn config(folder: &Path, [monitor, osd, gateway]: [u16; 3], purpose: Purpose) -> String {
     let folder = folder.display();
+    let (backend, hurry) = match purpose {
+        Purpose::Figures => ("bluestore", ""),
+        Purpose::Facts => ("memstore", HURRY),
+    };
     format!(
         "[global]
 mon_host = [v2:127.0.0.1:{monitor}]
@@ -144,7 +186,8 @@ osd_pool_default_pg_autoscale_mode = off
 osd_crush_chooseleaf_type = 0
 mon_allow_pool_size_one = true
 mon_max_pg_per_osd = 2000
-[client]
+mon_allow_pool_delete = true
+{hurry}[client]
 admin_socket =
 [mon]
 mon_data = {folder}/mon.$id
@@ -154,7 +197,8 @@ mon_data_avail_crit = 1
 public_addr = 127.0.0.1
 cluster_addr = 127.0.0.1
 osd_data = {folder}/osd.$id
-osd_objectstore = bluestore
+osd_objectstore = {backend}
+memstore_device_bytes = 4294967296
 bluestore_block_size = {OSD_BYTES}
 [client.rgw]
 # Without it, it wants a secure connection, which there is none of with auth none.

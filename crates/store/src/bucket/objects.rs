@@ -1,0 +1,378 @@
+//! Segments as objects: one each, never changed, put only where none is.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use archipelago_model::SegmentId;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use md5::{Digest, Md5};
+use object_store::path::Path;
+use object_store::{
+    Error, GetOptions, GetRange, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    PutOptions, PutPayload, PutResult,
+};
+
+use super::driver::{Driver, Pending};
+use super::fault::sort;
+use crate::StoreError;
+
+/// How a segment is cut to be put.
+#[derive(Clone, Copy)]
+pub(super) struct Cut {
+    /// Up to this it is put in one request, and is in memory for that time. Segments of the log
+    /// and of imports are smaller, backups of large catalogs are not.
+    pub whole_max: u64,
+    /// A part of a larger one.
+    pub part_bytes: u64,
+}
+
+impl Default for Cut {
+    /// S3 allows 10 000 parts: 156 GiB.
+    fn default() -> Self {
+        Self { whole_max: 64 << 20, part_bytes: 16 << 20 }
+    }
+}
+
+/// Parts of one upload under way at once, each in memory.
+const PARTS_MAX: usize = 4;
+/// Bytes fetched at once where an object is compared with what is staged.
+const WINDOW_BYTES: u64 = 8 << 20;
+/// Of the object that says whose the prefix is.
+const CLAIM_BYTES_MAX: u64 = 4096;
+
+/// Gives the bytes of a staged segment from an offset on, so many as asked for.
+pub(super) type Staged<'a> = &'a dyn Fn(u64, u64) -> Result<Vec<u8>, StoreError>;
+
+type Answer<T> = Result<T, Error>;
+
+pub(super) struct Objects {
+    bucket: Arc<dyn ObjectStore>,
+    driver: Driver,
+    /// Without a slash at its end; empty for the whole bucket.
+    prefix: String,
+    cut: Cut,
+    /// Whether the server refuses a conditional write over what is there, as it must. Some say
+    /// yes and write (RADOS gateway 16): before those are written to, they are asked.
+    refuses: AtomicBool,
+}
+
+/// What is between a request and the answer of the server, as an error of the pool.
+fn unanswered(segment: Option<SegmentId>, op: &'static str, source: io::Error) -> StoreError {
+    StoreError::Unavailable { segment, op, source }
+}
+
+impl Objects {
+    pub(super) fn new(
+        bucket: Arc<dyn ObjectStore>,
+        prefix: &str,
+        cut: Cut,
+    ) -> Result<Self, StoreError> {
+        let driver = Driver::new().map_err(|source| StoreError::Io {
+            segment: None,
+            op: "start threads for",
+            source,
+        })?;
+        let prefix = prefix.trim_matches('/').to_owned();
+        if Path::parse(&prefix).is_err() {
+            let why = format!("the prefix {prefix:?} of the pool's url is no path of a bucket");
+            return Err(StoreError::Unusable { why });
+        }
+        Ok(Self { bucket, driver, prefix, cut, refuses: AtomicBool::new(false) })
+    }
+
+    fn path(&self, name: &str) -> Path {
+        Path::from(format!("{}/{name}", self.prefix))
+    }
+
+    fn folder(&self) -> Path {
+        self.path("segments")
+    }
+
+    fn key(&self, id: SegmentId) -> Path {
+        self.path(&format!("segments/{id}"))
+    }
+
+    /// Sorts the two ways in which a request fails.
+    fn answer<T>(
+        segment: Option<SegmentId>,
+        op: &'static str,
+        answer: io::Result<Answer<T>>,
+    ) -> Result<T, StoreError> {
+        let answer = answer.map_err(|source| unanswered(segment, op, source))?;
+        answer.map_err(|error| sort(segment, op, error))
+    }
+
+    /// Asks for something, so that what is wrong with the place is found before it is needed,
+    /// and takes the prefix for `owner`; it must not be another one's.
+    pub(super) fn claim(&self, owner: &str) -> Result<(), StoreError> {
+        let (bucket, folder) = (Arc::clone(&self.bucket), self.folder());
+        let first = self.driver.run(async move { bucket.list(Some(&folder)).next().await });
+        let first = first.map(Option::transpose);
+        Self::answer(None, "list", first)?;
+        let path = self.path("owner");
+        let claim = format!("archipelago pool 1\nstore {owner}\n");
+        match self.claimed(&path)? {
+            Some(held) if held == claim => {}
+            Some(held) => return Err(Self::taken(&held)),
+            None => {
+                self.put_new(None, &path, Bytes::from(claim.clone()))?;
+            }
+        }
+        // Over one that is there: does it refuse? (Where it does not, nothing has changed.)
+        let refuses = self.put_new(None, &path, Bytes::from(claim.clone()))?.is_none();
+        self.refuses.store(refuses, Ordering::Release);
+        if !refuses {
+            tracing::warn!(
+                "the server of the pool takes conditional writes for plain ones: it is asked \
+                 before each write whether the segment is there"
+            );
+        }
+        // Two may have begun at once.
+        match self.claimed(&path)? {
+            Some(held) if held == claim => Ok(()),
+            Some(held) => Err(Self::taken(&held)),
+            None => Err(unanswered(None, "claim the place for", io::ErrorKind::NotFound.into())),
+        }
+    }
+
+    fn taken(held: &str) -> StoreError {
+        let why = format!(
+            "the prefix of the bucket belongs to {:?}: give this store another prefix",
+            held.lines().last().unwrap_or_default()
+        );
+        StoreError::Unusable { why }
+    }
+
+    fn claimed(&self, path: &Path) -> Result<Option<String>, StoreError> {
+        let (bucket, path) = (Arc::clone(&self.bucket), path.clone());
+        let got = self.driver.run(async move {
+            let got = bucket.get(&path).await?;
+            if got.meta.size > CLAIM_BYTES_MAX {
+                return Ok(Bytes::from_static(b"something else"));
+            }
+            got.bytes().await
+        });
+        match got {
+            Ok(Err(Error::NotFound { .. })) => Ok(None),
+            other => {
+                let bytes = Self::answer(None, "read the owner of", other)?;
+                Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+            }
+        }
+    }
+
+    /// Puts an object that must not be there; `None` where one is.
+    fn put_new(
+        &self,
+        segment: Option<SegmentId>,
+        path: &Path,
+        bytes: Bytes,
+    ) -> Result<Option<PutResult>, StoreError> {
+        let (bucket, path) = (Arc::clone(&self.bucket), path.clone());
+        let options = PutOptions::from(PutMode::Create);
+        let put = self
+            .driver
+            .run(async move { bucket.put_opts(&path, PutPayload::from(bytes), options).await });
+        match put {
+            Ok(Err(Error::AlreadyExists { .. } | Error::Precondition { .. })) => Ok(None),
+            other => Self::answer(segment, "put", other).map(Some),
+        }
+    }
+
+    fn head(&self, id: SegmentId) -> Result<Option<ObjectMeta>, StoreError> {
+        let (bucket, key) = (Arc::clone(&self.bucket), self.key(id));
+        match self.driver.run(async move { bucket.head(&key).await }) {
+            Ok(Err(Error::NotFound { .. })) => Ok(None),
+            other => Self::answer(Some(id), "measure", other).map(Some),
+        }
+    }
+
+    pub(super) fn len(&self, id: SegmentId) -> Result<u64, StoreError> {
+        let found = self.head(id)?.ok_or(StoreError::NotFound { segment: id })?;
+        Ok(found.size)
+    }
+
+    /// Reads what must be there: `len` bytes from `offset` on.
+    pub(super) fn read(&self, id: SegmentId, offset: u64, len: u64) -> Result<Bytes, StoreError> {
+        let (bucket, key) = (Arc::clone(&self.bucket), self.key(id));
+        let range = GetRange::Bounded(offset..offset.saturating_add(len));
+        let options = GetOptions { range: Some(range), ..GetOptions::default() };
+        let got =
+            self.driver.run(async move { bucket.get_opts(&key, options).await?.bytes().await });
+        let bytes = Self::answer(Some(id), "read", got)?;
+        if bytes.len() as u64 != len {
+            let short = format!("{} bytes came of {len}", bytes.len());
+            return Err(unanswered(Some(id), "read", io::Error::other(short)));
+        }
+        Ok(bytes)
+    }
+
+    /// Removes an object; one that is not there is no error.
+    pub(super) fn remove(&self, id: SegmentId) -> Result<(), StoreError> {
+        let (bucket, key) = (Arc::clone(&self.bucket), self.key(id));
+        match self.driver.run(async move { bucket.delete(&key).await }) {
+            Ok(Err(Error::NotFound { .. })) => Ok(()),
+            other => Self::answer(Some(id), "remove", other),
+        }
+    }
+
+    /// The ids from `floor` on, ascending; what is not a segment's name is passed over.
+    pub(super) fn list_from(&self, floor: SegmentId) -> Result<Vec<SegmentId>, StoreError> {
+        let (bucket, folder) = (Arc::clone(&self.bucket), self.folder());
+        // What is listed is behind this name. Names are of one width, so their order is that
+        // of the ids.
+        let before = floor.get().checked_sub(1).and_then(SegmentId::new).map(|id| self.key(id));
+        let listed = self.driver.run(async move {
+            let mut found = match &before {
+                Some(before) => bucket.list_with_offset(Some(&folder), before),
+                None => bucket.list(Some(&folder)),
+            };
+            let mut ids = Vec::new();
+            while let Some(object) = found.next().await {
+                ids.extend(object?.location.filename().and_then(segment_named));
+            }
+            Ok(ids)
+        });
+        let mut ids: Vec<SegmentId> = Self::answer(None, "list", listed)?;
+        ids.retain(|id| *id >= floor);
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    /// Puts a segment of `len` bytes where none is, and looks whether it is there as it should
+    /// be. One that is there as it should be already is as good: who got no answer asks again.
+    pub(super) fn publish(
+        &self,
+        id: SegmentId,
+        len: u64,
+        staged: Staged<'_>,
+    ) -> Result<(), StoreError> {
+        let whole = len <= self.cut.whole_max;
+        if (!whole || !self.refuses.load(Ordering::Acquire)) && self.compare(id, len, staged)? {
+            return Ok(());
+        }
+        let (tag, put) = if whole {
+            let bytes = staged(0, len)?;
+            let tag = hex::encode(Md5::digest(&bytes));
+            let Some(put) = self.put_new(Some(id), &self.key(id), Bytes::from(bytes))? else {
+                // By an earlier try of ours, or by another one.
+                return self.compare(id, len, staged)?.then_some(()).ok_or_else(|| {
+                    unanswered(Some(id), "put", io::Error::other("it is there, and it is not"))
+                });
+            };
+            (tag, put)
+        } else {
+            self.put_parts(id, len, staged)?
+        };
+        // The server's own checksum of what it took; not all make it of the bytes alone.
+        if put.e_tag.as_deref().map(bare) == Some(tag.as_str()) {
+            return Ok(());
+        }
+        if self.compare(id, len, staged)? {
+            return Ok(());
+        }
+        let source = io::Error::other("what was put is not there");
+        Err(unanswered(Some(id), "put", source))
+    }
+
+    /// Puts a large segment in parts: with what its tag will be, if that is a checksum.
+    fn put_parts(
+        &self,
+        id: SegmentId,
+        len: u64,
+        staged: Staged<'_>,
+    ) -> Result<(String, PutResult), StoreError> {
+        let (bucket, key) = (Arc::clone(&self.bucket), self.key(id));
+        let begun = self.driver.run(async move { bucket.put_multipart(&key).await });
+        let mut upload = Self::answer(Some(id), "begin to put", begun)?;
+        let tag = match self.put_each(id, len, staged, &mut *upload) {
+            Ok(tag) => tag,
+            Err(error) => {
+                // Its parts would be kept, and paid for. The error that is returned matters more.
+                let _ = self.driver.run(async move { upload.abort().await });
+                return Err(error);
+            }
+        };
+        let done = self.driver.run(async move { upload.complete().await });
+        Ok((tag, Self::answer(Some(id), "put", done)?))
+    }
+
+    fn put_each(
+        &self,
+        id: SegmentId,
+        len: u64,
+        staged: Staged<'_>,
+        upload: &mut dyn MultipartUpload,
+    ) -> Result<String, StoreError> {
+        let mut under_way: VecDeque<Pending<Answer<()>>> = VecDeque::new();
+        let mut tags = Md5::new();
+        let mut at = 0;
+        let mut parts = 0;
+        while at < len {
+            if under_way.len() >= PARTS_MAX
+                && let Some(part) = under_way.pop_front()
+            {
+                Self::answer(Some(id), "put a part of", part.wait())?;
+            }
+            let bytes = staged(at, self.cut.part_bytes.min(len - at))?;
+            tags.update(Md5::digest(&bytes));
+            at += bytes.len() as u64;
+            parts += 1;
+            under_way.push_back(self.driver.begin(upload.put_part(PutPayload::from(bytes))));
+        }
+        for part in under_way {
+            Self::answer(Some(id), "put a part of", part.wait())?;
+        }
+        Ok(format!("{}-{parts}", hex::encode(tags.finalize())))
+    }
+
+    /// Whether a segment is there with the bytes that are staged.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`] when it is there with others.
+    pub(super) fn compare(
+        &self,
+        id: SegmentId,
+        len: u64,
+        staged: Staged<'_>,
+    ) -> Result<bool, StoreError> {
+        let Some(found) = self.head(id)? else { return Ok(false) };
+        let other = || StoreError::AlreadyExists { segment: id };
+        if found.size != len {
+            return Err(other());
+        }
+        if let Some(tag) = found.e_tag.as_deref().filter(|tag| may_be_md5(bare(tag)))
+            && len <= self.cut.whole_max
+            && hex::encode(Md5::digest(staged(0, len)?)) == bare(tag)
+        {
+            return Ok(true);
+        }
+        let mut at = 0;
+        while at < len {
+            let wanted = WINDOW_BYTES.min(len - at);
+            if self.read(id, at, wanted)? != staged(at, wanted)? {
+                return Err(other());
+            }
+            at += wanted;
+        }
+        Ok(true)
+    }
+}
+
+/// A tag without its quotes.
+fn bare(tag: &str) -> &str {
+    tag.trim_matches('"')
+}
+
+fn may_be_md5(tag: &str) -> bool {
+    tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The segment that an object is; `None` for what is not ours.
+fn segment_named(name: &str) -> Option<SegmentId> {
+    let id = SegmentId::new(u64::from_str_radix(name, 16).ok()?)?;
+    (name == id.to_string()).then_some(id)
+}
