@@ -13,6 +13,7 @@ mod directory;
 mod error;
 pub mod layer;
 mod memory;
+mod rados;
 pub mod s3;
 
 use std::io::IoSlice;
@@ -25,6 +26,7 @@ pub use bucket::BucketStore;
 pub use directory::DirectoryStore;
 pub use error::StoreError;
 pub use memory::MemoryStore;
+pub use rados::{RadosSettings, RadosStore};
 
 /// One place for segments. All calls may be made from any thread, at any time.
 ///
