@@ -1,6 +1,7 @@
 //! Calls of the pool from async code: on blocking threads, so many at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use archipelago_pool::{Error, Service};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -13,7 +14,32 @@ const CALLS_MAX: usize = 16;
 
 /// Transfers running at once. Each holds a thread and a few MiB while its
 /// client sends or receives, however slow that client is.
-const TRANSFERS_MAX: usize = 32;
+pub(crate) const TRANSFERS_MAX: usize = 32;
+
+/// Who waits for a place among the transfers: while somebody does, slow clients lose theirs.
+#[derive(Clone, Default)]
+pub(crate) struct Line(Arc<AtomicUsize>);
+
+impl Line {
+    /// Whether anybody is in it.
+    pub(crate) fn is_waited_in(&self) -> bool {
+        self.0.load(Relaxed) > 0
+    }
+
+    fn enter(&self) -> InLine {
+        self.0.fetch_add(1, Relaxed);
+        InLine(self.clone())
+    }
+}
+
+/// Somebody in a line, until it is dropped.
+struct InLine(Line);
+
+impl Drop for InLine {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
+    }
+}
 
 /// Hashings of long objects running at once, for whoever asks for the hashes of one that came
 /// by another door: each reads all of it and holds its hashes, up to some 150 MB.
@@ -36,6 +62,7 @@ pub const BLOCKING_THREADS_MAX: usize = CALLS_MAX + TRANSFERS_MAX + HASHINGS_MAX
 pub(crate) struct Calls {
     calls: Arc<Semaphore>,
     transfers: Arc<Semaphore>,
+    line: Line,
     hashings: Arc<Semaphore>,
     lists: Arc<Semaphore>,
     logins: Arc<Semaphore>,
@@ -46,6 +73,7 @@ impl Calls {
         Self {
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             transfers: Arc::new(Semaphore::new(TRANSFERS_MAX)),
+            line: Line::default(),
             hashings: Arc::new(Semaphore::new(HASHINGS_MAX)),
             lists: Arc::new(Semaphore::new(LISTS_MAX)),
             logins: Arc::new(Semaphore::new(LOGINS_MAX)),
@@ -58,7 +86,7 @@ impl Calls {
         T: Send + 'static,
         F: FnOnce(&Service) -> Result<T, Error> + Send + 'static,
     {
-        self.run(&self.calls, service, verb).await
+        run(acquire(&self.calls).await?, service, verb).await
     }
 
     /// Runs a verb that may take as long as a transfer does.
@@ -67,7 +95,7 @@ impl Calls {
         T: Send + 'static,
         F: FnOnce(&Service) -> Result<T, Error> + Send + 'static,
     {
-        self.run(&self.transfers, service, verb).await
+        run(self.transfer().await?, service, verb).await
     }
 
     /// Runs a verb that computes the hash of a password.
@@ -76,32 +104,21 @@ impl Calls {
         T: Send + 'static,
         F: FnOnce(&Service) -> Result<T, Error> + Send + 'static,
     {
-        self.run(&self.logins, service, verb).await
-    }
-
-    async fn run<T, F>(
-        &self,
-        limit: &Arc<Semaphore>,
-        service: &Arc<Service>,
-        verb: F,
-    ) -> Result<T, Failure>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Service) -> Result<T, Error> + Send + 'static,
-    {
-        let permit = acquire(limit).await?;
-        let service = Arc::clone(service);
-        let job = tokio::task::spawn_blocking(move || {
-            let result = verb(&service);
-            drop(permit);
-            result
-        });
-        job.await.map_err(Failure::panicked)?.map_err(Failure::from)
+        run(acquire(&self.logins).await?, service, verb).await
     }
 
     /// The right to run one transfer; to be dropped by the thread that runs it.
     pub(crate) async fn transfer(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        if let Ok(permit) = Arc::clone(&self.transfers).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let _waits = self.line.enter();
         acquire(&self.transfers).await
+    }
+
+    /// The line for it.
+    pub(crate) fn line(&self) -> Line {
+        self.line.clone()
     }
 
     /// The right to hash one long object; to be dropped by the thread that does.
@@ -134,6 +151,24 @@ impl Calls {
         self.logins.close();
         drop((calls, transfers, hashings, logins));
     }
+}
+
+async fn run<T, F>(
+    permit: OwnedSemaphorePermit,
+    service: &Arc<Service>,
+    verb: F,
+) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    F: FnOnce(&Service) -> Result<T, Error> + Send + 'static,
+{
+    let service = Arc::clone(service);
+    let job = tokio::task::spawn_blocking(move || {
+        let result = verb(&service);
+        drop(permit);
+        result
+    });
+    job.await.map_err(Failure::panicked)?.map_err(Failure::from)
 }
 
 async fn acquire(semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Failure> {

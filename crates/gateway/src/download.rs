@@ -27,6 +27,7 @@ use tokio::time::{Sleep, sleep, timeout};
 use crate::App;
 use crate::failure::Failure;
 use crate::metrics::ByteCounter;
+use crate::patience::Pace;
 use crate::server::Hangup;
 
 /// What is collected before it goes on its way: fewer wake-ups than writes.
@@ -74,6 +75,7 @@ where
         // Most that is asked for is much smaller than a piece.
         pending: BytesMut::new(),
         hangup,
+        pace: Pace::new(app.patience, app.calls.line()),
         begun: false,
     };
     tokio::task::spawn_blocking(move || {
@@ -102,8 +104,29 @@ struct BodyWriter {
     handle: Handle,
     pending: BytesMut,
     hangup: Hangup,
+    pace: Pace,
     /// Something was sent: it is too late for a status.
     begun: bool,
+}
+
+/// Waits for room for a piece; `None` when the client takes nothing for too long, or not a piece
+/// while others wait for its place.
+async fn room<'a>(
+    sender: &'a mpsc::Sender<Piece>,
+    pace: &mut Pace,
+) -> Option<Result<mpsc::Permit<'a, Piece>, mpsc::error::SendError<()>>> {
+    let mut reserve = std::pin::pin!(sender.reserve());
+    let mut left = STALL_MAX;
+    loop {
+        let step = pace.after().min(left);
+        if let Ok(reserved) = timeout(step, reserve.as_mut()).await {
+            return Some(reserved);
+        }
+        left = left.saturating_sub(step);
+        if pace.is_lost(step, 0) || left.is_zero() {
+            return None;
+        }
+    }
 }
 
 impl BodyWriter {
@@ -113,14 +136,12 @@ impl BodyWriter {
             Ok(permit) => permit,
             Err(mpsc::error::TrySendError::Closed(())) => return Err(gone()),
             Err(mpsc::error::TrySendError::Full(())) => {
-                let reserve = async { timeout(STALL_MAX, self.sender.reserve()).await };
-                match self.handle.block_on(reserve) {
-                    Ok(reserved) => reserved.map_err(|_| gone())?,
-                    Err(_) => {
-                        self.hangup.now();
-                        return Err(io::Error::new(io::ErrorKind::TimedOut, "the client stalled"));
-                    }
-                }
+                let Some(reserved) = self.handle.block_on(room(&self.sender, &mut self.pace))
+                else {
+                    self.hangup.now();
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "the client stalled"));
+                };
+                reserved.map_err(|_| gone())?
             }
         };
         permit.send(piece);

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::calls::Line;
 
 /// How long a client may take to send the head of a request, and how long a
 /// connection is kept without any.
@@ -23,8 +25,16 @@ const BODY_MAX: Duration = Duration::from_secs(60);
 /// it holds a thread.
 const PIPE_MAX: Duration = Duration::from_secs(15 * 60);
 
+/// A client of which so little comes, or that takes so little, ...
+const SLOW_BYTES: u64 = 64 << 10;
+/// ... in so long a time of waiting for it is *slow*: it loses its place if others wait for one.
+const SLOW_AFTER: Duration = Duration::from_secs(60);
+
 /// What is said of a client that sent nothing for too long.
 pub(crate) const STALLED: &str = "nothing came for";
+
+/// What is said of one that loses its place.
+const SLOW: &str = "too little came while others waited for their turn; send it again, faster";
 
 /// The limits; tests have less of it.
 #[derive(Clone, Copy)]
@@ -32,11 +42,12 @@ pub(crate) struct Patience {
     pub(crate) head: Duration,
     pub(crate) body: Duration,
     pub(crate) pipe: Duration,
+    pub(crate) slow: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { head: HEAD_MAX, body: BODY_MAX, pipe: PIPE_MAX }
+        Self { head: HEAD_MAX, body: BODY_MAX, pipe: PIPE_MAX, slow: SLOW_AFTER }
     }
 }
 
@@ -49,6 +60,11 @@ impl Patience {
             _ => self.body,
         }
     }
+}
+
+/// Whether an error says that its client was too slow.
+pub(crate) fn tells_of_stall(message: &str) -> bool {
+    message.contains(STALLED) || message.contains(SLOW)
 }
 
 const BROKEN: u8 = 1;
@@ -70,18 +86,52 @@ impl Fate {
     }
 }
 
-/// A body that ends in an error when nothing comes for too long. Only the time counts in which
-/// somebody waits for it: a server that is slow itself is not the client's fault.
+/// How much came in how long a time of waiting for it.
+pub(crate) struct Pace {
+    after: Duration,
+    line: Line,
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    pub(crate) const fn new(patience: Patience, line: Line) -> Self {
+        Self { after: patience.slow, line, waited: Duration::ZERO, bytes: 0 }
+    }
+
+    /// How long one waits before a client is called slow.
+    pub(crate) const fn after(&self) -> Duration {
+        self.after
+    }
+
+    /// Takes in that `bytes` came after one has waited for so long. Whether the client is so slow
+    /// that it loses its place.
+    pub(crate) fn is_lost(&mut self, waited: Duration, bytes: u64) -> bool {
+        self.waited += waited;
+        self.bytes += bytes;
+        if self.waited < self.after {
+            return false;
+        }
+        let is_slow = self.bytes < SLOW_BYTES;
+        (self.waited, self.bytes) = (Duration::ZERO, 0);
+        is_slow && self.line.is_waited_in()
+    }
+}
+
+/// A body that ends in an error when nothing comes for too long, or little while others wait.
+/// Only the time counts in which somebody waits for it: a server that is slow itself is not the
+/// client's fault.
 pub(crate) struct Patient<B> {
     body: B,
     limit: Duration,
-    waiting: Option<Pin<Box<Sleep>>>,
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+    pace: Pace,
     fate: Fate,
 }
 
 impl<B> Patient<B> {
-    pub(crate) fn new(body: B, limit: Duration) -> Self {
-        Self { body, limit, waiting: None, fate: Fate::default() }
+    pub(crate) fn new(body: B, limit: Duration, pace: Pace) -> Self {
+        Self { body, limit, waiting: None, pace, fate: Fate::default() }
     }
 
     pub(crate) fn fate(&self) -> Fate {
@@ -103,7 +153,15 @@ where
         let this = &mut *self;
         match Pin::new(&mut this.body).poll_frame(context) {
             Poll::Ready(frame) => {
-                this.waiting = None;
+                let waited = this.waiting.take().map(|(since, _)| since.elapsed());
+                let bytes = match &frame {
+                    Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
+                    _ => 0,
+                };
+                if this.pace.is_lost(waited.unwrap_or_default(), bytes as u64) {
+                    this.fate.0.store(STALLING, Relaxed);
+                    return Poll::Ready(Some(Err(SLOW.into())));
+                }
                 Poll::Ready(frame.map(|frame| {
                     frame.map_err(|error| {
                         this.fate.0.store(BROKEN, Relaxed);
@@ -113,7 +171,8 @@ where
             }
             Poll::Pending => {
                 let limit = this.limit;
-                let waiting = this.waiting.get_or_insert_with(|| Box::pin(sleep(limit)));
+                let waiting = || (Instant::now(), Box::pin(sleep(limit)));
+                let (_, waiting) = this.waiting.get_or_insert_with(waiting);
                 match waiting.as_mut().poll(context) {
                     Poll::Pending => Poll::Pending,
                     Poll::Ready(()) => {

@@ -22,8 +22,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::calls::Line;
 use crate::domains::Domains;
-use crate::patience::{Patience, Patient};
+use crate::patience::{Pace, Patience, Patient};
 use crate::{App, MetricSource, calls, guard, routes};
 
 /// Open connections; further ones wait in the backlog of the system. Each
@@ -155,9 +156,9 @@ impl Server {
                 }
             };
             let (router, closing) = (router.clone(), watch_closing.clone());
-            let patience = self.app.patience;
+            let (patience, line) = (self.app.patience, self.app.calls.line());
             connections.spawn(async move {
-                serve_connection(stream, router, patience, closing).await;
+                serve_connection(stream, router, patience, line, closing).await;
                 drop(slot);
             });
         }
@@ -187,6 +188,7 @@ async fn serve_connection(
     stream: TcpStream,
     router: Router,
     patience: Patience,
+    line: Line,
     mut closing: watch::Receiver<bool>,
 ) {
     let hangup = Hangup::default();
@@ -196,7 +198,7 @@ async fn serve_connection(
         let limit = patience.with(request.uri().path());
         let (mut head, body) = request.into_parts();
         head.extensions.insert(handle.clone());
-        let body = Patient::new(body, limit);
+        let body = Patient::new(body, limit, Pace::new(patience, line.clone()));
         head.extensions.insert(body.fate());
         routes.call(Request::from_parts(head, Body::new(body)))
     });

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
 use crate::failure::Failure;
-use crate::patience::STALLED;
+use crate::patience::tells_of_stall;
 
 /// What a name that is not found was to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -114,7 +114,7 @@ pub(super) fn broken(failure: &Failure, missing: Missing) -> S3Error {
     let code = match () {
         () if message.contains(OTHER_CONTENT) => return other_content(),
         () if message.contains("SignatureMismatch") => S3ErrorCode::SignatureDoesNotMatch,
-        () if message.contains(STALLED) => S3ErrorCode::RequestTimeout,
+        () if tells_of_stall(message) => S3ErrorCode::RequestTimeout,
         () => {
             return S3Error::with_message(S3ErrorCode::IncompleteBody, message.to_owned());
         }

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::ask::encode;
 use crate::failure::{Failure, status_of};
-use crate::patience::STALLED;
+use crate::patience::tells_of_stall;
 
 /// What a request is refused with; also a 304, which is no failure.
 #[derive(Debug)]
@@ -154,9 +154,7 @@ impl From<Failure> for Refusal {
             return Self::too_large("Upload exceeds quota.");
         }
         let status = match failure.kind() {
-            ErrorKind::Invalid if failure.message().contains(STALLED) => {
-                StatusCode::REQUEST_TIMEOUT
-            }
+            ErrorKind::Invalid if tells_of_stall(failure.message()) => StatusCode::REQUEST_TIMEOUT,
             kind => status_of(kind),
         };
         Self::new(status, failure.message())

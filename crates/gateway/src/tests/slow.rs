@@ -8,13 +8,14 @@ use archipelago_api::{Files, path};
 use archipelago_env::Env;
 
 use super::harness::{Answer, Harness};
-use crate::patience::Patience;
+use crate::calls::{Line, TRANSFERS_MAX};
+use crate::patience::{Pace, Patience};
 
 const SHORT: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_secs(3600);
 
 fn patient(head: Duration, body: Duration, pipe: Duration) -> Harness {
-    Harness::with_patience(Patience { head, body, pipe })
+    Harness::with_patience(Patience { head, body, pipe, slow: LONG })
 }
 
 /// The head of a request with a body of a thousand bytes, and one of these.
@@ -81,4 +82,42 @@ fn a_login_that_stalls_is_given_up() {
     let mut socket = begun(&server, "POST", "/identity/v3/auth/tokens", head);
     let status = Answer::read(&mut socket).status;
     assert!((400..500).contains(&status), "{status}");
+}
+
+#[test]
+fn clients_that_send_byte_by_byte_lose_their_places_to_those_who_wait() {
+    let slow = Patience { head: LONG, body: LONG, pipe: LONG, slow: SHORT };
+    let (server, env) = (Harness::with_patience(slow), Env::real());
+    let begin =
+        |name: usize| begun(&server, "PUT", &path::file_put("c", &name.to_string(), None), "");
+    let mut slow: Vec<TcpStream> = (0..TRANSFERS_MAX).map(begin).collect();
+    while server.app.calls.transfers_running() < TRANSFERS_MAX {
+        env.clock().sleep(SHORT / 20);
+    }
+    let mut quick = server.connect();
+    let put = path::file_put("c", "quick", None);
+    write!(
+        quick,
+        "PUT {put} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 4\r\n\r\nwhat"
+    )
+    .unwrap();
+    quick.set_nonblocking(true).unwrap();
+    let mut answer = Vec::new();
+    while answer.is_empty() {
+        env.clock().sleep(SHORT / 20);
+        for socket in &mut slow {
+            let _ = socket.write_all(b"x");
+        }
+        let mut piece = [0; 64];
+        answer.extend(quick.read(&mut piece).map_or(&[][..], |len| &piece[..len]));
+    }
+    // What it says is no transfer stream; it had its turn.
+    assert!(answer.starts_with(b"HTTP/1.1 400"), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[test]
+fn a_slow_client_keeps_its_place_while_nobody_waits() {
+    let patience = Patience { slow: SHORT, ..Patience::default() };
+    let mut pace = Pace::new(patience, Line::default());
+    assert!(!pace.is_lost(SHORT, 1));
 }
