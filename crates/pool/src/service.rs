@@ -152,6 +152,12 @@ impl Service {
         self.core.now_ms()
     }
 
+    /// The same for what protects something until then, as locks do: a clock that is ahead is
+    /// not followed until it has stood.
+    pub fn ended_ms(&self) -> u64 {
+        self.core.ended_ms()
+    }
+
     /// Persists everything, seals the log and gives up the folder. Devices that
     /// are still open fail from now on. Idempotent.
     ///

@@ -208,7 +208,7 @@ fn relocate(
         Ok(meta)
     };
     let leave = &|object: Option<&Object>| match object {
-        Some(object) if object.is_locked(ask.now_ms) => {
+        Some(object) if object.is_locked(service.ended_ms()) => {
             Err(veto.say(Refusal::forbidden("The object is locked.")))
         }
         _ => Ok(()),

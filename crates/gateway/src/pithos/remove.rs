@@ -46,7 +46,9 @@ fn one(service: &Service, home: &Container, name: &ObjectName, now_ms: u64) -> R
     let result = service.object_remove(home.id, name, Which::Latest, &|old| match old {
         None => Err(veto.say(Refusal::not_found())),
         // A marker on top takes nothing away.
-        Some(old) if old.is_locked(now_ms) && home.versioning != Versioning::Enabled => {
+        Some(old)
+            if old.is_locked(service.ended_ms()) && home.versioning != Versioning::Enabled =>
+        {
             Err(veto.say(Refusal::forbidden("The object is locked.")))
         }
         Some(_) => Ok(()),

@@ -156,13 +156,13 @@ pub(super) fn hold_of(object: &Object) -> Option<ObjectLockLegalHoldStatus> {
 }
 
 /// Whether a version may be removed for good.
-pub(super) fn check_removable(object: &Object, bypass: bool, now_ms: u64) -> S3Result<()> {
+pub(super) fn check_removable(object: &Object, bypass: bool, ended_ms: u64) -> S3Result<()> {
     let locked =
         || s3_error!(AccessDenied, "Access Denied because object protected by object lock.");
     if object.is_held() {
         return Err(locked());
     }
-    let held = object.locked_until_ms().is_some_and(|until| until > now_ms);
+    let held = object.locked_until_ms().is_some_and(|until| until > ended_ms);
     let strict = mode_of(object).is_some_and(|mode| mode.as_str() == ObjectLockMode::COMPLIANCE);
     if held && (strict || !bypass) { Err(locked()) } else { Ok(()) }
 }
@@ -262,10 +262,10 @@ pub(super) async fn put_retention(
         retention.retain_until_date.as_ref().map(ms_of).ok_or_else(|| s3_error!(MalformedXML))?;
     let bypass = input.bypass_governance_retention == Some(true) && actor.owns(&bucket);
     let (name, which) = (auth::key(&input.key)?, meta::which(input.version_id.as_deref())?);
-    let now_ms = door.now_ms();
     door.call(Missing::Key, move |service, refusal| {
+        let ended_ms = service.ended_ms();
         service.object_change(bucket.id, &name, which, &mut |object| {
-            refusal.ask(may_shorten(object, &mode, until, bypass, now_ms))?;
+            refusal.ask(may_shorten(object, &mode, until, bypass, ended_ms))?;
             let mut known: Meta = object.meta.clone();
             insert(&mut known.settings, &mode, until);
             Ok(known)
@@ -276,8 +276,14 @@ pub(super) async fn put_retention(
 }
 
 /// A lock may be made longer; else it is changed only by who may lift it, while it can be.
-fn may_shorten(object: &Object, mode: &str, until: u64, bypass: bool, now_ms: u64) -> S3Result<()> {
-    let Some(old) = object.locked_until_ms().filter(|old| *old > now_ms) else { return Ok(()) };
+fn may_shorten(
+    object: &Object,
+    mode: &str,
+    until: u64,
+    bypass: bool,
+    ended_ms: u64,
+) -> S3Result<()> {
+    let Some(old) = object.locked_until_ms().filter(|old| *old > ended_ms) else { return Ok(()) };
     let was = mode_of(object);
     let was_strict = was.as_ref().is_some_and(|was| was.as_str() == ObjectLockMode::COMPLIANCE);
     let changes = was.as_ref().is_some_and(|was| was.as_str() != mode);

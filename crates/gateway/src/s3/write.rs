@@ -285,7 +285,6 @@ pub(super) async fn delete(
         if_size: input.if_match_size,
         if_time: input.if_match_last_modified_time,
         bypass: bypasses(&actor, &bucket, input.bypass_governance_retention),
-        now_ms: door.now_ms(),
     };
     let versioned = input.version_id;
     let removed = door
@@ -320,7 +319,6 @@ struct Wanted {
     if_size: Option<i64>,
     if_time: Option<Timestamp>,
     bypass: bool,
-    now_ms: u64,
 }
 
 fn remove(
@@ -330,11 +328,11 @@ fn remove(
     wanted: &Wanted,
 ) -> Result<Removed, archipelago_pool::Error> {
     service.object_remove(container, &wanted.name, wanted.which, &|found| {
-        refusal.ask(may_remove(found, wanted))
+        refusal.ask(may_remove(found, wanted, service.ended_ms()))
     })
 }
 
-fn may_remove(found: Option<&Object>, wanted: &Wanted) -> S3Result<()> {
+fn may_remove(found: Option<&Object>, wanted: &Wanted, ended_ms: u64) -> S3Result<()> {
     let conditional =
         wanted.if_match.is_some() || wanted.if_size.is_some() || wanted.if_time.is_some();
     let Some(object) = found else {
@@ -356,7 +354,7 @@ fn may_remove(found: Option<&Object>, wanted: &Wanted) -> S3Result<()> {
     if wanted.which == Which::Latest && object.versioned {
         return Ok(());
     }
-    lock::check_removable(object, wanted.bypass, wanted.now_ms)
+    lock::check_removable(object, wanted.bypass, ended_ms)
 }
 
 /// `DeleteObjects`.
@@ -371,7 +369,7 @@ pub(super) async fn delete_many(
     }
     let bucket = door.find_bucket(&actor, &input.bucket).await?;
     let bypass = bypasses(&actor, &bucket, input.bypass_governance_retention);
-    let (quiet, now_ms) = (input.delete.quiet.unwrap_or(false), door.now_ms());
+    let quiet = input.delete.quiet.unwrap_or(false);
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());
     for one in input.delete.objects {
         let (key, version_id) = (one.key.clone(), one.version_id.clone());
@@ -387,7 +385,7 @@ pub(super) async fn delete_many(
             })
             .await?;
         let removed = match may {
-            true => delete_one(door, bucket.id, one, bypass, now_ms).await,
+            true => delete_one(door, bucket.id, one, bypass).await,
             false => Err(denied()),
         };
         match removed {
@@ -422,7 +420,6 @@ async fn delete_one(
     bucket: u64,
     one: ObjectIdentifier,
     bypass: bool,
-    now_ms: u64,
 ) -> S3Result<Removed> {
     let wanted = Wanted {
         name: auth::key(&one.key)?,
@@ -431,7 +428,6 @@ async fn delete_one(
         if_size: one.size,
         if_time: one.last_modified_time,
         bypass,
-        now_ms,
     };
     door.call(Missing::Bucket, move |service, refusal| remove(service, refusal, bucket, &wanted))
         .await

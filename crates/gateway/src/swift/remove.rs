@@ -54,7 +54,9 @@ pub(super) fn one(
             ended.set(true);
             Ok(())
         }
-        (Which::Version(_) | Which::Unversioned, Some(old)) if old.is_locked(now_ms) => {
+        (Which::Version(_) | Which::Unversioned, Some(old))
+            if old.is_locked(service.ended_ms()) =>
+        {
             Err(veto.say(Refusal::forbidden("The version is locked.")))
         }
         (_, old) => {

@@ -76,7 +76,7 @@ impl Core {
         until_ms: u64,
         after: FileId,
     ) -> Result<Vec<FileId>, Error> {
-        let now = self.now_ms();
+        let now = self.ended_ms();
         let page = file::beside(tx, container, name.as_str(), after, true, PURGE_ROWS)?;
         for object in &page {
             let is_alone = || {
@@ -99,7 +99,7 @@ impl Core {
             Error::new(ErrorKind::InUse, message)
         };
         let rows = file::versions(tx, home.id, &From::At(String::new()), PAST_MAX + 1)?;
-        let now = self.now_ms();
+        let now = self.ended_ms();
         for row in &rows {
             let (object, name) = (&row.object, row.object.name.as_str().escape_debug());
             if object.latest && !object.marker {

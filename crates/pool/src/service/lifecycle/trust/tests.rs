@@ -14,7 +14,11 @@ const ONE: Ended = Ended { objects: 1, ..NOTHING };
 
 /// A store that has seen some months, with days as long as they are.
 fn old() -> Home {
-    let home = Home::with_days(Versioning::Off, DAY_MS);
+    old_of(Versioning::Off)
+}
+
+fn old_of(versioning: Versioning) -> Home {
+    let home = Home::with_days(versioning, DAY_MS);
     for _ in 0..100 {
         home.hands.forward(DAY_MS);
         home.end();
@@ -218,4 +222,22 @@ fn an_append_while_the_clock_is_ahead_adds_to_what_there_is() {
     assert_eq!(home.service().grants(&shared).unwrap().len(), 1);
     assert_eq!(home.service().links(home.id, &o).unwrap().len(), 1);
     assert!(home.there("o", crate::Which::Latest));
+}
+
+#[test]
+fn a_lock_is_not_over_by_a_clock_that_is_ahead() {
+    let home = old_of(Versioning::Enabled);
+    let lock =
+        [(crate::LOCK_MODE, "COMPLIANCE".to_owned()), (crate::LOCK_UNTIL, (YEARS / 2).to_string())];
+    let settings = lock.map(|(name, value)| (name.to_owned(), value)).into();
+    home.put("o", Meta { settings, ..Meta::default() });
+    home.put("o", Meta::default());
+    home.hands.set_by(YEARS);
+    home.end();
+    home.service().object_purge(home.id, &"o".parse().unwrap(), u64::MAX).unwrap();
+    assert_eq!(home.rows(), ["+o", "+o"]);
+    home.hands.forward(HOUR);
+    home.end();
+    home.service().object_purge(home.id, &"o".parse().unwrap(), u64::MAX).unwrap();
+    assert_eq!(home.rows(), ["+o"]);
 }
