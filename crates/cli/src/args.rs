@@ -11,6 +11,7 @@ pub mod serve;
 pub mod share;
 pub mod snapshot;
 pub mod sync;
+pub mod token;
 pub mod trust;
 pub mod user;
 pub mod volume;
@@ -56,6 +57,11 @@ pub struct Global {
     #[arg(long, global = true, value_name = "URL", env = "ARCHIPELAGO_ENDPOINT")]
     #[arg(default_value = DEFAULT_ENDPOINT)]
     pub endpoint: Endpoint,
+    /// A file with a token, which says who asks; the operator of this machine needs none
+    ///
+    /// ARCHIPELAGO_TOKEN in the environment is the token itself; this file comes before it.
+    #[arg(long, global = true, value_name = "FILE", env = "ARCHIPELAGO_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
     /// Print nothing but results that were asked for: no progress, no confirmations
     #[arg(long, short, global = true)]
     pub quiet: bool,
@@ -138,6 +144,9 @@ Examples:
     /// Accounts: what owns containers; OpenStack calls them projects
     #[command(subcommand, arg_required_else_help = true)]
     Account(user::Account),
+    /// Tokens: log in to act as a user instead of as the operator
+    #[command(subcommand, arg_required_else_help = true)]
+    Token(token::Token),
     /// Print the variables by which clients of OpenStack and Swift log in
     ///
     /// For a shell to evaluate. The password is asked for, or is the first line of standard

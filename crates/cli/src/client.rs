@@ -2,8 +2,10 @@
 
 mod early;
 
+use std::env::VarError;
 use std::fmt;
 use std::io::{self, Read};
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -11,7 +13,8 @@ use archipelago_api::{self as api, STREAM_CONTENT_TYPE, VERSION_HEADER};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use ureq::http::{HeaderMap, Response, StatusCode, Uri};
+use ureq::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use ureq::middleware::MiddlewareNext;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector, TcpConnector};
 use ureq::{Agent, Body, SendBody, Timeout};
@@ -35,8 +38,57 @@ const BYTES_MAX: u64 = 64 << 20;
 /// Bytes that are sent or received at once.
 const BUFFER_BYTES: usize = 256 << 10;
 
+/// The variable of the environment with a token.
+const TOKEN_VARIABLE: &str = "ARCHIPELAGO_TOKEN";
+/// A token is read so far, in bytes: more than any has.
+const TOKEN_BYTES_MAX: u64 = 4096;
+
 const START_IT: &str = "is `archipelago serve` running? start it, or set --endpoint or \
                         ARCHIPELAGO_ENDPOINT to where it runs";
+
+/// Where a request says who asks.
+const TOKEN_HEADER: &str = "x-auth-token";
+/// Where a login, or its end, has the token that it is about.
+const SUBJECT_HEADER: &str = "x-subject-token";
+
+/// What says who asks. Never shown.
+#[derive(Clone)]
+pub struct Token(HeaderValue);
+
+impl Token {
+    /// Out of a file, or of the variable of the environment; never an argument, which every
+    /// process of the machine can read.
+    pub fn find(file: Option<&Path>) -> Result<Option<Self>> {
+        if let Some(path) = file {
+            let what = format!("read the token in {}", path.display());
+            let input = std::fs::File::open(path).map_err(Failure::local(&what))?;
+            let mut text = String::new();
+            input.take(TOKEN_BYTES_MAX).read_to_string(&mut text).map_err(Failure::local(&what))?;
+            return Self::new(&text, &path.display().to_string()).map(Some);
+        }
+        match std::env::var(TOKEN_VARIABLE) {
+            Ok(text) => Self::new(&text, TOKEN_VARIABLE).map(Some),
+            Err(VarError::NotPresent) => Ok(None),
+            Err(VarError::NotUnicode(_)) => Err(Self::wrong(TOKEN_VARIABLE)),
+        }
+    }
+
+    fn new(text: &str, place: &str) -> Result<Self> {
+        let text = text.trim();
+        // Without any it would be the operator who asks, which nobody means who sets one.
+        if text.is_empty() {
+            return Err(Self::wrong(place));
+        }
+        let mut value = HeaderValue::from_str(text).map_err(|_| Self::wrong(place))?;
+        value.set_sensitive(true);
+        Ok(Self(value))
+    }
+
+    fn wrong(place: &str) -> Failure {
+        Failure::new(Kind::Local, format!("{place} has no token in it"))
+            .remedy("put one there that `archipelago token issue` prints, or set nothing")
+    }
+}
 
 /// Where the server is: `http://HOST[:PORT]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -103,14 +155,22 @@ impl Bytes {
 /// A server.
 pub struct Client {
     endpoint: Endpoint,
+    token: Option<Token>,
     agent: Agent,
     answered: Answered,
 }
 
 impl Client {
-    /// Opens no connection yet.
-    pub fn new(endpoint: Endpoint) -> Self {
+    /// Opens no connection yet. Each request shows `token`, which says who asks.
+    pub fn new(endpoint: Endpoint, token: Option<Token>) -> Self {
+        let shown = token.clone();
         let config = Agent::config_builder()
+            .middleware(move |mut request: Request<SendBody<'_>>, next: MiddlewareNext<'_>| {
+                if let Some(Token(token)) = &shown {
+                    request.headers_mut().insert(TOKEN_HEADER, token.clone());
+                }
+                next.handle(request)
+            })
             .http_status_as_error(false)
             // The server is near; what the environment says of proxies is about the web.
             .proxy(None)
@@ -125,7 +185,39 @@ impl Client {
         let answered = Answered::default();
         let connector = TcpConnector::default().chain(EarlyAnswer::new(answered.clone()));
         let agent = Agent::with_parts(config, connector, DefaultResolver::default());
-        Self { endpoint, agent, answered }
+        Self { endpoint, token, agent, answered }
+    }
+
+    /// The same server and the same token, on connections of its own.
+    pub fn another(&self) -> Self {
+        Self::new(self.endpoint.clone(), self.token.clone())
+    }
+
+    /// `POST` of JSON that is answered with a token in a header.
+    pub fn issue<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<(String, T)> {
+        let request =
+            self.agent.post(self.url(path)).config().timeout_recv_response(Some(CALL_MAX));
+        let mut answer = self.accept(request.build().send_json(body), path)?;
+        let token = answer.headers().get(SUBJECT_HEADER).and_then(|value| value.to_str().ok());
+        let token = token.map(str::to_owned);
+        let token = token.ok_or_else(|| self.foreign(path, "a login without a token"))?;
+        let body = answer.body_mut().read_json().map_err(|error| self.unsent(&error))?;
+        Ok((token, body))
+    }
+
+    /// `DELETE` of the token that each request shows.
+    pub fn revoke(&self, path: &str) -> Result {
+        let Some(Token(token)) = &self.token else {
+            return Err(Failure::new(Kind::Local, "there is no token to revoke")
+                .remedy("set ARCHIPELAGO_TOKEN or --token-file"));
+        };
+        let request = self.agent.delete(self.url(path)).header(SUBJECT_HEADER, token.clone());
+        let request = request.config().timeout_recv_response(Some(CALL_MAX));
+        self.accept(request.build().call(), path).map(|_| ())
     }
 
     /// Whom it talks to.
@@ -291,9 +383,13 @@ impl Client {
         // By hand: a newer server may have kinds that are unknown here.
         let kind = serde_json::from_value(body["kind"].clone()).unwrap_or(match status {
             StatusCode::NOT_FOUND => api::ErrorKind::NotFound,
+            StatusCode::UNAUTHORIZED => api::ErrorKind::Unauthenticated,
+            StatusCode::TOO_MANY_REQUESTS => api::ErrorKind::Throttled,
             _ => api::ErrorKind::Internal,
         });
-        let message = body["message"].as_str().unwrap_or("the server gave no reason");
+        // Logins are refused in the words of Keystone.
+        let message = body["message"].as_str().or_else(|| body["error"]["message"].as_str());
+        let message = message.unwrap_or("the server gave no reason");
         Failure::new(Kind::Server(kind), crate::output::text::plain(message))
     }
 

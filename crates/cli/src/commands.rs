@@ -13,6 +13,7 @@ mod serve;
 mod share;
 mod snapshot;
 mod sync;
+mod token;
 mod transfer;
 mod trust;
 mod user;
@@ -23,8 +24,8 @@ use serde::Serialize;
 
 pub use transfer::cut_off;
 
-use crate::args::{Cli, Command};
-use crate::client::Client;
+use crate::args::{self, Cli, Command, Global};
+use crate::client::{Client, Token};
 use crate::failure::{Failure, Result};
 use crate::output::Output;
 
@@ -37,9 +38,16 @@ struct Context {
 
 /// Runs a command to its end.
 pub fn run(cli: Cli, output: Output) -> Result {
-    let context = Context { client: Client::new(cli.global.endpoint), output, env: Env::real() };
+    let Global { endpoint, token_file, json, .. } = cli.global;
+    // These are for machines without a server, and for who has no token yet.
+    let token = match &cli.command {
+        Command::Serve(_) | Command::Completions { .. } | Command::Man { .. } => None,
+        Command::Token(args::token::Token::Issue { .. }) => None,
+        _ => Token::find(token_file.as_deref())?,
+    };
+    let context = Context { client: Client::new(endpoint, token), output, env: Env::real() };
     match cli.command {
-        Command::Serve(options) => serve::serve(options, cli.global.json),
+        Command::Serve(options) => serve::serve(options, json),
         Command::Image(verb) => image::run(&context, verb),
         Command::Volume(verb) => volume::run(&context, verb),
         Command::Snapshot(verb) => snapshot::run(&context, verb),
@@ -53,6 +61,7 @@ pub fn run(cli: Cli, output: Output) -> Result {
         Command::Sync(options) => sync::run(&context, &options),
         Command::User(verb) => user::run(&context, verb),
         Command::Account(verb) => account::run(&context, verb),
+        Command::Token(verb) => token::run(&context, verb),
         Command::Env { user, account } => env::env(&context, &user, account),
         Command::Df => report::df(&context),
         Command::Rebuild { data, force } => rebuild::run(&context, &data, force),

@@ -3,34 +3,38 @@
 use archipelago_api as api;
 use archipelago_pool as pool;
 
-pub(crate) fn volume(volume: pool::Volume) -> api::Volume {
+use crate::login::{Caller, Names};
+
+pub(crate) fn volume(volume: pool::Volume, names: &Names, caller: &Caller) -> api::Volume {
+    // From what somebody made it is not for those who see it only because it is shared.
+    let parent = volume.parent.filter(|_| caller.owns(&volume.name));
     api::Volume {
         id: volume.id.get(),
-        name: volume.name.to_string(),
+        name: names.shown(&volume.name).to_string(),
         size: volume.size.bytes(),
         created_ms: volume.created_ms,
-        parent: volume.parent,
+        parent: parent.map(|source| names.shown_source(&source)),
         attached: volume.attached,
         epoch: volume.epoch.get(),
         snapshots: volume.snapshots,
     }
 }
 
-pub(crate) fn snapshot(snapshot: pool::Snapshot) -> api::Snapshot {
+pub(crate) fn snapshot(snapshot: pool::Snapshot, names: &Names) -> api::Snapshot {
     api::Snapshot {
         id: snapshot.id.get(),
         uuid: hex::encode(snapshot.uuid),
-        volume: snapshot.path.volume.to_string(),
+        volume: names.shown(&snapshot.path.volume).to_string(),
         name: snapshot.path.snapshot.to_string(),
         size: snapshot.size.bytes(),
         created_ms: snapshot.created_ms,
     }
 }
 
-pub(crate) fn image(image: pool::Image) -> api::Image {
+pub(crate) fn image(image: pool::Image, names: &Names) -> api::Image {
     api::Image {
         id: image.id.get(),
-        name: image.name.to_string(),
+        name: names.shown(&image.name).to_string(),
         format: image.format,
         os: image.os,
         size: image.size.bytes(),

@@ -77,6 +77,7 @@ const fn kind_of(kind: pool::ErrorKind) -> ErrorKind {
         pool::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists,
         pool::ErrorKind::Invalid => ErrorKind::Invalid,
         pool::ErrorKind::Unauthenticated => ErrorKind::Unauthenticated,
+        pool::ErrorKind::Forbidden => ErrorKind::Forbidden,
         pool::ErrorKind::Throttled => ErrorKind::Throttled,
         pool::ErrorKind::InUse => ErrorKind::InUse,
         pool::ErrorKind::NoSpace => ErrorKind::NoSpace,

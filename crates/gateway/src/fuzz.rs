@@ -34,6 +34,9 @@ impl Gateway {
             more_metrics: Arc::new(Vec::new),
             calls: Arc::new(calls::Calls::new()),
             metrics: Arc::default(),
+            // So that every byte gets as far as its handler.
+            login: crate::Login::Never,
+            first: Arc::default(),
             domains: Arc::default(),
             patience: crate::patience::Patience::default(),
             guard: Arc::new(guard::Guard::new(

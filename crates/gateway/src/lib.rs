@@ -5,6 +5,7 @@
 //! ```text
 //! Server    a connection, if fewer than CONNECTIONS_MAX are open
 //! guard     refuses what a web page of somebody else's may have sent
+//! login     the operator, or a user with a token; whom a route is not for stays out
 //! routes    parses names, query and JSON; every error is an api::Error
 //! calls     runs the verb of the pool on a blocking thread, so many at once
 //! upload    feeds an async body to a verb that reads; a broken body binds nothing
@@ -14,9 +15,10 @@
 //! `identity` has other routes: the doors where clients of OpenStack and Swift log in.
 //!
 //! # Security
-//! The native API has no login yet. It listens on loopback unless the operator says
-//! otherwise, and [`guard`] keeps web pages out that run in a browser on the
-//! same machine. Anybody who may open a socket to it may do everything.
+//! [`login`] finds out who asks. Without a token that is the operator, from the machine
+//! itself and, unless the configuration says otherwise, from nowhere else; [`guard`] keeps web
+//! pages out that run in a browser on the same machine. With one it is a user acting for an
+//! account: what it may do is the pool's rule to say.
 //!
 //! # Architecture invariant
 //! HTTP status codes exist only in this crate, and only [`failure`] maps the
@@ -32,6 +34,7 @@ mod failure;
 pub mod fuzz;
 mod guard;
 mod identity;
+mod login;
 mod metrics;
 mod openapi;
 mod patience;
@@ -48,6 +51,7 @@ use archipelago_pool::{Metric, Service};
 
 pub use calls::BLOCKING_THREADS_MAX;
 pub use domains::Domains;
+pub use login::Login;
 pub use openapi::document as openapi_document;
 pub use server::{Server, Stop};
 
@@ -62,6 +66,8 @@ pub(crate) struct App {
     pub(crate) calls: Arc<calls::Calls>,
     pub(crate) metrics: Arc<metrics::HttpMetrics>,
     pub(crate) guard: Arc<guard::Guard>,
+    pub(crate) login: Login,
+    pub(crate) first: login::First,
     pub(crate) domains: Arc<Domains>,
     pub(crate) patience: patience::Patience,
 }

@@ -17,10 +17,12 @@ use crate::routes::{
         version = "1",
         description = "One store behind files, images, volumes and snapshots. Sizes are bytes, \
             times are milliseconds since 1970-01-01 UTC. Bulk data travels as transfer streams \
-            (docs/FORMAT.md). Every error has an Error as its body. There is no login to \
-            these routes (Keystone and Swift clients log in at /identity and /auth/v1.0): the \
-            service listens on loopback, refuses Host headers that do not name it and requests \
-            that a browser shorts as cross-site.",
+            (docs/FORMAT.md). Every error has an Error as its body. A token of Keystone or \
+            Swift (/identity, /auth/v1.0) in X-Auth-Token, or as Authorization: Bearer, says who \
+            asks, and names are then those of its account: NAME of its own, ACCOUNT/NAME of \
+            others. Without one it is the operator, from the machine itself, and nobody from \
+            elsewhere unless the configuration says so. The service refuses Host headers that do \
+            not name it and requests that a browser marks as cross-site.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(

@@ -25,56 +25,57 @@ use axum::routing::{MethodRouter, any, delete, get, post};
 use utoipa::IntoResponses;
 
 use crate::failure::Failure;
+use crate::login::{self, For};
 use crate::{App, guard, identity, metrics, pithos, s3, swift};
 
-/// Every route. The OpenAPI document describes just these; a test compares.
-pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
+/// Every route and whom it is for. The OpenAPI document describes just these; a test compares.
+pub(crate) fn table() -> Vec<(&'static str, For, MethodRouter<App>)> {
     vec![
-        (path::VOLUMES, get(volumes::list).post(volumes::create)),
-        (path::VOLUME, get(volumes::show).delete(volumes::remove)),
-        (path::VOLUME_RENAME, post(volumes::rename)),
-        (path::VOLUME_RESIZE, post(volumes::resize)),
-        (path::SNAPSHOTS, get(snapshots::list).post(snapshots::create)),
-        (path::SNAPSHOT, get(snapshots::show).delete(snapshots::remove)),
-        (path::SNAPSHOT_ROLLBACK, post(snapshots::rollback)),
-        (path::SNAPSHOT_SEND, get(snapshots::send)),
-        (path::RECEIVE, post(snapshots::receive)),
-        (path::DIFF, get(snapshots::diff)),
-        (path::IMAGES, get(images::list)),
-        (path::IMAGE, delete(images::remove).get(images::show).post(images::import)),
-        (path::EXPORT, get(volumes::export)),
-        (path::DISK, get(disks::show)),
-        (path::BLOCKS, post(deltas::store)),
-        (path::FILE_BLOCKS, get(deltas::blocks).post(deltas::grains)),
-        (path::COMPOSE, post(deltas::compose)),
-        (path::FILES, get(files::list)),
-        (path::FILE, get(files::stat).put(files::put).patch(files::update).delete(files::remove)),
-        (path::LINKS, get(links::list).post(links::create).delete(links::end)),
-        (path::SHARES, get(shares::list).post(shares::create).delete(shares::end)),
-        (path::AUDIT, get(links::audit)),
-        (path::USERS, get(users::list).post(users::create)),
-        (path::USER, get(users::show).delete(users::remove)),
-        (path::USER_PASSWORD, post(users::set_password)),
-        (path::USER_ENABLED, post(users::set_enabled)),
-        (path::USER_KEYS, get(users::keys).post(users::create_key)),
-        (path::KEY, delete(users::remove_key)),
-        (path::ACCOUNTS, get(accounts::list).post(accounts::create)),
-        (path::ACCOUNT, get(accounts::show).delete(accounts::remove)),
-        (path::ACCOUNT_QUOTA, post(accounts::set_quota)),
-        (path::CONTAINERS, get(containers::list)),
-        (path::CONTAINER, get(containers::show).put(containers::create).delete(containers::remove)),
-        (path::CONTAINER_QUOTA, post(containers::set_quota)),
-        (path::CONTAINER_FORK, post(containers::fork)),
-        (path::MEMBERS, post(accounts::join)),
-        (path::MEMBER, delete(accounts::leave)),
-        (path::USAGE, get(reports::usage)),
-        (path::GC, post(collection::collect)),
-        (path::SCRUB, get(trust::show).post(trust::start).delete(trust::stop)),
-        (path::CHECK, post(trust::check)),
-        (path::STATUS, get(reports::status)),
-        (path::HEALTH, get(reports::health)),
-        (path::METRICS, get(reports::metrics)),
-        (path::OPENAPI, get(reports::openapi)),
+        (path::VOLUMES, For::Users, get(volumes::list).post(volumes::create)),
+        (path::VOLUME, For::Users, get(volumes::show).delete(volumes::remove)),
+        (path::VOLUME_RENAME, For::Users, post(volumes::rename)),
+        (path::VOLUME_RESIZE, For::Users, post(volumes::resize)),
+        (path::SNAPSHOTS, For::Users, get(snapshots::list).post(snapshots::create)),
+        (path::SNAPSHOT, For::Users, get(snapshots::show).delete(snapshots::remove)),
+        (path::SNAPSHOT_ROLLBACK, For::Users, post(snapshots::rollback)),
+        (path::SNAPSHOT_SEND, For::Users, get(snapshots::send)),
+        (path::RECEIVE, For::Users, post(snapshots::receive)),
+        (path::DIFF, For::Users, get(snapshots::diff)),
+        (path::IMAGES, For::Users, get(images::list)),
+        (path::IMAGE, For::Users, delete(images::remove).get(images::show).post(images::import)),
+        (path::EXPORT, For::Users, get(volumes::export)),
+        (path::DISK, For::Users, get(disks::show)),
+        (path::BLOCKS, For::Operator, post(deltas::store)),
+        (path::FILE_BLOCKS, For::Operator, get(deltas::blocks).post(deltas::grains)),
+        (path::COMPOSE, For::Operator, post(deltas::compose)),
+        (path::FILES, For::Operator, get(files::list)),
+        (path::FILE, For::Operator, get(files::stat).put(files::put).patch(files::update).delete(files::remove)),
+        (path::LINKS, For::Operator, get(links::list).post(links::create).delete(links::end)),
+        (path::SHARES, For::Users, get(shares::list).post(shares::create).delete(shares::end)),
+        (path::AUDIT, For::Operator, get(links::audit)),
+        (path::USERS, For::Operator, get(users::list).post(users::create)),
+        (path::USER, For::Operator, get(users::show).delete(users::remove)),
+        (path::USER_PASSWORD, For::Operator, post(users::set_password)),
+        (path::USER_ENABLED, For::Operator, post(users::set_enabled)),
+        (path::USER_KEYS, For::Operator, get(users::keys).post(users::create_key)),
+        (path::KEY, For::Operator, delete(users::remove_key)),
+        (path::ACCOUNTS, For::Operator, get(accounts::list).post(accounts::create)),
+        (path::ACCOUNT, For::Operator, get(accounts::show).delete(accounts::remove)),
+        (path::ACCOUNT_QUOTA, For::Operator, post(accounts::set_quota)),
+        (path::CONTAINERS, For::Operator, get(containers::list)),
+        (path::CONTAINER, For::Operator, get(containers::show).put(containers::create).delete(containers::remove)),
+        (path::CONTAINER_QUOTA, For::Operator, post(containers::set_quota)),
+        (path::CONTAINER_FORK, For::Operator, post(containers::fork)),
+        (path::MEMBERS, For::Operator, post(accounts::join)),
+        (path::MEMBER, For::Operator, delete(accounts::leave)),
+        (path::USAGE, For::Operator, get(reports::usage)),
+        (path::GC, For::Operator, post(collection::collect)),
+        (path::SCRUB, For::Operator, get(trust::show).post(trust::start).delete(trust::stop)),
+        (path::CHECK, For::Operator, post(trust::check)),
+        (path::STATUS, For::Operator, get(reports::status)),
+        (path::HEALTH, For::Anybody, get(reports::health)),
+        (path::METRICS, For::Operator, get(reports::metrics)),
+        (path::OPENAPI, For::Anybody, get(reports::openapi)),
     ]
 }
 
@@ -82,8 +83,9 @@ pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
 pub(crate) fn router(app: App) -> Router {
     let door = s3::S3::new(&app);
     let mut router = Router::new();
-    for (path, methods) in table() {
-        router = router.route(path, methods);
+    for (path, whom, methods) in table() {
+        let login = from_fn_with_state((app.clone(), whom), login::layer);
+        router = router.route(path, methods.route_layer(login));
     }
     router
         .merge(identity::router())
@@ -169,8 +171,11 @@ pub(crate) enum Failures {
     /// The request makes no sense as it stands: `invalid`.
     #[response(status = 400)]
     Invalid(Error),
-    /// Sent by a web page, or for another host: `forbidden`; or to something
-    /// read-only: `read_only`.
+    /// There is no token where one is needed, or one that does not count: `unauthenticated`.
+    #[response(status = 401)]
+    Unauthenticated(Error),
+    /// Sent by a web page, for another host, or by somebody who may not do this: `forbidden`; or
+    /// to something read-only: `read_only`.
     #[response(status = 403)]
     Forbidden(Error),
     /// What it names does not exist: `not_found`.

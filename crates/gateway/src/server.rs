@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::calls::Line;
 use crate::domains::Domains;
+use crate::login::{Login, Peer};
 use crate::patience::{Pace, Patience, Patient};
 use crate::{App, MetricSource, calls, guard, routes};
 
@@ -87,7 +88,7 @@ pub struct Server {
 impl Server {
     /// Listens on `address` (port 0: any free port) for requests that name it,
     /// `localhost`, one of `hosts` or
-    /// one below `domains`. Nothing is answered before [`Self::run`].
+    /// one below `domains`; `login` says who has to log in to the native API. Nothing is answered before [`Self::run`].
     /// `/metrics` shows the figures of `service`, of this server, and `more_metrics`.
     ///
     /// # Errors
@@ -96,6 +97,7 @@ impl Server {
         address: SocketAddr,
         hosts: Vec<String>,
         domains: Domains,
+        login: Login,
         service: Arc<Service>,
         more_metrics: MetricSource,
     ) -> io::Result<Self> {
@@ -107,6 +109,8 @@ impl Server {
             more_metrics,
             calls: Arc::new(calls::Calls::new()),
             metrics: Arc::default(),
+            login,
+            first: Arc::default(),
             guard: Arc::new(guard::Guard::new(address.ip(), hosts, Arc::clone(&domains))),
             domains,
             patience: Patience::default(),
@@ -193,11 +197,16 @@ async fn serve_connection(
 ) {
     let hangup = Hangup::default();
     let routes = TowerToHyperService::new(router);
+    // A client that is gone by now asks nothing.
+    let peer = stream.peer_addr().ok().map(Peer::new);
     let handle = hangup.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let limit = patience.with(request.uri().path());
         let (mut head, body) = request.into_parts();
         head.extensions.insert(handle.clone());
+        if let Some(peer) = peer {
+            head.extensions.insert(peer);
+        }
         let body = Patient::new(body, limit, Pace::new(patience, line.clone()));
         head.extensions.insert(body.fate());
         routes.call(Request::from_parts(head, Body::new(body)))

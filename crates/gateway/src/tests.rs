@@ -7,6 +7,7 @@ mod forks;
 pub(crate) mod harness;
 mod links;
 mod matrix;
+mod native;
 mod requests;
 mod shares;
 pub(crate) mod signed;

@@ -55,6 +55,17 @@ fn check_label(kind: &'static str, name: &str) -> Result<(), NameError> {
     }
 }
 
+/// A label, behind the account that owns it where that is not the first.
+fn check_owned(kind: &'static str, name: &str) -> Result<(), NameError> {
+    match name.split_once('/') {
+        Some((account, label)) => {
+            check_label("account", account)?;
+            check_label(kind, label)
+        }
+        None => check_label(kind, name),
+    }
+}
+
 fn check_container(_: &'static str, name: &str) -> Result<(), NameError> {
     let ok = (1..=CONTAINER_BYTES_MAX).contains(&name.len())
         && !name.contains(|c: char| c == '/' || c.is_control())
@@ -101,18 +112,43 @@ macro_rules! name {
     };
 }
 
+/// A name that says whose it is: `LABEL` of the first account, `ACCOUNT/LABEL` of another, so that
+/// accounts cannot take names from each other.
+macro_rules! owned {
+    ($name:ident) => {
+        impl $name {
+            /// The account in front; `None` of the first account.
+            pub fn owner(&self) -> Option<&str> {
+                self.0.split_once('/').map(|(account, _)| account)
+            }
+
+            /// The same label of another account; `None` for the first.
+            #[must_use]
+            pub fn of(&self, account: Option<&AccountName>) -> Self {
+                let label = self.0.split_once('/').map_or(self.0.as_str(), |(_, label)| label);
+                Self(match account {
+                    Some(account) => format!("{account}/{label}"),
+                    None => label.to_owned(),
+                })
+            }
+        }
+    };
+}
+
 name!(
-    /// A volume's name.
-    VolumeName, "volume", check_label
+    /// A volume's name, with the account that owns it in front unless that is the first.
+    VolumeName, "volume", check_owned
 );
+owned!(VolumeName);
 name!(
     /// A snapshot's name, unique within its volume.
     SnapshotName, "snapshot", check_label
 );
 name!(
-    /// An image's name.
-    ImageName, "image", check_label
+    /// An image's name, with the account that owns it in front unless that is the first.
+    ImageName, "image", check_owned
 );
+owned!(ImageName);
 name!(
     /// A container's name.
     ContainerName, "container", check_container

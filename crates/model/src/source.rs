@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::name::{ContainerName, ImageName, NameError, ObjectName, SnapshotName, VolumeName};
+use crate::name::{AccountName, ContainerName, ImageName, NameError, ObjectName, SnapshotName, VolumeName};
 
 /// Why a SOURCE was refused.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -59,8 +59,17 @@ pub enum Source {
     Volume(VolumeName),
     /// `snapshot:VOL@SNAP`
     Snapshot(SnapshotPath),
-    /// `file:CONTAINER/OBJECT`
+    /// `file:CONTAINER/OBJECT`, of the first account
     File(ContainerName, ObjectName),
+    /// `file:/ACCOUNT/CONTAINER/OBJECT`: no container has an empty name
+    FileOf(AccountName, ContainerName, ObjectName),
+}
+
+impl Source {
+    /// Whether it is a file, of whichever account.
+    pub const fn is_file(&self) -> bool {
+        matches!(self, Self::File(..) | Self::FileOf(..))
+    }
 }
 
 impl FromStr for Source {
@@ -74,6 +83,11 @@ impl FromStr for Source {
             "image" => Ok(Self::Image(rest.parse()?)),
             "volume" => Ok(Self::Volume(rest.parse()?)),
             "snapshot" => Ok(Self::Snapshot(rest.parse()?)),
+            "file" if rest.starts_with('/') => {
+                let mut parts = rest[1..].splitn(3, '/');
+                let mut part = || parts.next().ok_or_else(unknown);
+                Ok(Self::FileOf(part()?.parse()?, part()?.parse()?, part()?.parse()?))
+            }
             "file" => {
                 let (container, object) = rest.split_once('/').ok_or_else(unknown)?;
                 Ok(Self::File(container.parse()?, object.parse()?))
@@ -90,6 +104,9 @@ impl fmt::Display for Source {
             Self::Volume(name) => write!(f, "volume:{name}"),
             Self::Snapshot(path) => write!(f, "snapshot:{path}"),
             Self::File(container, object) => write!(f, "file:{container}/{object}"),
+            Self::FileOf(account, container, object) => {
+                write!(f, "file:/{account}/{container}/{object}")
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
+use archipelago_gateway::Login;
 use archipelago_model::size::parse_bytes;
 use archipelago_pool as pool;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
@@ -63,6 +64,7 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) http: SocketAddr,
     pub(crate) http_hosts: Vec<String>,
+    pub(crate) http_login: Login,
     pub(crate) s3_domains: Vec<String>,
     pub(crate) swift_domains: Vec<String>,
     pub(crate) nbd: Vec<NbdAddress>,
@@ -97,8 +99,29 @@ struct ConfigFile {
 struct HttpSection {
     listen: Option<String>,
     hosts: Vec<String>,
+    login: LoginWord,
     s3_domains: Vec<String>,
     swift_domains: Vec<String>,
+}
+
+/// Who has to log in to the native API.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum LoginWord {
+    #[default]
+    Remote,
+    Always,
+    Never,
+}
+
+impl From<LoginWord> for Login {
+    fn from(word: LoginWord) -> Self {
+        match word {
+            LoginWord::Remote => Self::Remote,
+            LoginWord::Always => Self::Always,
+            LoginWord::Never => Self::Never,
+        }
+    }
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -226,6 +249,7 @@ impl Config {
             data: data.unwrap_or_else(|| PathBuf::from(DEFAULT_DATA)),
             http: address(http.unwrap_or(archipelago_api::DEFAULT_HTTP_ADDRESS), HTTP_PORT)?,
             http_hosts: file.http.hosts,
+            http_login: file.http.login.into(),
             s3_domains: domains(&options.s3_domains, file.http.s3_domains)?,
             swift_domains: domains(&options.swift_domains, file.http.swift_domains)?,
             nbd,
@@ -258,10 +282,17 @@ impl Config {
     /// What the operator has to be warned of: each a sentence.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut out = Vec::new();
+        if !is_local(&self.http) && self.http_login == Login::Never {
+            out.push(format!(
+                "HTTP listens on {} and nobody has to log in: whoever reaches it may read, change \
+                 and remove everything; take `login = \"never\"` out of [http]",
+                self.http
+            ));
+        }
         if !is_local(&self.http) {
             out.push(format!(
-                "HTTP listens on {} without any login: whoever reaches it may read, change and \
-                 remove everything",
+                "HTTP listens on {} without TLS: who can listen on the way learns tokens; put a \
+                 proxy that ends TLS in front of it",
                 self.http
             ));
         }

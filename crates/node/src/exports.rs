@@ -105,7 +105,7 @@ fn error(error: pool::Error) -> ExportError {
         ErrorKind::NotFound => ExportErrorKind::NotFound,
         ErrorKind::InUse => ExportErrorKind::InUse,
         ErrorKind::NoSpace => ExportErrorKind::NoSpace,
-        ErrorKind::ReadOnly => ExportErrorKind::ReadOnly,
+        ErrorKind::ReadOnly | ErrorKind::Forbidden => ExportErrorKind::ReadOnly,
         ErrorKind::Fenced => ExportErrorKind::Fenced,
         ErrorKind::Damaged => ExportErrorKind::Damaged,
         ErrorKind::Invalid

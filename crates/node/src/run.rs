@@ -145,6 +145,7 @@ impl Daemon {
                 config.http,
                 config.http_hosts.clone(),
                 Domains::new(&config.s3_domains, &config.swift_domains),
+                config.http_login,
                 Arc::clone(service),
                 Arc::new(move || nbd_metrics(&counted.counts(), counted.connections())),
             ))

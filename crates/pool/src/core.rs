@@ -7,15 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use archipelago_engine::{self as engine, Checkpoint, Engine, SegmentIds, SegmentInfo};
 use archipelago_env::Env;
-use archipelago_model::{AccountId, Location, SegmentId, Source, VolumeId, VolumeSize};
+use archipelago_model::{
+    AccountId, ContainerName, Location, ObjectName, SegmentId, Source, VolumeId, VolumeSize,
+};
 use archipelago_store::Store;
 use parking_lot::{Mutex, RwLock};
 
 use crate::attachments::Attachments;
+use crate::catalog::identity::account;
 use crate::catalog::segment::SegmentRow;
 use crate::catalog::volume::{HeadMove, VolumeRow};
 use crate::catalog::{Catalog, Tx, file, image, lease, place, segment, snapshot, state, volume};
 use crate::error::{Error, ErrorKind};
+use crate::identity::Named;
 use crate::resource::Volume;
 use crate::seal::refuse_map;
 use crate::service::{
@@ -295,12 +299,30 @@ pub(crate) fn catalog_root(tx: &Tx<'_>, source: &Source, now_ms: u64) -> Result<
             Fixed { root: row.root, size: row.image.size.bytes() }
         }
         Source::File(container, object) => {
-            let row = file::find(tx, OPERATOR, container, object, now_ms)?
-                .ok_or_else(|| Error::not_found(shown(source), "file ls"))?;
-            refuse_map(row.seal.as_ref()).map_err(|error| error.on(shown(source)))?;
-            Fixed { root: row.root, size: row.file.size }
+            file_root(tx, source, OPERATOR, (container, object), now_ms)?
+        }
+        Source::FileOf(owner, container, object) => {
+            let owner = account::find(tx, &Named::name(owner))?.ok_or_else(|| no_file(source))?;
+            file_root(tx, source, owner.id, (container, object), now_ms)?
         }
     })
+}
+
+fn file_root(
+    tx: &Tx<'_>,
+    source: &Source,
+    owner: AccountId,
+    (container, object): (&ContainerName, &ObjectName),
+    now_ms: u64,
+) -> Result<Fixed, Error> {
+    let row =
+        file::find(tx, owner, container, object, now_ms)?.ok_or_else(|| no_file(source))?;
+    refuse_map(row.seal.as_ref()).map_err(|error| error.on(shown(source)))?;
+    Ok(Fixed { root: row.root, size: row.file.size })
+}
+
+fn no_file(source: &Source) -> Error {
+    Error::not_found(shown(source), "file ls")
 }
 
 /// A volume that has to be there.
@@ -335,6 +357,9 @@ pub(crate) fn shown(source: &Source) -> String {
         Source::Snapshot(path) => format!("snapshot '{path}'"),
         Source::File(container, object) => {
             format!("file '{container}/{}'", object.as_str().escape_debug())
+        }
+        Source::FileOf(account, container, object) => {
+            format!("file '/{account}/{container}/{}'", object.as_str().escape_debug())
         }
     }
 }

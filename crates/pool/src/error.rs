@@ -14,6 +14,8 @@ pub enum ErrorKind {
     Invalid,
     /// Who asks did not prove who they are. Never says which part was wrong.
     Unauthenticated,
+    /// Who asks may see it, and may not do this with it.
+    Forbidden,
     /// Too many logins failed; the same request may succeed later.
     Throttled,
     /// The resource is attached, or others depend on it.

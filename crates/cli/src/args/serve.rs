@@ -34,7 +34,8 @@ pub struct Serve {
     pub config: Option<PathBuf>,
     /// Listen also on addresses that other machines reach
     ///
-    /// There is no login: whoever reaches the HTTP API may do everything.
+    /// Who comes from another machine has to log in to the HTTP API, with a token that travels
+    /// without TLS. NBD has no login.
     #[arg(long)]
     pub allow_remote: bool,
     /// How the log on stderr is written [default: human]

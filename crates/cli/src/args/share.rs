@@ -34,9 +34,9 @@ pub struct Share {
     /// When it ends: 30m, 12h or 7d from now; otherwise when `share rm` ends it
     #[arg(long, value_name = "TIME")]
     pub until: Option<Lifetime>,
-    /// The account whose containers are meant
-    #[arg(long, value_name = "ACCOUNT", default_value = "admin")]
-    pub account: AccountName,
+    /// The account whose containers are meant; that of the token, or admin, if nothing is said
+    #[arg(long, value_name = "ACCOUNT")]
+    pub account: Option<AccountName>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -50,9 +50,9 @@ Examples:
         /// Of this only
         #[arg(value_name = "RESOURCE")]
         resource: Option<String>,
-        /// The account whose containers are meant
-        #[arg(long, value_name = "ACCOUNT", default_value = "admin")]
-        account: AccountName,
+        /// The account whose containers are meant; that of the token, or admin, if nothing is said
+        #[arg(long, value_name = "ACCOUNT")]
+        account: Option<AccountName>,
     },
     /// Share no more, from the next request on
     #[command(after_help = "\
@@ -69,9 +69,9 @@ Examples:
         /// Which right no more; none if nothing is said
         #[arg(long, value_name = "RIGHT")]
         right: Option<String>,
-        /// The account whose containers are meant
-        #[arg(long, value_name = "ACCOUNT", default_value = "admin")]
-        account: AccountName,
+        /// The account whose containers are meant; that of the token, or admin, if nothing is said
+        #[arg(long, value_name = "ACCOUNT")]
+        account: Option<AccountName>,
     },
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use archipelago_env::Env;
 
-use crate::client::{Client, Endpoint};
+use crate::client::Client;
 use crate::failure::{Failure, Kind, Result};
 
 /// Workers: more requests at once than a disk or a network needs to be busy, and an eighth of what
@@ -22,7 +22,7 @@ struct Shared<J> {
 /// Does all jobs. After the first that fails no other is begun, and its failure is the result.
 pub fn run<J: Send + 'static>(
     env: &Env,
-    endpoint: &Endpoint,
+    client: &Client,
     jobs: impl Iterator<Item = J> + Send + 'static,
     work: Arc<Work<J>>,
 ) -> Result {
@@ -30,9 +30,8 @@ pub fn run<J: Send + 'static>(
         Arc::new(Mutex::new(Shared { jobs: Box::new(jobs), failed: None }));
     let mut threads = Vec::new();
     for _ in 0..WORKERS {
-        let (shared, work, endpoint) = (Arc::clone(&shared), Arc::clone(&work), endpoint.clone());
+        let (shared, work, client) = (Arc::clone(&shared), Arc::clone(&work), client.another());
         let body = move || {
-            let client = Client::new(endpoint);
             loop {
                 let mut all = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 let job = if all.failed.is_some() { None } else { all.jobs.next() };

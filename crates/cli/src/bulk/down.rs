@@ -99,7 +99,7 @@ pub fn fetch(
     let jobs = fetch.jobs()?;
     let shared = Arc::clone(&fetch);
     let work = move |client: &Client, job: Range<u64>| shared.job(client, job);
-    crew::run(env, client.endpoint(), jobs, Arc::new(work))?;
+    crew::run(env, client, jobs, Arc::new(work))?;
     let Some(fetch) = Arc::into_inner(fetch) else {
         return Err(Failure::new(Kind::Local, "a worker did not end"));
     };

@@ -249,7 +249,7 @@ impl Put<'_> {
             progress.set(done, total);
             Ok(())
         };
-        crew::run(self.env, self.client.endpoint(), jobs.into_iter(), Arc::new(work))?;
+        crew::run(self.env, self.client, jobs.into_iter(), Arc::new(work))?;
         Ok(total)
     }
 }

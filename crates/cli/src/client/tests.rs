@@ -11,7 +11,7 @@ fn server(answer: impl FnOnce(TcpStream) + Send + 'static) -> (Client, Box<dyn J
     let address = listener.local_addr().unwrap();
     let body = Box::new(move || answer(listener.accept().unwrap().0));
     let thread = Env::real().threads().spawn("server", body).unwrap();
-    (Client::new(format!("http://{address}").parse().unwrap()), thread)
+    (Client::new(format!("http://{address}").parse().unwrap(), None), thread)
 }
 
 /// Reads a request's head.
@@ -54,7 +54,7 @@ fn no_server_is_said_with_what_to_do() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
     };
-    let client = Client::new(format!("http://127.0.0.1:{port}").parse().unwrap());
+    let client = Client::new(format!("http://127.0.0.1:{port}").parse().unwrap(), None);
     let failure = client.ping().unwrap_err();
     assert_eq!(failure.kind(), Kind::Unreachable);
     let text = failure.to_string();

@@ -11,14 +11,14 @@ use crate::output::text::{plain, time};
 pub fn run(context: &Context, options: Share) -> Result {
     match options.verb {
         Some(Verb::Ls { resource, account }) => {
-            let query = api::ShareQuery { resource, account: Some(account.to_string()) };
+            let query = api::ShareQuery { resource, account: account.map(|one| one.to_string()) };
             let found: api::Shares = context.client.get(&path::shares(&query))?;
             context.output.show(&found, |found| table(&found.shares))
         }
         Some(Verb::Rm { resource, with, right, account }) => {
             let shown = plain(&resource);
             let with = with.map(|Who(with)| with);
-            let account = Some(account.to_string());
+            let account = account.map(|one| one.to_string());
             let query = api::EndShareQuery { resource, account, with, right };
             context.client.delete(&path::shares_end(&query))?;
             let done = serde_json::json!({ "resource": query.resource });
@@ -42,7 +42,7 @@ fn share(context: &Context, options: Share) -> Result {
         said.into_iter().map(|Said { who: Who(who), rights }| api::ShareWith { who, rights });
     let body = api::CreateShare {
         resource,
-        account: Some(options.account.to_string()),
+        account: options.account.map(|one| one.to_string()),
         with: with.collect(),
         lifetime_ms: options.until.map(|time| time.ms),
     };

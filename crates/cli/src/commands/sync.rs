@@ -300,7 +300,7 @@ fn send(context: &Context, places: &Places, delete: bool, report: &Shared) -> Re
             tell(&shared, Verb::Send, &name, local.size, outcome);
             Ok(())
         };
-    crew::run(&context.env, context.client.endpoint(), small.into_iter(), Arc::new(work))?;
+    crew::run(&context.env, &context.client, small.into_iter(), Arc::new(work))?;
     for (name, local, stored) in large {
         let put = |from: &Path, to: &FilePath| file::store(context, from, to).map(|(_, sent)| sent);
         let outcome = places.send(&context.client, &name, &local, stored.as_ref(), &put);
@@ -337,7 +337,7 @@ fn fetch(context: &Context, places: &Places, delete: bool, report: &Shared) -> R
         tell(&shared, Verb::Fetch, &name, stored.size, outcome);
         Ok(())
     };
-    crew::run(&context.env, context.client.endpoint(), small.into_iter(), Arc::new(work))?;
+    crew::run(&context.env, &context.client, small.into_iter(), Arc::new(work))?;
     for (name, stored) in large {
         let get = |from: &FilePath, to: &Path, force| {
             file::fetch(context, from, &stored, to, force).map(|done| done.fetched)

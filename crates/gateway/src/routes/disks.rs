@@ -3,8 +3,7 @@
 use std::io::{Read, Write};
 
 use archipelago_api::{DiskQuery, ErrorKind};
-use archipelago_model::Source;
-use archipelago_pool::{DiskFormat, DiskView, Error, ErrorKind as Kind};
+use archipelago_pool::{Action, DiskFormat, DiskView, Error, ErrorKind as Kind};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{
@@ -15,10 +14,12 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::Failures;
+use super::volumes::source;
 use crate::App;
 use crate::download;
-use crate::extract::{Query, parse};
+use crate::extract::Query;
 use crate::failure::Failure;
+use crate::login::Caller;
 use crate::server::Hangup;
 use crate::swift::one_range;
 
@@ -38,12 +39,14 @@ const COPY_BYTES: usize = 256 << 10;
         Failures))]
 pub(crate) async fn show(
     State(app): State<App>,
+    caller: Caller,
     hangup: Hangup,
     method: Method,
     headers: HeaderMap,
     Query(query): Query<DiskQuery>,
 ) -> Result<Response, Failure> {
-    let source: Source = parse(&query.source)?;
+    let names = caller.names(&app).await?;
+    let source = source(&app, &caller, &names, Action::Read, &query.source).await?;
     let format = match query.format.as_deref() {
         None | Some("raw") => DiskFormat::Raw,
         Some("qcow2") => DiskFormat::Qcow2,

@@ -16,8 +16,8 @@ use crate::swift;
 /// Lines of one answer at most, unless fewer are asked for.
 const ROWS_MAX: usize = 1000;
 
-/// Who is recorded: this API has no login.
-pub(super) const OPERATOR: &str = "operator";
+/// Who is recorded: only the operator and administrators come here.
+const OPERATOR: &str = "operator";
 
 fn named((container, object): &(String, String)) -> Result<(ContainerName, ObjectName), Failure> {
     Ok((parse(container)?, parse(object)?))

@@ -1,25 +1,40 @@
 //! Snapshots: cuts, differences, and travel between stores.
 
+use std::collections::BTreeSet;
+
 use archipelago_api::{
     CreateSnapshots, Diff, DiffQuery, ReceiveQuery, SendQuery, Snapshot, SnapshotQuery, Snapshots,
     Volume,
 };
 use archipelago_model::{SnapshotName, SnapshotPath, Source, VolumeName};
+use archipelago_pool::Action;
 use axum::Json as JsonBody;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
+use super::volumes::source;
 use super::{Failures, check_batch};
 use crate::download::download;
 use crate::extract::{Json, Path, Query, parse};
 use crate::failure::Failure;
+use crate::login::{Caller, Names};
 use crate::server::Hangup;
 use crate::upload::{Upload, upload};
 use crate::{App, convert};
 
-fn path_of((volume, snapshot): (String, String)) -> Result<SnapshotPath, Failure> {
-    Ok(SnapshotPath { volume: parse(&volume)?, snapshot: parse(&snapshot)? })
+/// The snapshot of a path, if the caller may do this with it.
+async fn path_of(
+    app: &App,
+    caller: &Caller,
+    names: &Names,
+    action: Action,
+    (volume, snapshot): (String, String),
+) -> Result<SnapshotPath, Failure> {
+    let path = SnapshotPath { volume: parse(&volume)?, snapshot: parse(&snapshot)? };
+    let path = names.full_path(path);
+    caller.allow(app, action, &Source::Snapshot(path.clone())).await?;
+    Ok(path)
 }
 
 /// Lists snapshots, of all volumes or of one.
@@ -27,12 +42,27 @@ fn path_of((volume, snapshot): (String, String)) -> Result<SnapshotPath, Failure
     responses((status = 200, description = "By volume, oldest first", body = Snapshots), Failures))]
 pub(crate) async fn list(
     State(app): State<App>,
+    caller: Caller,
     Query(query): Query<SnapshotQuery>,
 ) -> Result<JsonBody<Snapshots>, Failure> {
+    let names = caller.names(&app).await?;
     let volume: Option<VolumeName> = query.volume.as_deref().map(parse).transpose()?;
-    let snapshots =
-        app.calls.call(&app.service, move |service| service.snapshots(volume.as_ref())).await?;
-    Ok(JsonBody(Snapshots { snapshots: snapshots.into_iter().map(convert::snapshot).collect() }))
+    let volume = volume.map(|name| names.full(name));
+    let (subject, of) = (caller.subject().cloned(), volume.clone());
+    let listed = app.calls.call(&app.service, move |service| match &subject {
+        None => service.snapshots(of.as_ref()),
+        Some(subject) => service.snapshots_for(subject, of.as_ref()),
+    });
+    let snapshots = listed.await?;
+    if let Some(name) = volume
+        && snapshots.is_empty()
+    {
+        // A volume without snapshots, or none at all.
+        caller.allow(&app, Action::Read, &Source::Volume(name.clone())).await?;
+        app.calls.call(&app.service, move |service| service.volume(&name)).await?;
+    }
+    let snapshots = snapshots.into_iter().map(|one| convert::snapshot(one, &names));
+    Ok(JsonBody(Snapshots { snapshots: snapshots.collect() }))
 }
 
 /// Takes snapshots of several volumes at one cut, all or none, also while they are written.
@@ -40,14 +70,20 @@ pub(crate) async fn list(
     responses((status = 201, description = "The new snapshots, as asked for", body = Snapshots), Failures))]
 pub(crate) async fn create(
     State(app): State<App>,
+    caller: Caller,
     Json(request): Json<CreateSnapshots>,
 ) -> Result<(StatusCode, JsonBody<Snapshots>), Failure> {
     check_batch("members", request.members.len())?;
-    let members =
-        request.members.iter().map(|path| parse(path)).collect::<Result<Vec<SnapshotPath>, _>>()?;
+    let names = caller.names(&app).await?;
+    let full = |path: &String| Ok(names.full_path(parse(path)?));
+    let members = request.members.iter().map(full).collect::<Result<Vec<_>, Failure>>()?;
+    let volumes: BTreeSet<&VolumeName> = members.iter().map(|path| &path.volume).collect();
+    for volume in volumes {
+        caller.allow(&app, Action::Manage, &Source::Volume(volume.clone())).await?;
+    }
     let snapshots =
         app.calls.call(&app.service, move |service| service.snapshot_create(&members)).await?;
-    let snapshots = snapshots.into_iter().map(convert::snapshot).collect();
+    let snapshots = snapshots.into_iter().map(|one| convert::snapshot(one, &names)).collect();
     Ok((StatusCode::CREATED, JsonBody(Snapshots { snapshots })))
 }
 
@@ -58,11 +94,13 @@ pub(crate) async fn create(
     responses((status = 200, description = "The snapshot", body = Snapshot), Failures))]
 pub(crate) async fn show(
     State(app): State<App>,
+    caller: Caller,
     Path(path): Path<(String, String)>,
 ) -> Result<JsonBody<Snapshot>, Failure> {
-    let path = path_of(path)?;
+    let names = caller.names(&app).await?;
+    let path = path_of(&app, &caller, &names, Action::Read, path).await?;
     let snapshot = app.calls.call(&app.service, move |service| service.snapshot(&path)).await?;
-    Ok(JsonBody(convert::snapshot(snapshot)))
+    Ok(JsonBody(convert::snapshot(snapshot, &names)))
 }
 
 /// Removes a snapshot. Clones of it stay.
@@ -72,9 +110,11 @@ pub(crate) async fn show(
     responses((status = 204, description = "It is gone"), Failures))]
 pub(crate) async fn remove(
     State(app): State<App>,
+    caller: Caller,
     Path(path): Path<(String, String)>,
 ) -> Result<StatusCode, Failure> {
-    let path = path_of(path)?;
+    let names = caller.names(&app).await?;
+    let path = path_of(&app, &caller, &names, Action::Remove, path).await?;
     app.calls.call(&app.service, move |service| service.snapshot_remove(&path)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -86,12 +126,14 @@ pub(crate) async fn remove(
     responses((status = 200, description = "The volume", body = Volume), Failures))]
 pub(crate) async fn rollback(
     State(app): State<App>,
+    caller: Caller,
     Path(path): Path<(String, String)>,
 ) -> Result<JsonBody<Volume>, Failure> {
-    let path = path_of(path)?;
+    let names = caller.names(&app).await?;
+    let path = path_of(&app, &caller, &names, Action::Manage, path).await?;
     let volume =
         app.calls.call(&app.service, move |service| service.snapshot_rollback(&path)).await?;
-    Ok(JsonBody(convert::volume(volume)))
+    Ok(JsonBody(convert::volume(volume, &names, &caller)))
 }
 
 /// Streams a snapshot for another store: all of it, or what changed since an older one.
@@ -102,12 +144,18 @@ pub(crate) async fn rollback(
         content_type = "application/vnd.archipelago.stream", body = Vec<u8>), Failures))]
 pub(crate) async fn send(
     State(app): State<App>,
+    caller: Caller,
     hangup: Hangup,
     Path(path): Path<(String, String)>,
     Query(query): Query<SendQuery>,
 ) -> Result<Response, Failure> {
-    let path = path_of(path)?;
+    let names = caller.names(&app).await?;
+    let path = path_of(&app, &caller, &names, Action::Read, path).await?;
     let since: Option<SnapshotName> = query.since.as_deref().map(parse).transpose()?;
+    if let Some(snapshot) = since.clone() {
+        let base = SnapshotPath { volume: path.volume.clone(), snapshot };
+        caller.allow(&app, Action::Read, &Source::Snapshot(base)).await?;
+    }
     download(&app, hangup, move |service, out| service.send(&path, since.as_ref(), out)).await
 }
 
@@ -118,13 +166,16 @@ pub(crate) async fn send(
     responses((status = 201, description = "The snapshot, received and durable", body = Snapshot), Failures))]
 pub(crate) async fn receive(
     State(app): State<App>,
+    caller: Caller,
     Query(query): Query<ReceiveQuery>,
     body: Upload,
 ) -> Result<(StatusCode, JsonBody<Snapshot>), Failure> {
-    let target: SnapshotPath = parse(&query.target)?;
+    let names = caller.names(&app).await?;
+    let target = names.full_path(parse(&query.target)?);
+    caller.check_new(&target.volume)?;
     let snapshot =
         upload(&app, body, move |service, input| service.receive(&target, input)).await?;
-    Ok((StatusCode::CREATED, JsonBody(convert::snapshot(snapshot))))
+    Ok((StatusCode::CREATED, JsonBody(convert::snapshot(snapshot, &names))))
 }
 
 /// Says which byte ranges differ between two SOURCEs, from their maps alone.
@@ -132,9 +183,12 @@ pub(crate) async fn receive(
     responses((status = 200, description = "Ascending and disjoint ranges", body = Diff), Failures))]
 pub(crate) async fn diff(
     State(app): State<App>,
+    caller: Caller,
     Query(query): Query<DiffQuery>,
 ) -> Result<JsonBody<Diff>, Failure> {
-    let (from, to): (Source, Source) = (parse(&query.from)?, parse(&query.to)?);
+    let names = caller.names(&app).await?;
+    let from = source(&app, &caller, &names, Action::Read, &query.from).await?;
+    let to = source(&app, &caller, &names, Action::Read, &query.to).await?;
     let ranges = app.calls.call(&app.service, move |service| service.diff(&from, &to)).await?;
     Ok(JsonBody(convert::diff(ranges)))
 }

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use archipelago_api::{
-    CreateVolumes, ExportQuery, RemoveQuery, RenameVolume, ResizeVolume, Volume, Volumes,
+    CreateVolumes, ErrorKind, ExportQuery, RemoveQuery, RenameVolume, ResizeVolume, Volume, Volumes,
 };
 use archipelago_model::{FileId, Source, VolumeName, VolumeSize};
-use archipelago_pool::{FileVersion, Origin};
+use archipelago_pool::{Action, FileVersion, Origin};
 use axum::Json as JsonBody;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -16,15 +16,25 @@ use super::{Failures, check_batch};
 use crate::download::download;
 use crate::extract::{Json, Path, Query, parse};
 use crate::failure::Failure;
+use crate::login::{Caller, Names};
 use crate::server::Hangup;
 use crate::{App, convert};
 
-/// Lists all volumes, by name.
+/// Lists all volumes that the caller sees.
 #[utoipa::path(get, path = "/v1/volumes", tag = "volumes",
     responses((status = 200, description = "All volumes", body = Volumes), Failures))]
-pub(crate) async fn list(State(app): State<App>) -> Result<JsonBody<Volumes>, Failure> {
-    let volumes = app.calls.call(&app.service, |service| service.volumes()).await?;
-    Ok(JsonBody(Volumes { volumes: volumes.into_iter().map(convert::volume).collect() }))
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<JsonBody<Volumes>, Failure> {
+    let subject = caller.subject().cloned();
+    let listed = app.calls.call(&app.service, move |service| match &subject {
+        None => service.volumes(),
+        Some(subject) => service.volumes_for(subject),
+    });
+    let (volumes, names) = (listed.await?, caller.names(&app).await?);
+    let volumes = volumes.into_iter().map(|one| convert::volume(one, &names, &caller));
+    Ok(JsonBody(Volumes { volumes: volumes.collect() }))
 }
 
 /// Makes volumes, all or none: empty ones, or clones in O(1).
@@ -32,15 +42,24 @@ pub(crate) async fn list(State(app): State<App>) -> Result<JsonBody<Volumes>, Fa
     responses((status = 201, description = "The new volumes, as asked for", body = Volumes), Failures))]
 pub(crate) async fn create(
     State(app): State<App>,
+    caller: Caller,
     Json(request): Json<CreateVolumes>,
 ) -> Result<(StatusCode, JsonBody<Volumes>), Failure> {
     check_batch("names", request.names.len())?;
-    let names =
-        request.names.iter().map(|name| parse(name)).collect::<Result<Vec<VolumeName>, _>>()?;
+    let said = caller.names(&app).await?;
+    let full = |name: &String| {
+        let name = said.full(parse::<VolumeName>(name)?);
+        caller.check_new(&name).map(|()| name)
+    };
+    let names = request.names.iter().map(full).collect::<Result<Vec<_>, Failure>>()?;
     let size = request.size.map(size_of).transpose()?;
-    let origin = match (request.from, size) {
-        (Some(from), size) if request.raw => Origin::Raw { source: parse(&from)?, size },
-        (Some(from), size) => Origin::Clone { source: parse(&from)?, size },
+    let from = match request.from.as_deref() {
+        None => None,
+        Some(from) => Some(source(&app, &caller, &said, Action::Clone, from).await?),
+    };
+    let origin = match (from, size) {
+        (Some(source), size) if request.raw => Origin::Raw { source, size },
+        (Some(source), size) => Origin::Clone { source, size },
         (None, Some(size)) => Origin::Empty(size),
         (None, None) => {
             return Err(Failure::invalid(
@@ -48,10 +67,38 @@ pub(crate) async fn create(
             ));
         }
     };
-    let volumes =
-        app.calls.call(&app.service, move |service| service.volume_create(&names, &origin)).await?;
-    let volumes = volumes.into_iter().map(convert::volume).collect();
-    Ok((StatusCode::CREATED, JsonBody(Volumes { volumes })))
+    let subject = caller.subject().cloned();
+    let made = app.calls.call(&app.service, move |service| {
+        service.volume_create_by(subject.as_ref(), &names, &origin)
+    });
+    let volumes = made.await?.into_iter().map(|one| convert::volume(one, &said, &caller));
+    Ok((StatusCode::CREATED, JsonBody(Volumes { volumes: volumes.collect() })))
+}
+
+/// What a text of the caller names, if it may do this with it.
+pub(super) async fn source(
+    app: &App,
+    caller: &Caller,
+    names: &Names,
+    action: Action,
+    text: &str,
+) -> Result<Source, Failure> {
+    let source = names.full_source(parse(text)?);
+    caller.allow(app, action, &source).await?;
+    Ok(source)
+}
+
+/// The volume of a path, if the caller may do this with it.
+async fn volume_of(
+    app: &App,
+    caller: &Caller,
+    names: &Names,
+    action: Action,
+    text: &str,
+) -> Result<VolumeName, Failure> {
+    let name = names.full(parse::<VolumeName>(text)?);
+    caller.allow(app, action, &Source::Volume(name.clone())).await?;
+    Ok(name)
 }
 
 /// Shows one volume.
@@ -60,11 +107,13 @@ pub(crate) async fn create(
     responses((status = 200, description = "The volume", body = Volume), Failures))]
 pub(crate) async fn show(
     State(app): State<App>,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<JsonBody<Volume>, Failure> {
-    let name: VolumeName = parse(&name)?;
+    let names = caller.names(&app).await?;
+    let name = volume_of(&app, &caller, &names, Action::Read, &name).await?;
     let volume = app.calls.call(&app.service, move |service| service.volume(&name)).await?;
-    Ok(JsonBody(convert::volume(volume)))
+    Ok(JsonBody(convert::volume(volume, &names, &caller)))
 }
 
 /// Removes a volume. What others share of it stays.
@@ -73,10 +122,12 @@ pub(crate) async fn show(
     responses((status = 204, description = "It is gone"), Failures))]
 pub(crate) async fn remove(
     State(app): State<App>,
+    caller: Caller,
     Path(name): Path<String>,
     Query(query): Query<RemoveQuery>,
 ) -> Result<StatusCode, Failure> {
-    let name: VolumeName = parse(&name)?;
+    let names = caller.names(&app).await?;
+    let name = volume_of(&app, &caller, &names, Action::Remove, &name).await?;
     app.calls.call(&app.service, move |service| service.volume_remove(&name, query.force)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -87,13 +138,17 @@ pub(crate) async fn remove(
     responses((status = 200, description = "The volume under its new name", body = Volume), Failures))]
 pub(crate) async fn rename(
     State(app): State<App>,
+    caller: Caller,
     Path(name): Path<String>,
     Json(request): Json<RenameVolume>,
 ) -> Result<JsonBody<Volume>, Failure> {
-    let (from, to): (VolumeName, VolumeName) = (parse(&name)?, parse(&request.to)?);
+    let names = caller.names(&app).await?;
+    let from = volume_of(&app, &caller, &names, Action::Manage, &name).await?;
+    let to = names.full(parse::<VolumeName>(&request.to)?);
+    caller.check_new(&to)?;
     let volume =
         app.calls.call(&app.service, move |service| service.volume_rename(&from, &to)).await?;
-    Ok(JsonBody(convert::volume(volume)))
+    Ok(JsonBody(convert::volume(volume, &names, &caller)))
 }
 
 /// Grows or shrinks a volume. What is cut off is gone; growth reads as zeros.
@@ -102,14 +157,16 @@ pub(crate) async fn rename(
     responses((status = 200, description = "The volume with its new size", body = Volume), Failures))]
 pub(crate) async fn resize(
     State(app): State<App>,
+    caller: Caller,
     Path(name): Path<String>,
     Json(request): Json<ResizeVolume>,
 ) -> Result<JsonBody<Volume>, Failure> {
-    let name: VolumeName = parse(&name)?;
+    let names = caller.names(&app).await?;
+    let name = volume_of(&app, &caller, &names, Action::Manage, &name).await?;
     let size = size_of(request.size)?;
     let volume =
         app.calls.call(&app.service, move |service| service.volume_resize(&name, size)).await?;
-    Ok(JsonBody(convert::volume(volume)))
+    Ok(JsonBody(convert::volume(volume, &names, &caller)))
 }
 
 /// Streams the bytes of anything: an image, a volume as it is now, a snapshot, a file.
@@ -118,10 +175,12 @@ pub(crate) async fn resize(
         content_type = "application/vnd.archipelago.stream", body = Vec<u8>), Failures))]
 pub(crate) async fn export(
     State(app): State<App>,
+    caller: Caller,
     hangup: Hangup,
     Query(query): Query<ExportQuery>,
 ) -> Result<Response, Failure> {
-    let source: Source = parse(&query.source)?;
+    let names = caller.names(&app).await?;
+    let source = source(&app, &caller, &names, Action::Read, &query.source).await?;
     if query.version.is_none() && query.ranges.is_none() {
         return download(&app, hangup, move |service, out| match query.disk {
             true => service.export_disk(&source, out),
@@ -130,8 +189,17 @@ pub(crate) async fn export(
         .await;
     }
     let Source::File(container, object) = source else {
-        return Err(Failure::invalid("versions and ranges are those of files; name a file:"));
+        return Err(Failure::invalid(
+            "versions and ranges are those of files of the first account; name one, as file:",
+        ));
     };
+    // Who may read what has the name now was not told of what had it before.
+    if !caller.is_operator() {
+        return Err(Failure::new(
+            ErrorKind::Forbidden,
+            "versions and ranges are for the operator; read files by S3, Swift or Pithos",
+        ));
+    }
     if query.disk {
         return Err(Failure::invalid(
             "versions and ranges are of the bytes of a file, not its disk",

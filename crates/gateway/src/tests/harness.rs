@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use crate::patience::Patience;
-use crate::{App, Domains, Server, Stop, routes};
+use crate::{App, Domains, Login, Server, Stop, routes};
 
 /// A client gives up after this long, so that a hanging server fails the test.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,14 +36,18 @@ impl Harness {
     }
 
     pub(crate) fn with_router(router: impl FnOnce(App) -> Router) -> Self {
-        Self::with(router, Patience::default())
+        Self::with(router, Patience::default(), Login::default())
     }
 
     pub(crate) fn with_patience(patience: Patience) -> Self {
-        Self::with(routes::router, patience)
+        Self::with(routes::router, patience, Login::default())
     }
 
-    fn with(router: impl FnOnce(App) -> Router, patience: Patience) -> Self {
+    pub(crate) fn with_login(login: Login) -> Self {
+        Self::with(routes::router, Patience::default(), login)
+    }
+
+    fn with(router: impl FnOnce(App) -> Router, patience: Patience, login: Login) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let service =
             Service::open(&dir.path().join("data"), Env::real(), Config::default()).unwrap();
@@ -52,6 +56,7 @@ impl Harness {
             "127.0.0.1:0".parse().unwrap(),
             Vec::new(),
             Domains::default(),
+            login,
             service,
             Arc::new(Vec::new),
         );

@@ -3,7 +3,7 @@
 
 use archipelago_model::{AccountId, FileId, Location, Source};
 
-use super::row::{Fields, from_location, from_number};
+use super::row::{FILE_SOURCE, Fields, from_location, from_number};
 use super::{CatalogError, Tx};
 
 /// The hashes of a content, as the catalog has them.
@@ -368,12 +368,14 @@ pub(crate) fn all_maps(
 ) -> Result<Vec<(Source, Location, u64)>, CatalogError> {
     let mut out: Vec<(Source, Location, u64)> = tx.all(
         "block_list",
-        "SELECT c.name, f.object, l.root, l.blocks FROM block_list l \
-         JOIN file f ON f.id = (SELECT MIN(file_id) FROM file_blocks WHERE list_id = l.id) \
-         JOIN container c ON c.id = f.container_id WHERE l.root <> 0 ORDER BY l.id",
+        &format!(
+            "SELECT {FILE_SOURCE}, f.object, l.root, l.blocks FROM block_list l \
+             JOIN file f ON f.id = (SELECT MIN(file_id) FROM file_blocks WHERE list_id = l.id) \
+             JOIN container c ON c.id = f.container_id WHERE l.root <> 0 ORDER BY l.id"
+        ),
         [],
         |row| {
-            let source = Source::File(row.parsed()?, row.parsed()?);
+            let source = row.file_source()?;
             Ok((source, row.location()?, row.number::<u64>()?.saturating_mul(hash_bytes)))
         },
     )?;

@@ -1,11 +1,11 @@
 //! Table `file`: versions of objects, each a named fixed root.
 
-use archipelago_model::{AccountId, ContainerName, FileId, Location, ObjectName};
+use archipelago_model::{AccountId, ContainerName, FileId, Location, ObjectName, Source};
 
 use super::archive;
 use super::container::{self, Change};
 use super::quota::{self, Addition};
-use super::row::{Fields, from_location, from_number, to_json};
+use super::row::{FILE_SOURCE, Fields, from_location, from_number, to_json};
 use super::upload::{self, UploadRow};
 use super::{CatalogError, Tx, grant, guest_view, link, snapshot_file};
 use crate::grant::Shared;
@@ -104,6 +104,16 @@ pub(crate) fn list(tx: &Tx<'_>) -> Result<Vec<FileRow>, CatalogError> {
         "{SELECT} WHERE f.marker = 0 AND f.snapshot_id IS NULL ORDER BY c.name, f.object, f.id"
     );
     tx.all(TABLE, &sql, [], decode)
+}
+
+/// The same as SOURCEs, with their maps.
+pub(crate) fn all_maps(tx: &Tx<'_>) -> Result<Vec<(Source, Location, u64)>, CatalogError> {
+    let sql = format!(
+        "SELECT {FILE_SOURCE}, f.object, f.root, f.size FROM file f \
+         JOIN container c ON c.id = f.container_id \
+         WHERE f.marker = 0 AND f.snapshot_id IS NULL ORDER BY c.name, f.object, f.id"
+    );
+    tx.all(TABLE, &sql, [], |row| Ok((row.file_source()?, row.location()?, row.number()?)))
 }
 
 /// The newest versions with names in a stretch that are no markers, `limit` at most.

@@ -80,6 +80,17 @@ pub(crate) fn page(
     )
 }
 
+/// All on volumes, snapshots and images.
+pub(crate) fn outside_containers(tx: &Tx<'_>) -> Result<Vec<(Shared, Grant)>, CatalogError> {
+    tx.all(
+        TABLE,
+        "SELECT kind, resource_id, path, grantee, right_, granted_by, created_ms, expires_ms \
+         FROM access_grant WHERE kind IN ('image', 'snapshot', 'volume') ORDER BY id",
+        [],
+        |row| Ok((decode_shared(row)?, decode(row)?)),
+    )
+}
+
 /// Adds one.
 pub(crate) fn insert(
     tx: &Tx<'_>,

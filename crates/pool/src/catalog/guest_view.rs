@@ -4,7 +4,7 @@
 use archipelago_layout::Format;
 use archipelago_model::{AccountId, ContainerName, Location, Source};
 
-use super::row::{Fields, from_location, from_number};
+use super::row::{FILE_SOURCE, Fields, from_location, from_number};
 use super::{CatalogError, Tx};
 use crate::resource::{DiskFile, DiskState};
 
@@ -164,12 +164,12 @@ pub(crate) fn replace_file_root(
 /// All, each under the oldest name of its content.
 pub(crate) fn list(tx: &Tx<'_>) -> Result<Vec<(Source, GuestViewRow)>, CatalogError> {
     let sql = format!(
-        "SELECT c.name, f.object, {COLUMNS} FROM guest_view v JOIN file f ON f.id = \
+        "SELECT {FILE_SOURCE}, f.object, {COLUMNS} FROM guest_view v JOIN file f ON f.id = \
          (SELECT MIN(id) FROM file WHERE root = v.file_root AND size = v.file_size) \
          JOIN container c ON c.id = f.container_id ORDER BY c.name, f.object"
     );
     tx.all(TABLE, &sql, [], |row| {
-        let source = Source::File(row.parsed()?, row.parsed()?);
+        let source = row.file_source()?;
         Ok((source, decode(row)?))
     })
 }

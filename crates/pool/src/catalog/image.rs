@@ -1,6 +1,6 @@
 //! Table `image`: fixed roots with boot metadata.
 
-use archipelago_model::{ImageId, ImageName, Location};
+use archipelago_model::{AccountName, ImageId, ImageName, Location};
 
 use super::row::{Fields, from_location, from_number};
 use super::{CatalogError, Tx, grant};
@@ -37,6 +37,14 @@ pub(crate) fn list(tx: &Tx<'_>) -> Result<Vec<ImageRow>, CatalogError> {
 /// By name.
 pub(crate) fn find(tx: &Tx<'_>, name: &ImageName) -> Result<Option<ImageRow>, CatalogError> {
     tx.first(TABLE, &format!("{SELECT} WHERE name = $1"), [name.as_str()], decode)
+}
+
+/// Whether an account, which is not the first, owns any.
+pub(crate) fn any_of(tx: &Tx<'_>, owner: &AccountName) -> Result<bool, CatalogError> {
+    let sql = "SELECT id FROM image WHERE name >= $1 AND name < $2 LIMIT 1";
+    // What comes behind the slash is '0'.
+    let stretch = (format!("{owner}/"), format!("{owner}0"));
+    Ok(tx.first(TABLE, sql, stretch, |row| row.number::<u64>())?.is_some())
 }
 
 /// Makes an image; false when the name is taken.

@@ -3,13 +3,18 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use archipelago_model::{Epoch, Location, SegmentId, VolumeSize};
+use archipelago_model::{Epoch, Location, SegmentId, Source, VolumeSize};
 use rusqlite::Row;
 use rusqlite::types::FromSql;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::CatalogError;
+
+/// Columns that [`Fields::file_source`] reads: whose file it is (null of the first account) and its
+/// container, of `container c`; the object comes behind them.
+pub(super) const FILE_SOURCE: &str =
+    "(SELECT name FROM account WHERE id = c.account_id AND id <> 0), c.name";
 
 /// Reads the columns of a row from left to right.
 pub(super) struct Fields<'r> {
@@ -37,6 +42,17 @@ impl<'r> Fields<'r> {
             table: self.table,
             column: self.column - 1,
             what: error.to_string(),
+        })
+    }
+
+    /// A file as a SOURCE: [`FILE_SOURCE`].
+    pub fn file_source(&mut self) -> Result<Source, CatalogError> {
+        let account: Option<String> = self.raw()?;
+        let account = account.map(|name| self.check(name.parse())).transpose()?;
+        let (container, object) = (self.parsed()?, self.parsed()?);
+        Ok(match account {
+            None => Source::File(container, object),
+            Some(account) => Source::FileOf(account, container, object),
         })
     }
 

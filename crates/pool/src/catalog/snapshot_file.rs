@@ -45,11 +45,20 @@ fn container_name() -> Result<ContainerName, CatalogError> {
 /// Makes the file of a snapshot. Gives false where there is none: somebody else has a container
 /// of that name, and who may read that was not said of snapshots.
 pub(crate) fn insert(tx: &Tx<'_>, row: &SnapshotRow) -> Result<bool, CatalogError> {
+    if !is_file(row) {
+        return Ok(true);
+    }
     match container::of_snapshots(tx)? {
         Some(home) => push(tx, home, row).map(|()| true),
         // With those of snapshots from when there could be none.
         None => fill(tx),
     }
+}
+
+/// Only snapshots of the first account are files: who may read its containers is not to read what
+/// is of others.
+fn is_file(row: &SnapshotRow) -> bool {
+    row.path.volume.owner().is_none()
 }
 
 /// Not as other files are put: no quota keeps anybody from taking a snapshot, and its size counts
@@ -87,7 +96,8 @@ fn fill(tx: &Tx<'_>) -> Result<bool, CatalogError> {
     if without.is_empty() {
         return Ok(true);
     }
-    for row in snapshot::list(tx)?.iter().filter(|row| without.contains(&row.id.get())) {
+    let rows = snapshot::list(tx)?;
+    for row in rows.iter().filter(|row| is_file(row) && without.contains(&row.id.get())) {
         let home = match home {
             Some(home) => home,
             None => {

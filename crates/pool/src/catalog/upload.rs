@@ -4,7 +4,7 @@ use archipelago_model::{AccountId, Location, ObjectName, Source};
 
 use super::container::{self, Change};
 use super::quota::{self, Addition};
-use super::row::{Fields, from_location, from_number, to_json};
+use super::row::{FILE_SOURCE, Fields, from_location, from_number, to_json};
 use super::{CatalogError, Tx, snapshot_file};
 use crate::object::{Part, Upload};
 
@@ -208,12 +208,12 @@ pub(crate) fn parts(
 pub(crate) fn all_parts(tx: &Tx<'_>) -> Result<Vec<(Source, Location, u64)>, CatalogError> {
     tx.all(
         "part",
-        "SELECT c.name, u.object, p.root, p.size FROM part p JOIN upload u ON u.id = p.upload_id \
-         JOIN container c ON c.id = u.container_id ORDER BY p.upload_id, p.number",
+        &format!(
+            "SELECT {FILE_SOURCE}, u.object, p.root, p.size FROM part p \
+             JOIN upload u ON u.id = p.upload_id \
+             JOIN container c ON c.id = u.container_id ORDER BY p.upload_id, p.number"
+        ),
         [],
-        |row| {
-            let source = Source::File(row.parsed()?, row.parsed()?);
-            Ok((source, row.location()?, row.number()?))
-        },
+        |row| Ok((row.file_source()?, row.location()?, row.number()?)),
     )
 }

@@ -1,6 +1,6 @@
 //! Table `volume`: movable heads.
 
-use archipelago_model::{Epoch, Location, VolumeId, VolumeName, VolumeSize};
+use archipelago_model::{AccountName, Epoch, Location, VolumeId, VolumeName, VolumeSize};
 
 use super::row::{Fields, from_location, from_number};
 use super::{CatalogError, Tx, grant};
@@ -61,6 +61,14 @@ pub(crate) fn find(tx: &Tx<'_>, name: &VolumeName) -> Result<Option<VolumeRow>, 
 /// By id.
 pub(crate) fn get(tx: &Tx<'_>, id: VolumeId) -> Result<Option<VolumeRow>, CatalogError> {
     tx.first(TABLE, &format!("{SELECT} WHERE v.id = $1"), [from_number(id.get())], decode)
+}
+
+/// Whether an account, which is not the first, owns any.
+pub(crate) fn any_of(tx: &Tx<'_>, owner: &AccountName) -> Result<bool, CatalogError> {
+    let sql = "SELECT id FROM volume WHERE name >= $1 AND name < $2 LIMIT 1";
+    // What comes behind the slash is '0'.
+    let stretch = (format!("{owner}/"), format!("{owner}0"));
+    Ok(tx.first(TABLE, sql, stretch, |row| row.number::<u64>())?.is_some())
 }
 
 /// Makes a volume; false when the name is taken.

@@ -24,6 +24,8 @@ pub enum Action {
     Remove,
     /// Make a volume that begins as this.
     Clone,
+    /// Rename or resize a volume, take a snapshot of it, put it back to one: the owner's.
+    Manage,
     /// See who may do what with it.
     ReadAcl,
     /// Say who may do what with it.
@@ -43,6 +45,7 @@ impl Action {
             Self::Write => "write",
             Self::Remove => "remove",
             Self::Clone => "clone",
+            Self::Manage => "manage",
             Self::ReadAcl => "see who may",
             Self::WriteAcl => "say who may",
             Self::Govern => "change the container",
@@ -60,7 +63,10 @@ impl Action {
 
     /// Whether anything is different afterwards.
     const fn changes(self) -> bool {
-        matches!(self, Self::Write | Self::Remove | Self::WriteAcl | Self::Govern)
+        matches!(
+            self,
+            Self::Write | Self::Remove | Self::Manage | Self::WriteAcl | Self::Govern
+        )
     }
 }
 

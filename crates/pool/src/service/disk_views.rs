@@ -45,11 +45,11 @@ impl Service {
     pub fn disk_view(&self, source: &Source, format: DiskFormat) -> Result<DiskView, Error> {
         let core = &self.core;
         let held = match source {
-            Source::File(..) => {
+            Source::File(..) | Source::FileOf(..) => {
                 core.await_disk(source)?;
                 core.held(|| core.catalog.read(|tx| disk_root(tx, source, core.now_ms())))?
             }
-            _ => core.fixed(source)?,
+            Source::Volume(_) | Source::Snapshot(_) | Source::Image(_) => core.fixed(source)?,
         };
         let (root, size) = (held.map.root, held.map.size);
         let view = core.engine.view(root, size)?;

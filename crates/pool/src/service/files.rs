@@ -13,6 +13,7 @@ use crate::catalog::file::{FileRow, ObjectRow};
 use crate::catalog::{Tx, container, file, quota, snapshot_file, state};
 use crate::core::{Core, OPERATOR, shown};
 use crate::error::{Error, ErrorKind};
+use crate::identity::Named;
 use crate::object::{Container, Meta, Object, Stretch, Versioning, Which};
 use crate::resource::File;
 use crate::seal::refuse_clear;
@@ -120,17 +121,26 @@ impl Service {
         }
     }
 
-    /// A file that is sealed, open; `None` when it is not.
-    pub(super) fn sealed_file(
-        &self,
-        container: &ContainerName,
-        object: &ObjectName,
-    ) -> Result<Option<Content>, Error> {
-        let row = self.core.catalog.read(|tx| self.core.file_row(tx, container, object))?;
+    /// What a file holds that is sealed, open; `None` of what is not, and of what is no file.
+    pub(super) fn sealed_file(&self, source: &Source) -> Result<Option<Content>, Error> {
+        let (owner, container, object) = match source {
+            Source::File(container, object) => (OPERATOR, container, object),
+            Source::FileOf(owner, container, object) => {
+                let none = |_| Error::not_found(shown(source), "file ls");
+                (self.account(&Named::name(owner)).map_err(none)?.id, container, object)
+            }
+            Source::Volume(_) | Source::Snapshot(_) | Source::Image(_) => return Ok(None),
+        };
+        let now_ms = self.core.now_ms();
+        let row = self
+            .core
+            .catalog
+            .read(|tx| file::find(tx, owner, container, object, now_ms))?
+            .ok_or_else(|| Error::not_found(shown(source), "file ls"))?;
         if row.seal.is_none() {
             return Ok(None);
         }
-        let home = self.container(OPERATOR, container)?;
+        let home = self.container(owner, container)?;
         self.object_open(home.id, object, Which::Latest).map(Some)
     }
 

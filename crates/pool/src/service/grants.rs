@@ -6,6 +6,7 @@
 //! its end.
 
 mod links;
+mod owned;
 mod paths;
 mod record;
 mod words;
@@ -26,6 +27,7 @@ use crate::identity::Identity;
 use crate::object::{Container, Object, Which};
 
 pub use links::{LINKS_MAX, PublicLink};
+pub(super) use owned::check_new;
 pub(super) use paths::share;
 pub use paths::{NameGrants, Roots};
 use paths::{by_name, closest};
@@ -113,8 +115,7 @@ impl Service {
                 self.object_rules(&self.container_by_id(*id)?, &name, object.as_ref(), false)?
             }
             Shared::Image(_) | Shared::Volume(_) | Shared::Snapshot(_) => Rules {
-                // These belong to the account of the command line.
-                owner: OPERATOR,
+                owner: self.core.catalog.read(|tx| owner_of(tx, shared))?,
                 writer: None,
                 of_container: false,
                 layers: vec![(Layer::Resource, self.grants(shared)?)],
@@ -365,9 +366,27 @@ fn of_snapshot(
     Ok(Some(grant::of(tx, &Shared::Snapshot(id))?))
 }
 
+/// Whose a volume, a snapshot or an image is, or what is in a container.
+fn owner_of(tx: &Tx<'_>, shared: &Shared) -> Result<AccountId, Error> {
+    let name = match shared {
+        Shared::Container(id) | Shared::Path(id, _) => {
+            return Ok(super::objects::container_of(tx, *id)?.account);
+        }
+        Shared::Image(id) => image::name(tx, *id)?,
+        Shared::Volume(id) => volume::get(tx, *id)?.map(|row| row.name.to_string()),
+        Shared::Snapshot(id) => snapshot::name(tx, *id)?.map(|(volume, _)| volume),
+    };
+    let name = name.ok_or_else(gone)?;
+    let account = name.split_once('/').map(|(account, _)| account);
+    owned::owner(tx, account)?.ok_or_else(gone)
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::NotFound, "what was to be shared does not exist any more")
+}
+
 /// What a resource is called.
 fn label(tx: &Tx<'_>, shared: &Shared) -> Result<String, Error> {
-    let gone = || Error::new(ErrorKind::NotFound, "what was to be shared does not exist any more");
     match shared {
         Shared::Container(id) => Ok(format!("container '{}'", container_path(tx, *id)?)),
         Shared::Path(id, path) => {

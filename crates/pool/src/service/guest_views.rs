@@ -329,7 +329,9 @@ const fn key(map: Fixed) -> Key {
 /// [`Core::await_disk`] first.
 pub(super) fn disk_root(tx: &Tx<'_>, source: &Source, now_ms: u64) -> Result<Fixed, Error> {
     let map = catalog_root(tx, source, now_ms)?;
-    let Source::File(..) = source else { return Ok(map) };
+    if !source.is_file() {
+        return Ok(map);
+    }
     match guest_view::find(tx, key(map))? {
         None => Ok(map),
         Some(view) => match view.state {

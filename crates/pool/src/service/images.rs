@@ -5,6 +5,7 @@ use std::io::Read;
 use archipelago_model::{ImageId, ImageName, SECTOR_BYTES, VolumeSize};
 
 use super::Service;
+use super::grants::check_new;
 use super::transfer::Incoming;
 use crate::catalog::image::ImageRow;
 use crate::catalog::{image, state};
@@ -24,15 +25,20 @@ impl Service {
         let label = format!("image '{}'", spec.name);
         check_spec(spec)?;
         // Told before the bytes come, and again when the name is bound.
-        if core.catalog.read(|tx| image::find(tx, &spec.name))?.is_some() {
-            return Err(Error::already_exists(label));
-        }
+        core.catalog.read(|tx| {
+            check_new(tx, spec.name.owner(), &label)?;
+            match image::find(tx, &spec.name)? {
+                Some(_) => Err(Error::already_exists(&label)),
+                None => Ok(()),
+            }
+        })?;
         let incoming = Incoming::full(input).map_err(|error| error.on(&label))?;
         let whole = incoming.size().checked_next_multiple_of(SECTOR_BYTES);
         let size = VolumeSize::from_bytes(whole.unwrap_or(u64::MAX))
             .map_err(|error| Error::invalid(error.to_string()).on(&label))?;
         let ingested = core.ingest(incoming).map_err(|error| error.on(&label))?;
         core.bind(ingested, size.bytes(), |tx, root| {
+            check_new(tx, spec.name.owner(), &label)?;
             let image = Image {
                 id: ImageId::new(state::take_id(tx)?),
                 name: spec.name.clone(),

@@ -224,9 +224,8 @@ pub(super) fn everything(tx: &Tx<'_>) -> Result<Vec<(Source, Fixed)>, Error> {
         let map = Fixed { root: row.root, size: row.image.size.bytes() };
         out.push((Source::Image(row.image.name), map));
     }
-    for row in file::list(tx)? {
-        let map = Fixed { root: row.root, size: row.file.size };
-        out.push((Source::File(row.file.container, row.file.object), map));
+    for (source, root, size) in file::all_maps(tx)? {
+        out.push((source, Fixed { root, size }));
     }
     for (source, root, size) in upload::all_parts(tx)? {
         out.push((source, Fixed { root, size }));
@@ -247,7 +246,7 @@ fn views_of(tx: &Tx<'_>, named: &[(Source, Fixed)]) -> Result<Vec<(usize, Locati
         .iter()
         .enumerate()
         .rev()
-        .filter(|(_, (source, _))| matches!(source, Source::File(..)))
+        .filter(|(_, (source, _))| source.is_file())
         .map(|(number, (_, map))| ((map.root, map.size), number))
         .collect();
     let ready = views.into_iter().filter(|(_, view)| view.state == DiskState::Ready);

@@ -296,9 +296,7 @@ impl Service {
     /// `NotFound`; `Unavailable` when `out` fails; `Invalid` for what is sealed with a key of its
     /// client.
     pub fn export(&self, source: &Source, out: &mut dyn Write) -> Result<(), Error> {
-        if let Source::File(container, object) = source
-            && let Some(content) = self.sealed_file(container, object)?
-        {
+        if let Some(content) = self.sealed_file(source)? {
             let size = content.object().size;
             let header = Header { size, base: None, identity: None };
             let open = &mut |range: &Range<u64>| -> Box<dyn Read + Send> {
@@ -320,7 +318,9 @@ impl Service {
     /// being unpacked.
     pub fn export_disk(&self, source: &Source, out: &mut dyn Write) -> Result<(), Error> {
         let core = &self.core;
-        let Source::File(..) = source else { return self.export(source, out) };
+        if !source.is_file() {
+            return self.export(source, out);
+        }
         core.await_disk(source)?;
         let from = core.held(|| core.catalog.read(|tx| disk_root(tx, source, core.now_ms())))?;
         let header = Header { size: from.map.size, base: None, identity: None };

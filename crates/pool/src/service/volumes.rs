@@ -6,12 +6,14 @@ use archipelago_model::{
     Epoch, Location, Source, VOLUME_BYTES_MAX, VolumeId, VolumeName, VolumeSize,
 };
 
+use super::grants::check_new;
 use super::guest_views::disk_root;
 use super::{NAMES_MAX, Service};
 use crate::catalog::volume::VolumeRow;
 use crate::catalog::{Tx, snapshot, snapshot_file, state, volume};
 use crate::core::{Core, Fixed, catalog_root, cut_of, shown, volume_row};
 use crate::error::{Error, ErrorKind};
+use crate::grant::{Action, Subject};
 use crate::resource::{Origin, Volume};
 
 /// What the new volumes of one request have in common.
@@ -34,6 +36,20 @@ impl Service {
         names: &[VolumeName],
         origin: &Origin,
     ) -> Result<Vec<Volume>, Error> {
+        self.volume_create_by(None, names, origin)
+    }
+
+    /// As [`Self::volume_create`], for somebody who has to have the right to clone what is no
+    /// file, in the transaction that does it.
+    ///
+    /// # Errors
+    /// As that, and those of [`Self::allow`].
+    pub fn volume_create_by(
+        &self,
+        subject: Option<&Subject>,
+        names: &[VolumeName],
+        origin: &Origin,
+    ) -> Result<Vec<Volume>, Error> {
         check_names(names)?;
         let core = &self.core;
         let rows = match origin {
@@ -41,14 +57,15 @@ impl Service {
                 let pattern = core.pattern(core.engine.log_position(), Location::HOLE, *size, None);
                 core.catalog.write(|tx| insert_all(tx, names, &pattern))?
             }
-            Origin::Clone { source, size } => self.clone_to(names, source, *size, false)?,
-            Origin::Raw { source, size } => self.clone_to(names, source, *size, true)?,
+            Origin::Clone { source, size } => self.clone_to(subject, names, source, *size, false)?,
+            Origin::Raw { source, size } => self.clone_to(subject, names, source, *size, true)?,
         };
         Ok(rows.into_iter().map(|row| core.shown(row)).collect())
     }
 
     fn clone_to(
         &self,
+        subject: Option<&Subject>,
         names: &[VolumeName],
         source: &Source,
         size: Option<VolumeSize>,
@@ -58,7 +75,9 @@ impl Service {
         // Before the transaction: this waits for batches, and a batch may wait for the catalog to
         // give it a segment.
         let lsn = core.engine.log_position();
+        let now_ms = core.now_ms();
         let bind = |tx: &Tx<'_>, from: Fixed| {
+            Self::allow_in(tx, subject, Action::Clone, source, now_ms)?;
             let size = clone_size(source, from.size, size)?;
             insert_all(tx, names, &core.pattern(lsn, from.root, size, Some(source)))
         };
@@ -69,7 +88,7 @@ impl Service {
             }
         }
         // A file that is an image is cloned as the disk that it holds.
-        let as_disk = matches!(source, Source::File(..)) && !raw;
+        let as_disk = source.is_file() && !raw;
         let held = match as_disk {
             true => core.await_disk(source)?,
             false => {
@@ -112,6 +131,12 @@ impl Service {
     pub fn volume_rename(&self, from: &VolumeName, to: &VolumeName) -> Result<Volume, Error> {
         let row = self.core.catalog.write(|tx| {
             let row = volume_row(tx, from)?;
+            if from.owner() != to.owner() {
+                return Err(Error::invalid(format!(
+                    "volume '{from}' stays with its account; `archipelago volume create {to} \
+                     --from volume:{from}` makes one like it there"
+                )));
+            }
             if from != to {
                 if volume::find(tx, to)?.is_some() {
                     return Err(Error::already_exists(format_args!("volume '{to}'")));
@@ -266,6 +291,7 @@ fn insert_all(
 
 /// Makes the row of a volume whose name has to be free.
 pub(super) fn insert_one(tx: &Tx<'_>, row: VolumeRow) -> Result<VolumeRow, Error> {
+    check_new(tx, row.name.owner(), &format!("volume '{}'", row.name))?;
     if volume::insert(tx, &row)? {
         Ok(row)
     } else {

@@ -8,7 +8,7 @@ use crate::output::Output;
 
 fn context() -> Context {
     Context {
-        client: Client::new("http://127.0.0.1:1".parse().unwrap()),
+        client: Client::new("http://127.0.0.1:1".parse().unwrap(), None),
         output: Output::new(false, true),
         env: archipelago_env::Env::real(),
     }

@@ -3,8 +3,9 @@
 use archipelago_model::{AccountId, ContainerName, Source};
 
 use super::super::Service;
+use super::owned;
 use crate::catalog::identity::{account, group, user};
-use crate::catalog::{Tx, container, image, snapshot, volume};
+use crate::catalog::{Tx, container};
 use crate::core::OPERATOR;
 use crate::error::Error;
 use crate::grant::{Grantee, Shared};
@@ -57,18 +58,16 @@ fn shared(tx: &Tx<'_>, home: AccountId, text: &str) -> Result<Shared, Error> {
             text.escape_debug()
         ))
     })?;
-    let missing = || Error::not_found(source.to_string(), "df");
     match &source {
-        Source::Image(name) => {
-            let row = image::find(tx, name)?.ok_or_else(missing)?;
-            Ok(Shared::Image(row.image.id))
-        }
-        Source::Volume(name) => Ok(Shared::Volume(volume::find(tx, name)?.ok_or_else(missing)?.id)),
-        Source::Snapshot(path) => Ok(Shared::Snapshot(
-            snapshot::find(tx, &path.volume, &path.snapshot)?.ok_or_else(missing)?.id,
-        )),
+        Source::Image(_) | Source::Volume(_) | Source::Snapshot(_) => owned::found(tx, &source)?
+            .ok_or_else(|| Error::not_found(source.to_string(), "df")),
         Source::File(container, object) => {
             Ok(Shared::Path(container_id(tx, home, container)?, object.to_string()))
+        }
+        Source::FileOf(owner, container, object) => {
+            let owner = account::find(tx, &Named::name(owner))?
+                .ok_or_else(|| Error::not_found(format_args!("account '{owner}'"), "account ls"))?;
+            Ok(Shared::Path(container_id(tx, owner.id, container)?, object.to_string()))
         }
     }
 }

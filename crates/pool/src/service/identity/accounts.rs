@@ -4,7 +4,7 @@ use archipelago_model::{AccountId, AccountName};
 
 use super::{Service, account_row};
 use crate::catalog::identity::account;
-use crate::catalog::{Tx, container, state};
+use crate::catalog::{Tx, container, image, state, volume};
 use crate::core::{Core, OPERATOR};
 use crate::error::Error;
 use crate::identity::{Account, Named};
@@ -84,14 +84,17 @@ impl Service {
                     account.name
                 )));
             }
-            let owns = !container::list(tx, account.id, "", 1)?.is_empty();
-            if !owns && account::remove(tx, account.id)? {
+            let (name, owner) = (account.name, account.id);
+            let what = if volume::any_of(tx, &name)? {
+                "volumes"
+            } else if image::any_of(tx, &name)? {
+                "images"
+            } else if container::list(tx, owner, "", 1)?.is_empty() && account::remove(tx, owner)? {
                 return Ok(());
-            }
-            Err(Error::in_use(format!(
-                "account '{}' still owns containers; remove those first",
-                account.name
-            )))
+            } else {
+                "containers"
+            };
+            Err(Error::in_use(format!("account '{name}' still owns {what}; remove those first")))
         })
     }
 }
