@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::name::{AccountName, ContainerName, ImageName, NameError, ObjectName, SnapshotName, VolumeName};
+use crate::name::{
+    AccountName, ContainerName, ImageName, NameError, ObjectName, SnapshotName, VolumeName,
+};
 
 /// Why a SOURCE was refused.
 #[derive(Debug, Error, PartialEq, Eq)]

@@ -315,8 +315,7 @@ fn file_root(
     (container, object): (&ContainerName, &ObjectName),
     now_ms: u64,
 ) -> Result<Fixed, Error> {
-    let row =
-        file::find(tx, owner, container, object, now_ms)?.ok_or_else(|| no_file(source))?;
+    let row = file::find(tx, owner, container, object, now_ms)?.ok_or_else(|| no_file(source))?;
     refuse_map(row.seal.as_ref()).map_err(|error| error.on(shown(source)))?;
     Ok(Fixed { root: row.root, size: row.file.size })
 }

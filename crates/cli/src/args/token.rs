@@ -8,11 +8,12 @@ pub enum Token {
     /// Log in, and print a token for ARCHIPELAGO_TOKEN or a file
     ///
     /// The password is asked for, or is the first line of standard input. The token holds for 12
-    /// hours, and acts for one account.
+    /// hours, and acts for one account. A shell sets it as in
+    /// `export ARCHIPELAGO_TOKEN=$(archipelago token issue bob)`.
     #[command(after_help = "\
 Examples:
-  export ARCHIPELAGO_TOKEN=$(archipelago token issue bob)
-  (umask 077; pass show eve | archipelago token issue eve --account lab > token)
+  archipelago token issue bob > token
+  pass show eve | archipelago token issue eve --account lab > token
   archipelago volume ls --token-file token")]
     Issue {
         /// The user

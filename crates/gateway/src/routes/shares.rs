@@ -10,8 +10,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::{Failures, check_batch};
-use crate::access;
 use crate::App;
+use crate::access;
 use crate::extract::{Json, Query, parse};
 use crate::failure::Failure;
 use crate::login::{Caller, Names};

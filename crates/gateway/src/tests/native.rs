@@ -68,7 +68,8 @@ impl World {
     }
 
     fn ask(&self, who: &str, method: &str, path: &str, body: &[u8]) -> Answer {
-        let json = if body.first() == Some(&b'{') { "Content-Type: application/json\r\n" } else { "" };
+        let json =
+            if body.first() == Some(&b'{') { "Content-Type: application/json\r\n" } else { "" };
         let head = format!("{}{json}", self.people[who].token);
         self.server.raw(method, path, &head, body)
     }
@@ -183,10 +184,8 @@ fn reads_and_clones_are_let_in_as_the_decision_says_and_refused_once_revoked() {
             for who in WHO {
                 // Who may read a file may keep it.
                 let clone = if resource.starts_with("file") { Action::Read } else { Action::Clone };
-                let wanted = (
-                    world.decides(who, Action::Read, grants),
-                    world.decides(who, clone, grants),
-                );
+                let wanted =
+                    (world.decides(who, Action::Read, grants), world.decides(who, clone, grants));
                 let got = (world.reads(who, resource), world.clones(who, resource));
                 if got != wanted {
                     wrong.push(format!("{resource} {grants:?} {who}: {got:?}, not {wanted:?}"));
@@ -315,9 +314,8 @@ fn a_role_is_what_it_is_at_the_other_doors() {
         let login = service.login_password(&bob, &Secret::new(PASSWORD), Some(&olga)).unwrap();
         let token = login.token.expose().to_owned();
         move |method: &str, path: &str, body: &[u8]| {
-            let head = format!(
-                "Authorization: Bearer {token}\r\nContent-Type: application/json\r\n"
-            );
+            let head =
+                format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\n");
             world.server.raw(method, path, &head, body).status
         }
     };

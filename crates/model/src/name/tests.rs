@@ -10,11 +10,25 @@ fn labels_are_letters_digits_dot_underscore_dash() {
 #[test]
 fn hostile_labels_are_refused() {
     let long = "x".repeat(129);
-    for bad in
-        ["", ".", "..", "-a", "a/b", "a@b", "image:x", "a b", "\u{fc}", "a\0", "../etc", &long]
-    {
+    for bad in [
+        "", ".", "..", "-a", "/a", "a/", "a/b/c", "-a/b", "a/-b", "a@b", "image:x", "a b",
+        "\u{fc}", "a\0", "../etc", &long,
+    ] {
         assert!(bad.parse::<VolumeName>().is_err(), "{bad:?}");
     }
+}
+
+#[test]
+fn a_name_says_the_account_that_owns_it_and_can_be_said_of_another() {
+    let name = |text: &str| text.parse::<VolumeName>().unwrap();
+    assert_eq!((name("web").owner(), name("lab/web").owner()), (None, Some("lab")));
+    let lab = "lab".parse().unwrap();
+    assert_eq!(name("web").of(Some(&lab)), name("lab/web"));
+    assert_eq!(name("other/web").of(Some(&lab)), name("lab/web"));
+    assert_eq!(name("lab/web").of(None), name("web"));
+    let long = "x".repeat(128);
+    assert!(format!("{long}/{long}").parse::<ImageName>().is_ok());
+    assert!(format!("{long}x/a").parse::<ImageName>().is_err());
 }
 
 #[test]

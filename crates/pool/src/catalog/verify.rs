@@ -42,6 +42,7 @@ impl Catalog {
             if orphans > 0 {
                 faults.push(format!("{orphans} guest views are of files that are not there"));
             }
+            faults.extend(tx.ownerless()?);
             Ok(faults)
         })
     }
@@ -52,6 +53,22 @@ impl Tx<'_> {
         let sql = format!("PRAGMA integrity_check({FAULTS_MAX})");
         let lines = self.all("sqlite", &sql, [], |row| row.text())?;
         Ok(lines.into_iter().filter(|line| line != "ok").collect())
+    }
+
+    /// Volumes and images whose name says an account that there is not: nobody could say who owns
+    /// them.
+    fn ownerless(&self) -> Result<Vec<String>, CatalogError> {
+        let of = |kind: &str| {
+            format!(
+                "SELECT '{kind}', name FROM {kind} v WHERE instr(name, '/') > 0 AND NOT EXISTS \
+                 (SELECT 1 FROM account a WHERE a.id <> 0 \
+                 AND a.name = substr(v.name, 1, instr(v.name, '/') - 1))"
+            )
+        };
+        let sql = format!("{} UNION ALL {} LIMIT {FAULTS_MAX}", of("volume"), of("image"));
+        self.all("account", &sql, [], |row| {
+            Ok(format!("{} '{}' is of an account that is not there", row.text()?, row.text()?))
+        })
     }
 
     fn references(&self) -> Result<Vec<String>, CatalogError> {

@@ -63,10 +63,7 @@ impl Action {
 
     /// Whether anything is different afterwards.
     const fn changes(self) -> bool {
-        matches!(
-            self,
-            Self::Write | Self::Remove | Self::Manage | Self::WriteAcl | Self::Govern
-        )
+        matches!(self, Self::Write | Self::Remove | Self::Manage | Self::WriteAcl | Self::Govern)
     }
 }
 

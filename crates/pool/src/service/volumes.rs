@@ -57,7 +57,9 @@ impl Service {
                 let pattern = core.pattern(core.engine.log_position(), Location::HOLE, *size, None);
                 core.catalog.write(|tx| insert_all(tx, names, &pattern))?
             }
-            Origin::Clone { source, size } => self.clone_to(subject, names, source, *size, false)?,
+            Origin::Clone { source, size } => {
+                self.clone_to(subject, names, source, *size, false)?
+            }
             Origin::Raw { source, size } => self.clone_to(subject, names, source, *size, true)?,
         };
         Ok(rows.into_iter().map(|row| core.shown(row)).collect())

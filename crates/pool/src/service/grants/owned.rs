@@ -174,9 +174,9 @@ impl Sight {
     fn new(tx: &Tx<'_>, subject: &Subject, now_ms: u64) -> Result<Self, Error> {
         let who = subject.identity.as_ref();
         let all = who.is_some_and(crate::identity::Identity::is_admin);
-        let home = who.filter(|who| subject.owns(who.account.id)).map(|who| {
-            (who.account.id != OPERATOR).then(|| who.account.name.to_string())
-        });
+        let home = who
+            .filter(|who| subject.owns(who.account.id))
+            .map(|who| (who.account.id != OPERATOR).then(|| who.account.name.to_string()));
         // One look at all grants, and not one for each name: their number is that of what is
         // shared, which people said one by one.
         let mut by_resource: BTreeMap<Shared, Vec<_>> = BTreeMap::new();
@@ -189,9 +189,8 @@ impl Sight {
             let layers = vec![(Layer::Resource, grants)];
             decide(subject, Action::Read, &rules(None, layers, now_ms)).allowed
         };
-        let shared = by_resource.into_iter().filter_map(|(shared, grants)| {
-            sees(grants).then_some(shared)
-        });
+        let shared =
+            by_resource.into_iter().filter_map(|(shared, grants)| sees(grants).then_some(shared));
         Ok(Self { all, home, shared: shared.collect() })
     }
 
@@ -205,11 +204,7 @@ impl Sight {
 /// No account has this number: what it owns, nobody does.
 const NOBODY: AccountId = AccountId::new(u64::MAX);
 
-fn rules(
-    owner: Option<AccountId>,
-    layers: Vec<(Layer, Vec<Grant>)>,
-    now_ms: u64,
-) -> Rules {
+fn rules(owner: Option<AccountId>, layers: Vec<(Layer, Vec<Grant>)>, now_ms: u64) -> Rules {
     let owner = owner.unwrap_or(NOBODY);
     Rules { owner, of_container: false, layers, ignores_public: false, now_ms }
 }
@@ -243,8 +238,9 @@ pub(super) fn found(tx: &Tx<'_>, source: &Source) -> Result<Option<Shared>, Erro
     Ok(match source {
         Source::Image(name) => image::find(tx, name)?.map(|row| Shared::Image(row.image.id)),
         Source::Volume(name) => volume::find(tx, name)?.map(|row| Shared::Volume(row.id)),
-        Source::Snapshot(path) => snapshot::find(tx, &path.volume, &path.snapshot)?
-            .map(|row| Shared::Snapshot(row.id)),
+        Source::Snapshot(path) => {
+            snapshot::find(tx, &path.volume, &path.snapshot)?.map(|row| Shared::Snapshot(row.id))
+        }
         Source::File(..) | Source::FileOf(..) => None,
     })
 }
@@ -307,3 +303,6 @@ fn listing(source: &Source) -> &'static str {
         Source::File(..) | Source::FileOf(..) => "file ls",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,8 +59,9 @@ fn shared(tx: &Tx<'_>, home: AccountId, text: &str) -> Result<Shared, Error> {
         ))
     })?;
     match &source {
-        Source::Image(_) | Source::Volume(_) | Source::Snapshot(_) => owned::found(tx, &source)?
-            .ok_or_else(|| Error::not_found(source.to_string(), "df")),
+        Source::Image(_) | Source::Volume(_) | Source::Snapshot(_) => {
+            owned::found(tx, &source)?.ok_or_else(|| Error::not_found(source.to_string(), "df"))
+        }
         Source::File(container, object) => {
             Ok(Shared::Path(container_id(tx, home, container)?, object.to_string()))
         }
