@@ -96,6 +96,7 @@ impl World {
     fn decides(&self, who: &str, action: Action, grants: &[Grant]) -> bool {
         let rules = Rules {
             owner: self.people["olga"].identity.account.id,
+            writer: None,
             of_container: false,
             layers: vec![(Layer::Resource, grants.to_vec())],
             ignores_public: false,

@@ -391,7 +391,7 @@ fn subject_of(source: &Source) -> Subject {
     match source {
         Source::Volume(name) => Subject::Volume(name.to_string()),
         Source::Image(name) => Subject::Image(name.to_string()),
-        Source::File(_, name) => Subject::File(name.to_string()),
+        Source::File(_, name) | Source::FileOf(_, _, name) => Subject::File(name.to_string()),
         Source::Snapshot(path) => {
             Subject::Snapshot(path.volume.to_string(), path.snapshot.to_string())
         }

@@ -206,7 +206,7 @@ const NOBODY: AccountId = AccountId::new(u64::MAX);
 
 fn rules(owner: Option<AccountId>, layers: Vec<(Layer, Vec<Grant>)>, now_ms: u64) -> Rules {
     let owner = owner.unwrap_or(NOBODY);
-    Rules { owner, of_container: false, layers, ignores_public: false, now_ms }
+    Rules { owner, writer: None, of_container: false, layers, ignores_public: false, now_ms }
 }
 
 /// The account that a name says; `None` when there is none.
