@@ -25,6 +25,7 @@ pub(crate) mod lease;
 pub(crate) mod lifecycle;
 pub(crate) mod link;
 mod migrate;
+pub(crate) mod part_checksums;
 pub(crate) mod place;
 pub(crate) mod quota;
 mod row;

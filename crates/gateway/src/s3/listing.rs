@@ -13,6 +13,7 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::acl::Permission;
 use super::buckets::RESERVED;
+use super::checksums::Kind;
 use super::door::Door;
 use super::fault::Missing;
 use super::meta;
@@ -328,14 +329,16 @@ pub(super) async fn uploads(
         })
         .await?;
     let owners = door.owners_of_uploads(&bucket, &page.items).await?;
+    let kind = |upload: &archipelago_pool::Upload| Kind::of(&upload.meta.settings);
     let upload = |upload: &archipelago_pool::Upload| MultipartUpload {
+        checksum_algorithm: kind(upload).map(Kind::algorithm),
+        checksum_type: kind(upload).map(Kind::shown),
         initiated: Some(meta::time(upload.created_ms)),
         initiator: Some(owners.initiator(upload)),
         key: Some(encoding.text(upload.object.as_str())),
         owner: Some(owners.of(bucket.writer_of_upload(upload))),
         storage_class: Some(StorageClass::from_static(StorageClass::STANDARD)),
         upload_id: Some(upload.uuid.clone()),
-        ..MultipartUpload::default()
     };
     let next = page.next.filter(|_| max_uploads > 0);
     Ok(S3Response::new(ListMultipartUploadsOutput {

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use archipelago_model::ObjectName;
-use archipelago_pool::{CopySource as From, Meta, Object, PartKeys, UploadAt};
+use archipelago_pool::{CopySource as From, Meta, Object, PartKeys, Upload, UploadAt};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumType,
     CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedMultipartUpload,
-    CopyPartResult, CreateMultipartUploadInput, CreateMultipartUploadOutput, ETag, ListPartsInput,
-    ListPartsOutput, Part, StorageClass, UploadPartCopyInput, UploadPartCopyOutput,
+    CompletedPart, CopyPartResult, CreateMultipartUploadInput, CreateMultipartUploadOutput, ETag,
+    ListPartsInput, ListPartsOutput, Part, StorageClass, UploadPartCopyInput, UploadPartCopyOutput,
     UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use super::acl::{Permission, said_of};
 use super::auth;
-use super::checksums::{self, Expected, Hashed};
+use super::checksums::{self, Expected, Hashed, Kind};
 use super::door::Door;
 use super::fault::{Missing, Refusal, broken};
 use super::lock::lock_of;
@@ -30,9 +30,6 @@ const PART_BYTES_MIN: u64 = 5 << 20;
 
 /// Under this name an object keeps which upload it came by.
 const UPLOAD: &str = "s3.upload";
-
-/// Under this name an upload keeps with what its parts are summed.
-const ALGORITHM: &str = "s3.checksum-algorithm";
 
 /// `CreateMultipartUpload`.
 pub(super) async fn create(
@@ -50,8 +47,9 @@ pub(super) async fn create(
     claim.list.keep(&mut known.settings)?;
     ownership::keep_initiator(&actor, &bucket, &mut known.settings);
     lock::keep(&bucket, lock_of!(input), door.now_ms(), &mut known.settings)?;
-    if let Some(algorithm) = &input.checksum_algorithm {
-        known.settings.insert(ALGORITHM.to_owned(), algorithm.as_str().to_lowercase());
+    let kind = Kind::said(input.checksum_algorithm.as_ref(), input.checksum_type.as_ref())?;
+    if let Some(kind) = kind {
+        kind.keep(&mut known.settings);
     }
     let upload = door
         .call(Missing::Bucket, move |service, _| {
@@ -66,7 +64,7 @@ pub(super) async fn create(
         server_side_encryption: sealed.algorithm,
         bucket: Some(input.bucket),
         checksum_algorithm: input.checksum_algorithm,
-        checksum_type: input.checksum_type,
+        checksum_type: kind.map(Kind::shown),
         key: Some(input.key),
         upload_id: Some(upload.uuid),
         ..CreateMultipartUploadOutput::default()
@@ -90,13 +88,16 @@ pub(super) async fn put(
     door: &Door,
     request: S3Request<UploadPartInput>,
 ) -> S3Result<S3Response<UploadPartOutput>> {
-    let expected = Expected::new(&request.headers, request.trailing_headers.clone())?;
+    let mut expected = Expected::new(&request.headers, request.trailing_headers.clone())?;
     let actor = door.actor(&request).await?;
     let mut input = request.input;
     let bucket = door.bucket(&actor, &input.bucket, Permission::Write).await?;
     let (name, number) = (auth::key(&input.key)?, number(input.part_number)?);
     let key = key_of!(input).key()?;
-    let sealed = door.sealed_upload(bucket.id, &name, &input.upload_id, key.as_ref()).await?;
+    let upload_to = door.upload(bucket.id, &name, &input.upload_id).await?;
+    let sealed = seal_of(&upload_to, key.as_ref())?;
+    // Where the upload is to have a checksum each part gets one, whoever sends it.
+    expected.want(Kind::of(&upload_to.meta.settings));
     let size =
         size_of(unmeasured::length(&request.extensions, &request.headers, input.content_length))?;
     let body = body_of(&request.extensions, input.body.take(), &request.headers);
@@ -113,17 +114,17 @@ pub(super) async fn put(
         refusal.settle(put)
     });
     let part = stored.await.map_err(|failure| broken(&failure, Missing::Upload))??;
-    let one = |name: &str| part.checksums.get(name).cloned();
+    let sums = checksums::shown(|name| part.checksums.get(name).cloned());
     Ok(S3Response::new(UploadPartOutput {
         sse_customer_algorithm: sealed.customer_algorithm,
         sse_customer_key_md5: sealed.customer_md5,
         ssekms_key_id: sealed.kms_key,
         server_side_encryption: sealed.algorithm,
-        checksum_crc32: one("crc32"),
-        checksum_crc32c: one("crc32c"),
-        checksum_crc64nvme: one("crc64nvme"),
-        checksum_sha1: one("sha1"),
-        checksum_sha256: one("sha256"),
+        checksum_crc32: sums.checksum_crc32,
+        checksum_crc32c: sums.checksum_crc32c,
+        checksum_crc64nvme: sums.checksum_crc64nvme,
+        checksum_sha1: sums.checksum_sha1,
+        checksum_sha256: sums.checksum_sha256,
         e_tag: Some(ETag::Strong(part.etag)),
         ..UploadPartOutput::default()
     }))
@@ -210,8 +211,29 @@ pub(super) async fn copy(
     }))
 }
 
-/// The parts that a client names, by number.
-fn wanted_of(upload: Option<CompletedMultipartUpload>) -> S3Result<Vec<(u32, String)>> {
+/// Whether all parts that a client names are there, and are what it takes them for.
+fn are_here(
+    here: &[archipelago_pool::Part],
+    wanted: &[(u32, String)],
+    sums: &[(u32, &'static str, String)],
+) -> bool {
+    let here: BTreeMap<u32, &archipelago_pool::Part> =
+        here.iter().map(|part| (part.number, part)).collect();
+    let is_here =
+        |(number, etag): &(u32, String)| here.get(number).is_some_and(|part| part.etag == *etag);
+    // Of one that was copied no checksum is known.
+    let is_same = |(number, name, said): &(u32, &'static str, String)| {
+        let sum = here.get(number).and_then(|part| part.checksums.get(*name));
+        sum.is_none_or(|sum| sum == said)
+    };
+    wanted.iter().all(is_here) && sums.iter().all(is_same)
+}
+
+/// The parts that a client names, by number, and the checksums that it says of them.
+#[allow(clippy::type_complexity, reason = "two lists, each used once")]
+fn wanted_of(
+    upload: Option<CompletedMultipartUpload>,
+) -> S3Result<(Vec<(u32, String)>, Vec<(u32, &'static str, String)>)> {
     let parts = upload.and_then(|upload| upload.parts).unwrap_or_default();
     if parts.is_empty() {
         return Err(s3_error!(MalformedXML));
@@ -228,7 +250,18 @@ fn wanted_of(upload: Option<CompletedMultipartUpload>) -> S3Result<Vec<(u32, Str
     }
     // Of a part that was sent again, the last answer counts.
     let by_number: BTreeMap<u32, String> = wanted.into_iter().collect();
-    Ok(by_number.into_iter().collect())
+    let of_part = |part: CompletedPart| {
+        let number = part.part_number.unwrap_or(0).cast_unsigned();
+        let all = [
+            ("crc32", part.checksum_crc32),
+            ("crc32c", part.checksum_crc32c),
+            ("crc64nvme", part.checksum_crc64nvme),
+            ("sha1", part.checksum_sha1),
+            ("sha256", part.checksum_sha256),
+        ];
+        all.into_iter().filter_map(move |(name, said)| Some((number, name, said?)))
+    };
+    Ok((by_number.into_iter().collect(), parts.into_iter().flat_map(of_part).collect()))
 }
 
 /// `CompleteMultipartUpload`.
@@ -250,8 +283,8 @@ pub(super) async fn complete(
             told => drop(told?),
         }
     }
-    let wanted = wanted_of(input.multipart_upload)?;
-    let (uuid, said_size) = (input.upload_id, input.mpu_object_size);
+    let (wanted, sums) = wanted_of(input.multipart_upload)?;
+    let (uuid, said_size, kind) = (input.upload_id, input.mpu_object_size, input.checksum_type);
     let (if_match, if_none_match) = (input.if_match, input.if_none_match);
     let object = door
         .transfer(Missing::Upload, move |service, refusal| {
@@ -262,17 +295,15 @@ pub(super) async fn complete(
                 }
                 here => here?,
             };
-            let here: BTreeMap<u32, &str> =
-                here.iter().map(|part| (part.number, part.etag.as_str())).collect();
-            let missing =
-                wanted.iter().any(|(number, etag)| here.get(number) != Some(&etag.as_str()));
-            if missing {
+            if !are_here(&here, &wanted, &sums) {
                 return Err(refusal.refuse(S3Error::new(S3ErrorCode::InvalidPart)));
             }
             service.upload_complete(
                 at,
                 &wanted,
-                &mut |upload, parts| refusal.ask(known_of(upload, parts, said_size, &expected)),
+                &mut |upload, parts| {
+                    refusal.ask(known_of(upload, parts, said_size, (&expected, kind.as_ref())))
+                },
                 &|newest| {
                     refusal.ask(meta::check_write(
                         newest,
@@ -317,7 +348,16 @@ fn completed(
 }
 
 impl Door {
-    /// What answers say of the encryption of an upload, to one who has its key.
+    /// An upload under way.
+    async fn upload(&self, container: u64, name: &ObjectName, uuid: &str) -> S3Result<Upload> {
+        let (name, uuid) = (name.clone(), uuid.to_owned());
+        self.call(Missing::Upload, move |service, _| {
+            service.upload(UploadAt { container, name: &name, uuid: &uuid })
+        })
+        .await
+    }
+
+    /// What answers say of its encryption.
     async fn sealed_upload(
         &self,
         container: u64,
@@ -325,15 +365,14 @@ impl Door {
         uuid: &str,
         key: Option<&sse::Key>,
     ) -> S3Result<sse::Shown> {
-        let (name, uuid) = (name.clone(), uuid.to_owned());
-        let upload = self
-            .call(Missing::Upload, move |service, _| {
-                service.upload(UploadAt { container, name: &name, uuid: &uuid })
-            })
-            .await?;
-        sse::check(upload.seal.as_ref(), key)?;
-        Ok(sse::shown(upload.seal.as_ref(), key))
+        seal_of(&self.upload(container, name, uuid).await?, key)
     }
+}
+
+/// What answers say of the encryption of an upload, to one who has its key.
+fn seal_of(upload: &Upload, key: Option<&sse::Key>) -> S3Result<sse::Shown> {
+    sse::check(upload.seal.as_ref(), key)?;
+    Ok(sse::shown(upload.seal.as_ref(), key))
 }
 
 /// What is known of an object of these parts.
@@ -341,7 +380,7 @@ fn known_of(
     upload: &archipelago_pool::Upload,
     parts: &[archipelago_pool::Part],
     said_size: Option<i64>,
-    expected: &Expected,
+    (expected, kind): (&Expected, Option<&ChecksumType>),
 ) -> S3Result<Meta> {
     let inner = parts.split_last().map_or(&[][..], |(_, inner)| inner);
     if inner.iter().any(|part| part.size < PART_BYTES_MIN) {
@@ -355,23 +394,11 @@ fn known_of(
         Meta { parts: parts.iter().map(|part| part.size).collect(), ..upload.meta.clone() };
     known.settings.insert(UPLOAD.to_owned(), upload.uuid.clone());
     known.settings.remove(ownership::INITIATOR);
-    let said = expected.said();
-    let algorithm = known.settings.remove(ALGORITHM);
-    if let Some(name) = said.map(|(name, _)| name.to_owned()).or(algorithm) {
-        let sum = checksums::composite(&name, parts);
-        let agrees = said.is_none_or(|(_, said)| {
-            sum.as_ref().is_some_and(|sum| sum == said || sum.split('-').next() == Some(said))
-        });
-        if !agrees {
-            return Err(s3_error!(
-                BadDigest,
-                "The {name} you specified did not match the calculated checksum"
-            ));
-        }
-        if let Some(sum) = sum {
-            known.checksums.insert(name, sum);
-            known.checksums.insert("type".to_owned(), ChecksumType::COMPOSITE.to_owned());
-        }
+    Kind::forget(&mut known.settings);
+    let declared = Kind::of(&upload.meta.settings);
+    if let Some((kind, sum)) = Kind::of_parts(declared, expected, kind, parts)? {
+        known.checksums.insert(kind.name.to_owned(), sum);
+        known.checksums.insert("type".to_owned(), kind.shown().as_str().to_owned());
     }
     Ok(known)
 }
@@ -428,20 +455,26 @@ pub(super) async fn list(
     let owners = door.owners_of_uploads(&bucket, std::slice::from_ref(&upload)).await?;
     let more = parts.len() > max as usize;
     parts.truncate(max as usize);
-    let shown = |part: &archipelago_pool::Part| Part {
-        checksum_crc32: part.checksums.get("crc32").cloned(),
-        checksum_crc32c: part.checksums.get("crc32c").cloned(),
-        checksum_crc64nvme: part.checksums.get("crc64nvme").cloned(),
-        checksum_sha1: part.checksums.get("sha1").cloned(),
-        checksum_sha256: part.checksums.get("sha256").cloned(),
-        e_tag: Some(ETag::Strong(part.etag.clone())),
-        last_modified: Some(meta::time(part.created_ms)),
-        part_number: Some(part.number as i32),
-        size: Some(part.size.cast_signed()),
+    let shown = |part: &archipelago_pool::Part| {
+        let sums = checksums::shown(|name| part.checksums.get(name).cloned());
+        Part {
+            checksum_crc32: sums.checksum_crc32,
+            checksum_crc32c: sums.checksum_crc32c,
+            checksum_crc64nvme: sums.checksum_crc64nvme,
+            checksum_sha1: sums.checksum_sha1,
+            checksum_sha256: sums.checksum_sha256,
+            e_tag: Some(ETag::Strong(part.etag.clone())),
+            last_modified: Some(meta::time(part.created_ms)),
+            part_number: Some(part.number as i32),
+            size: Some(part.size.cast_signed()),
+        }
     };
+    let kind = Kind::of(&upload.meta.settings);
     let owner = owners.of(bucket.writer_of_upload(&upload));
     Ok(S3Response::new(ListPartsOutput {
         bucket: Some(input.bucket),
+        checksum_algorithm: kind.map(Kind::algorithm),
+        checksum_type: kind.map(Kind::shown),
         initiator: Some(owners.initiator(&upload)),
         is_truncated: Some(more),
         key: Some(input.key),

@@ -1,5 +1,6 @@
 //! `GetObject`, `HeadObject`, `GetObjectAttributes`.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -16,6 +17,7 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use super::acl::Permission;
 use super::auth::{self, Actor, Need};
+use super::checksums;
 use super::door::Door;
 use super::fault::{Missing, denied, fault};
 use super::meta::{self, Conditions};
@@ -177,11 +179,10 @@ fn described(
     object: &Object,
     sealed: sse::Shown,
     instead: Overrides,
+    sums: Checksum,
     (from, len, partial): (u64, u64, bool),
 ) -> GetObjectOutput {
     let kept = |name: &str| meta::header(object, name);
-    // They are those of the whole.
-    let sums = if instead.checksums && !partial { checksums(object) } else { Checksum::default() };
     GetObjectOutput {
         accept_ranges: Some("bytes".to_owned()),
         cache_control: instead.cache_control.or_else(|| kept("cache-control")),
@@ -278,8 +279,11 @@ async fn get_newest(
         Err(_) if replaced.load(Relaxed) => return Ok(None),
         body => body.map_err(|failure| fault(&failure, Missing::Key))?,
     };
-    let (instead, sealed) = (input.clone(), sse::shown(object.seal.as_ref(), key));
-    let mut output = described(&object, sealed, overrides_of!(instead), (from, len, partial));
+    let (asked, sealed) = (input.clone(), sse::shown(object.seal.as_ref(), key));
+    let instead = overrides_of!(asked);
+    let wanted = (instead.checksums, partial);
+    let sums = door.sums_shown(&object, input.part_number, wanted).await?;
+    let mut output = described(&object, sealed, instead, sums, (from, len, partial));
     output.body = Some(StreamingBlob::from(s3s::Body::http_body_unsync(body)));
     output.parts_count = parts_count(&object, input.part_number);
     output.expiration = ending;
@@ -363,15 +367,50 @@ fn tag_count(object: &Object) -> Option<i32> {
 
 pub(super) fn checksums(object: &Object) -> Checksum {
     let one = |name: &str| object.meta.checksums.get(name).cloned();
-    let kind = one("type").unwrap_or_else(|| ChecksumType::FULL_OBJECT.to_owned());
     let any = object.meta.checksums.keys().any(|name| name != "type");
-    Checksum {
-        checksum_crc32: one("crc32"),
-        checksum_crc32c: one("crc32c"),
-        checksum_crc64nvme: one("crc64nvme"),
-        checksum_sha1: one("sha1"),
-        checksum_sha256: one("sha256"),
-        checksum_type: any.then(|| ChecksumType::from(kind)),
+    let checksum_type = any.then(|| checksum_type(object));
+    Checksum { checksum_type, ..checksums::shown(one) }
+}
+
+fn checksum_type(object: &Object) -> ChecksumType {
+    match object.meta.checksums.get("type") {
+        Some(kind) => ChecksumType::from(kind.clone()),
+        None => ChecksumType::from_static(ChecksumType::FULL_OBJECT),
+    }
+}
+
+/// Checksums of parts, in the order of these, by name.
+type PartSums = BTreeMap<String, Vec<String>>;
+
+/// Those of one part.
+fn sums_of_part(object: &Object, sums: &PartSums, at: usize) -> Checksum {
+    let checksum_type = (!sums.is_empty()).then(|| checksum_type(object));
+    let one = |name: &str| sums.get(name)?.get(at).cloned();
+    Checksum { checksum_type, ..checksums::shown(one) }
+}
+
+impl Door {
+    async fn part_sums(&self, object: &Object) -> S3Result<PartSums> {
+        let id = object.id;
+        self.call(Missing::Key, move |service, _| service.part_checksums(id)).await
+    }
+
+    /// What an answer with these bytes says of their checksums: those of all, or of a part.
+    async fn sums_shown(
+        &self,
+        object: &Object,
+        part: Option<i32>,
+        (asked, partial): (bool, bool),
+    ) -> S3Result<Checksum> {
+        Ok(match part.and_then(|part| usize::try_from(part).ok()?.checked_sub(1)) {
+            _ if !asked => Checksum::default(),
+            Some(at) if !object.meta.parts.is_empty() => {
+                sums_of_part(object, &self.part_sums(object).await?, at)
+            }
+            // They are those of the whole.
+            _ if partial => Checksum::default(),
+            _ => checksums(object),
+        })
     }
 }
 
@@ -400,7 +439,10 @@ pub(super) async fn head(
     .check(&object)?;
     let (from, len, partial) = stretch(&object, input.range.as_ref(), input.part_number)?;
     let sealed = sse::shown(object.seal.as_ref(), key.as_ref());
-    let shown = described(&object, sealed, overrides_of!(input), (from, len, partial));
+    let instead = overrides_of!(input);
+    let wanted = (instead.checksums, partial);
+    let sums = door.sums_shown(&object, input.part_number, wanted).await?;
+    let shown = described(&object, sealed, instead, sums, (from, len, partial));
     let mut response = S3Response::new(HeadObjectOutput {
         accept_ranges: shown.accept_ranges,
         cache_control: shown.cache_control,
@@ -477,8 +519,13 @@ pub(super) async fn attributes(
         let mut all = input.object_attributes.iter().flat_map(|one| one.as_str().split(','));
         all.any(|one| one.trim() == name)
     };
-    let parts = (asks(ObjectAttributes::OBJECT_PARTS) && !object.meta.parts.is_empty())
-        .then(|| parts_of(&object, input.max_parts, input.part_number_marker));
+    let parts = match asks(ObjectAttributes::OBJECT_PARTS) && !object.meta.parts.is_empty() {
+        true => {
+            let sums = door.part_sums(&object).await?;
+            Some(parts_of(&object, &sums, input.max_parts, input.part_number_marker))
+        }
+        false => None,
+    };
     let mut response = S3Response::new(GetObjectAttributesOutput {
         checksum: asks(ObjectAttributes::CHECKSUM).then(|| checksums(&object)),
         e_tag: asks(ObjectAttributes::ETAG).then(|| meta::etag(&object)),
@@ -494,16 +541,28 @@ pub(super) async fn attributes(
     Ok(response)
 }
 
-fn parts_of(object: &Object, max: Option<i32>, marker: Option<i32>) -> GetObjectAttributesParts {
+fn parts_of(
+    object: &Object,
+    sums: &PartSums,
+    max: Option<i32>,
+    marker: Option<i32>,
+) -> GetObjectAttributesParts {
     let sizes = &object.meta.parts;
     let max = max.unwrap_or(1000).clamp(0, 1000);
     let from = marker.unwrap_or(0).max(0) as usize;
     let page = sizes.iter().enumerate().skip(from).take(max as usize);
     let parts: Vec<ObjectPart> = page
-        .map(|(at, size)| ObjectPart {
-            part_number: Some(at as i32 + 1),
-            size: Some(size.cast_signed()),
-            ..ObjectPart::default()
+        .map(|(at, size)| {
+            let sums = sums_of_part(object, sums, at);
+            ObjectPart {
+                checksum_crc32: sums.checksum_crc32,
+                checksum_crc32c: sums.checksum_crc32c,
+                checksum_crc64nvme: sums.checksum_crc64nvme,
+                checksum_sha1: sums.checksum_sha1,
+                checksum_sha256: sums.checksum_sha256,
+                part_number: Some(at as i32 + 1),
+                size: Some(size.cast_signed()),
+            }
         })
         .collect();
     let last = (from + parts.len()) as i32;

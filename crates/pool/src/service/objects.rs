@@ -17,13 +17,14 @@ mod update;
 mod uploads;
 mod walk;
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use archipelago_model::{FileId, Location, ObjectName};
 
 use super::Service;
 use crate::catalog::file::{self, ObjectRow};
-use crate::catalog::{Tx, container, state};
+use crate::catalog::{Tx, container, part_checksums, state};
 use crate::core::Core;
 use crate::error::{Error, ErrorKind};
 use crate::object::{ARCHIVED_MARKER_TYPE, Container, Meta, Object, Versioning, Which};
@@ -117,6 +118,15 @@ impl Service {
         let row = self.core.catalog.read(|tx| file::version(tx, container, name, which))?;
         let now = self.core.now_ms();
         Ok(row.map(|row| row.object).filter(|object| !object.has_ended_as(which, now)))
+    }
+
+    /// Checksums of the parts of a version that came in parts: in base64, by their names in
+    /// headers, in the order of the parts. Empty where there are none, or it is gone.
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub fn part_checksums(&self, id: FileId) -> Result<BTreeMap<String, Vec<String>>, Error> {
+        Ok(self.core.catalog.read(|tx| part_checksums::of(tx, id))?.unwrap_or_default())
     }
 
     /// Opens a version of an object. It reads on, whatever becomes of its name.

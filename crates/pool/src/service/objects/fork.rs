@@ -6,10 +6,12 @@ use super::super::Service;
 use super::sealed::parts_of;
 use super::{checked, container_of, make};
 use crate::catalog::file::{self, From, ObjectRow};
+use crate::catalog::part_checksums::{self, PartChecksums};
 use crate::catalog::{Tx, blocks, container, seal, state};
 use crate::core::Core;
 use crate::error::{Error, ErrorKind};
 use crate::object::{Container, Meta, Object};
+use crate::seal::PiecesText;
 
 /// Objects of a container that is forked at most: all are bound in one transaction, which
 /// everybody else who changes the catalog waits for (ADR 15 has the figures).
@@ -20,6 +22,8 @@ const FORK_META_BYTES_MAX: usize = 256 << 20;
 
 /// What is kept of the seal of a part.
 const PART_BYTES: usize = 50;
+/// The longest checksum of a part, as it is kept.
+const SUM_BYTES: usize = 47;
 
 /// Objects that are in memory at once, each with up to 64 KiB of what is known of it.
 const PAGE: usize = 256;
@@ -81,8 +85,8 @@ impl Core {
                 let meta = Meta { grants: Vec::new(), ..keep(&row.object).unlocked() };
                 let (old, seal_parts) = (row.object.id, parts_of(tx, &row.object)?);
                 meta_bytes += serde_json::to_string(&meta).map_or(0, |text| text.len());
-                // Each is a number and a nonce.
-                meta_bytes += seal_parts.as_ref().map_or(0, |parts| parts.len() * PART_BYTES);
+                let sums = part_checksums::of(tx, row.object.id)?;
+                meta_bytes += bytes_of_parts(seal_parts.as_ref(), sums.as_ref());
                 if meta_bytes > FORK_META_BYTES_MAX {
                     return Err(Error::invalid(format!(
                         "what is known of the objects of container '{}' is more than \
@@ -106,12 +110,21 @@ impl Core {
                 if let Some(parts) = seal_parts {
                     seal::set_parts(tx, row.object.id, &parts)?;
                 }
+                if let Some(sums) = sums {
+                    part_checksums::set(tx, row.object.id, &sums)?;
+                }
                 blocks::link_same(tx, old, row.object.id)?;
             }
         }
         file::settle_new(tx, home.id, objects, bytes)?;
         container_of(tx, home.id)
     }
+}
+
+/// How much is kept of parts: of each a length with a nonce, and its checksums.
+fn bytes_of_parts(seals: Option<&PiecesText>, sums: Option<&PartChecksums>) -> usize {
+    let sums = sums.into_iter().flatten().map(|(_, all)| all.len() * SUM_BYTES);
+    seals.map_or(0, |parts| parts.len() * PART_BYTES) + sums.sum::<usize>()
 }
 
 #[cfg(test)]

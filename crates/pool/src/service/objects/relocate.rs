@@ -12,7 +12,7 @@ use super::{
     checked, container_of,
 };
 use crate::catalog::file::{self, ObjectRow};
-use crate::catalog::{Tx, archive, blocks as lists, seal as seals, state};
+use crate::catalog::{Tx, archive, blocks as lists, part_checksums, seal as seals, state};
 use crate::core::Core;
 use crate::error::Error;
 use crate::object::{Container, Meta, Object, Versioning};
@@ -84,6 +84,7 @@ impl Core {
         };
         // The source may be what the copy takes the place of.
         let seal_parts = parts_of(tx, &source.object)?;
+        let sums = part_checksums::of(tx, source.object.id)?;
         let meta = checked(finish(&source.object)?)?;
         let list = lists::of_file(tx, source.object.id)?;
         let object = Object {
@@ -108,6 +109,9 @@ impl Core {
         share(tx, self.now_ms(), row.container, &row.object)?;
         if let Some(parts) = seal_parts {
             seals::set_parts(tx, row.object.id, &parts)?;
+        }
+        if let Some(sums) = sums.filter(|_| !row.object.meta.parts.is_empty()) {
+            part_checksums::set(tx, row.object.id, &sums)?;
         }
         blocks::link_copy(tx, list, row.object.id, same_account)?;
         Ok(Some(row.object))

@@ -565,3 +565,47 @@ fn an_append_makes_its_container_and_gets_a_lock_of_its_own() {
     assert_eq!(newest.locked_until_ms(), Some(newest.created_ms + day));
     assert!(!newest.meta.settings.contains_key(crate::LOCK_HOLD));
 }
+
+#[test]
+fn checksums_of_parts_stay_with_the_object_its_copies_and_forks() {
+    let home = Home::new();
+    let (service, name) = (home.service(), named("x"));
+    let upload = service.upload_create(home.id, &name, Meta::default()).unwrap();
+    let at = UploadAt { container: home.id, name: &name, uuid: &upload.uuid };
+    let mut wanted = Vec::new();
+    for number in [1, 2] {
+        let sums: BTreeMap<String, String> =
+            [("sha1", format!("s{number}")), ("crc32", "c".to_owned())]
+                .map(|(name, sum)| (name.to_owned(), sum))
+                .into();
+        let finish = &mut |_: &Stored| Ok(sums.clone());
+        let part = service.upload_part(at, number, Some(1), &mut &b"x"[..], finish).unwrap();
+        wanted.push((number, part.etag));
+    }
+    let finish = &mut |_: &crate::object::Upload, parts: &[crate::object::Part]| {
+        let sum = |name: &str| (name.to_owned(), "of all".to_owned());
+        let checksums = [sum("sha1"), sum("crc64nvme"), sum("type")].into();
+        Ok(Meta {
+            checksums,
+            parts: parts.iter().map(|part| part.size).collect(),
+            ..Meta::default()
+        })
+    };
+    let object = service.upload_complete(at, &wanted, finish, &|_| Ok(())).unwrap();
+    let kept = [("sha1".to_owned(), vec!["s1".to_owned(), "s2".to_owned()])].into();
+    assert_eq!(service.part_checksums(object.id).unwrap(), kept);
+    let from = CopySource { container: home.id, name: name.clone(), which: Which::Latest };
+    let keep = &mut |object: &Object| Ok(object.meta.clone());
+    for to in ["copy", "x"] {
+        let copy = service.object_copy(&from, home.id, &named(to), keep, &|_| Ok(())).unwrap();
+        assert_eq!(service.part_checksums(copy.id).unwrap(), kept, "{to}");
+    }
+    let keep = &mut |object: &Object| object.meta.clone();
+    let fork = service.container_fork(home.id, &container_name("fork"), keep).unwrap();
+    let forked = service.object(fork.id, &name, Which::Latest).unwrap();
+    assert_eq!(service.part_checksums(forked.id).unwrap(), kept);
+    // What has no parts any more has none of theirs.
+    let keep = &mut |_: &Object| Ok(Meta::default());
+    let plain = service.object_copy(&from, home.id, &named("plain"), keep, &|_| Ok(())).unwrap();
+    assert!(service.part_checksums(plain.id).unwrap().is_empty());
+}

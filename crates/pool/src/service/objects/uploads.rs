@@ -11,6 +11,7 @@ use md5::{Digest, Md5};
 use super::super::Service;
 use super::metered::Metered;
 use super::{Check, CopySource, Stored, checked, container_of, content};
+use crate::catalog::part_checksums::{self, PartChecksums};
 use crate::catalog::upload::{self, PartRow, UploadRow};
 use crate::catalog::{Tx, file, seal, state};
 use crate::core::{Core, Fixed, Held};
@@ -281,6 +282,7 @@ impl Service {
         let row = row.ok_or_else(|| unknown(at.uuid))?;
         let parts: Vec<Part> = chosen.iter().map(|row| row.part.clone()).collect();
         let meta = checked(finish(&row.upload, &parts)?)?;
+        let sums = part_sums(&meta, &parts);
         let sources: Vec<Source<'_>> =
             held.iter().map(|held| Source { held, offset: 0, len: held.map.size }).collect();
         // What is stored is joined as it is: each part goes on to be under its own nonce.
@@ -301,6 +303,9 @@ impl Service {
             if let Some(parts) = &seal_parts {
                 seal::set_parts(tx, row.object.id, parts)?;
             }
+            if !sums.is_empty() {
+                part_checksums::set(tx, row.object.id, &sums)?;
+            }
             Ok(row.object)
         })
     }
@@ -312,6 +317,14 @@ impl Service {
     pub fn upload_abort(&self, at: UploadAt<'_>) -> Result<(), Error> {
         self.core.catalog.write(|tx| Ok(upload::remove(tx, &upload_row(tx, at)?)?))
     }
+}
+
+/// Of the checksums that the object has, those of its parts, where all have one.
+fn part_sums(meta: &Meta, parts: &[Part]) -> PartChecksums {
+    let of_all = |name: &String| -> Option<Vec<String>> {
+        parts.iter().map(|part| part.checksums.get(name).cloned()).collect()
+    };
+    meta.checksums.keys().filter_map(|name| Some((name.clone(), of_all(name)?))).collect()
 }
 
 /// A stretch of a map that is held.
