@@ -40,7 +40,17 @@ fn rounds_per_store() -> u32 {
 }
 
 /// Runs `rounds` kills. `told` gets a line for each.
-pub fn campaign(rounds: u32, seed: u64, mut told: impl FnMut(&str)) -> Result<()> {
+pub fn campaign(rounds: u32, seed: u64, told: impl FnMut(&str)) -> Result<()> {
+    campaign_in(&|_| None, rounds, seed, told)
+}
+
+/// The same, of stores whose segments are where `place` says of the n-th store.
+pub fn campaign_in(
+    place: &dyn Fn(u32) -> Option<String>,
+    rounds: u32,
+    seed: u64,
+    mut told: impl FnMut(&str),
+) -> Result<()> {
     told(&format!("{rounds} rounds, {SEED_VARIABLE}={seed}"));
     let mut chance = Chance::new(seed);
     let mut store = None;
@@ -48,7 +58,7 @@ pub fn campaign(rounds: u32, seed: u64, mut told: impl FnMut(&str)) -> Result<()
     for round in 0..rounds {
         let mut current = match store.take() {
             Some(store) if round % rounds_per_store() != 0 => store,
-            _ => Store::new()?,
+            _ => Store::new(place(round))?,
         };
         let line = current
             .round(&mut chance)
@@ -70,25 +80,31 @@ struct Store {
     /// Before its folder: dropped while it runs, it would make files in what is removed.
     daemon: Daemon,
     folder: TempDir,
+    place: Option<String>,
     ledger: Ledger,
 }
 
-fn options(folder: &TempDir) -> Result<Options> {
-    let settings = settings(folder.path())?.display().to_string();
+fn options(folder: &TempDir, place: Option<&str>) -> Result<Options> {
+    let settings = settings(folder.path())?;
+    if let Some(url) = place {
+        let known = std::fs::read_to_string(&settings)?;
+        std::fs::write(&settings, format!("{known}\n[pool]\nurl = \"{url}\"\n"))?;
+    }
+    let settings = settings.display().to_string();
     Ok(Options::new(&folder.path().join("data")).args(&["--config", &settings]))
 }
 
 impl Store {
-    fn new() -> Result<Self> {
+    fn new(place: Option<String>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let daemon = options(&folder)?.start()?;
+        let daemon = options(&folder, place.as_deref())?.start()?;
         let ledger = Ledger::without_moments();
         load::make_volumes(&ledger, &daemon)?;
-        Ok(Self { folder, daemon, ledger })
+        Ok(Self { folder, place, daemon, ledger })
     }
 
     fn round(&mut self, chance: &mut Chance) -> Result<String> {
-        let Self { folder, daemon, ledger } = self;
+        let Self { folder, daemon, ledger, .. } = self;
         let kill_after = Duration::from_millis(chance.below(KILL_AFTER_MS_MAX));
         let counters = load::run(ledger, daemon, folder.path(), chance, |daemon, ending, _| {
             env().clock().sleep(kill_after);
@@ -112,7 +128,7 @@ impl Store {
 
     /// Starts the daemon again, now and then after killing it while it recovers.
     fn restart(&mut self, chance: &mut Chance) -> Result<String> {
-        let options = options(&self.folder)?.like(&self.daemon);
+        let options = options(&self.folder, self.place.as_deref())?.like(&self.daemon);
         let mut told = String::new();
         if chance.once_in(4) {
             let after = chance.below(KILL_AGAIN_MS_MAX);

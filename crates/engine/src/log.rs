@@ -387,7 +387,8 @@ impl Log {
         }
         let syncs = self.figures.syncs.load(Ordering::Relaxed);
         let since = syncs - self.syncs_at_spare.swap(syncs, Ordering::Relaxed);
-        let spare = self.new_segment(self.segment_bytes, since >= SYNCS_WORTH_ZEROING)?;
+        let zeroed = since >= SYNCS_WORTH_ZEROING && self.segments.store().gains_from_zeros();
+        let spare = self.new_segment(self.segment_bytes, zeroed)?;
         let mut tail = self.tail.lock();
         // A writer may have been faster and have gone on to a later segment.
         let follows = tail.current.as_ref().is_some_and(|c| c.segment.header.id < spare.header.id);

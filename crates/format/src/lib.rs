@@ -15,6 +15,7 @@ pub mod bytes;
 pub mod forwarding;
 pub mod hash_list;
 pub mod node;
+pub mod pool_file;
 pub mod segment;
 pub mod store_file;
 pub mod stream;

@@ -6,6 +6,7 @@ use archipelago_format::backup::{BackupHeader, BackupWriter, Value};
 use archipelago_format::batch::{Header as BatchHeader, Kind, Record};
 use archipelago_format::forwarding::{Forward, encode_forwarding};
 use archipelago_format::node::{Child, Node, Run};
+use archipelago_format::pool_file::PoolFile;
 use archipelago_format::segment::{
     Codec, Directory, Fingerprint, FooterParts, SegmentHeader, SegmentKind, Slot, SlotPage,
     Trailer, encode_footer, encode_footer_record,
@@ -63,7 +64,9 @@ pub fn all() -> Vec<Seed> {
     add("backup", vec![backup().expect("memory takes all")]);
     add("map_node", nodes().iter().map(Node::encode).collect());
     add("batch_header", vec![batch(&records()), batch(&records()[1..2])]);
-    add("store_file", vec![StoreFile { uuid: [7; 16], dedup_key: [9; 32] }.encode().to_vec()]);
+    let pool = PoolFile::new("s3://bucket/prefix").expect("it is short");
+    let store = StoreFile { uuid: [7; 16], dedup_key: [9; 32] };
+    add("store_file", vec![store.encode().to_vec(), pool.encode()]);
     add("transfer_stream", streams());
     add(
         "names",

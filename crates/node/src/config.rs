@@ -92,6 +92,13 @@ struct ConfigFile {
     collector: CollectorSection,
     backup: BackupSection,
     lifecycle: LifecycleSection,
+    pool: PoolSection,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PoolSection {
+    url: Option<String>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -351,7 +358,8 @@ fn tls_files(tls: TlsSection, base: &Path) -> TlsFiles {
 fn pool_config(file: &ConfigFile) -> pool::Config {
     let ConfigFile { cache, checkpoint, segments, collector, backup, lifecycle, .. } = file;
     let trust_clock = lifecycle.trust_clock;
-    let mut config = pool::Config { trust_clock, ..pool::Config::default() };
+    let pool_url = file.pool.url.clone();
+    let mut config = pool::Config { trust_clock, pool_url, ..pool::Config::default() };
     for (given, setting) in [
         (cache.chunks.map(|bytes| bytes.0), &mut config.chunk_cache_bytes),
         (cache.nodes.map(|bytes| bytes.0), &mut config.node_cache_bytes),

@@ -75,8 +75,8 @@ const COPY_BYTES: usize = 1 << 20;
 pub(crate) struct Founding<'a> {
     /// The store's uuid; an existing catalog must have the same.
     pub uuid: [u8; 16],
-    /// Where segments are.
-    pub place_url: &'a str,
+    /// Where segments are: the kind of the place, and its url.
+    pub place: (&'a str, &'a str),
     /// The time.
     pub now_ms: u64,
 }
@@ -125,7 +125,8 @@ impl Catalog {
             match state::uuid(tx)? {
                 None => {
                     state::found(tx, &founding.uuid, founding.now_ms)?;
-                    place::insert(tx, place::FIRST, "directory", founding.place_url)?;
+                    let (kind, url) = founding.place;
+                    place::insert(tx, place::FIRST, kind, url)?;
                 }
                 Some(uuid) if uuid == founding.uuid => {}
                 Some(uuid) => {

@@ -4,9 +4,11 @@
 //! LOCK            locked for as long as the store is open
 //! LOCK.pid        who holds it, for the error message
 //! STORE           makes the folder a store: written before anything else is
+//! PLACE           where the segments are, if not in pool/: written before STORE
 //! catalog.sqlite  the catalog
 //! secret.key      seals secrets in the catalog; made when first needed
 //! pool/           segments
+//! staging/        open segments of a pool that cannot append
 //! tmp/            nothing in it is worth anything after a crash
 //! ```
 
@@ -18,9 +20,11 @@ use std::path::{Path, PathBuf};
 use archipelago_engine::Damage;
 use archipelago_env::{Entry, Env, Lock, Mode};
 use archipelago_format::FormatError;
+use archipelago_format::pool_file::{POOL_FILE_BYTES_MAX, PoolFile};
 use archipelago_format::store_file::{STORE_FILE_BYTES, StoreFile};
 
 use crate::error::{Error, ErrorKind, io_kind};
+use crate::place;
 
 pub(crate) use secret_key::{read_secret_key, secret_key};
 
@@ -29,26 +33,30 @@ const PID: &str = "LOCK.pid";
 pub(crate) const STORE: &str = "STORE";
 const CATALOG: &str = "catalog.sqlite";
 const POOL: &str = "pool";
+const PLACE: &str = "PLACE";
+const STAGING: &str = "staging";
 const TMP: &str = "tmp";
 
 /// What may be in a folder that becomes a store: what a crash while making one
 /// leaves, and what a fresh filesystem has.
-const HARMLESS: [&str; 4] = [LOCK, PID, TMP, "lost+found"];
+const HARMLESS: [&str; 5] = [LOCK, PID, TMP, PLACE, "lost+found"];
 
 /// An open data folder. Nobody else has it open until this is dropped.
 pub(crate) struct Folder {
     root: PathBuf,
     store: StoreFile,
+    place: Option<String>,
     _lock: Box<dyn Lock>,
 }
 
 impl Folder {
-    /// Opens the folder, and makes it a store when it is missing or empty.
+    /// Opens the folder, and makes it a store when it is missing or empty: one whose segments
+    /// are at `place`, if that is a url. A store has the place that it was made with.
     ///
     /// # Errors
-    /// Whatever is not ours, is newer, is damaged or is open elsewhere is refused;
-    /// it was not touched then.
-    pub fn open(env: &Env, root: &Path) -> Result<Self, Error> {
+    /// Whatever is not ours, is newer, is damaged, is open elsewhere or has its segments
+    /// elsewhere is refused; it was not touched then.
+    pub fn open(env: &Env, root: &Path, place: Option<&str>) -> Result<Self, Error> {
         match env.disk().list(root) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 env.disk().create_dir_all(root).map_err(|e| failed("make", root, e))?;
@@ -67,14 +75,15 @@ impl Folder {
         let lock = take_lock(env, root)?;
         // Again, under the lock: another process may have made the store meanwhile.
         let entries = env.disk().list(root).map_err(|e| failed("read", root, e))?;
-        let store = match inspect(env, root, &entries)? {
+        let (store, place) = match inspect(env, root, &entries)? {
             Some(store) => {
+                let recorded = recorded_place(env, root, place)?;
                 settle_store(env, root).map_err(|e| failed("write to", root, e))?;
-                store
+                (store, recorded)
             }
-            None => found(env, root)?,
+            None => (found(env, root, place)?, place.map(str::to_owned)),
         };
-        Ok(Self { root: root.to_owned(), store, _lock: lock })
+        Ok(Self { root: root.to_owned(), store, place, _lock: lock })
     }
 
     /// Opens a folder that is a store already.
@@ -84,7 +93,7 @@ impl Folder {
     pub fn open_existing(env: &Env, root: &Path) -> Result<Self, Error> {
         Self::must_be_store(env, root)?;
         read_store(env, root)?;
-        Self::open(env, root)
+        Self::open(env, root, None)
     }
 
     /// Refuses a folder that never was a store, in words for who mistyped its name.
@@ -141,7 +150,22 @@ impl Folder {
         self.root.join(CATALOG)
     }
 
-    /// Where the segments are.
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The url of the place where the segments are; `None` for [`Self::pool`].
+    pub fn place(&self) -> Option<&str> {
+        self.place.as_deref()
+    }
+
+    /// Where open segments of a place are that cannot append.
+    pub fn staging(&self) -> PathBuf {
+        self.root.join(STAGING)
+    }
+
+    /// Where the segments are, if nowhere else.
     pub fn pool(&self) -> PathBuf {
         self.root.join(POOL)
     }
@@ -249,7 +273,12 @@ fn write_pid(env: &Env, root: &Path) -> io::Result<()> {
 }
 
 /// Makes the folder a store: the file appears whole or not at all.
-fn found(env: &Env, root: &Path) -> Result<StoreFile, Error> {
+fn found(env: &Env, root: &Path, place: Option<&str>) -> Result<StoreFile, Error> {
+    if let Some(url) = place {
+        // A store that is made has this place for ever: better a mistake is found now.
+        place::reach(env, url)?;
+    }
+    write_place(env, root, place)?;
     let mut store = StoreFile { uuid: [0; 16], dedup_key: [0; 32] };
     env.random().fill(&mut store.uuid);
     env.random().fill(&mut store.dedup_key);
@@ -258,19 +287,75 @@ fn found(env: &Env, root: &Path) -> Result<StoreFile, Error> {
 }
 
 fn write_store(env: &Env, root: &Path, store: &StoreFile) -> io::Result<()> {
+    write_whole(env, root, STORE, &store.encode())?;
+    settle_store(env, root)
+}
+
+/// Writes a file of the folder aside, and gives it its name.
+fn write_whole(env: &Env, root: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let disk = env.disk();
     let tmp = root.join(TMP);
     disk.create_dir_all(&tmp)?;
-    let path = tmp.join(STORE);
+    let path = tmp.join(name);
     match disk.remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let file = disk.open(&path, Mode::CreateNew)?;
-    file.write_all_at(0, &[IoSlice::new(&store.encode())])?;
+    file.write_all_at(0, &[IoSlice::new(bytes)])?;
     file.sync_data()?;
-    disk.rename(&path, &root.join(STORE))?;
-    settle_store(env, root)
+    disk.rename(&path, &root.join(name))
+}
+
+/// Notes where the segments of a store will be, before it is one; what an earlier try noted
+/// is void.
+fn write_place(env: &Env, root: &Path, place: Option<&str>) -> Result<(), Error> {
+    let wrong = |e| failed("write to", root, e);
+    match place {
+        None => match env.disk().remove_file(&root.join(PLACE)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.and_then(|()| env.disk().sync_dir(root)).map_err(wrong),
+        },
+        Some(url) => {
+            let file = PoolFile::new(url)
+                .map_err(|error| Error::invalid(format!("the url of the pool: {error}")))?;
+            write_whole(env, root, PLACE, &file.encode()).map_err(wrong)?;
+            settle_store(env, root).map_err(wrong)
+        }
+    }
+}
+
+/// Where the segments of a store are; `wanted` must not be another place.
+fn recorded_place(env: &Env, root: &Path, wanted: Option<&str>) -> Result<Option<String>, Error> {
+    let path = root.join(PLACE);
+    let recorded = match env.disk().open(&path, Mode::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(failed("read", &path, error)),
+        Ok(file) => {
+            let mut raw = [0; POOL_FILE_BYTES_MAX + 1];
+            let len = file.read_at(0, &mut raw).map_err(|e| failed("read", &path, e))?;
+            let file = PoolFile::decode(&raw[..len]).map_err(|error| {
+                let newer = matches!(error, FormatError::Version { .. });
+                let kind = if newer { ErrorKind::Invalid } else { ErrorKind::Damaged };
+                let remedy =
+                    if newer { "use a newer archipelago" } else { "put it back from a backup" };
+                Error::new(kind, format!("{}: {error}: {remedy}", path.display()))
+                    .with_source(error)
+            })?;
+            Some(file.url().to_owned())
+        }
+    };
+    match wanted {
+        Some(url) if recorded.as_deref() != Some(url) => {
+            let there = recorded.as_deref().unwrap_or("its folder 'pool'");
+            Err(Error::invalid(format!(
+                "the segments of the store in {} are in {there}, not in {url}: a store keeps its \
+                 pool; mend [pool] url, or choose another folder with --data",
+                root.display()
+            )))
+        }
+        _ => Ok(recorded),
+    }
 }
 
 /// Makes the name of `STORE` durable, before anything else of the store is made: whoever

@@ -18,6 +18,7 @@ mod lifecycle;
 mod lock;
 mod object;
 mod outgoing;
+mod place;
 mod resource;
 mod seal;
 mod service;

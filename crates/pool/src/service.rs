@@ -66,6 +66,9 @@ pub const SNAPSHOTS_MAX: usize = 1_000;
 /// Settings; what does not fit the machine is for the operator to change.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
+    /// Where the segments of a new store are, as a url; `None` for its folder `pool`. A store
+    /// that is there keeps its own, and refuses another one.
+    pub pool_url: Option<String>,
     /// Memory for verified chunks, in bytes.
     pub chunk_cache_bytes: u64,
     /// Memory for map nodes, in bytes.
@@ -104,6 +107,7 @@ impl Default for Config {
     fn default() -> Self {
         let engine = archipelago_engine::Config::default();
         Self {
+            pool_url: None,
             chunk_cache_bytes: engine.chunk_cache_bytes,
             node_cache_bytes: engine.node_cache_bytes,
             slot_cache_bytes: engine.slot_cache_bytes,

@@ -376,6 +376,7 @@ impl World {
 fn config(caches: bool) -> Config {
     let cache = |bytes| if caches { bytes } else { 1 };
     Config {
+        pool_url: None,
         chunk_cache_bytes: cache(256 << 10),
         node_cache_bytes: cache(64 << 10),
         slot_cache_bytes: cache(64 << 10),

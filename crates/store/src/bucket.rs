@@ -85,6 +85,14 @@ impl BucketStore {
         Self::open_cut(env, bucket, prefix, owner, staging, Cut::default())
     }
 
+    /// Whether a bucket is there and may be listed; nothing is changed.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn reach(bucket: Arc<dyn ObjectStore>, prefix: &str) -> Result<(), StoreError> {
+        Objects::new(bucket, prefix, Cut::default())?.reach()
+    }
+
     fn open_cut(
         env: &Env,
         bucket: Arc<dyn ObjectStore>,

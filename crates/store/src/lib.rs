@@ -95,6 +95,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::Io`].
     fn space(&self) -> Result<Space, StoreError>;
+
+    /// Whether syncs of a segment are cheaper where zeros were written before: so it is with
+    /// files, whose first write to a place the file system has to note.
+    fn gains_from_zeros(&self) -> bool {
+        true
+    }
 }
 
 /// The right to write one open segment. Threads may share it.

@@ -108,6 +108,14 @@ fn text(what: &str, value: &str) -> Result<CString, StoreError> {
 }
 
 impl RadosStore {
+    /// Whether a pool is there and lets us in; nothing is changed.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn reach(settings: &RadosSettings) -> Result<(), StoreError> {
+        connect(settings).map(drop)
+    }
+
     /// Opens the namespace of a pool for the store `owner`, as `holder`: whoever opens it under the
     /// same name again knows that the one before is gone.
     ///
@@ -402,6 +410,10 @@ impl Store for RadosStore {
 
     fn list_from(&self, floor: SegmentId) -> Result<Vec<SegmentId>, StoreError> {
         self.shared.list_from(floor).map_err(|error| sort(None, "list", error))
+    }
+
+    fn gains_from_zeros(&self) -> bool {
+        false
     }
 
     fn space(&self) -> Result<Space, StoreError> {

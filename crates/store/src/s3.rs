@@ -51,19 +51,34 @@ pub fn open(
     owner: &str,
     staging: &Path,
 ) -> Result<BucketStore, StoreError> {
-    let place = settings.place();
-    let named = |error: StoreError| match error {
-        StoreError::Unusable { why } => StoreError::Unusable { why: format!("{place}: {why}") },
-        StoreError::Denied { segment, op, why } => {
-            StoreError::Denied { segment, op, why: format!("{place}: {why}") }
-        }
-        other => other,
-    };
+    let named = |error| settings.named(error);
     let bucket = client(settings).map_err(named)?;
     BucketStore::open(env, bucket, &settings.prefix, owner, staging).map_err(named)
 }
 
+/// Whether a bucket is there and lets us list it; nothing is changed.
+///
+/// # Errors
+/// As [`open`].
+pub fn reach(settings: &S3Settings) -> Result<(), StoreError> {
+    let named = |error| settings.named(error);
+    let bucket = client(settings).map_err(named)?;
+    BucketStore::reach(bucket, &settings.prefix).map_err(named)
+}
+
 impl S3Settings {
+    /// An error about a place names it.
+    fn named(&self, error: StoreError) -> StoreError {
+        let place = self.place();
+        match error {
+            StoreError::Unusable { why } => StoreError::Unusable { why: format!("{place}: {why}") },
+            StoreError::Denied { segment, op, why } => {
+                StoreError::Denied { segment, op, why: format!("{place}: {why}") }
+            }
+            other => other,
+        }
+    }
+
     /// For people: which bucket of which server.
     fn place(&self) -> String {
         let server = self.endpoint.as_deref().unwrap_or("AWS");

@@ -104,6 +104,11 @@ impl Ceph {
         self.processes.iter().map(Background::id)
     }
 
+    /// Its gateway, where one was started.
+    pub fn gateway(&self) -> Option<&Background> {
+        self.processes.first().filter(|_| self.processes.len() > 2)
+    }
+
     /// Its OSD, to be stopped and let go on.
     pub fn osd(&self) -> Option<&Background> {
         self.processes.iter().rev().nth(1)

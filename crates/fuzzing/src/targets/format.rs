@@ -9,6 +9,7 @@ use archipelago_format::forwarding::{
     FORWARD_PAGE_BYTES, ForwardIndex, decode_forward_page, encode_forwarding,
 };
 use archipelago_format::node::Node;
+use archipelago_format::pool_file::PoolFile;
 use archipelago_format::segment::{
     Directory, Fingerprint, HEADER_BYTES, SegmentHeader, SlotPage, Trailer, decode_footer_records,
     encode_footer_record,
@@ -192,8 +193,11 @@ pub fn batch_header(bytes: &[u8]) {
     );
 }
 
-/// The file that makes a folder a store.
+/// The file that makes a folder a store, and the one beside it that says where its segments are.
 pub fn store_file(bytes: &[u8]) {
+    if let Ok(file) = PoolFile::decode(bytes) {
+        assert_eq!(file.encode(), bytes);
+    }
     twice(bytes, mend::store_file, |bytes| {
         if let Ok(file) = StoreFile::decode(bytes) {
             assert_eq!(file.encode(), bytes);

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 const UUID: [u8; 16] = [7; 16];
 
 fn founding() -> Founding<'static> {
-    Founding { uuid: UUID, place_url: "file:pool", now_ms: 1_000 }
+    Founding { uuid: UUID, place: ("directory", "file:pool"), now_ms: 1_000 }
 }
 
 fn path(dir: &TempDir) -> PathBuf {

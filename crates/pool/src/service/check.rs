@@ -74,7 +74,7 @@ impl Service {
     /// `InUse`, `Invalid`: it is open elsewhere, or no store. A store that cannot be
     /// opened for another reason is a finding.
     pub fn check_offline(data: &Path, env: Env) -> Result<Vec<Finding>, Error> {
-        use crate::ErrorKind::{InUse, Invalid, ReadOnly};
+        use crate::ErrorKind::{InUse, Invalid, ReadOnly, Unavailable};
         Folder::must_be_store(&env, data)?;
         let config =
             Config { collector_interval_ms: 0, lifecycle_interval_ms: 0, ..Config::default() };
@@ -86,7 +86,9 @@ impl Service {
                 closed?;
                 Ok(findings)
             }
-            Err(error) if matches!(error.kind(), InUse | Invalid | ReadOnly) => Err(error),
+            Err(error) if matches!(error.kind(), InUse | Invalid | ReadOnly | Unavailable) => {
+                Err(error)
+            }
             Err(error) => {
                 let mut found = Found::default();
                 found.add(FindingKind::Opening, &data.display().to_string(), error.to_string());

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use archipelago_engine::{self as engine, Engine};
 use archipelago_env::Env;
 use archipelago_model::{SegmentId, VolumeId};
-use archipelago_store::{DirectoryStore, Store, StoreError};
+use archipelago_store::{Store, StoreError};
 use parking_lot::{Mutex, RwLock};
 
 use super::{
@@ -20,6 +20,7 @@ use crate::catalog::{Catalog, Founding, guest_view, segment, snapshot_file, stat
 use crate::core::{CatalogIds, Core, FIRST_SEGMENT, head_of};
 use crate::error::{Error, ErrorKind, WITHOUT_COPY, store_kind};
 use crate::folder::Folder;
+use crate::place;
 
 impl Service {
     /// Opens the store in `data`, making it when the folder is missing or empty.
@@ -41,9 +42,8 @@ impl Service {
         config: Config,
         layers: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
     ) -> Result<Arc<Service>, Error> {
-        let folder = Folder::open(&env, data)?;
-        let directory = DirectoryStore::open(&env, &folder.pool()).map_err(store_error)?;
-        let store = layers(Arc::new(directory));
+        let folder = Folder::open(&env, data, config.pool_url.as_deref())?;
+        let store = layers(place::open(&env, &folder)?);
         let catalog = Arc::new(open_catalog(&env, &folder, &*store)?);
         let engine = open_engine(&env, &config, &folder, &store, &catalog)?;
         let trust = Trust::open(&env, &config, &catalog)?;
@@ -111,7 +111,7 @@ fn open_catalog(env: &Env, folder: &Folder, store: &dyn Store) -> Result<Catalog
     }
     let founding = Founding {
         uuid: folder.store().uuid,
-        place_url: "file:pool",
+        place: place::row(folder.place()),
         now_ms: env.clock().unix_ms(),
     };
     Ok(Catalog::open(&**env.disk(), &folder.catalog(env)?, &founding)?)
@@ -119,7 +119,16 @@ fn open_catalog(env: &Env, folder: &Folder, store: &dyn Store) -> Result<Catalog
 
 /// Refuses a pool that lacks what the catalog has: its disk may not be mounted, and
 /// what is written now would lie in the wrong place.
-fn check_pool(store: &Arc<dyn Store>, catalog: &Catalog, floor: SegmentId) -> Result<(), Error> {
+fn check_pool(
+    store: &Arc<dyn Store>,
+    catalog: &Catalog,
+    floor: SegmentId,
+    place: Option<&str>,
+) -> Result<(), Error> {
+    let whole = place.map_or_else(
+        || "is the disk of the folder 'pool' mounted?".to_owned(),
+        |url| format!("is all there in {url}, and in the folder 'staging'?"),
+    );
     let (newest, log) =
         catalog.read(|tx| Ok::<_, Error>((segment::newest(tx)?, segment::log_from(tx, floor)?)))?;
     let lacks = |id: SegmentId, what: &str| {
@@ -133,16 +142,15 @@ fn check_pool(store: &Arc<dyn Store>, catalog: &Catalog, floor: SegmentId) -> Re
                 return Err(lacks(
                     id,
                     &format!(
-                        "which may hold flushed writes that are nowhere else; is the disk of the \
-                         folder 'pool' mounted? else put its file back from a copy{WITHOUT_COPY}"
+                        "which may hold flushed writes that are nowhere else; {whole} else put its \
+                         file back from a copy{WITHOUT_COPY}"
                     ),
                 ));
             }
             Err(StoreError::NotFound { .. }) => {
                 return Err(lacks(
                     id,
-                    "which the catalog has; is the disk of the folder 'pool' mounted? else \
-                     restore it from a copy",
+                    &format!("which the catalog has; {whole} else restore it from a copy"),
                 ));
             }
             Err(error) => return Err(store_error(error)),
@@ -173,7 +181,7 @@ fn open_engine(
             segment::State::Forwarded { to } => forwarded.push((one.id, to)),
         }
     }
-    check_pool(store, catalog, log_floor.unwrap_or(SegmentId::MIN))?;
+    check_pool(store, catalog, log_floor.unwrap_or(SegmentId::MIN), folder.place())?;
     let heads: HashMap<VolumeId, engine::Head> =
         rows.iter().map(|row| (row.id, head_of(row))).collect();
     let (engine, recovery) = Engine::open(engine::Options {

@@ -4,18 +4,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use archipelago_engine::{self as engine, Footer, Salvage, SegmentInfo, SegmentKind};
 use archipelago_env::{Env, Mode};
 use archipelago_model::{SegmentId, VolumeId};
-use archipelago_store::{DirectoryStore, Store};
 
 use super::Service;
 use crate::catalog::{Catalog, Founding, dump, place, segment, state, volume};
 use crate::core::record_segments;
-use crate::error::{Error, ErrorKind, io_kind, store_kind};
+use crate::error::{Error, ErrorKind, io_kind};
 use crate::folder::Folder;
+use crate::place as segments;
 
 /// Ids of segments that are passed over: those that were given last may have belonged to
 /// segments that are gone by now, and no id is ever given twice.
@@ -77,9 +76,7 @@ impl Service {
                 data.display()
             )));
         }
-        let store: Arc<dyn Store> =
-            Arc::new(DirectoryStore::open(env, &folder.pool()).map_err(store_error)?);
-        let salvage = Salvage::new(store, env.clone(), folder.store().uuid);
+        let salvage = Salvage::new(segments::open(env, &folder)?, env.clone(), folder.store().uuid);
         let found = scan(&salvage)?;
         let mut report = Rebuilt {
             segments: found.footers.len() as u64,
@@ -192,7 +189,7 @@ fn build(
 ) -> Result<(), Error> {
     let founding = Founding {
         uuid: folder.store().uuid,
-        place_url: "file:pool",
+        place: segments::row(folder.place()),
         now_ms: env.clock().unix_ms(),
     };
     let catalog = Catalog::open(&**env.disk(), path, &founding)?;
@@ -261,10 +258,6 @@ fn forwarded(found: &Found) -> BTreeMap<SegmentId, SegmentId> {
         out.extend(whole.map(|(carrier, _)| (*old, *carrier)));
     }
     out
-}
-
-fn store_error(error: archipelago_store::StoreError) -> Error {
-    Error::new(store_kind(&error), error.to_string()).with_source(error)
 }
 
 impl Folder {

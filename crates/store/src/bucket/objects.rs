@@ -105,13 +105,16 @@ impl Objects {
         answer.map_err(|error| sort(segment, op, error))
     }
 
-    /// Asks for something, so that what is wrong with the place is found before it is needed,
-    /// and takes the prefix for `owner`; it must not be another one's.
-    pub(super) fn claim(&self, owner: &str) -> Result<(), StoreError> {
+    /// Asks for something, so that what is wrong with the place is found before it is needed.
+    pub(super) fn reach(&self) -> Result<(), StoreError> {
         let (bucket, folder) = (Arc::clone(&self.bucket), self.folder());
         let first = self.driver.run(async move { bucket.list(Some(&folder)).next().await });
-        let first = first.map(Option::transpose);
-        Self::answer(None, "list", first)?;
+        Self::answer(None, "list", first.map(Option::transpose)).map(drop)
+    }
+
+    /// Takes the prefix for `owner`; it must not be another one's.
+    pub(super) fn claim(&self, owner: &str) -> Result<(), StoreError> {
+        self.reach()?;
         let path = self.path("owner");
         let claim = format!("archipelago pool 1\nstore {owner}\n");
         match self.claimed(&path)? {

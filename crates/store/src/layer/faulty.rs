@@ -276,6 +276,10 @@ impl Store for Faulty {
         self.plan.around(Op::List, None, || self.inner.list_from(floor))
     }
 
+    fn gains_from_zeros(&self) -> bool {
+        self.inner.gains_from_zeros()
+    }
+
     fn space(&self) -> Result<Space, StoreError> {
         self.plan.around(Op::Space, None, || self.inner.space())
     }

@@ -135,6 +135,10 @@ impl Store for Metered {
         self.counters.count(&self.counters.lists, self.inner.list_from(floor))
     }
 
+    fn gains_from_zeros(&self) -> bool {
+        self.inner.gains_from_zeros()
+    }
+
     fn space(&self) -> Result<Space, StoreError> {
         self.inner.space()
     }

@@ -120,6 +120,10 @@ impl Store for Retrying {
         self.again.call(|| self.inner.list_from(floor))
     }
 
+    fn gains_from_zeros(&self) -> bool {
+        self.inner.gains_from_zeros()
+    }
+
     fn space(&self) -> Result<Space, StoreError> {
         self.again.call(|| self.inner.space())
     }

@@ -21,7 +21,7 @@ fn rule(id: &str) -> Rule {
 /// A catalog with a container 5 that has a rule, to be followed at 10.
 fn fresh() -> (TempDir, Catalog) {
     let dir = TempDir::new().unwrap();
-    let founding = Founding { uuid: [7; 16], place_url: "file:pool", now_ms: 1_000 };
+    let founding = Founding { uuid: [7; 16], place: ("directory", "file:pool"), now_ms: 1_000 };
     let path = dir.path().join("catalog.sqlite");
     let catalog = Catalog::open(&**Env::real().disk(), &path, &founding).unwrap();
     let made = catalog.write(|tx| {

@@ -1,0 +1,197 @@
+//! Where the segments of a store are: a url, what it means, and opening it.
+//!
+//! | url | what it is |
+//! |---|---|
+//! | none | the folder `pool` of the data folder |
+//! | `s3://BUCKET/PREFIX?endpoint=URL&region=R&credentials=FILE&virtual_hosted=true` | a bucket; open segments in the folder `staging` |
+//! | `rados://POOL/NAMESPACE?conf=FILE&user=NAME` | a pool of RADOS |
+//!
+//! A url has no secret in it: those of a bucket come from the environment, or from a file.
+
+use std::borrow::Cow;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use archipelago_env::{Env, Mode};
+use archipelago_store::layer::{Patience, Retrying};
+use archipelago_store::s3::{self, Credentials, S3Settings};
+use archipelago_store::{DirectoryStore, RadosSettings, RadosStore, Store, StoreError};
+use url::Url;
+
+use crate::error::{Error, ErrorKind, store_kind};
+use crate::folder::Folder;
+
+/// What the catalog has of a store whose segments are in its folder.
+const DIRECTORY_URL: &str = "file:pool";
+/// Where Ceph's packages put it.
+const CEPH_CONFIG: &str = "/etc/ceph/ceph.conf";
+const CEPH_USER: &str = "admin";
+/// What tells this host from others.
+const MACHINE_ID: &str = "/etc/machine-id";
+
+/// What a url says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Place {
+    Bucket(Bucket),
+    Rados(RadosSettings),
+}
+
+/// A bucket, without who we are to it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Bucket {
+    bucket: String,
+    prefix: String,
+    endpoint: Option<String>,
+    region: Option<String>,
+    virtual_hosted: bool,
+    credentials: Option<String>,
+}
+
+/// What the catalog has of a place: its kind, and its url.
+pub(crate) fn row(url: Option<&str>) -> (&str, &str) {
+    match url {
+        None => ("directory", DIRECTORY_URL),
+        Some(url) => (url.split(':').next().unwrap_or_default(), url),
+    }
+}
+
+/// Whether a place is what it should be and lets us in, as far as that is seen without a
+/// change of it: asked before a store is made that can have no other one.
+pub(crate) fn reach(env: &Env, url: &str) -> Result<(), Error> {
+    match parse(url)? {
+        Place::Bucket(bucket) => s3::reach(&bucket.settings(env)?),
+        Place::Rados(settings) => RadosStore::reach(&settings),
+    }
+    .map_err(|error| unreached(url, error))
+}
+
+/// Opens the place of a store's segments.
+pub(crate) fn open(env: &Env, folder: &Folder) -> Result<Arc<dyn Store>, Error> {
+    let Some(url) = folder.place() else {
+        let directory = DirectoryStore::open(env, &folder.pool()).map_err(store_error)?;
+        return Ok(Arc::new(directory));
+    };
+    let owner = hex::encode(folder.store().uuid);
+    let opened: Result<Arc<dyn Store>, StoreError> = match parse(url)? {
+        Place::Bucket(bucket) => {
+            let settings = bucket.settings(env)?;
+            s3::open(env, &settings, &owner, &folder.staging())
+                .map(|store| Arc::new(store) as Arc<dyn Store>)
+        }
+        Place::Rados(settings) => {
+            // The folder is locked: who held the pool under this name before is gone.
+            let holder = format!("{}:{}", machine(env), folder.root().display());
+            RadosStore::open(env, &settings, &owner, &holder)
+                .map(|store| Arc::new(store) as Arc<dyn Store>)
+        }
+    };
+    let store = opened.map_err(|error| unreached(url, error))?;
+    Ok(Arc::new(Retrying::new(store, env.clone(), Patience::default())))
+}
+
+fn store_error(error: StoreError) -> Error {
+    Error::new(store_kind(&error), error.to_string()).with_source(error)
+}
+
+fn unreached(url: &str, error: StoreError) -> Error {
+    let why = match &error {
+        StoreError::Unavailable { source, .. } => format!("{error}: {source}"),
+        other => other.to_string(),
+    };
+    let kind = match &error {
+        // Who configured it has to mend it; nothing of ours is broken.
+        StoreError::Denied { .. } => ErrorKind::Invalid,
+        other => store_kind(other),
+    };
+    Error::new(kind, format!("the pool {url}: {why}")).with_source(error)
+}
+
+/// A name of this host; one that has none is told from others by its folders alone.
+fn machine(env: &Env) -> String {
+    let read = || -> io::Result<String> {
+        let mut bytes = [0; 64];
+        let file = env.disk().open(Path::new(MACHINE_ID), Mode::Read)?;
+        let len = file.read_at(0, &mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes[..len]).trim().to_owned())
+    };
+    read().unwrap_or_default()
+}
+
+impl Bucket {
+    fn settings(&self, env: &Env) -> Result<S3Settings, Error> {
+        let credentials = match &self.credentials {
+            Some(path) => Credentials::from_file(env, Path::new(path)),
+            None => Credentials::from_environment(),
+        };
+        Ok(S3Settings {
+            bucket: self.bucket.clone(),
+            prefix: self.prefix.clone(),
+            endpoint: self.endpoint.clone(),
+            region: self.region.clone(),
+            virtual_hosted: self.virtual_hosted,
+            credentials: credentials.map_err(store_error)?,
+        })
+    }
+}
+
+fn parse(text: &str) -> Result<Place, Error> {
+    let wrong = |why: &str| {
+        Error::invalid(format!(
+            "the url of the pool: {why}; write s3://BUCKET/PREFIX?endpoint=URL or \
+             rados://POOL/NAMESPACE?conf=FILE"
+        ))
+    };
+    // What may be a secret is not repeated.
+    let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong(
+            "it has a name or a password in it; keys belong into a file (credentials=FILE) or the \
+             environment",
+        ));
+    }
+    if url.port().is_some() || url.fragment().is_some() {
+        return Err(wrong("it has a port or a fragment"));
+    }
+    let name = url.host_str().filter(|name| !name.is_empty());
+    let name = decoded(name.ok_or_else(|| wrong("it names no bucket or pool"))?);
+    let below = decoded(url.path().trim_matches('/'));
+    let mut query: Vec<(Cow<'_, str>, Cow<'_, str>)> = url.query_pairs().collect();
+    let mut take = |key: &str| {
+        let at = query.iter().position(|(name, _)| name == key)?;
+        Some(query.swap_remove(at).1.into_owned())
+    };
+    let place = match url.scheme() {
+        "s3" => Place::Bucket(Bucket {
+            bucket: name,
+            prefix: below,
+            endpoint: take("endpoint"),
+            region: take("region"),
+            virtual_hosted: take("virtual_hosted").as_deref() == Some("true"),
+            credentials: take("credentials"),
+        }),
+        "rados" => Place::Rados(RadosSettings {
+            pool: name,
+            namespace: below,
+            config: take("conf").unwrap_or_else(|| CEPH_CONFIG.to_owned()).into(),
+            user: take("user").unwrap_or_else(|| CEPH_USER.to_owned()),
+        }),
+        _ => return Err(wrong("it begins with neither s3: nor rados:")),
+    };
+    match query.first() {
+        None => Ok(place),
+        Some((key, _)) => {
+            Err(wrong(&format!("it has '{}', which means nothing", key.escape_default())))
+        }
+    }
+}
+
+/// The text behind what a url escapes.
+fn decoded(text: &str) -> String {
+    let pair = format!("x={}", text.replace('+', "%2B"));
+    let decoded = url::form_urlencoded::parse(pair.as_bytes()).next();
+    decoded.map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;
