@@ -21,6 +21,7 @@ pub mod path;
 pub mod report;
 mod share;
 pub mod snapshot;
+mod ticket;
 pub mod trust;
 pub mod user;
 pub mod volume;
@@ -42,6 +43,7 @@ pub use snapshot::{
     CreateSnapshots, Diff, DiffQuery, DiffRange, ReceiveQuery, SendQuery, Snapshot, SnapshotQuery,
     Snapshots,
 };
+pub use ticket::{CreateTicket, Ticket};
 pub use trust::{Check, Damage, Finding, Scrub, StartScrub, Stretch, Touch};
 pub use user::{
     Account, Accounts, CreateAccount, CreateKey, CreateUser, Hidden, Join, Key, Keys, Membership,

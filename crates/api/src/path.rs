@@ -28,6 +28,8 @@ pub const DIFF: &str = "/v1/diff";
 pub const IMAGES: &str = "/v1/images";
 /// `GET`, `DELETE`, `POST` a transfer stream with [`ImportQuery`](crate::ImportQuery).
 pub const IMAGE: &str = "/v1/images/{name}";
+/// `POST` [`CreateTicket`](crate::CreateTicket).
+pub const TICKETS: &str = "/v1/tickets";
 /// `GET` with [`ExportQuery`](crate::ExportQuery); a transfer stream.
 pub const EXPORT: &str = "/v1/export";
 /// `POST` blocks of files; their hashes.

@@ -5,6 +5,15 @@ use std::sync::Arc;
 use archipelago_model::name::SnapshotName;
 use thiserror::Error;
 
+/// What is known of a client before it names an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// It connects from this machine: through a UNIX socket, or from a loopback address.
+    pub local: bool,
+    /// It has shown a certificate that the configuration lets in.
+    pub certified: bool,
+}
+
 /// All that can be opened by name.
 pub trait Exports: Send + Sync {
     /// Opens an export for as long as the handle lives. Opening one that is open already gives
@@ -13,13 +22,18 @@ pub trait Exports: Send + Sync {
     ///
     /// # Errors
     /// `NotFound`; `InUse` when another host writes it; whatever the store says.
-    fn open(&self, name: &str) -> Result<Arc<dyn Export>, ExportError>;
+    fn open(&self, client: Client, name: &str) -> Result<Arc<dyn Export>, ExportError>;
 
-    /// The names that [`Self::open`] would take now.
+    /// The names that [`Self::open`] would take now, of those that a client may know.
     ///
     /// # Errors
     /// Whatever the store says.
-    fn list(&self) -> Result<Vec<String>, ExportError>;
+    fn list(&self, client: Client) -> Result<Vec<String>, ExportError>;
+
+    /// A name as logs may have it: without what is secret in it.
+    fn shown<'a>(&self, name: &'a str) -> &'a str {
+        name
+    }
 }
 
 /// One open device. All offsets and lengths are bytes and multiples of 512; calls come from
@@ -129,6 +143,8 @@ pub enum ExportErrorKind {
     InUse,
     /// The store is full.
     NoSpace,
+    /// Who asks may not have it.
+    Forbidden,
     /// It cannot be written.
     ReadOnly,
     /// A newer holder has taken over; this handle never writes again.

@@ -39,7 +39,7 @@ impl From<ExportError> for Failure {
     fn from(error: ExportError) -> Self {
         let errno = match error.kind {
             ExportErrorKind::NoSpace => Errno::NoSpc,
-            ExportErrorKind::ReadOnly => Errno::Perm,
+            ExportErrorKind::ReadOnly | ExportErrorKind::Forbidden => Errno::Perm,
             ExportErrorKind::Invalid => Errno::Inval,
             ExportErrorKind::NotFound
             | ExportErrorKind::InUse

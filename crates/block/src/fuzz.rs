@@ -12,6 +12,7 @@ use crate::export::Exports;
 use crate::hub::Hub;
 use crate::limits::Limits;
 use crate::link::Link;
+use crate::listen::Peer;
 use crate::server;
 use crate::stream::{Patience, Socket, Stream};
 
@@ -33,7 +34,8 @@ pub fn session(env: &Env, exports: Arc<dyn Exports>, sent: &[u8]) -> io::Result<
     let hub = Hub::new(env.clone(), exports, None, Limits::default());
     let patience: Arc<dyn Patience> = Arc::clone(&hub) as _;
     let stream = Stream::new(Socket::Unix(socket), patience)?;
-    let link = Link::new(1, "fuzzer".to_owned(), stream, hub);
+    let peer = Peer { label: "fuzzer".to_owned(), local: true };
+    let link = Link::new(1, peer, stream, hub);
     let (tell, told) = mpsc::channel();
     // Somebody has to take the answers while they are made.
     let receiver = env.threads().spawn(

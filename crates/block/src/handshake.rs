@@ -210,13 +210,13 @@ impl<'a> Handshake<'a> {
         }
         // Not two at once: the first may be what keeps the second from being opened.
         self.opened = None;
-        let export = self.link.hub.exports.open(name)?;
+        let export = self.link.hub.exports.open(self.link.client(), name)?;
         self.opened = Some((name.to_owned(), Arc::clone(&export)));
         Ok(export)
     }
 
     fn list(&mut self) {
-        let names = match self.link.hub.exports.list() {
+        let names = match self.link.hub.exports.list(self.link.client()) {
             Ok(names) => names,
             Err(error) => return self.reply_error(kind::LIST, &error),
         };

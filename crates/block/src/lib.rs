@@ -37,7 +37,9 @@ mod tls;
 mod writes;
 
 pub use counters::{CommandCounts, Counts};
-pub use export::{ChangedRange, Export, ExportError, ExportErrorKind, Exports, StatusRange, Write};
+pub use export::{
+    ChangedRange, Client, Export, ExportError, ExportErrorKind, Exports, StatusRange, Write,
+};
 pub use limits::Limits;
 pub use listen::{Listen, ListenError};
 pub use server::NbdServer;

@@ -56,6 +56,20 @@ pub(crate) struct Listener {
     address: Listen,
 }
 
+/// Where a connection comes from.
+pub(crate) struct Peer {
+    /// For logs.
+    pub(crate) label: String,
+    /// From this machine.
+    pub(crate) local: bool,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.label)
+    }
+}
+
 impl Listener {
     pub(crate) fn bind(address: &Listen) -> Result<Self, ListenError> {
         Self::try_bind(address)
@@ -91,7 +105,7 @@ impl Listener {
     }
 
     /// Waits for a connection; `None` once `stop` can be read or has been closed.
-    pub(crate) fn accept(&self, stop: BorrowedFd<'_>) -> Option<io::Result<(Socket, String)>> {
+    pub(crate) fn accept(&self, stop: BorrowedFd<'_>) -> Option<io::Result<(Socket, Peer)>> {
         loop {
             let mut fds = [
                 PollFd::from_borrowed_fd(stop, PollFlags::IN),
@@ -117,17 +131,19 @@ impl Listener {
         }
     }
 
-    fn try_accept(&self) -> io::Result<(Socket, String)> {
+    fn try_accept(&self) -> io::Result<(Socket, Peer)> {
         match &self.kind {
             Kind::Tcp(listener) => {
                 let (socket, peer) = listener.accept()?;
                 socket.set_nonblocking(false)?;
-                Ok((Socket::Tcp(socket), peer.to_string()))
+                let local = peer.ip().to_canonical().is_loopback();
+                Ok((Socket::Tcp(socket), Peer { label: peer.to_string(), local }))
             }
             Kind::Unix(listener) => {
                 let (socket, _) = listener.accept()?;
                 socket.set_nonblocking(false)?;
-                Ok((Socket::Unix(socket), self.address.to_string()))
+                let label = self.address.to_string();
+                Ok((Socket::Unix(socket), Peer { label, local: true }))
             }
         }
     }

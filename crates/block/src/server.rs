@@ -15,7 +15,7 @@ use crate::handshake::{self, HandshakeError};
 use crate::hub::Hub;
 use crate::limits::{ACCEPT_RETRY, Limits};
 use crate::link::Link;
-use crate::listen::{Listen, ListenError, Listener};
+use crate::listen::{Listen, ListenError, Listener, Peer};
 use crate::session::{self, Ended};
 use crate::stream::{Patience, Socket, Stream};
 use crate::tls::TlsConfig;
@@ -116,7 +116,7 @@ impl Acceptor {
         }
     }
 
-    fn welcome(&self, socket: Socket, peer: String) -> io::Result<()> {
+    fn welcome(&self, socket: Socket, peer: Peer) -> io::Result<()> {
         let patience: Arc<dyn Patience> = Arc::clone(&self.hub) as _;
         let Ok(stream) = Stream::new(socket, patience) else {
             // It has gone already.
@@ -162,7 +162,7 @@ pub(crate) fn serve(link: &Arc<Link>) {
     let (id, peer) = (link.id, &link.peer);
     match handshake::run(link) {
         Ok(Some(agreement)) => {
-            let export = agreement.name.clone();
+            let export = link.hub.exports.shown(&agreement.name).to_owned();
             tracing::info!(connection = id, %peer, %export, tls = link.stream.is_tls(), "opened");
             match session::run(link, agreement) {
                 Ended::Malformed(reason) => {

@@ -22,6 +22,8 @@ pub enum TlsMode {
 pub struct TlsConfig {
     pub(crate) server: Arc<ServerConfig>,
     pub(crate) mode: TlsMode,
+    /// Clients have to show a certificate.
+    pub(crate) certifies: bool,
 }
 
 /// What is wrong with the TLS settings.
@@ -77,7 +79,7 @@ impl TlsConfig {
             }
         };
         let server = Arc::new(builder.with_single_cert(chain, key)?);
-        Ok(Self { server, mode })
+        Ok(Self { server, mode, certifies: client_ca.is_some() })
     }
 }
 

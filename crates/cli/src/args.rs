@@ -4,6 +4,7 @@
 //! Names, sizes and SOURCEs are parsed here, into the types of `model`, so that
 //! a malformed one is a usage error (exit 2) and reaches no server.
 
+pub mod attach;
 pub mod container;
 pub mod file;
 pub mod image;
@@ -144,6 +145,15 @@ Examples:
     /// Accounts: what owns containers; OpenStack calls them projects
     #[command(subcommand, arg_required_else_help = true)]
     Account(user::Account),
+    /// Print an export name by which an NBD client opens what the token's user may open
+    ///
+    /// NBD has no login: the name is a secret, as a password is. It holds for a time; what the
+    /// user may do is asked again whenever a client connects with it.
+    #[command(after_help = "\
+Examples:
+  archipelago attach volume:web
+  archipelago attach image:admin/debian-12 --for 30m --json")]
+    Attach(attach::Attach),
     /// Tokens: log in to act as a user instead of as the operator
     #[command(subcommand, arg_required_else_help = true)]
     Token(token::Token),

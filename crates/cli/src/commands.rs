@@ -1,6 +1,7 @@
 //! What each verb does.
 
 mod account;
+mod attach;
 mod container;
 mod env;
 mod file;
@@ -61,6 +62,7 @@ pub fn run(cli: Cli, output: Output) -> Result {
         Command::Sync(options) => sync::run(&context, &options),
         Command::User(verb) => user::run(&context, verb),
         Command::Account(verb) => account::run(&context, verb),
+        Command::Attach(options) => attach::attach(&context, &options),
         Command::Token(verb) => token::run(&context, verb),
         Command::Env { user, account } => env::env(&context, &user, account),
         Command::Df => report::df(&context),

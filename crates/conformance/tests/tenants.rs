@@ -1,6 +1,10 @@
 //! Users of the command line with tokens: what is theirs, what others let them have, until when.
 
-use anyhow::{Result, ensure};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use archipelago_conformance::daemon::Options;
+use archipelago_conformance::nbd::Request;
 use archipelago_conformance::program::Program;
 use archipelago_conformance::site::Site;
 
@@ -9,7 +13,11 @@ const MIB: usize = 1 << 20;
 
 /// A store with two users, and a disk of 1 MiB as a file.
 fn site() -> Result<Site> {
-    let site = Site::new()?;
+    site_with(&Options::new)
+}
+
+fn site_with(options: &dyn Fn(&Path) -> Options) -> Result<Site> {
+    let site = Site::with(options)?;
     for user in ["olga", "bob"] {
         site.cli.command(&["user", "create", user]).input(PASSWORD).run()?;
     }
@@ -140,4 +148,37 @@ fn a_token_comes_from_a_file_or_the_environment_and_ends() -> Result<()> {
     let ended = with(&site, &bob, &["volume", "ls"]).fails()?;
     ensure!(ended.contains("not valid"), "{ended}");
     Ok(())
+}
+
+#[test]
+fn tickets_open_what_their_user_may_open_and_plain_names_nothing_where_all_log_in() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let config = folder.path().join("config.toml");
+    std::fs::write(&config, "[nbd]\nlogin = 'always'\n")?;
+    let config = config.display().to_string();
+    let site = site_with(&|data| Options::new(data).args(&["--config", &config]))?;
+    let (olga, bob) = (token(&site, "olga")?, token(&site, "bob")?);
+    with(&site, &olga, &["volume", "create", "web", "--size", "1M"]).run()?;
+    ensure!(site.open("olga/web").is_err());
+    let attach = |token: &str, source: &str| -> Result<String> {
+        Ok(with(&site, token, &["attach", source]).run()?.text().trim().to_owned())
+    };
+    let mine = attach(&olga, "volume:web")?;
+    let mut client = site.open(&mine)?;
+    client.all(&[Request::write(0, &[5; 4096])])?;
+    client.flush()?;
+    ensure!(with(&site, &bob, &["attach", "volume:olga/web"]).fails()?.contains("does not exist"));
+    with(&site, &olga, &["share", "volume:web", "bob:read"]).run()?;
+    let shared = attach(&bob, "volume:olga/web")?;
+    let mut reader = site.open(&shared)?;
+    ensure!(reader.read(0, 4096)? == [5; 4096]);
+    ensure!(reader.all(&[Request::write(0, &[6; 4096])]).is_err());
+    drop(reader);
+    // A ticket is no right: with the share it ends, too.
+    with(&site, &olga, &["share", "rm", "volume:web"]).run()?;
+    ensure!(site.open(&shared).is_err());
+    let (name, secret) = mine.split_once('~').context("a ticket has a mark")?;
+    ensure!(name == "olga/web" && site.open(&format!("{name}~{secret}0")).is_err());
+    drop(client);
+    site.detached("olga/web")
 }

@@ -1,8 +1,7 @@
 //! Keeps web pages out.
 //!
-//! Everybody who can open a socket to this API may use it: it has no login yet
-//! and listens on loopback. A browser on the same machine can open that socket
-//! too, on behalf of any page it shows. Two checks stop such a page:
+//! Whoever opens a socket to this API from the machine itself is the operator. A browser
+//! there can open that socket too, on behalf of any page it shows. Two checks stop such a page:
 //!
 //! * **DNS rebinding.** The page's own name is made to resolve to 127.0.0.1, so
 //!   that the browser takes this API for the page's server. The `Host` header

@@ -7,7 +7,7 @@ use utoipa::OpenApi;
 
 use crate::routes::{
     accounts, collection, containers, deltas, disks, files, images, links, reports, shares,
-    snapshots, trust, users, volumes,
+    snapshots, tickets, trust, users, volumes,
 };
 
 #[derive(OpenApi)]
@@ -61,6 +61,7 @@ use crate::routes::{
         shares::list,
         shares::create,
         shares::end,
+        tickets::create,
         links::audit,
         users::list,
         users::create,

@@ -11,6 +11,7 @@ pub(crate) mod links;
 pub(crate) mod reports;
 pub(crate) mod shares;
 pub(crate) mod snapshots;
+pub(crate) mod tickets;
 pub(crate) mod trust;
 pub(crate) mod users;
 pub(crate) mod volumes;
@@ -56,6 +57,7 @@ pub(crate) fn table() -> Vec<(&'static str, For, MethodRouter<App>)> {
         ),
         (path::LINKS, For::Operator, get(links::list).post(links::create).delete(links::end)),
         (path::SHARES, For::Users, get(shares::list).post(shares::create).delete(shares::end)),
+        (path::TICKETS, For::Users, post(tickets::create)),
         (path::AUDIT, For::Operator, get(links::audit)),
         (path::USERS, For::Operator, get(users::list).post(users::create)),
         (path::USER, For::Operator, get(users::show).delete(users::remove)),

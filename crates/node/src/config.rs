@@ -68,6 +68,7 @@ pub(crate) struct Config {
     pub(crate) s3_domains: Vec<String>,
     pub(crate) swift_domains: Vec<String>,
     pub(crate) nbd: Vec<NbdAddress>,
+    pub(crate) nbd_login: Login,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) allow_remote: bool,
     pub(crate) log_format: LogFormat,
@@ -111,7 +112,7 @@ struct HttpSection {
     swift_domains: Vec<String>,
 }
 
-/// Who has to log in to the native API.
+/// Who has to log in.
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum LoginWord {
@@ -135,6 +136,7 @@ impl From<LoginWord> for Login {
 #[serde(deny_unknown_fields, default)]
 struct NbdSection {
     listen: Option<Vec<String>>,
+    login: LoginWord,
 }
 
 #[derive(Debug, serde::Deserialize)]
@@ -260,6 +262,7 @@ impl Config {
             s3_domains: domains(&options.s3_domains, file.http.s3_domains)?,
             swift_domains: domains(&options.swift_domains, file.http.swift_domains)?,
             nbd,
+            nbd_login: file.nbd.login.into(),
             tls: file.tls.map(|tls| tls_files(tls, base)),
             allow_remote: options.allow_remote || file.allow_remote.unwrap_or(false),
             log_format: options.log_format.or(file.log.format).unwrap_or_default(),
@@ -306,16 +309,22 @@ impl Config {
         let protected =
             self.tls.as_ref().is_some_and(|tls| tls.required && tls.client_ca.is_some());
         for nbd in &self.nbd {
-            if let NbdAddress::Tcp(address) = nbd
-                && !is_local(address)
-                && !protected
-            {
-                out.push(format!(
-                    "NBD listens on {address} without asking for client certificates: whoever \
-                     reaches it may read and write every volume; set `required` and `client_ca` \
-                     in [tls]"
-                ));
+            let NbdAddress::Tcp(address) = nbd else { continue };
+            if is_local(address) || protected {
+                continue;
             }
+            out.push(match self.nbd_login {
+                Login::Never => format!(
+                    "NBD listens on {address} without asking for client certificates or tickets: \
+                     whoever reaches it may read and write every volume; set `required` and \
+                     `client_ca` in [tls]"
+                ),
+                Login::Remote | Login::Always => format!(
+                    "NBD listens on {address} without asking for client certificates: who can \
+                     listen on the way learns tickets and data; set `required` and `client_ca` in \
+                     [tls]"
+                ),
+            });
         }
         out
     }

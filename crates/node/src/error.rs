@@ -33,8 +33,8 @@ pub enum ServeError {
     Setting(String),
     /// An address that other machines reach, without saying so.
     #[error(
-        "{what} would listen on {address}, which other machines reach, without TLS, and NBD \
-         without a login; use 127.0.0.1, or say --allow-remote (allow_remote = true)"
+        "{what} would listen on {address}, which other machines reach, without TLS unless \
+         [tls] says so; use 127.0.0.1, or say --allow-remote (allow_remote = true)"
     )]
     Remote {
         /// HTTP or NBD.

@@ -4,27 +4,69 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use archipelago_block::{
-    ChangedRange, Export, ExportError, ExportErrorKind, Exports, StatusRange, Write,
+    ChangedRange, Client, Export, ExportError, ExportErrorKind, Exports, StatusRange, Write,
 };
+use archipelago_gateway::Login;
 use archipelago_model::SnapshotName;
-use archipelago_pool::{self as pool, Device, ErrorKind, Service};
+use archipelago_pool::{self as pool, Device, ErrorKind, Service, TICKET_MARK};
 
-/// Everything with a name, as exports.
-pub(crate) struct PoolExports(pub(crate) Arc<Service>);
+/// Everything with a name, as exports: by plain names for the operator, by those with a ticket
+/// for whoever has one.
+pub(crate) struct PoolExports {
+    pub(crate) service: Arc<Service>,
+    pub(crate) login: Login,
+}
+
+impl PoolExports {
+    /// Whether a client is the operator without a ticket.
+    fn trusts(&self, client: Client) -> bool {
+        match self.login {
+            Login::Never => true,
+            Login::Remote => client.local || client.certified,
+            Login::Always => false,
+        }
+    }
+}
 
 impl Exports for PoolExports {
-    fn open(&self, name: &str) -> Result<Arc<dyn Export>, ExportError> {
-        let device = self.0.open_device(name).map_err(error)?;
-        Ok(Arc::new(PoolExport { device, name: name.to_owned(), failures: AtomicU64::new(0) }))
+    fn open(&self, client: Client, name: &str) -> Result<Arc<dyn Export>, ExportError> {
+        // An object may have the mark in its name: files have no tickets.
+        let with_ticket = name.contains(TICKET_MARK) && !name.starts_with("file:");
+        let (device, read_only) = if with_ticket {
+            let opened = self.service.open_with_ticket(name).map_err(error)?;
+            (opened.device, opened.read_only)
+        } else if self.trusts(client) {
+            (self.service.open_device(name).map_err(error)?, false)
+        } else {
+            return Err(ExportError::new(
+                ExportErrorKind::Forbidden,
+                "plain names are the operator's here; `archipelago attach` makes a name with a \
+                 ticket",
+            ));
+        };
+        let name = self.shown(name).to_owned();
+        Ok(Arc::new(PoolExport { device, read_only, name, failures: AtomicU64::new(0) }))
     }
 
-    fn list(&self) -> Result<Vec<String>, ExportError> {
-        self.0.exports().map_err(error)
+    fn list(&self, client: Client) -> Result<Vec<String>, ExportError> {
+        match self.trusts(client) {
+            true => self.service.exports().map_err(error),
+            false => Ok(Vec::new()),
+        }
+    }
+
+    fn shown<'a>(&self, name: &'a str) -> &'a str {
+        match name.starts_with("file:") {
+            true => name,
+            false => name.split_once(TICKET_MARK).map_or(name, |(name, _)| name),
+        }
     }
 }
 
 struct PoolExport {
     device: Arc<Device>,
+    /// By the ticket that opened it.
+    read_only: bool,
     name: String,
     failures: AtomicU64,
 }
@@ -49,7 +91,7 @@ impl Export for PoolExport {
     }
 
     fn read_only(&self) -> bool {
-        self.device.read_only()
+        self.read_only || self.device.read_only()
     }
 
     fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), ExportError> {
@@ -57,6 +99,11 @@ impl Export for PoolExport {
     }
 
     fn write(&self, writes: &[Write<'_>]) -> Result<(), ExportError> {
+        // The server asks first; this is for the day on which it does not.
+        if self.read_only {
+            let message = "the ticket lets nobody write";
+            return Err(ExportError::new(ExportErrorKind::ReadOnly, message));
+        }
         let writes: Vec<pool::Write<'_>> = writes.iter().map(write).collect();
         self.device.write(&writes).map_err(|e| self.failed("write", e))
     }
@@ -105,7 +152,8 @@ fn error(error: pool::Error) -> ExportError {
         ErrorKind::NotFound => ExportErrorKind::NotFound,
         ErrorKind::InUse => ExportErrorKind::InUse,
         ErrorKind::NoSpace => ExportErrorKind::NoSpace,
-        ErrorKind::ReadOnly | ErrorKind::Forbidden => ExportErrorKind::ReadOnly,
+        ErrorKind::ReadOnly => ExportErrorKind::ReadOnly,
+        ErrorKind::Forbidden => ExportErrorKind::Forbidden,
         ErrorKind::Fenced => ExportErrorKind::Fenced,
         ErrorKind::Damaged => ExportErrorKind::Damaged,
         ErrorKind::Invalid

@@ -135,7 +135,8 @@ impl Daemon {
         service: &Arc<Service>,
     ) -> Result<(Arc<NbdServer>, Server), ServeError> {
         let listen: Vec<Listen> = config.nbd.iter().map(listen_on).collect();
-        let exports = Arc::new(PoolExports(Arc::clone(service)));
+        let exports =
+            Arc::new(PoolExports { service: Arc::clone(service), login: config.nbd_login });
         let nbd = NbdServer::start(env.clone(), exports, &listen, tls, Limits::default())
             .map_err(ServeError::Nbd)?;
         let nbd = Arc::new(nbd);

@@ -48,12 +48,13 @@ pub use resource::{
 };
 pub use seal::{ClientKey, DefaultSeal, KEY_BYTES, KEY_NAME_BYTES_MAX, Seal, SealedBy, Sealing};
 pub use service::{
-    BLOCK_WAIT_MS, BlockHash, BlockHashError, ChangeGrants, Check, Collected, Collection, Compose,
-    Composed, Config, Content, CopyKeys, CopyOwner, CopySource, CopyTarget, Damage, Damages,
-    Decide, DeltaPut, DiskFormat, DiskView, Ended, FILES_AT_ONCE_MAX, FORK_OBJECTS_MAX,
+    Admitted, BLOCK_WAIT_MS, BlockHash, BlockHashError, ChangeGrants, Check, Collected, Collection,
+    Compose, Composed, Config, Content, CopyKeys, CopyOwner, CopySource, CopyTarget, Damage,
+    Damages, Decide, DeltaPut, DiskFormat, DiskView, Ended, FILES_AT_ONCE_MAX, FORK_OBJECTS_MAX,
     FileCompose, FileComposed, FileRange, FileVersion, Finding, FindingKind, FinishPart,
     FinishUpload, GRAIN_HASH_BYTES, GRANTS_MAX, HASHED_AT_ONCE_BYTES_MAX, HASHED_BLOCK_BYTES,
     HASHED_BLOCKS_MAX, HashList, LINKS_MAX, NAMES_MAX, NameGrants, PARTS_MAX, PartKeys, Place,
     PublicLink, Put, Rebuilt, Removed, Roots, SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service,
-    Severity, Stored, Touch, Update, UpdateContent, Updated, UpdatedFile, UploadAt,
+    Severity, Stored, TICKET_MARK, TICKET_MS_MAX, Ticket, Touch, Update, UpdateContent, Updated,
+    UpdatedFile, UploadAt,
 };

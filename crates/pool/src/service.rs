@@ -40,7 +40,10 @@ pub(crate) use collector::Collector;
 pub use collector::{Collected, Collection};
 pub use disk_views::{DiskFormat, DiskView};
 pub use files::{FILES_AT_ONCE_MAX, FileRange, UpdatedFile};
-pub use grants::{ChangeGrants, GRANTS_MAX, LINKS_MAX, NameGrants, PublicLink, Roots};
+pub use grants::{
+    Admitted, ChangeGrants, GRANTS_MAX, LINKS_MAX, NameGrants, PublicLink, Roots, TICKET_MARK,
+    TICKET_MS_MAX, Ticket,
+};
 pub(crate) use guest_views::GuestViews;
 pub use lifecycle::Ended;
 pub(crate) use lifecycle::Trust;

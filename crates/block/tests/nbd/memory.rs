@@ -248,7 +248,11 @@ impl MemoryExports {
 }
 
 impl Exports for MemoryExports {
-    fn open(&self, name: &str) -> Result<Arc<dyn Export>, ExportError> {
+    fn open(
+        &self,
+        _: archipelago_block::Client,
+        name: &str,
+    ) -> Result<Arc<dyn Export>, ExportError> {
         match self.0.get(name) {
             Some(export) => Ok(Arc::clone(export) as _),
             None => {
@@ -259,7 +263,7 @@ impl Exports for MemoryExports {
         }
     }
 
-    fn list(&self) -> Result<Vec<String>, ExportError> {
+    fn list(&self, _: archipelago_block::Client) -> Result<Vec<String>, ExportError> {
         Ok(self.0.keys().cloned().collect())
     }
 }

@@ -35,7 +35,7 @@ pub struct Serve {
     /// Listen also on addresses that other machines reach
     ///
     /// Who comes from another machine has to log in to the HTTP API, with a token that travels
-    /// without TLS. NBD has no login.
+    /// without TLS. NBD asks for tickets then (`archipelago attach`).
     #[arg(long)]
     pub allow_remote: bool,
     /// How the log on stderr is written [default: human]

@@ -74,13 +74,17 @@ struct NoExports;
 impl archipelago_block::Exports for NoExports {
     fn open(
         &self,
+        _: archipelago_block::Client,
         name: &str,
     ) -> Result<Arc<dyn archipelago_block::Export>, archipelago_block::ExportError> {
         let kind = archipelago_block::ExportErrorKind::NotFound;
         Err(archipelago_block::ExportError::new(kind, name))
     }
 
-    fn list(&self) -> Result<Vec<String>, archipelago_block::ExportError> {
+    fn list(
+        &self,
+        _: archipelago_block::Client,
+    ) -> Result<Vec<String>, archipelago_block::ExportError> {
         Ok(Vec::new())
     }
 }

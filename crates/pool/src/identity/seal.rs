@@ -11,6 +11,7 @@ use super::Secret;
 const SEAL_CONTEXT: &str = "archipelago 2026-11 secrets of access keys";
 const DATA_CONTEXT: &str = "archipelago 2026-11 keys of sealed versions";
 const TOKEN_CONTEXT: &str = "archipelago 2026-11 hashes of tokens";
+const TICKET_CONTEXT: &str = "archipelago 2026-11 signatures of tickets for exports";
 const NAME_CONTEXT: &str = "archipelago 2026-11 name of the key";
 
 /// The keys that are derived from `secret.key`.
@@ -18,6 +19,7 @@ pub(crate) struct Keys {
     seal: LessSafeKey,
     data: Zeroizing<[u8; 32]>,
     token: Zeroizing<[u8; 32]>,
+    ticket: Zeroizing<[u8; 32]>,
     name: String,
 }
 
@@ -30,6 +32,7 @@ impl Keys {
             seal: LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*seal).ok()?),
             data: Zeroizing::new(blake3::derive_key(DATA_CONTEXT, master)),
             token: Zeroizing::new(blake3::derive_key(TOKEN_CONTEXT, master)),
+            ticket: Zeroizing::new(blake3::derive_key(TICKET_CONTEXT, master)),
             name: hex::encode(&name[..8]),
         })
     }
@@ -68,6 +71,15 @@ impl Keys {
     /// Under which the data keys of sealed versions are wrapped.
     pub fn data(&self) -> Zeroizing<[u8; 32]> {
         self.data.clone()
+    }
+
+    /// The signature of what a ticket says of an export. Comparing it takes as long wherever
+    /// another differs.
+    pub fn ticket(&self, export: &[u8], said: &[u8]) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new_keyed(&self.ticket);
+        // What is said is always as long, so that nothing of one can be of the other.
+        hasher.update(said).update(export);
+        hasher.finalize()
     }
 
     /// Under which a token is kept.

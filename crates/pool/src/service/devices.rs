@@ -93,7 +93,7 @@ impl Service {
 }
 
 /// An export name is a SOURCE, or a volume or snapshot without its kind.
-fn parse(export: &str) -> Result<Source, Error> {
+pub(super) fn parse(export: &str) -> Result<Source, Error> {
     let parsed = if export.contains(':') {
         export.parse::<Source>().ok()
     } else if export.contains('@') {

@@ -9,6 +9,7 @@ mod links;
 mod owned;
 mod paths;
 mod record;
+mod tickets;
 mod words;
 
 use archipelago_model::{AccountId, ObjectName};
@@ -32,6 +33,7 @@ pub(super) use paths::share;
 pub use paths::{NameGrants, Roots};
 use paths::{by_name, closest};
 pub(super) use record::{Uses, record};
+pub use tickets::{Admitted, TICKET_MARK, TICKET_MS_MAX, Ticket};
 
 /// Grants on one resource: all of them are read at once, by whatever is asked of it.
 pub const GRANTS_MAX: usize = 1000;

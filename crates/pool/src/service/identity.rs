@@ -158,7 +158,11 @@ fn account_row(tx: &Tx<'_>, named: &Named) -> Result<Account, Error> {
 }
 
 /// What a user may do in an account; `None` for nothing at all.
-fn admitted(tx: &Tx<'_>, user: User, account: Account) -> Result<Option<Identity>, Error> {
+pub(in crate::service) fn admitted(
+    tx: &Tx<'_>,
+    user: User,
+    account: Account,
+) -> Result<Option<Identity>, Error> {
     if !user.enabled || !account.enabled {
         return Ok(None);
     }

@@ -18,7 +18,7 @@ use crate::identity::Named;
 use crate::resource::{Image, Snapshot, Volume};
 
 /// What the rule says of somebody and something that may not be there.
-enum Verdict {
+pub(super) enum Verdict {
     /// It may; of what it owns also when nothing has the name.
     Yes,
     /// It may see it, and not do this.
@@ -255,7 +255,7 @@ fn owner_in(source: &Source) -> Option<&str> {
     }
 }
 
-fn verdict(
+pub(super) fn verdict(
     tx: &Tx<'_>,
     subject: &Subject,
     action: Action,
