@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -70,19 +70,30 @@ pub(crate) fn tells_of_stall(message: &str) -> bool {
 const BROKEN: u8 = 1;
 const STALLING: u8 = 2;
 
+#[derive(Default)]
+struct Became {
+    what: AtomicU8,
+    asked: AtomicBool,
+}
+
 /// What became of the body of a request, for those who answer after a library has read it.
 #[derive(Clone, Default)]
-pub(crate) struct Fate(Arc<AtomicU8>);
+pub(crate) struct Fate(Arc<Became>);
 
 impl Fate {
     /// Its client went away, or framed it wrongly.
     pub(crate) fn is_broken(&self) -> bool {
-        self.0.load(Relaxed) == BROKEN
+        self.0.what.load(Relaxed) == BROKEN
+    }
+
+    /// Somebody has read of it, or has tried to: a client that waits to be told so is told.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        self.0.asked.load(Relaxed)
     }
 
     /// Its client sent nothing for too long.
     pub(crate) fn is_stalled(&self) -> bool {
-        self.0.load(Relaxed) == STALLING
+        self.0.what.load(Relaxed) == STALLING
     }
 }
 
@@ -124,6 +135,7 @@ impl Pace {
 pub(crate) struct Patient<B> {
     body: B,
     limit: Duration,
+    /// Since when for the next bytes, and when that is looked at.
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
     pace: Pace,
     fate: Fate,
@@ -136,6 +148,31 @@ impl<B> Patient<B> {
 
     pub(crate) fn fate(&self) -> Fate {
         self.fate.clone()
+    }
+
+    /// Waits for the end of the patience with a client that sends nothing.
+    fn poll_patience<T>(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<T, axum::BoxError>>> {
+        let step = self.limit.min(self.pace.after());
+        let begin = || (Instant::now(), Box::pin(sleep(step)));
+        loop {
+            let (since, look) = self.waiting.get_or_insert_with(begin);
+            std::task::ready!(look.as_mut().poll(context));
+            let waited = since.elapsed();
+            let text = match () {
+                () if waited >= self.limit => format!("{STALLED} {} s", self.limit.as_secs()),
+                () if self.pace.line.is_waited_in() => SLOW.to_owned(),
+                () => {
+                    let next = Instant::now() + step.min(self.limit - waited);
+                    look.as_mut().reset(next);
+                    continue;
+                }
+            };
+            self.fate.0.what.store(STALLING, Relaxed);
+            return Poll::Ready(Some(Err(text.into())));
+        }
     }
 }
 
@@ -151,6 +188,7 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
         let this = &mut *self;
+        this.fate.0.asked.store(true, Relaxed);
         match Pin::new(&mut this.body).poll_frame(context) {
             Poll::Ready(frame) => {
                 let waited = this.waiting.take().map(|(since, _)| since.elapsed());
@@ -159,29 +197,17 @@ where
                     _ => 0,
                 };
                 if this.pace.is_lost(waited.unwrap_or_default(), bytes as u64) {
-                    this.fate.0.store(STALLING, Relaxed);
+                    this.fate.0.what.store(STALLING, Relaxed);
                     return Poll::Ready(Some(Err(SLOW.into())));
                 }
                 Poll::Ready(frame.map(|frame| {
                     frame.map_err(|error| {
-                        this.fate.0.store(BROKEN, Relaxed);
+                        this.fate.0.what.store(BROKEN, Relaxed);
                         error.into()
                     })
                 }))
             }
-            Poll::Pending => {
-                let limit = this.limit;
-                let waiting = || (Instant::now(), Box::pin(sleep(limit)));
-                let (_, waiting) = this.waiting.get_or_insert_with(waiting);
-                match waiting.as_mut().poll(context) {
-                    Poll::Pending => Poll::Pending,
-                    Poll::Ready(()) => {
-                        this.fate.0.store(STALLING, Relaxed);
-                        let text = format!("{STALLED} {} s", limit.as_secs());
-                        Poll::Ready(Some(Err(text.into())))
-                    }
-                }
-            }
+            Poll::Pending => this.poll_patience(context),
         }
     }
 

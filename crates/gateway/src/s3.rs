@@ -63,7 +63,7 @@ use crate::failure::Failure;
 use crate::routes::{SANDBOX, unknown_route};
 use crate::server::Hangup;
 pub(crate) use acl::{grants_of_bucket, grants_of_object};
-use auth::{Anybody, Keys};
+use auth::{Anybody, Keys, Unguarded};
 use cors::Asked;
 use door::Door;
 use explain::Told;
@@ -108,7 +108,7 @@ impl S3 {
     pub(crate) fn new(app: &App) -> Self {
         let mut builder = S3ServiceBuilder::new(Door::new(app.clone()));
         builder.set_auth(Keys::new(app.clone()));
-        builder.set_access(Anybody);
+        builder.set_access(Anybody::new(app));
         builder.set_host(Hosts(Arc::clone(&app.domains)));
         let mut config = S3Config::default();
         config.post_object_max_file_size = FORM_BYTES_MAX;
@@ -166,7 +166,7 @@ impl S3 {
 
 /// Takes what is signed as S3 signs, whatever its path, and what pages of other sites may
 /// ask for. It stands before what keeps such pages out: they cannot sign.
-pub(crate) async fn layer(State(s3): State<S3>, request: Request, next: Next) -> Response {
+pub(crate) async fn layer(State(s3): State<S3>, mut request: Request, next: Next) -> Response {
     let in_host = s3.app.domains.bucket_of(request.headers()).is_some();
     let (signed, others) = (is_signed(&request), !in_host && is_of_others(request.uri().path()));
     let page = Asked::of(&s3.app.domains, &request);
@@ -177,6 +177,9 @@ pub(crate) async fn layer(State(s3): State<S3>, request: Request, next: Next) ->
         Some(page) if !others => page.rule(&s3.app).await.is_some(),
         _ => false,
     };
+    if signed && !allowed {
+        request.extensions_mut().insert(Unguarded);
+    }
     if in_host
         && !(signed || allowed)
         && let Err(failure) = s3.app.guard.check(request.method(), request.headers())
@@ -215,7 +218,7 @@ fn is_signed(request: &Request) -> bool {
     by_header
         || query
             .split('&')
-            .any(|pair| pair.starts_with("X-Amz-Signature=") || pair.starts_with("AWSAccessKeyId="))
+            .any(|pair| pair.starts_with("X-Amz-Signature=") || pair.starts_with("Signature="))
 }
 
 #[cfg(test)]

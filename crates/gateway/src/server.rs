@@ -9,8 +9,9 @@ use archipelago_pool::Service;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
-use axum::http::Request;
+use axum::http::header::{CONNECTION, EXPECT};
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -208,8 +209,18 @@ async fn serve_connection(
             head.extensions.insert(peer);
         }
         let body = Patient::new(body, limit, Pace::new(patience, line.clone()));
-        head.extensions.insert(body.fate());
-        routes.call(Request::from_parts(head, Body::new(body)))
+        let (fate, waits) = (body.fate(), head.headers.contains_key(EXPECT));
+        head.extensions.insert(fate.clone());
+        let answering = routes.call(Request::from_parts(head, Body::new(body)));
+        async move {
+            let mut answer = answering.await?;
+            // A client that was not told to send a body sends its next request: what of that
+            // came by now, the library would take for the body.
+            if waits && !fate.is_asked_for() {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, std::convert::Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -1,5 +1,6 @@
 //! Tests of the server over a real pool in a temporary folder, by raw HTTP.
 
+mod conditions;
 mod deltas;
 mod disks;
 mod document;

@@ -54,8 +54,7 @@ pub fn export(
     let file = tempfile::Builder::new()
         .prefix(".archipelago-")
         .suffix(".part")
-        // What the user's umask leaves of it, as for any file that is made.
-        .permissions(Permissions::from_mode(0o666))
+        .permissions(permissions(&target))
         .tempfile_in(&dir)
         .map_err(ImageError::io("write to", &dir))?;
     let failed = |error| ImageError::io("write", &target)(error);
@@ -94,6 +93,13 @@ fn check_target(target: &Path, force: bool) -> Result<PathBuf, ImageError> {
     let target = std::fs::canonicalize(target).map_err(ImageError::io("write", target))?;
     let meta = std::fs::metadata(&target).map_err(ImageError::io("write", &target))?;
     if meta.is_file() { Ok(target) } else { Err(ImageError::NotAFile(target)) }
+}
+
+/// Those of the file that is replaced, or what the user's umask leaves of all, as for any file that
+/// is made.
+fn permissions(target: &Path) -> Permissions {
+    let replaced = std::fs::metadata(target).map(|meta| meta.permissions().mode() & 0o777);
+    Permissions::from_mode(replaced.unwrap_or(0o666))
 }
 
 fn directory_of(target: &Path) -> PathBuf {

@@ -60,7 +60,9 @@ impl Part {
         let id = hashes::hex(&hashes::of_block(&name.unwrap_or_default()));
         let path = dir.join(format!(".archipelago-{}.part", &id[..16]));
         let record_path = dir.join(format!(".archipelago-{}.record", &id[..16]));
-        let file = open_own(&path)?;
+        // As the file that it takes the place of: who may not read that reads nothing of this.
+        let mode = fs::metadata(target).map_or(0o666, |meta| meta.mode() & 0o777);
+        let file = open_own(&path, mode)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -78,7 +80,7 @@ impl Part {
             let message = format!("'{}' was fetched by another process just now", target.display());
             return Err(Failure::new(Kind::Local, message).remedy("look at it, and try again"));
         }
-        let record = open_own(&record_path)?;
+        let record = open_own(&record_path, mode)?;
         let target = target.to_owned();
         let state = State { record, done: Vec::new(), fresh: Vec::new(), waiting: 0 };
         let part = Self { target, path, record_path, file, state: Mutex::new(state) };
@@ -191,7 +193,7 @@ impl State {
 }
 
 /// Opens a file of ours, or makes it: nothing that somebody else put there, whatever it leads to.
-fn open_own(path: &Path) -> Result<File> {
+fn open_own(path: &Path, mode: u32) -> Result<File> {
     let failed = || Failure::local(format!("write '{}'", path.display()));
     let file = OpenOptions::new()
         .read(true)
@@ -199,6 +201,7 @@ fn open_own(path: &Path) -> Result<File> {
         .write(true)
         .create(true)
         .truncate(false)
+        .mode(mode)
         .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(path)
         .map_err(failed())?;

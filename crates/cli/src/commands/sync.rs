@@ -241,8 +241,9 @@ impl Places {
             fs::create_dir_all(dir).map_err(Failure::local(format!("make '{}'", dir.display())))?;
         }
         let file = self.file(name)?;
-        let (force, is_small) = (there.is_some(), stored.size < BYTES_MIN);
-        let moved = match as_long.is_some() && is_small && up::is_same(client, &target, &file)? {
+        let force = there.is_some();
+        let is_same = as_long.is_some() && up::is_same(client, &target, &file)?;
+        let moved = match is_same {
             true => 0,
             false => get(&file, &target, force)?,
         };
@@ -252,7 +253,7 @@ impl Places {
             .open(&target)
             .and_then(|file| file.set_modified(then))
             .map_err(Failure::local(format!("set the time of '{}'", target.display())))?;
-        Ok(if force && moved == 0 { None } else { Some(Some(moved)) })
+        Ok(if is_same { None } else { Some(Some(moved)) })
     }
 }
 
@@ -268,6 +269,18 @@ fn tell(report: &Shared, verb: Verb, name: &str, size: u64, outcome: Result<Outc
     }
 }
 
+/// A source without any file is more often a name that was typed wrong, or a disk that is not
+/// mounted, than one to be like.
+fn refuse_to_empty<T>(is_empty: bool, surplus: &[(String, T)], places: &Places) -> Result {
+    if !is_empty || surplus.is_empty() || places.dry_run {
+        return Ok(());
+    }
+    let (all, source) = (surplus.len(), "the source has no file");
+    let message = format!("{source}, and --delete would remove all {all} of the target");
+    Err(Failure::new(Kind::Local, message)
+        .remedy("check the source; remove them yourself if it is right"))
+}
+
 /// From a folder to the store.
 fn send(context: &Context, places: &Places, delete: bool, report: &Shared) -> Result {
     let found = walk::walk(&places.dir)?;
@@ -280,6 +293,7 @@ fn send(context: &Context, places: &Places, delete: bool, report: &Shared) -> Re
         .filter(|(name, _)| delete && !found.has(name))
         .map(|(name, file)| (name.clone(), file.clone()))
         .collect();
+    refuse_to_empty(found.files.is_empty(), &surplus, places)?;
     for (name, reason) in found.skipped {
         let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
         report.left(Verb::Skip, &name, reason);
@@ -328,6 +342,7 @@ fn fetch(context: &Context, places: &Places, delete: bool, report: &Shared) -> R
             .collect(),
         false => Vec::new(),
     };
+    refuse_to_empty(files.is_empty(), &surplus, places)?;
     let (small, large): (Vec<_>, Vec<_>) =
         files.into_iter().partition(|(_, file)| file.size < BYTES_MIN);
     let (shared, at) = (Arc::clone(report), places.clone());

@@ -1,7 +1,7 @@
 //! A folder and a container, one way either way.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use serde_json::Value;
 
@@ -113,4 +113,43 @@ fn what_is_no_folder_and_container_is_usage() {
     assert!(site.fails(&["sync", "./none", "c:"], 1).contains("none"));
     assert!(site.fails(&["sync", "none:", "home"], 1).contains("container 'none'"));
     assert!(!site.path("home").exists());
+}
+
+#[test]
+fn a_source_without_a_file_empties_nothing() {
+    let site = Site::start();
+    fs::create_dir_all(site.path("tree")).unwrap();
+    fs::create_dir_all(site.path("empty")).unwrap();
+    fs::write(site.path("tree/a"), "a").unwrap();
+    site.run(&["sync", "tree", "c:"]);
+    assert!(site.fails(&["sync", "--delete", "c:typo/", "tree"], 1).contains("has no file"));
+    assert!(site.fails(&["sync", "--delete", "empty", "c:"], 1).contains("has no file"));
+    assert!(site.path("tree/a").exists());
+    assert_eq!(site.json(&["container", "show", "c"])["objects"], 1);
+}
+
+#[test]
+fn what_became_empty_or_zeros_is_told_to_be_fetched() {
+    let site = Site::start();
+    fs::create_dir_all(site.path("tree")).unwrap();
+    fs::write(site.path("tree/empty"), "").unwrap();
+    fs::write(site.path("tree/zeros"), [0; 4]).unwrap();
+    site.run(&["sync", "tree", "c:"]);
+    fs::create_dir_all(site.path("copy")).unwrap();
+    fs::write(site.path("copy/empty"), "full").unwrap();
+    fs::write(site.path("copy/zeros"), "full").unwrap();
+    let done = site.json(&["sync", "c:", "copy"]);
+    assert_eq!(actions(&done), pairs(&[("fetch", "empty"), ("fetch", "zeros")]));
+    assert_eq!(site.json(&["sync", "c:", "copy"])["same"], 2);
+}
+
+#[test]
+fn a_file_that_is_replaced_keeps_who_may_read_it() {
+    let site = Site::start();
+    site.feed(&["file", "put", "-", "c/small"], b"new");
+    fs::write(site.path("old"), "old").unwrap();
+    fs::set_permissions(site.path("old"), fs::Permissions::from_mode(0o600)).unwrap();
+    site.run(&["file", "get", "--force", "c/small", &site.file("old")]);
+    assert_eq!(read(&site.path("old")), b"new");
+    assert_eq!(fs::metadata(site.path("old")).unwrap().mode() & 0o777, 0o600);
 }

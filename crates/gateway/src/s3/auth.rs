@@ -71,11 +71,30 @@ impl S3Auth for Keys {
 
 /// Lets everybody in whose signature is right, and those who gave none: each operation asks
 /// for the right that it needs.
-pub(super) struct Anybody;
+pub(super) struct Anybody {
+    app: App,
+}
+
+/// A request that looked signed, so that nobody asked whether a page of another site sends it.
+#[derive(Clone)]
+pub(super) struct Unguarded;
+
+impl Anybody {
+    pub(super) fn new(app: &App) -> Self {
+        Self { app: app.clone() }
+    }
+}
 
 #[async_trait::async_trait]
 impl S3Access for Anybody {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
+        let looked_signed = cx.extensions_mut().get::<Unguarded>().is_some();
+        if looked_signed
+            && cx.credentials().is_none()
+            && self.app.guard.check(cx.method(), cx.headers()).is_err()
+        {
+            return Err(denied());
+        }
         if holds_too_long(cx.uri()) {
             return Err(s3_error!(
                 AuthorizationQueryParametersError,

@@ -1,6 +1,9 @@
 //! Buckets: make, find, remove; whether they keep versions; lists of rights.
 
-use archipelago_pool::{Meta, Versioning};
+use std::collections::BTreeMap;
+
+use archipelago_model::{AccountId, ContainerName};
+use archipelago_pool::{Container, Meta, Versioning};
 use s3s::dto::{
     BucketCannedACL, BucketLocationConstraint, BucketVersioningStatus, CreateBucketInput,
     CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput, GetBucketAclInput,
@@ -18,8 +21,17 @@ use super::fault::Missing;
 use super::{lock, meta, ownership};
 
 /// Paths of other doors: a bucket of such a name would be reached by signed requests only.
-pub(super) const RESERVED: [&str; 8] =
-    ["auth", "health", "identity", "metrics", "object", "openapi.json", "public", "info"];
+pub(super) const RESERVED: [&str; 9] = [
+    "auth",
+    "healthz",
+    "identity",
+    "info",
+    "metrics",
+    "object",
+    "openapi.json",
+    "pithos",
+    "public",
+];
 
 /// What a client said of the place of its bucket, which means nothing here.
 const LOCATION: &str = "s3.location";
@@ -48,13 +60,22 @@ pub(super) async fn create(
         write_acp: input.grant_write_acp.as_deref(),
         policy: None,
     };
-    let mut settings = std::collections::BTreeMap::new();
+    let mut settings = BTreeMap::new();
     ownership::keep(&mut settings, input.object_ownership.as_ref(), &said)?;
     let locks = input.object_lock_enabled_for_bucket == Some(true);
+    let place = input.create_bucket_configuration.and_then(|one| one.location_constraint);
+    settings.extend(place.map(|place| (LOCATION.to_owned(), place.as_str().to_owned())));
+    // Asked before there is a bucket: without what is said of it there is to be none.
+    let planned = planned(account, name.clone(), settings.clone());
+    door.claim(&actor, &said, &planned).await?.list.keep(&mut settings)?;
     let wanted = name.clone();
     let made = door
         .call(Missing::Bucket, move |service, refusal| {
-            match service.bucket_create(account, &wanted) {
+            let mut change = |container: &mut Container| {
+                container.settings.extend(settings.clone());
+                if locks { refusal.ask(lock::enable(container)) } else { Ok(()) }
+            };
+            match service.bucket_create_as("operator", account, &wanted, &mut change) {
                 Err(error) if error.kind() == archipelago_pool::ErrorKind::AlreadyExists => {
                     match service.container(account, &wanted) {
                         // One that lacks the lock that is wanted must not pass for having it.
@@ -62,29 +83,44 @@ pub(super) async fn create(
                             let error = S3Error::new(S3ErrorCode::BucketAlreadyOwnedByYou);
                             Err(refusal.refuse(error))
                         }
-                        Ok(_) => Ok(None),
+                        // As in the oldest region of S3: one's own bucket again is no error,
+                        // and stays as it is.
+                        Ok(_) => Ok(()),
                         Err(_) => {
                             let error = S3Error::new(S3ErrorCode::BucketAlreadyExists);
                             Err(refusal.refuse(error))
                         }
                     }
                 }
-                made => made.map(Some),
+                made => made.map(drop),
             }
         })
-        .await?;
-    let location = Some(format!("/{name}"));
-    // As in the oldest region of S3: one's own bucket again is no error, and stays as it is.
-    let Some(made) = made else { return Ok(S3Response::new(CreateBucketOutput { location })) };
-    let place = input.create_bucket_configuration.and_then(|one| one.location_constraint);
-    settings.extend(place.map(|place| (LOCATION.to_owned(), place.as_str().to_owned())));
-    door.claim(&actor, &said, &made).await?.list.keep(&mut settings)?;
-    door.change(made.id, move |container| {
-        container.settings.extend(settings.clone());
-        if locks { lock::enable(container) } else { Ok(()) }
-    })
-    .await?;
-    Ok(S3Response::new(CreateBucketOutput { location }))
+        .await;
+    made?;
+    Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{name}")) }))
+}
+
+/// A bucket that is not there yet.
+fn planned(
+    account: AccountId,
+    name: ContainerName,
+    settings: BTreeMap<String, String>,
+) -> Container {
+    Container {
+        id: 0,
+        account,
+        name,
+        bucket: true,
+        versioning: Versioning::Off,
+        settings,
+        grants: Vec::new(),
+        objects: 0,
+        bytes: 0,
+        old_bytes: 0,
+        quota_bytes: None,
+        quota_objects: None,
+        created_ms: 0,
+    }
 }
 
 /// `DeleteBucket`.

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use archipelago_model::ObjectName;
 use archipelago_pool::{Action, Container, Error, Object, Service, Shared, Which};
+use axum::http::HeaderValue;
+use axum::http::header::IF_RANGE;
 use s3s::dto::{
     Checksum, ChecksumMode, ChecksumType, ETagCondition, GetObjectAttributesInput,
     GetObjectAttributesOutput, GetObjectAttributesParts, GetObjectInput, GetObjectOutput,
     GetObjectTorrentInput, GetObjectTorrentOutput, HeadObjectInput, HeadObjectOutput,
-    ObjectAttributes, ObjectPart, Range, StorageClass, StreamingBlob, Timestamp,
+    ObjectAttributes, ObjectPart, Range, StorageClass, StreamingBlob, Timestamp, TimestampFormat,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
@@ -106,6 +108,18 @@ fn is_marker(object: &Object, which: Which) -> S3Error {
     error
 }
 
+/// Whether an object is the one of which a client has the rest: by the tag or the time in
+/// `If-Range`, where there is one (RFC 9110, 13.1.5).
+fn is_still(validator: Option<&HeaderValue>, object: &Object) -> bool {
+    let Some(validator) = validator else { return true };
+    let Ok(text) = validator.to_str() else { return false };
+    if text.starts_with('"') {
+        return text.trim_matches('"') == meta::etag_text(object);
+    }
+    let time = Timestamp::parse(TimestampFormat::HttpDate, text).ok();
+    time == Some(meta::time(object.created_ms / 1000 * 1000))
+}
+
 /// Which bytes of an object: from, how many, whether they are a part of it.
 fn stretch(
     object: &Object,
@@ -120,6 +134,9 @@ fn stretch(
     }
     let Some(range) = range else { return Ok((0, object.size, false)) };
     let bytes = range.check(object.size).map_err(|_| S3Error::new(S3ErrorCode::InvalidRange))?;
+    if bytes.is_empty() {
+        return Err(S3Error::new(S3ErrorCode::InvalidRange));
+    }
     Ok((bytes.start, bytes.end - bytes.start, true))
 }
 
@@ -236,23 +253,33 @@ pub(super) async fn get(
             "Request specific response headers cannot be used for anonymous GET requests."
         ));
     }
+    let validator = request.headers.get(IF_RANGE);
+    let asking = Asking { actor: &actor, input: &input, key: key.as_ref(), validator };
     for _ in 0..TRIES_MAX {
         let hangup = hangup.clone().unwrap_or_default();
-        if let Some(response) = get_newest(door, &actor, &input, key.as_ref(), hangup).await? {
+        if let Some(response) = get_newest(door, &asking, hangup).await? {
             return Ok(response);
         }
     }
     Err(s3_error!(SlowDown, "The object is replaced again and again. Please try again."))
 }
 
+/// A request to read an object.
+struct Asking<'a> {
+    actor: &'a Actor,
+    input: &'a GetObjectInput,
+    key: Option<&'a Key>,
+    /// `If-Range`.
+    validator: Option<&'a HeaderValue>,
+}
+
 /// The same, of the version that is there now; `None` when it is replaced meanwhile.
 async fn get_newest(
     door: &Door,
-    actor: &Actor,
-    input: &GetObjectInput,
-    key: Option<&Key>,
+    asking: &Asking<'_>,
     hangup: Hangup,
 ) -> S3Result<Option<S3Response<GetObjectOutput>>> {
+    let Asking { actor, input, key, validator } = *asking;
     let version = input.version_id.as_deref();
     let (container, object) =
         door.object(actor, &input.bucket, &input.key, version, Permission::Read).await?;
@@ -267,7 +294,8 @@ async fn get_newest(
         &input.if_unmodified_since,
     )
     .check(&object)?;
-    let (from, len, partial) = stretch(&object, input.range.as_ref(), input.part_number)?;
+    let range = input.range.as_ref().filter(|_| is_still(validator, &object));
+    let (from, len, partial) = stretch(&object, range, input.part_number)?;
     let ending = door.ending(&container, &object).await?;
     let (sent, key_sent) = (object.clone(), key.cloned());
     let replaced = Arc::new(AtomicBool::new(false));
@@ -421,6 +449,7 @@ pub(super) async fn head(
 ) -> S3Result<S3Response<HeadObjectOutput>> {
     let actor = door.actor(&request).await?;
     sse::refuse_method(&request.headers)?;
+    let validator = request.headers.get(IF_RANGE).cloned();
     let input = request.input;
     let key = key_of!(input).key()?;
     let version = input.version_id.as_deref();
@@ -437,7 +466,8 @@ pub(super) async fn head(
         &input.if_unmodified_since,
     )
     .check(&object)?;
-    let (from, len, partial) = stretch(&object, input.range.as_ref(), input.part_number)?;
+    let range = input.range.as_ref().filter(|_| is_still(validator.as_ref(), &object));
+    let (from, len, partial) = stretch(&object, range, input.part_number)?;
     let sealed = sse::shown(object.seal.as_ref(), key.as_ref());
     let instead = overrides_of!(input);
     let wanted = (instead.checksums, partial);

@@ -6,6 +6,7 @@ use archipelago_pool::{
     Service, Which,
 };
 use axum::body::Body;
+use axum::http::header::{HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use s3s::dto::{
     CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, DeleteObjectInput,
     DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETagCondition,
@@ -144,6 +145,7 @@ pub(super) async fn copy(
     request: S3Request<CopyObjectInput>,
 ) -> S3Result<S3Response<CopyObjectOutput>> {
     let actor = door.actor(&request).await?;
+    let target = target_conditions(&request.headers)?;
     let input = request.input;
     let (bucket, key, version) = source_of(&input.copy_source)?;
     let bucket_to = door.bucket(&actor, &input.bucket, Permission::Write).await?;
@@ -186,7 +188,11 @@ pub(super) async fn copy(
         let keys = CopyKeys { sealing: &sealing, source };
         let (container, owner) = (bucket_to.id, CopyOwner::Of(claim.owner));
         let to = CopyTarget { container, name: &name, owner };
-        service.object_copy_as(&from, keys, &to, finish, &|_| Ok(()))
+        let [if_match, if_none_match] = target.each_ref().map(Option::as_ref);
+        let check = |newest: Option<&Object>| {
+            refusal.ask(meta::check_write(newest, if_match, if_none_match))
+        };
+        service.object_copy_as(&from, keys, &to, finish, &check)
     };
     let copied = match long {
         true => door.transfer(Missing::Key, copy).await?,
@@ -199,6 +205,17 @@ pub(super) async fn copy(
         expiration,
         ..output
     }))
+}
+
+/// The conditions of a copy on what it replaces, which the library does not read.
+fn target_conditions(headers: &HeaderMap) -> S3Result<[Option<ETagCondition>; 2]> {
+    let one = |name: HeaderName| {
+        let Some(value) = headers.get(&name) else { return Ok(None) };
+        ETagCondition::parse_http_header(value.as_bytes())
+            .map(Some)
+            .map_err(|_| s3_error!(InvalidArgument, "{name} is `*` or an ETag"))
+    };
+    Ok([one(IF_MATCH)?, one(IF_NONE_MATCH)?])
 }
 
 fn copied_output(copied: &Object, key: Option<&sse::Key>) -> CopyObjectOutput {

@@ -221,15 +221,6 @@ impl Changes {
         Ok(())
     }
 
-    /// Whether a new container is as it should be already.
-    fn is_nothing(&self) -> bool {
-        self.quotas == (None, None)
-            && self.meta.is_empty()
-            && self.lists.is_empty()
-            && self.versions.is_none()
-            && self.archive.is_none()
-    }
-
     fn run(&self, service: &Service, container: u64) -> Result<(), Refusal> {
         let veto = meta::Veto::default();
         let result = service.container_change(container, &mut |container| {
@@ -256,16 +247,20 @@ pub(super) fn put(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     // Before anything is made in vain.
     let mut settings = std::collections::BTreeMap::new();
     apply(&mut settings, &changes.meta, &changes.removed)?;
-    let (container, status) = match service.container_create(rights.account.id, &name) {
-        Ok(container) => (container, StatusCode::CREATED),
+    let (account, veto) = (rights.account.id, meta::Veto::default());
+    let created = service.container_create_as("operator", account, &name, &mut |container| {
+        changes.apply(container).map_err(|refusal| veto.say(refusal))
+    });
+    let status = match created {
         Err(error) if error.kind() == archipelago_pool::ErrorKind::AlreadyExists => {
-            (service.container(rights.account.id, &name)?, StatusCode::ACCEPTED)
+            changes.run(service, service.container(account, &name)?.id)?;
+            StatusCode::ACCEPTED
         }
-        Err(error) => return Err(error.into()),
+        created => {
+            veto.settle(created)??;
+            StatusCode::CREATED
+        }
     };
-    if status == StatusCode::ACCEPTED || !changes.is_nothing() {
-        changes.run(service, container.id)?;
-    }
     Ok(answer::empty(status, HeaderMap::new()))
 }
 

@@ -22,13 +22,8 @@ pub(super) fn remove(service: &Service, ask: &Ask) -> Result<Response, Refusal> 
     if ask.manifest() == "delete" {
         return slo::remove(service, ask, &rights, &home, &name);
     }
-    if let Some(at) = meta::seconds(ask, "X-If-Delete-At")? {
-        let object = service.object(home.id, &name, which)?;
-        if meta::ends_at(&object) != Some(at) {
-            return Err(Refusal::precondition("X-If-Delete-At and X-Delete-At do not match"));
-        }
-    }
-    let headers = one(service, &home, &name, which, ask.now_ms)?;
+    let ends_at = meta::seconds(ask, "X-If-Delete-At")?;
+    let headers = one_that_ends(service, &home, (&name, which), ends_at, ask.now_ms)?;
     Ok(answer::empty(StatusCode::NO_CONTENT, headers))
 }
 
@@ -40,12 +35,27 @@ pub(super) fn one(
     which: Which,
     now_ms: u64,
 ) -> Result<HeaderMap, Refusal> {
+    one_that_ends(service, home, (name, which), None, now_ms)
+}
+
+/// The same, if it ends in this second.
+fn one_that_ends(
+    service: &Service,
+    home: &Container,
+    (name, which): (&ObjectName, Which),
+    ends_at: Option<u64>,
+    now_ms: u64,
+) -> Result<HeaderMap, Refusal> {
     let veto = meta::Veto::default();
     // Of an object that has ended nothing is left to be seen; it goes all the same.
     let ended = Cell::new(false);
     let (container, keeps) = (home.id, home.versioning == Versioning::Enabled);
     let archives = home.archive().is_some();
     let result = service.object_remove(container, name, which, &|old| match (which, old) {
+        (_, Some(old)) if ends_at.is_some_and(|at| meta::ends_at(old) != Some(at)) => {
+            let what = "X-If-Delete-At and X-Delete-At do not match";
+            Err(veto.say(Refusal::precondition(what)))
+        }
         // What was before it may come back.
         (Which::Latest | Which::Unversioned, None) if archives => Ok(()),
         (Which::Latest, None) if !keeps => Err(veto.say(Refusal::not_found())),

@@ -123,6 +123,26 @@ fn a_refused_upload_is_answered_before_its_body_is_asked_for() {
     Answer::read(&mut socket).error(409, ErrorKind::AlreadyExists);
 }
 
+/// What the client sends next would be taken for the body that it was not asked for.
+#[test]
+fn a_connection_ends_with_an_upload_that_is_refused_before_its_body_is_asked_for() {
+    let server = Harness::start();
+    import(&server, "i", &full_stream(&noise(4096, 5))).json::<Image>(201);
+    let query = ImportQuery { format: "raw".into(), ..Default::default() };
+    for path in [path::image_import("i", &query), "/v1/nothing".to_owned(), "/box/key".to_owned()] {
+        let mut socket = server.connect();
+        write!(
+            socket,
+            "PUT {path} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\
+             Content-Length: 1000000\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        assert!(answer.to_ascii_lowercase().contains("\r\nconnection: close\r\n"), "{answer}");
+    }
+}
+
 #[test]
 fn a_refused_upload_is_answered_also_when_its_body_comes_anyway() {
     let server = Harness::start();

@@ -162,8 +162,9 @@ impl Core {
 
     /// What fails here keeps nothing from being freed.
     fn tidy_or_tell(&self, all: bool) {
+        let hurry = all || self.space_is_low();
         loop {
-            match self.tidy_blocks() {
+            match self.tidy_blocks(hurry) {
                 Ok(more) if more && all && !self.stopping() => {}
                 Ok(_) => return,
                 Err(error) => {

@@ -256,3 +256,24 @@ fn an_object_without_an_md5_shows_no_etag() {
     is(&site.ask("PUT", "/box/m?multipart-manifest=put", &ann, manifest), 201);
     assert_eq!(site.ask("GET", "/box/m", &ann, b"").body, b"012345");
 }
+
+#[test]
+fn a_removal_of_what_ends_then_leaves_what_does_not() {
+    let site = Site::start();
+    let ann = site.token("ann");
+    is(&site.ask("PUT", "/box", &ann, b""), 201);
+    let at = site.server.app.service.now_ms() / 1000 + 3600;
+    is(&site.ask("PUT", "/box/a", &format!("{ann}X-Delete-At: {at}\r\n"), b"new"), 201);
+    is(&site.ask("DELETE", "/box/a", &format!("{ann}X-If-Delete-At: {}\r\n", at + 1), b""), 412);
+    is(&site.ask("GET", "/box/a", &ann, b""), 200);
+    is(&site.ask("DELETE", "/box/a", &format!("{ann}X-If-Delete-At: {at}\r\n"), b""), 204);
+}
+
+#[test]
+fn a_container_that_is_refused_is_not_made() {
+    let site = Site::start();
+    let ann = site.token("ann");
+    let both = format!("{ann}X-Versions-Enabled: true\r\nX-Versions-Location: old\r\n");
+    is(&site.ask("PUT", "/box", &both, b""), 400);
+    is(&site.ask("HEAD", "/box", &ann, b""), 404);
+}

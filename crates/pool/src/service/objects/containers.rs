@@ -30,6 +30,27 @@ impl Service {
         })
     }
 
+    /// The same, with what `by` says of it; without that there is none.
+    ///
+    /// # Errors
+    /// Also those of [`Self::container_change_as`].
+    pub fn container_create_as(
+        &self,
+        by: &str,
+        account: AccountId,
+        name: &ContainerName,
+        change: &mut dyn FnMut(&mut Container) -> Result<(), Error>,
+    ) -> Result<Container, Error> {
+        let now_ms = self.core.now_ms();
+        self.core.catalog.write(|tx| {
+            if container::find(tx, account, name)?.is_some() {
+                return Err(exists(name));
+            }
+            let made = make(tx, account, name, now_ms)?;
+            change_of(tx, by, now_ms, made.id, change)
+        })
+    }
+
     /// The same, for S3, where a name is that of one bucket in all accounts.
     ///
     /// # Errors
@@ -39,13 +60,28 @@ impl Service {
         account: AccountId,
         name: &ContainerName,
     ) -> Result<Container, Error> {
-        let core = &self.core;
-        core.catalog.write(|tx| {
+        self.bucket_create_as("operator", account, name, &mut |_| Ok(()))
+    }
+
+    /// The same, with what `by` says of it; without that there is none.
+    ///
+    /// # Errors
+    /// Also those of [`Self::container_change_as`].
+    pub fn bucket_create_as(
+        &self,
+        by: &str,
+        account: AccountId,
+        name: &ContainerName,
+        change: &mut dyn FnMut(&mut Container) -> Result<(), Error>,
+    ) -> Result<Container, Error> {
+        let now_ms = self.core.now_ms();
+        self.core.catalog.write(|tx| {
             let taken = container::find_bucket(tx, name)?.is_some();
             if taken || container::find(tx, account, name)?.is_some() {
                 return Err(exists(name));
             }
-            make(tx, account, name, core.now_ms())
+            let made = make(tx, account, name, now_ms)?;
+            change_of(tx, by, now_ms, made.id, change)
         })
     }
 
@@ -119,24 +155,7 @@ impl Service {
         change: &mut dyn FnMut(&mut Container) -> Result<(), Error>,
     ) -> Result<Container, Error> {
         let now_ms = self.core.now_ms();
-        self.core.catalog.write(|tx| {
-            let mut container = super::container_of(tx, id)?;
-            let (old, was_torn) = (container.grants.clone(), is_torn(&container));
-            change(&mut container)?;
-            if is_torn(&container) && !was_torn {
-                return Err(Error::in_use(format!(
-                    "container '{}' keeps what is replaced in another one, and cannot keep \
-                     versions as well; end the one before the other",
-                    container.name
-                )));
-            }
-            container::update(tx, &container)?;
-            if container.grants != old {
-                let (shared, new) = (Shared::Container(id), container.grants);
-                container.grants = grants::replace(tx, by, now_ms, &shared, &old, new)?;
-            }
-            Ok(container)
-        })
+        self.core.catalog.write(|tx| change_of(tx, by, now_ms, id, change))
     }
 
     /// Removes a container without objects. Uploads in parts that nobody ended go with it.
@@ -186,6 +205,32 @@ pub(in crate::service) fn make(
     let id = state::take_id(tx)?;
     container::insert(tx, id, account, name, now_ms)?;
     super::container_of(tx, id)
+}
+
+/// Changes a container, and says in whose name.
+fn change_of(
+    tx: &Tx<'_>,
+    by: &str,
+    now_ms: u64,
+    id: u64,
+    change: &mut dyn FnMut(&mut Container) -> Result<(), Error>,
+) -> Result<Container, Error> {
+    let mut container = super::container_of(tx, id)?;
+    let (old, was_torn) = (container.grants.clone(), is_torn(&container));
+    change(&mut container)?;
+    if is_torn(&container) && !was_torn {
+        return Err(Error::in_use(format!(
+            "container '{}' keeps what is replaced in another one, and cannot keep versions as \
+             well; end the one before the other",
+            container.name
+        )));
+    }
+    container::update(tx, &container)?;
+    if container.grants != old {
+        let (shared, new) = (Shared::Container(id), container.grants);
+        container.grants = grants::replace(tx, by, now_ms, &shared, &old, new)?;
+    }
+    Ok(container)
 }
 
 fn exists(name: &ContainerName) -> Error {

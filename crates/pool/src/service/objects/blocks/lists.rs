@@ -392,11 +392,11 @@ impl Core {
     /// Puts lists into the index that are not there, lets go of lists that no file has and of
     /// uploaded blocks whose time is over: some of it, from where it was the last time. Gives
     /// whether there is more.
-    pub(crate) fn tidy_blocks(&self) -> Result<bool, Error> {
+    pub(crate) fn tidy_blocks(&self, hurry: bool) -> Result<bool, Error> {
         let mut at = self.blocks_at.lock();
         let (mut indexing, mut expiring, mut removing) = (TIDY_MAX, TIDY_MAX, TIDY_MAX);
         self.index_lists(&mut at.indexing, &mut indexing)?;
-        self.expire_uploads(&mut expiring)?;
+        self.expire_uploads(hurry, &mut expiring)?;
         let more = self.remove_unused_lists(&mut at.unused, &mut removing)?;
         Ok(more || indexing == 0 || expiring == 0)
     }

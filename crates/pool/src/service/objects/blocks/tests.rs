@@ -211,7 +211,7 @@ fn what_no_file_has_any_more_is_missing_and_its_hashes_go() {
     remove(&home, "o");
     let missing = try_compose(&home, ACCOUNT, "p", BLOCK, &list).unwrap();
     assert_eq!(missing, Composed::Missing(list));
-    home.service().core.tidy_blocks().unwrap();
+    home.service().core.tidy_blocks(false).unwrap();
     let left = home.service().core.catalog.read(|tx| blocks::used(tx, 0, 9)).unwrap();
     assert_eq!(left, []);
 }
@@ -233,6 +233,22 @@ fn uploaded_blocks_outlive_a_collection_and_a_restart_but_not_their_time() {
     assert_eq!(core.catalog.write(|tx| blocks::expire(tx, due, 9)).unwrap(), 1);
     let missing = try_compose(&home, ACCOUNT, "p", 7, &other).unwrap();
     assert_eq!(missing, Composed::Missing(other));
+}
+
+#[test]
+fn blocks_of_an_upload_that_was_given_up_go_after_a_minute_when_room_is_asked_for() {
+    let home = Home::new();
+    upload(home.service(), ACCOUNT, &noise(8, BLOCK));
+    let all = || {
+        let all = Collection { now: true, thorough: true, ..Collection::default() };
+        home.service().collect(all).unwrap();
+        home.service().core.catalog.read(|tx| blocks::waiting(tx, ACCOUNT)).unwrap().0
+    };
+    assert_eq!(all(), 1);
+    let catalog = home.bench.dir.path().join("data/catalog.sqlite");
+    let old = "UPDATE block_upload SET created_ms = created_ms - 60001";
+    rusqlite::Connection::open(catalog).unwrap().execute(old, []).unwrap();
+    assert_eq!(all(), 0);
 }
 
 #[test]

@@ -17,6 +17,10 @@ use crate::error::{Error, ErrorKind};
 /// the next day with what it had sent.
 pub const BLOCK_WAIT_MS: u64 = 24 * 3600 * 1000;
 
+/// How long where the disk is nearly full, or somebody asks for all room that there is. An upload
+/// that is under way sends once more what it lacks then.
+const BLOCK_WAIT_SHORT_MS: u64 = 60_000;
+
 /// Bytes of blocks in one request: they are stored as one.
 const UPLOAD_BYTES_MAX: u64 = 4 << 30;
 
@@ -111,8 +115,9 @@ impl Read for Bounded<'_> {
 
 impl Core {
     /// Lets go of blocks that waited long enough, as many as there is budget for.
-    pub(super) fn expire_uploads(&self, budget: &mut u64) -> Result<(), Error> {
-        let before = self.ended_ms().saturating_sub(BLOCK_WAIT_MS);
+    pub(super) fn expire_uploads(&self, hurry: bool, budget: &mut u64) -> Result<(), Error> {
+        let wait = if hurry { BLOCK_WAIT_SHORT_MS } else { BLOCK_WAIT_MS };
+        let before = self.ended_ms().saturating_sub(wait);
         let mut due = self.catalog.read(|tx| blocks::is_due(tx, before))?;
         while due && *budget > 0 && !self.stopping() {
             let expired = self.catalog.write(|tx| blocks::expire(tx, before, ROWS_MAX))?;
