@@ -9,6 +9,7 @@ pub(crate) mod harness;
 mod links;
 mod matrix;
 mod native;
+mod policies;
 mod requests;
 mod shares;
 pub(crate) mod signed;

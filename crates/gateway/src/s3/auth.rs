@@ -164,13 +164,20 @@ impl Actor {
         self.identity.as_ref().is_some_and(|who| who.is_admin() || who.account.id == account)
     }
 
-    fn writes(&self) -> bool {
+    pub(super) fn writes(&self) -> bool {
         self.identity.as_ref().is_some_and(|who| who.is_admin() || who.role != Role::Reader)
     }
 
     /// Whether it may say who else may do what with what it owns.
     pub(super) fn governs(&self) -> bool {
         self.identity.as_ref().is_some_and(|who| who.is_admin() || who.role == Role::Admin)
+    }
+
+    /// What the policy of a bucket says of another operation, that a request asks for besides.
+    pub(super) fn besides(&self, container: &Container, operation: &str) -> Verdict {
+        let mut asking = self.clone();
+        asking.asked.operation = operation.to_owned();
+        policy::of_bucket(container).judge(&asking, container, asking.asked.key.as_deref())
     }
 
     /// Whether it may do something. Policies come first: they may deny, and their owner, too.
@@ -387,7 +394,8 @@ impl Door {
         let container = self.find_bucket(actor, name).await?;
         // The owner can always mend a policy that denies too much.
         let of_policy = actor.asked.operation.ends_with("BucketPolicy");
-        let verdict = policy::of_bucket(&container).judge(actor, &container, None);
+        let key = actor.asked.key.as_deref();
+        let verdict = policy::of_bucket(&container).judge(actor, &container, key);
         let denies = verdict == Verdict::Denied && !of_policy;
         let governs = GOVERNING.contains(&actor.asked.operation.as_str());
         let may = if governs { actor.governs() } else { actor.writes() };

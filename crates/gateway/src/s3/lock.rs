@@ -19,7 +19,8 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use super::acl::Permission;
 use super::door::Door;
-use super::fault::Missing;
+use super::fault::{Missing, denied};
+use super::policy::Verdict;
 use super::{auth, meta};
 
 /// The name of a setting of a bucket that locks: JSON of its configuration.
@@ -78,8 +79,20 @@ pub(super) fn relock(settings: &mut BTreeMap<String, String>, said: &BTreeMap<St
     }
 }
 
+/// Whether somebody may lock what it writes, for which the right to write is not enough: it could
+/// not be undone.
+fn may_lock(actor: &auth::Actor, container: &Container, operation: &str) -> S3Result<()> {
+    let may = match actor.besides(container, operation) {
+        Verdict::Denied => false,
+        Verdict::Allowed => true,
+        Verdict::Silent => actor.owns(container) && actor.writes(),
+    };
+    if may { Ok(()) } else { Err(denied()) }
+}
+
 /// What a new version is locked by, if the request says it; else the bucket may.
 pub(super) fn keep(
+    actor: &auth::Actor,
     container: &Container,
     said: &Said<'_>,
     now_ms: u64,
@@ -94,6 +107,7 @@ pub(super) fn keep(
     }
     match (mode, until) {
         (Some(mode), Some(until)) => {
+            may_lock(actor, container, "PutObjectRetention")?;
             let until = ms_of(until);
             if until <= now_ms {
                 return Err(s3_error!(
@@ -113,6 +127,7 @@ pub(super) fn keep(
         }
     }
     if let Some(hold) = hold {
+        may_lock(actor, container, "PutObjectLegalHold")?;
         settings.insert(HOLD.to_owned(), checked_hold(hold.as_str())?.to_owned());
     }
     Ok(())

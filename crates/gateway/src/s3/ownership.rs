@@ -16,6 +16,7 @@ use super::acl::{self, Acl, Said};
 use super::auth::Actor;
 use super::door::{Door, owner};
 use super::fault::denied;
+use super::policy::Verdict;
 use super::settings::{self, no_content};
 
 /// A setting of a bucket that was made here: what holds where nothing is said of ownership.
@@ -148,8 +149,14 @@ impl Door {
         let list = self.said_acl(said, bucket, owner).await?;
         let own = actor.owns(bucket) || owner.is_some();
         let to_bucket = hex::encode(self.account_of(bucket).await?.uuid);
-        // As for a list by itself: who writes for an account does not say who else may.
-        if own && !actor.governs() && !list.is_only_for(&to_bucket) {
+        // As for a list by itself: who writes for an account does not say who else may, and who
+        // writes what will be another's does only if the policy says so.
+        let may = match actor.besides(bucket, "PutObjectAcl") {
+            Verdict::Denied => false,
+            Verdict::Allowed => true,
+            Verdict::Silent => (own && actor.governs()) || list.is_only_for(&to_bucket),
+        };
+        if !may {
             return Err(denied());
         }
         Ok(Claim { owner, list })

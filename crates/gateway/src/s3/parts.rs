@@ -46,7 +46,7 @@ pub(super) async fn create(
     let claim = door.claim(&actor, &said, &bucket).await?;
     claim.list.keep(&mut known.settings)?;
     ownership::keep_initiator(&actor, &bucket, &mut known.settings);
-    lock::keep(&bucket, lock_of!(input), door.now_ms(), &mut known.settings)?;
+    lock::keep(&actor, &bucket, lock_of!(input), door.now_ms(), &mut known.settings)?;
     let kind = Kind::said(input.checksum_algorithm.as_ref(), input.checksum_type.as_ref())?;
     if let Some(kind) = kind {
         kind.keep(&mut known.settings);

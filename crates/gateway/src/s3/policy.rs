@@ -174,6 +174,7 @@ fn action_of(asked: &Asked) -> String {
     let action = match (asked.context.contains_key("s3:versionid"), action) {
         (true, "GetObject") => "GetObjectVersion",
         (true, "DeleteObject") => "DeleteObjectVersion",
+        (true, "GetObjectAttributes") => "GetObjectVersionAttributes",
         (true, "GetObjectAcl") => "GetObjectVersionAcl",
         (true, "PutObjectAcl") => "PutObjectVersionAcl",
         (true, "GetObjectTagging") => "GetObjectVersionTagging",
@@ -199,7 +200,8 @@ impl Policy {
     ) -> Verdict {
         let action = match actor.asked.operation.as_str() {
             // The object is what is copied from.
-            "CopyObject" | "UploadPartCopy" => "s3:GetObject".to_owned(),
+            "CopyObject" | "UploadPartCopy" if object.latest => "s3:GetObject".to_owned(),
+            "CopyObject" | "UploadPartCopy" => "s3:GetObjectVersion".to_owned(),
             _ => action_of(&actor.asked),
         };
         let key = Some(object.name.as_str());

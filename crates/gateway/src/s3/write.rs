@@ -75,7 +75,7 @@ pub(super) async fn put(
     let mut known = headers_of!(input).meta()?;
     let claim = door.claim(&actor, &said_of!(input), &bucket).await?;
     claim.list.keep(&mut known.settings)?;
-    lock::keep(&bucket, lock_of!(input), door.now_ms(), &mut known.settings)?;
+    lock::keep(&actor, &bucket, lock_of!(input), door.now_ms(), &mut known.settings)?;
     let body = body_of(&request.extensions, input.body.take(), &request.headers);
     let (if_match, if_none_match) = (input.if_match, input.if_none_match);
     if let Some(offset) = input.write_offset_bytes {
@@ -170,7 +170,7 @@ pub(super) async fn copy(
     let mut said_meta = headers_of!(input).meta()?;
     let claim = door.claim(&actor, &said, &bucket_to).await?;
     claim.list.keep(&mut said_meta.settings)?;
-    lock::keep(&bucket_to, lock_of!(input), door.now_ms(), &mut said_meta.settings)?;
+    lock::keep(&actor, &bucket_to, lock_of!(input), door.now_ms(), &mut said_meta.settings)?;
     let from =
         From { container: container.id, name: object.name.clone(), which: meta::which(version)? };
     let (conditions, checked, home) = (input, object.id, bucket_to.clone());
