@@ -26,6 +26,7 @@ mod v2;
 mod views;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::Uri;
 use axum::routing::{get, post};
 
@@ -37,6 +38,9 @@ use refusal::Refusal;
 /// Rows in an answer are all that there are: at most this many are sent, and who wants others
 /// asks by name.
 const ROWS_MAX: usize = 10_000;
+
+/// Bytes of a request: it is read before anybody knows who sends it.
+const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// The routes; they are no part of the native API and its document.
 pub(crate) fn router() -> Router<App> {
@@ -77,6 +81,7 @@ pub(crate) fn router() -> Router<App> {
         .route("/identity/v2.0/tokens", post(v2::create))
         .route("/identity/{*rest}", get(unknown).post(unknown).delete(unknown).put(unknown))
         .route("/auth/v1.0", get(swift::log_in))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
 async fn unknown(uri: Uri) -> Refusal {

@@ -28,6 +28,7 @@ pub(crate) mod conditions;
 mod container;
 mod copy;
 mod dlo;
+mod entries;
 mod info;
 mod link;
 pub(crate) mod listing;

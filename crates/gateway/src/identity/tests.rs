@@ -84,3 +84,13 @@ pub(super) fn refused(answer: &Answer, status: u16) -> String {
     assert!(body["error"]["title"].is_string());
     body["error"]["message"].as_str().unwrap().to_owned()
 }
+
+#[test]
+fn a_login_that_is_long_is_not_read() {
+    let server = crate::tests::harness::Harness::start();
+    let long = format!("{{\"auth\": {{\"x\": \"{}\"}}}}", "y".repeat(super::BODY_BYTES_MAX));
+    let head = "Content-Type: application/json\r\n";
+    for path in ["/identity/v3/auth/tokens", "/identity/v2.0/tokens"] {
+        assert_eq!(server.raw("POST", path, head, long.as_bytes()).status, 413, "{path}");
+    }
+}

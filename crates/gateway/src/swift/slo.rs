@@ -24,7 +24,7 @@ use super::bulk::{self, Outcome};
 use super::listing::Format;
 use super::put::{self, Plan};
 use super::segments::{self, NamedObject, PIECES_MAX, Piece, Source, Whole};
-use super::{call, info, link, meta, ranges, small_body, tempurl};
+use super::{call, entries, info, link, meta, ranges, small_body, tempurl};
 use crate::App;
 
 /// How deep manifests may name manifests, as Swift has it.
@@ -196,7 +196,7 @@ struct Given {
 }
 
 fn parse(body: &[u8]) -> Result<Vec<Given>, Refusal> {
-    let list: Vec<Value> = serde_json::from_slice(body)
+    let list = entries::read(body, info::MANIFEST_SEGMENTS_MAX)
         .map_err(|_| Refusal::invalid("Manifest must be valid JSON: a list of segments."))?;
     if list.len() > info::MANIFEST_SEGMENTS_MAX {
         return Err(Refusal::too_large(format_args!(
