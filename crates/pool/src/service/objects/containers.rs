@@ -21,13 +21,7 @@ impl Service {
         account: AccountId,
         name: &ContainerName,
     ) -> Result<Container, Error> {
-        let core = &self.core;
-        core.catalog.write(|tx| {
-            if container::find(tx, account, name)?.is_some() {
-                return Err(exists(name));
-            }
-            make(tx, account, name, core.now_ms())
-        })
+        self.container_create_as("operator", account, name, &mut |_| Ok(()))
     }
 
     /// The same, with what `by` says of it; without that there is none.
@@ -168,6 +162,11 @@ impl Service {
             if file::any(tx, id)? {
                 let remedy = match snapshot_file::is_home(tx, id)? {
                     true => "what is in it goes by `archipelago snapshot rm`",
+                    false if found.objects == 0 => {
+                        "old versions of what was in it are left; remove them by S3 (`aws s3api \
+                         list-object-versions`, `delete-object --version-id`), unless they are \
+                         locked"
+                    }
                     false => "remove its objects first",
                 };
                 let message = format!("container '{}' is not empty; {remedy}", found.name);
