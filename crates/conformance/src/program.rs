@@ -2,7 +2,7 @@
 //! told in full.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Seek};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -14,6 +14,9 @@ use crate::{tools, wait_for};
 
 /// No client here works longer than this on a machine that does other things too.
 const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How long a process that is stopped may take to stand still.
+const PAUSED_WITHIN: Duration = Duration::from_secs(20);
 
 /// A program to run, with its arguments.
 pub struct Program {
@@ -193,6 +196,23 @@ impl Background {
     pub fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, signal).context("cannot send the signal")
+    }
+
+    /// Stops it, and waits until none of its threads runs any more.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(rustix::process::Signal::STOP)?;
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let stands = || -> Option<()> {
+            let all: Vec<String> = fs::read_dir(&tasks)
+                .ok()?
+                .filter_map(|task| fs::read_to_string(task.ok()?.path().join("stat")).ok())
+                .collect();
+            // Behind the name, which may have anything in it.
+            let stopped =
+                |stat: &String| stat.rsplit(") ").next().is_some_and(|s| s.starts_with('T'));
+            all.iter().all(stopped).then_some(())
+        };
+        wait_for(PAUSED_WITHIN, stands).context("it does not stand still")
     }
 
     /// Closes its input and waits for its end.

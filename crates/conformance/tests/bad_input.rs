@@ -46,7 +46,9 @@ fn hostile_names_are_usage_errors_and_reach_nothing() -> Result<()> {
         ".",
         "..",
         "../up",
-        "a/b",
+        "a/",
+        "/b",
+        "a/b/c",
         "a b",
         "a@b",
         "a:b",
@@ -63,6 +65,10 @@ fn hostile_names_are_usage_errors_and_reach_nothing() -> Result<()> {
         site.cli.refuses(&["snapshot", "create", "--", &format!("vol@{name}")], 2)?;
         site.cli.refuses(&["volume", "rename", "vol", "--", name], 2)?;
     }
+    // Names of other accounts have one slash, those of snapshots none.
+    site.cli.refuses(&["snapshot", "create", "--", "vol@a/b"], 2)?;
+    let said = site.cli.refuses(&["volume", "create", "--size", "1M", "--", "nobody/b"], 1)?;
+    assert!(said.contains("account 'nobody' does not exist"), "{said}");
     assert_eq!(site.cli.names(&["volume", "ls"])?, ["vol"]);
     Ok(())
 }

@@ -300,7 +300,7 @@ impl Rados {
         let store = self.empty();
         let writer = store.create(id(1), 4096)?;
         let osd = ceph.osd().context("no OSD")?;
-        osd.signal(Signal::STOP)?;
+        osd.pause()?;
         let written = std::thread::scope(|scope| {
             let write = scope.spawn(|| writer.write_at(0, &[IoSlice::new(b"patience")]));
             env().clock().sleep(Duration::from_secs(1));

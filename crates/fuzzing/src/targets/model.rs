@@ -32,17 +32,27 @@ where
 pub fn names(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let label = |text: &str| assert!(text.len() <= 128 && !text.contains(['/', '@', ':', '\0']));
+    // Perhaps with the account in front.
+    let owned = |text: &str| match text.split_once('/') {
+        Some((account, name)) => {
+            label(account);
+            label(name);
+        }
+        None => label(text),
+    };
     if let Some(name) = same::<VolumeName>(text) {
-        label(name.as_str());
-        assert!(same::<SnapshotName>(text).is_some());
+        owned(name.as_str());
         assert!(same::<ImageName>(text).is_some());
-        assert!(same::<ContainerName>(text).is_some());
+        if name.owner().is_none() {
+            assert!(same::<SnapshotName>(text).is_some());
+            assert!(same::<ContainerName>(text).is_some());
+        }
     }
     if let Some(name) = same::<ObjectName>(text) {
         assert!(!name.as_str().contains('\0'));
     }
     if let Some(path) = same::<SnapshotPath>(text) {
-        label(path.volume.as_str());
+        owned(path.volume.as_str());
         label(path.snapshot.as_str());
     }
     let _ = same::<Source>(text);
