@@ -56,9 +56,10 @@ fn who_may_only_write_opens_no_object_to_readers_by_an_append() {
         (6, "x-amz-acl: public-read\r\n"),
         (7, "x-amz-grant-read: uri=http://acs.amazonaws.com/groups/global/AllUsers\r\n"),
     ] {
-        assert_eq!(open.append("k", offset, head).status, 200);
+        assert_eq!(open.append("k", offset, head).status, 403);
     }
-    assert_eq!(open.object("k").size, 8);
+    assert_eq!(open.append("new", 0, "x-amz-acl: public-read\r\n").status, 403);
+    assert_eq!(open.object("k").size, 6);
     assert_eq!(open.server.get("/box/k").status, 403);
 }
 
@@ -74,6 +75,6 @@ fn an_append_leaves_what_is_known_of_the_object() {
 #[test]
 fn an_append_that_makes_an_object_has_what_it_says() {
     let open = Open::start();
-    assert_eq!(open.append("new", 0, "x-amz-acl: public-read\r\n").status, 200);
-    assert_eq!(open.server.get("/box/new").body, b"+");
+    assert_eq!(open.append("new", 0, "x-amz-meta-said: now\r\n").status, 200);
+    assert_eq!(open.object("new").meta.user, words("said", "now"));
 }
