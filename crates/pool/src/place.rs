@@ -144,7 +144,9 @@ fn parse(text: &str) -> Result<Place, Error> {
     };
     // What may be a secret is not repeated.
     let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
-    if !url.username().is_empty() || url.password().is_some() {
+    let endpoint = url.query_pairs().find(|(name, _)| name == "endpoint");
+    let endpoint = endpoint.and_then(|(_, endpoint)| Url::parse(&endpoint).ok());
+    if [Some(&url), endpoint.as_ref()].into_iter().flatten().any(has_secret) {
         return Err(wrong(
             "it has a name or a password in it; keys belong into a file (credentials=FILE) or the \
              environment",
@@ -184,6 +186,11 @@ fn parse(text: &str) -> Result<Place, Error> {
             Err(wrong(&format!("it has '{}', which means nothing", key.escape_default())))
         }
     }
+}
+
+/// It would be noted in the folder and in the catalog, and told in errors.
+fn has_secret(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// The text behind what a url escapes.

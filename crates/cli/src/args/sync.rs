@@ -14,7 +14,7 @@ pub struct Sync {
     /// What becomes the same: the other of both
     #[arg(value_name = "TARGET")]
     pub target: Place,
-    /// Remove from the target what the source has not
+    /// Remove from the target what the source has not; refused where the source has no file
     #[arg(long)]
     pub delete: bool,
     /// Only tell what would be done

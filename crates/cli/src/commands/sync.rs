@@ -241,8 +241,9 @@ impl Places {
             fs::create_dir_all(dir).map_err(Failure::local(format!("make '{}'", dir.display())))?;
         }
         let file = self.file(name)?;
-        let force = there.is_some();
-        let is_same = as_long.is_some() && up::is_same(client, &target, &file)?;
+        // Of long ones, what fetches them compares.
+        let (force, is_small) = (there.is_some(), stored.size < BYTES_MIN);
+        let is_same = as_long.is_some() && is_small && up::is_same(client, &target, &file)?;
         let moved = match is_same {
             true => 0,
             false => get(&file, &target, force)?,

@@ -75,7 +75,7 @@ pub(super) async fn create(
                 container.settings.extend(settings.clone());
                 if locks { refusal.ask(lock::enable(container)) } else { Ok(()) }
             };
-            match service.bucket_create_as("operator", account, &wanted, &mut change) {
+            match service.bucket_create_with(account, &wanted, &mut change) {
                 Err(error) if error.kind() == archipelago_pool::ErrorKind::AlreadyExists => {
                     match service.container(account, &wanted) {
                         // One that lacks the lock that is wanted must not pass for having it.

@@ -248,7 +248,7 @@ pub(super) fn put(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     let mut settings = std::collections::BTreeMap::new();
     apply(&mut settings, &changes.meta, &changes.removed)?;
     let (account, veto) = (rights.account.id, meta::Veto::default());
-    let created = service.container_create_as("operator", account, &name, &mut |container| {
+    let created = service.container_create_with(account, &name, &mut |container| {
         changes.apply(container).map_err(|refusal| veto.say(refusal))
     });
     let status = match created {

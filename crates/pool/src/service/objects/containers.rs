@@ -21,28 +21,20 @@ impl Service {
         account: AccountId,
         name: &ContainerName,
     ) -> Result<Container, Error> {
-        self.container_create_as("operator", account, name, &mut |_| Ok(()))
+        self.container_create_with(account, name, &mut |_| Ok(()))
     }
 
-    /// The same, with what `by` says of it; without that there is none.
+    /// The same, with what is said of it; without that there is none.
     ///
     /// # Errors
-    /// Also those of [`Self::container_change_as`].
-    pub fn container_create_as(
+    /// Also those of [`Self::container_change`].
+    pub fn container_create_with(
         &self,
-        by: &str,
         account: AccountId,
         name: &ContainerName,
         change: &mut dyn FnMut(&mut Container) -> Result<(), Error>,
     ) -> Result<Container, Error> {
-        let now_ms = self.core.now_ms();
-        self.core.catalog.write(|tx| {
-            if container::find(tx, account, name)?.is_some() {
-                return Err(exists(name));
-            }
-            let made = make(tx, account, name, now_ms)?;
-            change_of(tx, by, now_ms, made.id, change)
-        })
+        self.create(account, name, &|_| Ok(false), change)
     }
 
     /// The same, for S3, where a name is that of one bucket in all accounts.
@@ -54,28 +46,36 @@ impl Service {
         account: AccountId,
         name: &ContainerName,
     ) -> Result<Container, Error> {
-        self.bucket_create_as("operator", account, name, &mut |_| Ok(()))
+        self.bucket_create_with(account, name, &mut |_| Ok(()))
     }
 
-    /// The same, with what `by` says of it; without that there is none.
+    /// The same, with what is said of it; without that there is none.
     ///
     /// # Errors
-    /// Also those of [`Self::container_change_as`].
-    pub fn bucket_create_as(
+    /// Also those of [`Self::container_change`].
+    pub fn bucket_create_with(
         &self,
-        by: &str,
         account: AccountId,
         name: &ContainerName,
         change: &mut dyn FnMut(&mut Container) -> Result<(), Error>,
     ) -> Result<Container, Error> {
+        self.create(account, name, &|tx| Ok(container::find_bucket(tx, name)?.is_some()), change)
+    }
+
+    fn create(
+        &self,
+        account: AccountId,
+        name: &ContainerName,
+        is_taken: &dyn Fn(&Tx<'_>) -> Result<bool, Error>,
+        change: &mut dyn FnMut(&mut Container) -> Result<(), Error>,
+    ) -> Result<Container, Error> {
         let now_ms = self.core.now_ms();
         self.core.catalog.write(|tx| {
-            let taken = container::find_bucket(tx, name)?.is_some();
-            if taken || container::find(tx, account, name)?.is_some() {
+            if is_taken(tx)? || container::find(tx, account, name)?.is_some() {
                 return Err(exists(name));
             }
             let made = make(tx, account, name, now_ms)?;
-            change_of(tx, by, now_ms, made.id, change)
+            change_of(tx, "operator", now_ms, made.id, change)
         })
     }
 
