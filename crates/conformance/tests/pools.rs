@@ -249,6 +249,47 @@ impl Rados {
         Ok(())
     }
 
+    /// One that stood still while it made a segment, and was taken over, makes none: not even
+    /// where the next one has removed what it found.
+    fn the_slow_make_nothing(&self) -> Result<()> {
+        // The second is the first of its shard.
+        for segment in [4, 70_000] {
+            let at = self.namespace();
+            let slow = RadosStore::open(env(), &at, STORE, "host")?;
+            let next = std::cell::OnceCell::new();
+            let made = slow.create_slowly(id(segment), 4096, &|| {
+                let now = RadosStore::open(env(), &at, STORE, "host").expect("it takes over");
+                now.remove(id(segment)).expect("it removes what it made");
+                assert!(next.set(now).is_ok(), "once");
+            });
+            let made = made.map(drop);
+            ensure!(matches!(made, Err(StoreError::Fenced { .. })), "{segment}: {made:?}");
+            let now = next.into_inner().context("it was not taken over")?;
+            ensure!(now.list_from(id(1))?.is_empty(), "{:?}", now.list_from(id(1)));
+            now.create(id(segment + 1), 4096)?;
+            drop((now, slow));
+            let again = RadosStore::open(env(), &at, STORE, "another host")?;
+            ensure!(again.list_from(id(1))? == [id(segment + 1)], "{:?}", again.list_from(id(1)));
+        }
+        Ok(())
+    }
+
+    /// One that takes over slowly takes nothing from who came after it.
+    fn a_slow_takeover_takes_nothing(&self) -> Result<()> {
+        let at = self.namespace();
+        let store = RadosStore::open(env(), &at, STORE, "host")?;
+        store.create(id(1), 4096)?;
+        drop(store);
+        let later = format!("open {:016x}", u64::MAX);
+        let object = format!("segment.{}", id(1));
+        self.tool(&at, &["setxattr", &object, "state", &later])?;
+        let taken = RadosStore::open(env(), &at, STORE, "host").map(drop);
+        ensure!(matches!(taken, Err(StoreError::Fenced { .. })), "{taken:?}");
+        let state = self.tool(&at, &["getxattr", &object, "state"])?;
+        ensure!(state.trim() == later, "{state}");
+        Ok(())
+    }
+
     /// What a crash left half done is done by the next one.
     fn what_was_begun_is_ended(&self) -> Result<()> {
         let at = self.namespace();
@@ -322,6 +363,8 @@ fn a_pool_of_rados_is_a_pool() -> Result<()> {
     let rados = Rados::make(&ceph)?;
     rados.conforms();
     rados.the_late_are_refused()?;
+    rados.the_slow_make_nothing()?;
+    rados.a_slow_takeover_takes_nothing()?;
     rados.what_was_begun_is_ended()?;
     rados.says_what_is_wrong()?;
     rados.a_pause_is_borne(&ceph)

@@ -89,7 +89,7 @@ fn lives_in(url: &str) -> Result<()> {
     ensure!(contents(&site)? == before, "something differs after the rebuild");
 
     site.daemon.kill();
-    let elsewhere = format!("{url}&user=other");
+    let elsewhere = url.replacen('?', "/elsewhere?", 1);
     let said = with_place(folder.path(), &elsewhere)(&site.data()).refuses()?;
     ensure!(said.contains("a store keeps its pool"), "it says: {said}");
     Ok(())

@@ -57,6 +57,7 @@ impl Folder {
     /// Whatever is not ours, is newer, is damaged, is open elsewhere or has its segments
     /// elsewhere is refused; it was not touched then.
     pub fn open(env: &Env, root: &Path, place: Option<&str>) -> Result<Self, Error> {
+        place.map_or(Ok(()), place::check)?;
         match env.disk().list(root) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 env.disk().create_dir_all(root).map_err(|e| failed("make", root, e))?;
@@ -312,9 +313,10 @@ fn write_whole(env: &Env, root: &Path, name: &str, bytes: &[u8]) -> io::Result<(
 fn write_place(env: &Env, root: &Path, place: Option<&str>) -> Result<(), Error> {
     let wrong = |e| failed("write to", root, e);
     match place {
+        // Also where there is none: a crash may have taken it away without a sync.
         None => match env.disk().remove_file(&root.join(PLACE)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed.and_then(|()| env.disk().sync_dir(root)).map_err(wrong),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(wrong(error)),
+            _ => env.disk().sync_dir(root).map_err(wrong),
         },
         Some(url) => {
             let file = PoolFile::new(url)

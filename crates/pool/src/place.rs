@@ -56,6 +56,11 @@ pub(crate) fn row(url: Option<&str>) -> (&str, &str) {
     }
 }
 
+/// Whether a url is one of a place, before it is repeated in any message.
+pub(crate) fn check(url: &str) -> Result<(), Error> {
+    parse(url).map(drop)
+}
+
 /// Whether a place is what it should be and lets us in, as far as that is seen without a
 /// change of it: asked before a store is made that can have no other one.
 pub(crate) fn reach(env: &Env, url: &str) -> Result<(), Error> {
@@ -107,7 +112,8 @@ fn unreached(url: &str, error: StoreError) -> Error {
     Error::new(kind, format!("the pool {url}: {why}")).with_source(error)
 }
 
-/// A name of this host; one that has none is told from others by its folders alone.
+/// A name of this host. One that has none has another one each time: it waits for the end of its
+/// own lease, and takes nothing from a host that has none either.
 fn machine(env: &Env) -> String {
     let read = || -> io::Result<String> {
         let mut bytes = [0; 64];
@@ -115,7 +121,11 @@ fn machine(env: &Env) -> String {
         let len = file.read_at(0, &mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes[..len]).trim().to_owned())
     };
-    read().unwrap_or_default()
+    read().ok().filter(|name| !name.is_empty()).unwrap_or_else(|| {
+        let mut bytes = [0; 16];
+        env.random().fill(&mut bytes);
+        hex::encode(bytes)
+    })
 }
 
 impl Bucket {
@@ -169,7 +179,11 @@ fn parse(text: &str) -> Result<Place, Error> {
             prefix: below,
             endpoint: take("endpoint"),
             region: take("region"),
-            virtual_hosted: take("virtual_hosted").as_deref() == Some("true"),
+            virtual_hosted: match take("virtual_hosted").as_deref() {
+                Some("true") => true,
+                Some("false") | None => false,
+                Some(_) => return Err(wrong("virtual_hosted is true or false")),
+            },
             credentials: take("credentials"),
         }),
         "rados" => Place::Rados(RadosSettings {

@@ -101,6 +101,18 @@ impl StoreError {
         matches!(self, Self::Unavailable { .. })
     }
 
+    /// Whether a seal that failed so is only still to be done: what was synced is as durable as
+    /// before, and the seal may be asked for again, once somebody has done something about it.
+    pub fn leaves_seal_undone(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable { .. }
+                | Self::Denied { .. }
+                | Self::NoSpace { .. }
+                | Self::Unusable { .. }
+        )
+    }
+
     /// A writer was used after it was sealed, or after its sync had failed.
     pub(crate) fn unwritable(segment: SegmentId, op: &'static str, why: &'static str) -> Self {
         Self::Io { segment: Some(segment), op, source: io::Error::other(why) }

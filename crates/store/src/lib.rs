@@ -107,7 +107,8 @@ pub trait Store: Send + Sync {
 ///
 /// Once a [`sync`](Self::sync) or [`seal`](Self::seal) has failed with anything but
 /// [`StoreError::Unavailable`], what the segment holds is unknown and every further call fails:
-/// go on in another one.
+/// go on in another one. But for a seal of a segment that was synced, which may be asked for again
+/// also where [`StoreError::leaves_seal_undone`]: it succeeds, or fails again.
 pub trait SegmentWriter: Send + Sync {
     /// Writes `parts` one behind the other from byte `offset` on. Calls for
     /// ranges that do not overlap may run at once.

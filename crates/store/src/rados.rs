@@ -10,7 +10,7 @@
 //!
 //! | of the contract | here |
 //! |---|---|
-//! | a name is durable when `create` returns | acknowledged by all OSDs that keep it: first in `root` (open, in a term), then in its index, then the object, which must not be there |
+//! | a name is durable when `create` returns | acknowledged by all OSDs that keep it: first in `root` (open, in a term), then the object, which must not be there, then in its index, which must be of the term |
 //! | content after `sync` | each write is acknowledged when it is durable, so a sync has nothing to do |
 //! | room is reserved | no: a full pool refuses the write |
 //! | `seal` | one operation cuts the object and marks it; then `root` forgets that it is open |
@@ -38,7 +38,7 @@ use archipelago_model::SegmentId;
 use parking_lot::Mutex;
 
 use self::cluster::{Address, Cluster, Errno, Step, Unreached};
-use self::fence::{ROOT, Term};
+use self::fence::{ROOT, TERM, Term};
 use self::library::Library;
 use crate::{SegmentWriter, Space, Store, StoreError};
 
@@ -135,6 +135,37 @@ impl RadosStore {
         shared.take_over()?;
         Ok(Self { shared: Arc::new(shared) })
     }
+
+    /// [`Store::create`] with something between its first step and the others: for the suite, in
+    /// which a host stands still there.
+    ///
+    /// # Errors
+    /// As of [`Store::create`].
+    #[doc(hidden)]
+    pub fn create_slowly(
+        &self,
+        id: SegmentId,
+        capacity: u64,
+        between: &dyn Fn(),
+    ) -> Result<Arc<dyn SegmentWriter>, StoreError> {
+        let shared = &self.shared;
+        shared.check_term(id, "create")?;
+        if capacity > OBJECT_BYTES_MAX {
+            let source = std::io::ErrorKind::FileTooLarge.into();
+            return Err(StoreError::Io { segment: Some(id), op: "create", source });
+        }
+        let created = shared.create(id, between).map_err(|error| sort(Some(id), "create", error));
+        match &created {
+            Err(error) if error.is_transient() => {
+                shared.unanswered.lock().insert(id);
+            }
+            _ => {
+                shared.unanswered.lock().remove(&id);
+            }
+        }
+        created?;
+        Ok(Arc::new(RadosWriter::new(Arc::clone(shared), id)))
+    }
 }
 
 fn connect(settings: &RadosSettings) -> Result<Cluster, StoreError> {
@@ -164,6 +195,11 @@ fn connect(settings: &RadosSettings) -> Result<Cluster, StoreError> {
             sort(None, "connect to the cluster for", error)
         }
     })
+}
+
+/// The term in the state of a segment. They are of one width, so that texts compare as numbers.
+fn term_of(state: &str) -> &str {
+    state.rsplit(' ').next().unwrap_or_default()
 }
 
 fn shard_of(id: SegmentId) -> u64 {
@@ -212,9 +248,20 @@ impl Shared {
     }
 
     /// Ends what the terms before had begun, so that none of their writes arrives any more.
+    ///
+    /// First the indexes are this term's: whoever made a segment and cannot note it there any
+    /// more is told so, and whoever could is seen below. At the end the term must be ours still:
+    /// one who is slow with this may have been taken over meanwhile, and have made again what
+    /// the next one removed.
     fn take_over(&self) -> Result<(), StoreError> {
+        let failed = |error| sort(None, "take over", error);
+        for shard in self.noted("shard.").map_err(failed)? {
+            if let Ok(shard) = u64::from_str_radix(&shard, 16) {
+                self.fence_index(shard).map_err(failed)?;
+            }
+        }
         let segments = |prefix| -> Result<Vec<SegmentId>, StoreError> {
-            let keys = self.noted(prefix).map_err(|error| sort(None, "take over", error))?;
+            let keys = self.noted(prefix).map_err(failed)?;
             Ok(keys.iter().filter_map(|key| segment_named(key)).collect())
         };
         for id in segments("gone.")? {
@@ -223,45 +270,80 @@ impl Shared {
         for id in segments("open.")? {
             self.fence_segment(id).map_err(|error| sort(Some(id), "take over", error))?;
         }
-        Ok(())
+        self.term.change(vec![Step::Set(TERM, self.term.text())]).map_err(failed)
     }
 
-    /// Makes an open segment one of this term; one that was not made yet is made, empty, so that
-    /// it is not made any more by another one.
-    fn fence_segment(&self, id: SegmentId) -> Result<(), Errno> {
-        let object = object_of(id);
+    /// Makes an index one of this term, unless it is of a later one.
+    fn fence_index(&self, shard: u64) -> Result<(), Errno> {
+        let (index, ours) = (index_of(shard), self.term.text());
         for _ in 0..FENCE_TRIES {
-            let fenced = match self.cluster.attribute(&object, STATE) {
+            let fenced = match self.cluster.attribute(&index, TERM) {
                 Err(Errno::NOT_FOUND) => {
-                    self.index(id)?;
-                    let open = self.open_state();
-                    self.cluster.write(&object, &[Step::CreateNew, Step::Set(STATE, &open)])
+                    self.cluster.write(&index, &[Step::CreateNew, Step::Set(TERM, ours)])
                 }
                 Err(error) => return Err(error),
-                Ok(state) => {
-                    let open = state.starts_with("open ");
-                    let next = if open { self.open_state() } else { self.sealed_state() };
-                    let steps =
-                        [Step::Exists, Step::Compare(STATE, &state), Step::Set(STATE, &next)];
-                    self.cluster.write(&object, &steps).and_then(|()| {
-                        let key = format!("open.{id}");
-                        if open { Ok(()) } else { self.term.change(vec![Step::Drop(&key)]) }
-                    })
+                Ok(term) if term.as_str() > ours => return Err(Errno::CANCELLED),
+                Ok(term) => {
+                    let steps = [Step::Exists, Step::Compare(TERM, &term), Step::Set(TERM, ours)];
+                    self.cluster.write(&index, &steps)
                 }
             };
             match fenced {
-                // The one before us was faster, this time.
-                Err(Errno::CANCELLED | Errno::EXISTS | Errno::NOT_FOUND) => {}
+                Err(Errno::CANCELLED | Errno::EXISTS) => {}
                 other => return other,
             }
         }
         Err(Errno::TRY_AGAIN)
     }
 
-    /// Notes a segment in the index of its shard.
+    /// Makes an open segment one of this term, unless it is of a later one; one that was not made
+    /// yet is made, empty.
+    fn fence_segment(&self, id: SegmentId) -> Result<(), Errno> {
+        let (object, open) = (object_of(id), self.open_state());
+        for _ in 0..FENCE_TRIES {
+            let (fenced, is_open) = match self.cluster.attribute(&object, STATE) {
+                Err(Errno::NOT_FOUND) => {
+                    let steps = [Step::CreateNew, Step::Set(STATE, &open)];
+                    (self.cluster.write(&object, &steps), true)
+                }
+                Err(error) => return Err(error),
+                Ok(state) if term_of(&state) > self.term.text() => return Err(Errno::CANCELLED),
+                Ok(state) => {
+                    let is_open = state.starts_with("open ");
+                    let next = if is_open { open.clone() } else { self.sealed_state() };
+                    let steps =
+                        [Step::Exists, Step::Compare(STATE, &state), Step::Set(STATE, &next)];
+                    (self.cluster.write(&object, &steps), is_open)
+                }
+            };
+            match fenced {
+                // The one before us was faster, this time.
+                Err(Errno::CANCELLED | Errno::EXISTS | Errno::NOT_FOUND) => continue,
+                other => other?,
+            }
+            let key = format!("open.{id}");
+            return match is_open {
+                true => self.index(id),
+                false => self.term.change(vec![Step::Drop(&key)]),
+            };
+        }
+        Err(Errno::TRY_AGAIN)
+    }
+
+    /// Notes a segment in the index of its shard, if that is of this term.
     fn index(&self, id: SegmentId) -> Result<(), Errno> {
-        let key = id.to_string();
-        self.cluster.write(&index_of(shard_of(id)), &[Step::Create, Step::Add(&key)])
+        let (key, index, ours) = (id.to_string(), index_of(shard_of(id)), self.term.text());
+        let known = [Step::Exists, Step::Compare(TERM, ours), Step::Add(&key)];
+        match self.cluster.write(&index, &known) {
+            Err(Errno::NOT_FOUND) => {}
+            other => return other,
+        }
+        let new = [Step::CreateNew, Step::Set(TERM, ours), Step::Add(&key)];
+        match self.cluster.write(&index, &new) {
+            // Another thread made it, or another host.
+            Err(Errno::EXISTS) => self.cluster.write(&index, &known),
+            other => other,
+        }
     }
 
     /// Does what was noted in `root`.
@@ -286,17 +368,21 @@ impl Shared {
         self.term.change(vec![Step::Add(&open), Step::Add(&shard)])
     }
 
-    fn create(&self, id: SegmentId) -> Result<(), Errno> {
+    /// Makes a segment; `between` is called once `root` has it. That it may be noted in the index
+    /// at last says that nobody has taken over: whoever does later finds it in `root`.
+    fn create(&self, id: SegmentId, between: &dyn Fn()) -> Result<(), Errno> {
         self.note_open(id)?;
-        self.index(id)?;
+        between();
         let (object, open) = (object_of(id), self.open_state());
         match self.cluster.write(&object, &[Step::CreateNew, Step::Set(STATE, &open)]) {
             Err(Errno::EXISTS) if self.unanswered.lock().contains(&id) => {
-                let ours = self.cluster.attribute(&object, STATE)? == open;
-                if ours { Ok(()) } else { Err(Errno::EXISTS) }
+                if self.cluster.attribute(&object, STATE)? != open {
+                    return Err(Errno::EXISTS);
+                }
             }
-            other => other,
+            other => other?,
         }
+        self.index(id)
     }
 
     fn reopen(&self, id: SegmentId) -> Result<(), Errno> {
@@ -307,8 +393,7 @@ impl Shared {
         self.note_open(id)?;
         // Now that `root` has it, nobody takes over without a look at it.
         let state = self.cluster.attribute(&object, STATE)?;
-        let term = state.rsplit(' ').next().unwrap_or_default();
-        if term > self.term.text() {
+        if term_of(&state) > self.term.text() {
             return Err(Errno::CANCELLED);
         }
         let open = self.open_state();
@@ -361,23 +446,7 @@ impl Shared {
 
 impl Store for RadosStore {
     fn create(&self, id: SegmentId, capacity: u64) -> Result<Arc<dyn SegmentWriter>, StoreError> {
-        let shared = &self.shared;
-        shared.check_term(id, "create")?;
-        if capacity > OBJECT_BYTES_MAX {
-            let source = std::io::ErrorKind::FileTooLarge.into();
-            return Err(StoreError::Io { segment: Some(id), op: "create", source });
-        }
-        let created = shared.create(id).map_err(|error| sort(Some(id), "create", error));
-        match &created {
-            Err(error) if error.is_transient() => {
-                shared.unanswered.lock().insert(id);
-            }
-            _ => {
-                shared.unanswered.lock().remove(&id);
-            }
-        }
-        created?;
-        Ok(Arc::new(RadosWriter::new(Arc::clone(shared), id)))
+        self.create_slowly(id, capacity, &|| {})
     }
 
     fn reopen(&self, id: SegmentId) -> Result<Arc<dyn SegmentWriter>, StoreError> {
@@ -402,6 +471,7 @@ impl Store for RadosStore {
     fn remove(&self, id: SegmentId) -> Result<(), StoreError> {
         let shared = &self.shared;
         shared.check_term(id, "remove")?;
+        shared.unanswered.lock().remove(&id);
         let (gone, open) = (format!("gone.{id}"), format!("open.{id}"));
         let noted = shared.term.change(vec![Step::Add(&gone), Step::Drop(&open)]);
         let removed = noted.and_then(|()| shared.end_removal(id));

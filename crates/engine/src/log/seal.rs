@@ -55,7 +55,11 @@ impl Log {
             segment.synced.fetch_max((at / SECTOR_BYTES) as u32, Ordering::AcqRel);
             segment.cut.store(true, Ordering::Release);
         }
-        segment.writer.seal(len).map_err(failed)?;
+        // Keys that ended, a quota that is full: guests write on while somebody mends that.
+        segment.writer.seal(len).map_err(|error| match error.leaves_seal_undone() {
+            true => error.into(),
+            false => self.fail(error),
+        })?;
         segment.synced.store(u32::MAX, Ordering::Release);
         self.figures.bytes.fetch_add(footer.len() as u64, Ordering::Relaxed);
         self.segments.sealed(directory, len);

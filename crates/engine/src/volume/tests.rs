@@ -177,7 +177,8 @@ fn after_a_failed_sync_nothing_more_is_acknowledged() {
 
 #[test]
 fn a_pool_that_does_not_take_what_is_sealed_is_asked_again() {
-    for effect in [Effect::Fail(Failure::Unavailable), Effect::FailAfter(Failure::Unavailable)] {
+    let failures = [Failure::Unavailable, Failure::Denied, Failure::NoSpace];
+    for effect in failures.into_iter().flat_map(|one| [Effect::Fail(one), Effect::FailAfter(one)]) {
         let rig = Rig::new();
         let engine = rig.open();
         let volume = rig.attach(&engine, 1, 8 * MIB);

@@ -46,8 +46,17 @@ fn a_pool_of_rados_is_named_with_what_it_needs() {
 
 #[test]
 fn a_url_that_is_none_is_refused_and_no_secret_of_it_is_repeated() {
-    for url in ["", "pool", "s3:", "s3://", "file:///x", "http://bucket", "s3://b:80/", "s3://b#x"]
-    {
+    for url in [
+        "",
+        "pool",
+        "s3:",
+        "s3://",
+        "s3://b?virtual_hosted=yes",
+        "file:///x",
+        "http://bucket",
+        "s3://b:80/",
+        "s3://b#x",
+    ] {
         assert!(refused(url).contains("write s3://"), "{url}");
     }
     for url in ["s3://KEY:hush@bucket/", "s3://bucket?endpoint=http://KEY:hush@127.0.0.1:9000"] {
@@ -62,4 +71,14 @@ fn a_url_that_is_none_is_refused_and_no_secret_of_it_is_repeated() {
 fn the_catalog_says_what_kind_a_place_is() {
     assert_eq!(row(None), ("directory", "file:pool"));
     assert_eq!(row(Some("rados://p")), ("rados", "rados://p"));
+}
+
+#[test]
+fn a_secret_in_the_url_of_a_store_that_is_elsewhere_is_not_repeated() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, env) = (dir.path().join("data"), Env::real());
+    drop(Folder::open(&env, &data, None).unwrap());
+    let said = |url| Folder::open(&env, &data, Some(url)).err().unwrap().to_string();
+    assert!(!said("s3://KEY:hush@bucket/p").contains("hush"));
+    assert!(said("s3://bucket/p").contains("a store keeps its pool"));
 }

@@ -65,6 +65,8 @@ pub enum Failure {
     Io,
     /// [`StoreError::Unavailable`], as of a server that is away.
     Unavailable,
+    /// [`StoreError::Denied`], as of keys that ended.
+    Denied,
 }
 
 impl Failure {
@@ -80,6 +82,10 @@ impl Failure {
             Self::Unavailable => {
                 let source = io::Error::other("injected fault: nobody answers");
                 StoreError::Unavailable { segment, op, source }
+            }
+            Self::Denied => {
+                let why = "injected fault: the key is of no use any more".to_owned();
+                StoreError::Denied { segment, op, why }
             }
         }
     }

@@ -28,8 +28,8 @@ pub struct Patience {
 }
 
 impl Default for Patience {
-    /// A server that restarts is back within this; a guest's own limit (30 s and more) is not
-    /// reached.
+    /// A server that restarts is back within this. One that takes requests and answers none
+    /// costs as much again as the backend waits for one.
     fn default() -> Self {
         Self {
             tries_max: 12,

@@ -66,7 +66,6 @@ pub(super) enum Step<'a> {
     Set(&'a CStr, &'a str),
     /// Fails with [`Errno::EXISTS`] where one is.
     CreateNew,
-    Create,
     Write(u64, &'a [u8]),
     Truncate(u64),
     Remove,
@@ -458,7 +457,6 @@ impl<'a> Operation<'a> {
                     (library.rados_write_op_setxattr)(handle, name.as_ptr(), value, len);
                 }
                 Step::CreateNew => (library.rados_write_op_create)(handle, 1, null()),
-                Step::Create => (library.rados_write_op_create)(handle, 0, null()),
                 Step::Write(at, bytes) => {
                     let from = bytes.as_ptr().cast();
                     (library.rados_write_op_write)(handle, from, bytes.len(), *at);

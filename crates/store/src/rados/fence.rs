@@ -2,8 +2,8 @@
 //!
 //! Whoever opens a store takes a lock on its `root` object (so that a second one is told, and does
 //! not disturb the first), and then the next *term*: a number in an attribute of `root`. Every
-//! later change of `root` compares the term in the same operation, and every write to a segment
-//! compares the segment's state, which has the term in it. So the late writes of one who was
+//! later change of `root` or of an index compares the term in the same operation, and every write
+//! to a segment compares the segment's state, which has the term in it. So the late writes of one who was
 //! taken over, be it after days, are refused by the OSD that would do them, whatever that one
 //! believes; the lock alone could not do that, since it is only asked for now and then.
 
