@@ -1,5 +1,7 @@
 //! Settings and figures: plain data.
 
+use std::time::Duration;
+
 /// Limits of the engine. Every cache and queue has one.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -22,6 +24,9 @@ pub struct Config {
     /// Log bytes since the oldest unpersisted write at which its volume asks for a
     /// checkpoint: bounds the work of recovery. Default 1 GiB.
     pub log_bytes_checkpoint: u64,
+    /// A write that needs room in the log waits so long, when the full segments that may wait
+    /// for the pool do, before it fails. Default 30 s: a pool that restarts is back within it.
+    pub log_room_wait: Duration,
 }
 
 impl Default for Config {
@@ -35,6 +40,7 @@ impl Default for Config {
             overlay_extents_checkpoint: 1 << 16,
             overlay_extents_max: 1 << 20,
             log_bytes_checkpoint: 1 << 30,
+            log_room_wait: Duration::from_secs(30),
         }
     }
 }

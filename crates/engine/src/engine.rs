@@ -72,7 +72,7 @@ pub(crate) struct Shared {
     pub config: Config,
     pub segments: Arc<Segments>,
     pub nodes: Arc<Nodes>,
-    pub log: Log,
+    pub log: Arc<Log>,
     pub pressure: Pressure,
     pub work: Work,
     pub volumes: RwLock<HashMap<VolumeId, Arc<Volume>>>,
@@ -106,8 +106,12 @@ impl Engine {
         let known = replay::Known { heads: options.heads, recorded: options.recorded };
         let (recovered, recovery, next) = replay::replay(&segments, &nodes, floor, &known)?;
         segments.ids_from(next);
-        let log =
-            Log::new(Arc::clone(&segments), config.hot_segment_bytes, Location::start_of(next));
+        let log = Log::new(
+            Arc::clone(&segments),
+            config.hot_segment_bytes,
+            config.log_room_wait,
+            Location::start_of(next),
+        );
         let shared = Arc::new(Shared {
             ingest: ingest::Context::new(
                 Arc::clone(&segments),

@@ -41,6 +41,17 @@ pub enum Error {
     /// No room for data, or none in memory because none on disk.
     #[error("no space: {0}")]
     NoSpace(String),
+    /// As many full segments of the log as may wait for the pool do.
+    #[error(
+        "the log is full: {waiting} segments of it wait for the pool, which does not take them \
+         ({why}); writing goes on when it does"
+    )]
+    LogFull {
+        /// How many.
+        waiting: usize,
+        /// What the pool said.
+        why: String,
+    },
     /// Stored bytes are not what was written.
     #[error("segment {segment}: {what}")]
     Damaged {

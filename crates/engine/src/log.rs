@@ -12,13 +12,15 @@
 //! wrote, and nothing in it waits for a sync but [`Log::sync`].
 
 mod recover;
+mod room;
 mod seal;
 mod sync;
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use archipelago_format::batch::{Header, Kind, PIECE_SECTORS, Record};
 use archipelago_format::crc32c;
@@ -45,8 +47,8 @@ const SEGMENT_BYTES_MIN: u64 = 128 << 10;
 const SMALL_PARTS: u64 = 8;
 /// A batch holds at most this many records.
 pub(crate) const BATCH_RECORDS_MAX: usize = 512;
-/// Full segments that wait for their footers. Beyond it writers seal them
-/// themselves, which bounds the memory of their slot tables: 32 of at most 400 KiB.
+/// Full segments that wait for their footers. Beyond it writers wait until some are sealed,
+/// which bounds the memory of their slot tables: 32 of at most 400 KiB.
 /// Not fewer, since sealing syncs, and a burst should go as fast as the system's
 /// page cache takes it.
 const FULL_SEGMENTS_MAX: usize = 32;
@@ -126,6 +128,13 @@ pub(crate) struct Log {
     /// The location that the next batch gets, or one before it.
     next: AtomicU64,
     sealing: Mutex<()>,
+    room: Mutex<room::Room>,
+    /// A segment was sealed, or a try to seal some has ended.
+    made: Condvar,
+    /// A writer waits so long for room.
+    room_wait: Duration,
+    /// For the thread that makes room.
+    me: Weak<Self>,
     /// A segment was filled since the background last looked.
     upkeep: AtomicBool,
     /// Syncs done when the last spare was made.
@@ -149,20 +158,29 @@ pub(crate) struct Figures {
 
 impl Log {
     /// A log whose locations are at or after `next`.
-    pub(crate) fn new(segments: Arc<Segments>, segment_bytes: u64, next: Location) -> Self {
-        Self {
+    pub(crate) fn new(
+        segments: Arc<Segments>,
+        segment_bytes: u64,
+        room_wait: Duration,
+        next: Location,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
             segments,
             segment_bytes: segment_bytes.max(SEGMENT_BYTES_MIN),
             gate: RwLock::new(()),
             tail: Mutex::default(),
             next: AtomicU64::new(next.raw()),
             sealing: Mutex::new(()),
+            room: Mutex::default(),
+            made: Condvar::new(),
+            room_wait,
+            me: Weak::clone(me),
             upkeep: AtomicBool::new(false),
             syncs_at_spare: AtomicU64::new(0),
             commit: Mutex::new(sync::Commit::up_to(next)),
             committed: Condvar::new(),
             figures: Figures::default(),
-        }
+        })
     }
 
     /// A batch holds at most this much payload, in bytes.
@@ -187,8 +205,8 @@ impl Log {
     /// # Errors
     /// On any, nothing of the batch is in the log.
     pub(crate) fn append(&self, parts: &[Part<'_>]) -> Result<Appended<'_>, Error> {
-        if self.tail.lock().full.len() > FULL_SEGMENTS_MAX {
-            self.seal_full()?;
+        if self.is_crowded() {
+            self.make_room()?;
         }
         self.check_alive()?;
         let records: Vec<Record> = parts.iter().map(|p| p.record).collect();

@@ -189,6 +189,10 @@ impl Segments {
         &self.store
     }
 
+    pub(crate) const fn env(&self) -> &Env {
+        &self.env
+    }
+
     pub(crate) const fn store_uuid(&self) -> &[u8; 16] {
         &self.store_uuid
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use archipelago_env::Env;
 use archipelago_model::{Epoch, Location, SegmentId, VolumeId, VolumeSize};
@@ -35,7 +36,7 @@ impl SegmentIds for Counter {
 pub(crate) struct Bench {
     pub segments: Arc<Segments>,
     pub nodes: Arc<Nodes>,
-    pub log: Log,
+    pub log: Arc<Log>,
 }
 
 impl Bench {
@@ -48,7 +49,8 @@ impl Bench {
         let ids = Arc::new(Counter::default());
         let segments = Arc::new(Segments::new(store, Env::real(), [1; 16], ids, &config));
         let nodes = Arc::new(Nodes::new(Arc::clone(&segments), 64 << 20));
-        let log = Log::new(Arc::clone(&segments), 32 << 20, Location::start_of(SegmentId::MIN));
+        let (wait, first) = (config.log_room_wait, Location::start_of(SegmentId::MIN));
+        let log = Log::new(Arc::clone(&segments), 32 << 20, wait, first);
         Self { segments, nodes, log }
     }
 
@@ -66,6 +68,7 @@ impl NodeSink for Bench {
 /// An engine with a catalog in memory, over a store that fails when told to.
 pub(crate) struct Rig {
     pub faults: Faulty,
+    pub room_wait: Duration,
     ids: Arc<Counter>,
     heads: Mutex<HashMap<VolumeId, Head>>,
     floor: Mutex<Option<SegmentId>>,
@@ -79,6 +82,7 @@ impl Rig {
     pub(crate) fn over(store: Arc<dyn Store>) -> Self {
         Self {
             faults: Faulty::new(store),
+            room_wait: Config::default().log_room_wait,
             ids: Arc::default(),
             heads: Mutex::default(),
             floor: Mutex::default(),
@@ -93,7 +97,11 @@ impl Rig {
         let opened = Engine::open(Options {
             env: Env::real(),
             store: Arc::new(self.faults.clone()),
-            config: Config { hot_segment_bytes: 1 << 20, ..Config::default() },
+            config: Config {
+                hot_segment_bytes: 1 << 20,
+                log_room_wait: self.room_wait,
+                ..Config::default()
+            },
             store_uuid: [1; 16],
             dedup_key: [2; 32],
             ids: Arc::clone(&self.ids) as Arc<dyn SegmentIds>,

@@ -15,6 +15,12 @@ pub trait Threads: Send + Sync {
     /// # Errors
     /// The system has no room for one more thread, or `name` holds a zero byte.
     fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<Box<dyn Join>>;
+
+    /// Whether what is spawned runs while its starter goes on. Where it waits until it is joined,
+    /// as in the simulator, who wants something done without joining does it himself.
+    fn are_concurrent(&self) -> bool {
+        true
+    }
 }
 
 /// A running thread.

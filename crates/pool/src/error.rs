@@ -161,6 +161,8 @@ impl From<archipelago_engine::Error> for Error {
                  and make the catalog anew (`archipelago rebuild --force --data DIR`): what only \
                  that segment held is lost then, and `archipelago check` names what misses it",
             ),
+            // The pool is away; the disk of the data folder may have room.
+            Engine::LogFull { .. } => (ErrorKind::Unavailable, ""),
             Engine::LogFailed(_) => (ErrorKind::Internal, ""),
             Engine::Ids(source) => (
                 source

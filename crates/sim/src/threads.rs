@@ -112,6 +112,10 @@ impl Threads for SimThreads {
         waiting.push(Arc::clone(&task));
         Ok(Box::new(SimJoin { task }))
     }
+
+    fn are_concurrent(&self) -> bool {
+        false
+    }
 }
 
 struct SimJoin {

@@ -17,6 +17,26 @@ impl Log {
     /// finds them.
     pub(crate) fn seal_full(&self) -> Result<(), Error> {
         let _one_at_a_time = self.sealing.lock();
+        let trying = self.try_begins();
+        let result = self.seal_all_full();
+        trying.ends(&result);
+        result
+    }
+
+    /// As [`Self::seal_full`] by a thread that nobody waits for, but for an open log only: what
+    /// owned a closed one may be another one's by now.
+    pub(super) fn seal_full_unless_closed(&self) -> Result<(), Error> {
+        let _one_at_a_time = self.sealing.lock();
+        if self.tail.lock().closed {
+            return Err(Error::Closed);
+        }
+        let trying = self.try_begins();
+        let result = self.seal_all_full();
+        trying.ends(&result);
+        result
+    }
+
+    fn seal_all_full(&self) -> Result<(), Error> {
         // Whoever writes into a segment got its place before it was full, and holds
         // the gate: what is full while nobody does is written.
         let full = {
@@ -64,6 +84,7 @@ impl Log {
         self.figures.bytes.fetch_add(footer.len() as u64, Ordering::Relaxed);
         self.segments.sealed(directory, len);
         self.tail.lock().full.pop_front();
+        self.made_room();
         Ok(())
     }
 
@@ -100,6 +121,10 @@ impl Log {
             let mut tail = self.tail.lock();
             tail.closed = true;
             self.end_current(&mut tail);
+        }
+        if synced.is_err() {
+            // Whoever seals just now has ended when this returns.
+            drop(self.sealing.lock());
         }
         synced?;
         self.seal_full()

@@ -8,7 +8,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use archipelago_model::SegmentId;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use crate::{SegmentWriter, Space, Store, StoreError};
 
@@ -69,6 +69,9 @@ pub enum Failure {
     Denied,
 }
 
+/// What becomes of a call that hung.
+const HUNG: Failure = Failure::Unavailable;
+
 impl Failure {
     fn error(self, segment: Option<SegmentId>, op: Op) -> StoreError {
         let op = op.verb();
@@ -112,6 +115,9 @@ pub enum Effect {
         /// The bits.
         mask: u8,
     },
+    /// Nothing happens until the faults are healed; then it fails as
+    /// [`Failure::Unavailable`] and nothing was done.
+    Hang,
 }
 
 /// One planned failure.
@@ -173,7 +179,16 @@ pub struct Faulty {
 
 #[derive(Default)]
 struct Plan {
-    faults: Mutex<Vec<Fault>>,
+    faults: Mutex<Faults>,
+    healed: Condvar,
+}
+
+#[derive(Default)]
+struct Faults {
+    planned: Vec<Fault>,
+    /// How often they were healed.
+    heals: u64,
+    hanging: usize,
 }
 
 impl Faulty {
@@ -184,17 +199,25 @@ impl Faulty {
 
     /// Plans one more failure.
     pub fn inject(&self, fault: Fault) {
-        self.plan.faults.lock().push(fault);
+        self.plan.faults.lock().planned.push(fault);
     }
 
     /// Forgets all planned failures.
     pub fn heal(&self) {
-        self.plan.faults.lock().clear();
+        let mut faults = self.plan.faults.lock();
+        faults.planned.clear();
+        faults.heals += 1;
+        self.plan.healed.notify_all();
+    }
+
+    /// Calls that hang just now.
+    pub fn hanging(&self) -> usize {
+        self.plan.faults.lock().hanging
     }
 }
 
 impl Plan {
-    /// What happens to this call; counts it.
+    /// What happens to this call; counts it. One that is to hang has hung when this returns.
     fn due(
         &self,
         op: Op,
@@ -202,7 +225,7 @@ impl Plan {
         read: Option<(u64, usize)>,
     ) -> Option<Effect> {
         let mut faults = self.faults.lock();
-        for fault in faults.iter_mut().filter(|fault| fault.times > 0) {
+        for fault in faults.planned.iter_mut().filter(|fault| fault.times > 0) {
             if !fault.matches(op, segment, read) {
                 continue;
             }
@@ -213,7 +236,17 @@ impl Plan {
             if fault.times < u64::MAX {
                 fault.times -= 1;
             }
-            return Some(fault.effect);
+            let effect = fault.effect;
+            if effect != Effect::Hang {
+                return Some(effect);
+            }
+            let before = faults.heals;
+            faults.hanging += 1;
+            while faults.heals == before {
+                self.healed.wait(&mut faults);
+            }
+            faults.hanging -= 1;
+            return Some(effect);
         }
         None
     }
@@ -228,6 +261,7 @@ impl Plan {
         match self.due(op, segment, None) {
             None | Some(Effect::Flip { .. }) => call(),
             Some(Effect::Fail(failure)) => Err(failure.error(segment, op)),
+            Some(Effect::Hang) => Err(HUNG.error(segment, op)),
             Some(Effect::Torn { .. }) => Err(Failure::Io.error(segment, op)),
             Some(Effect::FailAfter(failure)) => {
                 call()?;
@@ -262,6 +296,7 @@ impl Store for Faulty {
                 Ok(read)
             }
             Some(Effect::Fail(failure)) => Err(failure.error(Some(id), Op::Read)),
+            Some(Effect::Hang) => Err(HUNG.error(Some(id), Op::Read)),
             Some(Effect::FailAfter(failure)) => {
                 self.inner.read_at(id, offset, buf)?;
                 Err(failure.error(Some(id), Op::Read))
@@ -302,6 +337,7 @@ impl SegmentWriter for FaultyWriter {
         match self.plan.due(Op::Write, Some(self.id), None) {
             None | Some(Effect::Flip { .. }) => self.inner.write_at(offset, parts),
             Some(Effect::Fail(failure)) => Err(failure.error(Some(self.id), Op::Write)),
+            Some(Effect::Hang) => Err(HUNG.error(Some(self.id), Op::Write)),
             Some(Effect::FailAfter(failure)) => {
                 self.inner.write_at(offset, parts)?;
                 Err(failure.error(Some(self.id), Op::Write))
