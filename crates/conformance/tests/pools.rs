@@ -17,7 +17,7 @@ use archipelago_conformance::peers::ceph::{Ceph, Purpose};
 use archipelago_conformance::peers::unkind::{Road, Unkind};
 use archipelago_conformance::program::program;
 use archipelago_model::SegmentId;
-use archipelago_store::layer::{Effect, Failure, Fault, Faulty, Op, Patience, Retrying};
+use archipelago_store::layer::{Effect, Failure, Fault, Faulty, Op, Patience, Rates, Retrying};
 use archipelago_store::s3::{self, Credentials, S3Settings};
 use archipelago_store::{
     BucketStore, DirectoryStore, MemoryStore, RadosSettings, RadosStore, Store, StoreError,
@@ -73,7 +73,7 @@ impl Bucket {
         let staging = self.staging.path().join(&prefix);
         let endpoint = Some(endpoint.to_owned());
         let settings = S3Settings { prefix, endpoint, ..self.settings.clone() };
-        s3::open(env(), &settings, "conformance", &staging)
+        s3::open(env(), &settings, "conformance", &staging, Rates::default())
     }
 
     fn endpoint(&self) -> &str {
@@ -100,7 +100,7 @@ impl Bucket {
 
     fn refuses(&self, settings: S3Settings, words: &[&str]) -> Result<StoreError> {
         let staging = self.staging.path().join("refused");
-        let error = s3::open(env(), &settings, "conformance", &staging).err();
+        let error = s3::open(env(), &settings, "conformance", &staging, Rates::default()).err();
         let error = error.context("it was opened")?;
         let said = format!("{error}");
         ensure!(words.iter().all(|word| said.contains(word)), "it says: {said}");

@@ -100,6 +100,8 @@ struct ConfigFile {
 #[serde(deny_unknown_fields, default)]
 struct PoolSection {
     url: Option<String>,
+    bytes_per_second: Option<Bytes>,
+    requests_per_second: Option<u64>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -368,7 +370,11 @@ fn pool_config(file: &ConfigFile) -> pool::Config {
     let ConfigFile { cache, checkpoint, segments, collector, backup, lifecycle, .. } = file;
     let trust_clock = lifecycle.trust_clock;
     let pool_url = file.pool.url.clone();
-    let mut config = pool::Config { trust_clock, pool_url, ..pool::Config::default() };
+    let pool_rates = pool::PoolRates {
+        bytes: file.pool.bytes_per_second.and_then(|bytes| NonZeroU64::new(bytes.0)),
+        requests: file.pool.requests_per_second.and_then(NonZeroU64::new),
+    };
+    let mut config = pool::Config { trust_clock, pool_url, pool_rates, ..pool::Config::default() };
     for (given, setting) in [
         (cache.chunks.map(|bytes| bytes.0), &mut config.chunk_cache_bytes),
         (cache.nodes.map(|bytes| bytes.0), &mut config.node_cache_bytes),

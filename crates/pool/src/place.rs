@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use archipelago_env::{Env, Mode};
-use archipelago_store::layer::{Patience, Retrying};
+use archipelago_store::layer::{Patience, Rates, Retrying, Throttled};
 use archipelago_store::s3::{self, Credentials, S3Settings};
 use archipelago_store::{DirectoryStore, RadosSettings, RadosStore, Store, StoreError};
 use url::Url;
@@ -71,8 +71,8 @@ pub(crate) fn reach(env: &Env, url: &str) -> Result<(), Error> {
     .map_err(|error| unreached(url, error))
 }
 
-/// Opens the place of a store's segments.
-pub(crate) fn open(env: &Env, folder: &Folder) -> Result<Arc<dyn Store>, Error> {
+/// Opens the place of a store's segments. One with a url is asked for no more than `rates`.
+pub(crate) fn open(env: &Env, folder: &Folder, rates: Rates) -> Result<Arc<dyn Store>, Error> {
     let Some(url) = folder.place() else {
         let directory = DirectoryStore::open(env, &folder.pool()).map_err(store_error)?;
         return Ok(Arc::new(directory));
@@ -81,14 +81,15 @@ pub(crate) fn open(env: &Env, folder: &Folder) -> Result<Arc<dyn Store>, Error> 
     let opened: Result<Arc<dyn Store>, StoreError> = match parse(url)? {
         Place::Bucket(bucket) => {
             let settings = bucket.settings(env)?;
-            s3::open(env, &settings, &owner, &folder.staging())
+            s3::open(env, &settings, &owner, &folder.staging(), rates)
                 .map(|store| Arc::new(store) as Arc<dyn Store>)
         }
         Place::Rados(settings) => {
             // The folder is locked: who held the pool under this name before is gone.
             let holder = format!("{}:{}", machine(env), folder.root().display());
-            RadosStore::open(env, &settings, &owner, &holder)
-                .map(|store| Arc::new(store) as Arc<dyn Store>)
+            RadosStore::open(env, &settings, &owner, &holder).map(|store| {
+                Arc::new(Throttled::new(Arc::new(store), env.clone(), rates)) as Arc<dyn Store>
+            })
         }
     };
     let store = opened.map_err(|error| unreached(url, error))?;

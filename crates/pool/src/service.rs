@@ -21,6 +21,7 @@ mod snapshots;
 mod transfer;
 mod volumes;
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use archipelago_env::Join;
 use archipelago_store::Store;
+use archipelago_store::layer::Rates;
 use parking_lot::Mutex;
 
 use crate::core::Core;
@@ -72,6 +74,8 @@ pub struct Config {
     /// Where the segments of a new store are, as a url; `None` for its folder `pool`. A store
     /// that is there keeps its own, and refuses another one.
     pub pool_url: Option<String>,
+    /// What a pool with a url is asked for in a second.
+    pub pool_rates: PoolRates,
     /// Memory for verified chunks, in bytes.
     pub chunk_cache_bytes: u64,
     /// Memory for map nodes, in bytes.
@@ -106,11 +110,27 @@ pub struct Config {
     pub trust_clock: bool,
 }
 
+/// What a pool may be asked for in a second; `None`: as much as it gives.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct PoolRates {
+    /// Bytes that it takes, and as many that it gives.
+    pub bytes: Option<NonZeroU64>,
+    /// Requests of any kind.
+    pub requests: Option<NonZeroU64>,
+}
+
+impl PoolRates {
+    fn each_way(self) -> Rates {
+        Rates { read_bytes: self.bytes, written_bytes: self.bytes, calls: self.requests }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         let engine = archipelago_engine::Config::default();
         Self {
             pool_url: None,
+            pool_rates: PoolRates::default(),
             chunk_cache_bytes: engine.chunk_cache_bytes,
             node_cache_bytes: engine.node_cache_bytes,
             slot_cache_bytes: engine.slot_cache_bytes,

@@ -45,7 +45,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use archipelago_env::Env;
-use archipelago_pool::{Config, Device, Error, ErrorKind, Service};
+use archipelago_pool::{Config, Device, Error, ErrorKind, PoolRates, Service};
 
 pub use layers::{DiskLayer, Layers, Meddler, Present, StoreLayer};
 pub use long::long;
@@ -377,6 +377,7 @@ fn config(caches: bool) -> Config {
     let cache = |bytes| if caches { bytes } else { 1 };
     Config {
         pool_url: None,
+        pool_rates: PoolRates::default(),
         chunk_cache_bytes: cache(256 << 10),
         node_cache_bytes: cache(64 << 10),
         slot_cache_bytes: cache(64 << 10),

@@ -122,6 +122,7 @@ fn config() -> Config {
         overlay_extents_checkpoint: 64,
         overlay_extents_max: 1 << 20,
         log_bytes_checkpoint: 1 << 20,
+        log_room_wait: Config::default().log_room_wait,
     }
 }
 

@@ -39,6 +39,7 @@ use parking_lot::{Condvar, Mutex};
 use quick_cache::sync::Cache;
 
 use self::objects::{Cut, Objects};
+use crate::layer::{Limits, Rates};
 use crate::{DirectoryStore, SegmentWriter, Space, Store, StoreError};
 
 /// Lengths of sealed segments that are remembered: 2 TiB of segments of 32 MiB.
@@ -70,7 +71,8 @@ enum Stage {
 
 impl BucketStore {
     /// Opens the part of `bucket` below `prefix` for the store `owner`, with open segments in the
-    /// folder `staging`, which is made where it is missing.
+    /// folder `staging`, which is made where it is missing. Requests keep to `rates`; what is done
+    /// in the staging makes none.
     ///
     /// # Errors
     /// [`StoreError::Unusable`] for a bucket that is not there, or a prefix of another store;
@@ -81,8 +83,11 @@ impl BucketStore {
         prefix: &str,
         owner: &str,
         staging: &Path,
+        rates: Rates,
     ) -> Result<Self, StoreError> {
-        Self::open_cut(env, bucket, prefix, owner, staging, Cut::default())
+        let limits = Some(Limits::new(env.clone(), rates));
+        let objects = Objects::new(bucket, prefix, Cut::default(), limits)?;
+        Self::over(env, objects, owner, staging)
     }
 
     /// Whether a bucket is there and may be listed; nothing is changed.
@@ -90,18 +95,10 @@ impl BucketStore {
     /// # Errors
     /// As [`Self::open`].
     pub fn reach(bucket: Arc<dyn ObjectStore>, prefix: &str) -> Result<(), StoreError> {
-        Objects::new(bucket, prefix, Cut::default())?.reach()
+        Objects::new(bucket, prefix, Cut::default(), None)?.reach()
     }
 
-    fn open_cut(
-        env: &Env,
-        bucket: Arc<dyn ObjectStore>,
-        prefix: &str,
-        owner: &str,
-        staging: &Path,
-        cut: Cut,
-    ) -> Result<Self, StoreError> {
-        let objects = Objects::new(bucket, prefix, cut)?;
+    fn over(env: &Env, objects: Objects, owner: &str, staging: &Path) -> Result<Self, StoreError> {
         objects.claim(owner)?;
         let staging = DirectoryStore::open(env, staging)?;
         let staged = staging.list_from(SegmentId::MIN)?;

@@ -8,4 +8,5 @@ mod throttled;
 pub use faulty::{Effect, Failure, Fault, Faulty, Op};
 pub use metered::{Metered, OpCounts};
 pub use retry::{Patience, Retrying};
+pub(crate) use throttled::Limits;
 pub use throttled::{BURST, Rates, Throttled};

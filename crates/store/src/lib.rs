@@ -15,6 +15,8 @@ pub mod layer;
 mod memory;
 mod rados;
 pub mod s3;
+#[cfg(test)]
+mod testing;
 
 use std::io::IoSlice;
 use std::sync::Arc;

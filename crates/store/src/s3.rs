@@ -15,6 +15,7 @@ use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 
 pub use self::credentials::Credentials;
 use crate::bucket::fault::WatchedConnector;
+use crate::layer::Rates;
 use crate::{BucketStore, StoreError};
 
 /// A connection that is not there after this will not come.
@@ -41,7 +42,8 @@ pub struct S3Settings {
     pub credentials: Credentials,
 }
 
-/// Opens a bucket for the store `owner`, with open segments in the folder `staging`.
+/// Opens a bucket for the store `owner`, with open segments in the folder `staging`. Requests keep
+/// to `rates`.
 ///
 /// # Errors
 /// As [`BucketStore::open`]; [`StoreError::Unusable`] for settings that are none.
@@ -50,10 +52,11 @@ pub fn open(
     settings: &S3Settings,
     owner: &str,
     staging: &Path,
+    rates: Rates,
 ) -> Result<BucketStore, StoreError> {
     let named = |error| settings.named(error);
     let bucket = client(settings).map_err(named)?;
-    BucketStore::open(env, bucket, &settings.prefix, owner, staging).map_err(named)
+    BucketStore::open(env, bucket, &settings.prefix, owner, staging, rates).map_err(named)
 }
 
 /// Whether a bucket is there and lets us list it; nothing is changed.

@@ -134,6 +134,13 @@ fn addresses_may_leave_out_the_port_and_may_not_be_names() {
 }
 
 #[test]
+fn a_rate_of_nothing_is_none() {
+    let file = "[pool]\nbytes_per_second = '50M'\nrequests_per_second = 0";
+    let rates = load(file, ServeOptions::default()).unwrap().pool.pool_rates;
+    assert_eq!((rates.bytes.map(NonZeroU64::get), rates.requests), (Some(50 << 20), None));
+}
+
+#[test]
 fn the_example_shows_every_key_with_its_default() {
     let example = include_str!("../../example.toml");
     let config = load(example, ServeOptions::default()).unwrap();

@@ -43,7 +43,7 @@ impl Service {
         layers: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
     ) -> Result<Arc<Service>, Error> {
         let folder = Folder::open(&env, data, config.pool_url.as_deref())?;
-        let store = layers(place::open(&env, &folder)?);
+        let store = layers(place::open(&env, &folder, config.pool_rates.each_way())?);
         let catalog = Arc::new(open_catalog(&env, &folder, &*store)?);
         let engine = open_engine(&env, &config, &folder, &store, &catalog)?;
         let trust = Trust::open(&env, &config, &catalog)?;

@@ -76,7 +76,11 @@ impl Service {
                 data.display()
             )));
         }
-        let salvage = Salvage::new(segments::open(env, &folder)?, env.clone(), folder.store().uuid);
+        let salvage = Salvage::new(
+            segments::open(env, &folder, super::PoolRates::default().each_way())?,
+            env.clone(),
+            folder.store().uuid,
+        );
         let found = scan(&salvage)?;
         let mut report = Rebuilt {
             segments: found.footers.len() as u64,

@@ -18,6 +18,7 @@ use object_store::{
 use super::driver::{Driver, Pending};
 use super::fault::sort;
 use crate::StoreError;
+use crate::layer::Limits;
 
 /// How a segment is cut to be put.
 #[derive(Clone, Copy)]
@@ -54,6 +55,8 @@ pub(super) struct Objects {
     /// Without a slash at its end; empty for the whole bucket.
     prefix: String,
     cut: Cut,
+    /// `None` where there is no rate to keep to.
+    limits: Option<Limits>,
     /// Whether the server refuses a conditional write over what is there, as it must. Some say
     /// yes and write (RADOS gateway 16): before those are written to, they are asked.
     refuses: AtomicBool,
@@ -69,6 +72,7 @@ impl Objects {
         bucket: Arc<dyn ObjectStore>,
         prefix: &str,
         cut: Cut,
+        limits: Option<Limits>,
     ) -> Result<Self, StoreError> {
         let driver = Driver::new().map_err(|source| StoreError::Io {
             segment: None,
@@ -80,7 +84,7 @@ impl Objects {
             let why = format!("the prefix {prefix:?} of the pool's url is no path of a bucket");
             return Err(StoreError::Unusable { why });
         }
-        Ok(Self { bucket, driver, prefix, cut, refuses: AtomicBool::new(false) })
+        Ok(Self { bucket, driver, prefix, cut, limits, refuses: AtomicBool::new(false) })
     }
 
     fn path(&self, name: &str) -> Path {
@@ -93,6 +97,13 @@ impl Objects {
 
     fn key(&self, id: SegmentId) -> Path {
         self.path(&format!("segments/{id}"))
+    }
+
+    /// Waits until a request is due that carries what `limit` says.
+    fn due(&self, limit: impl FnOnce(&Limits)) {
+        if let Some(limits) = &self.limits {
+            limit(limits);
+        }
     }
 
     /// Sorts the two ways in which a request fails.
@@ -108,6 +119,7 @@ impl Objects {
     /// Asks for something, so that what is wrong with the place is found before it is needed.
     pub(super) fn reach(&self) -> Result<(), StoreError> {
         let (bucket, folder) = (Arc::clone(&self.bucket), self.folder());
+        self.due(Limits::call);
         let first = self.driver.run(async move { bucket.list(Some(&folder)).next().await });
         Self::answer(None, "list", first.map(Option::transpose)).map(drop)
     }
@@ -151,6 +163,7 @@ impl Objects {
 
     fn claimed(&self, path: &Path) -> Result<Option<String>, StoreError> {
         let (bucket, path) = (Arc::clone(&self.bucket), path.clone());
+        self.due(Limits::call);
         let got = self.driver.run(async move {
             let got = bucket.get(&path).await?;
             if got.meta.size > CLAIM_BYTES_MAX {
@@ -176,6 +189,7 @@ impl Objects {
     ) -> Result<Option<PutResult>, StoreError> {
         let (bucket, path) = (Arc::clone(&self.bucket), path.clone());
         let options = PutOptions::from(PutMode::Create);
+        self.due(|limits| limits.write(bytes.len() as u64));
         let put = self
             .driver
             .run(async move { bucket.put_opts(&path, PutPayload::from(bytes), options).await });
@@ -187,6 +201,7 @@ impl Objects {
 
     fn head(&self, id: SegmentId) -> Result<Option<ObjectMeta>, StoreError> {
         let (bucket, key) = (Arc::clone(&self.bucket), self.key(id));
+        self.due(Limits::call);
         match self.driver.run(async move { bucket.head(&key).await }) {
             Ok(Err(Error::NotFound { .. })) => Ok(None),
             other => Self::answer(Some(id), "measure", other).map(Some),
@@ -203,6 +218,7 @@ impl Objects {
         let (bucket, key) = (Arc::clone(&self.bucket), self.key(id));
         let range = GetRange::Bounded(offset..offset.saturating_add(len));
         let options = GetOptions { range: Some(range), ..GetOptions::default() };
+        self.due(|limits| limits.read(len));
         let got =
             self.driver.run(async move { bucket.get_opts(&key, options).await?.bytes().await });
         let bytes = Self::answer(Some(id), "read", got)?;
@@ -216,6 +232,7 @@ impl Objects {
     /// Removes an object; one that is not there is no error.
     pub(super) fn remove(&self, id: SegmentId) -> Result<(), StoreError> {
         let (bucket, key) = (Arc::clone(&self.bucket), self.key(id));
+        self.due(Limits::call);
         match self.driver.run(async move { bucket.delete(&key).await }) {
             Ok(Err(Error::NotFound { .. })) => Ok(()),
             other => Self::answer(Some(id), "remove", other),
@@ -228,6 +245,7 @@ impl Objects {
         // What is listed is behind this name. Names are of one width, so their order is that
         // of the ids.
         let before = floor.get().checked_sub(1).and_then(SegmentId::new).map(|id| self.key(id));
+        self.due(Limits::call);
         let listed = self.driver.run(async move {
             let mut found = match &before {
                 Some(before) => bucket.list_with_offset(Some(&folder), before),
@@ -289,6 +307,7 @@ impl Objects {
         staged: Staged<'_>,
     ) -> Result<(String, PutResult), StoreError> {
         let (bucket, key) = (Arc::clone(&self.bucket), self.key(id));
+        self.due(Limits::call);
         let begun = self.driver.run(async move { bucket.put_multipart(&key).await });
         let mut upload = Self::answer(Some(id), "begin to put", begun)?;
         let tag = match self.put_each(id, len, staged, &mut *upload) {
@@ -299,6 +318,7 @@ impl Objects {
                 return Err(error);
             }
         };
+        self.due(Limits::call);
         let done = self.driver.run(async move { upload.complete().await });
         Ok((tag, Self::answer(Some(id), "put", done)?))
     }
@@ -324,6 +344,7 @@ impl Objects {
             tags.update(Md5::digest(&bytes));
             at += bytes.len() as u64;
             parts += 1;
+            self.due(|limits| limits.write(bytes.len() as u64));
             under_way.push_back(self.driver.begin(upload.put_part(PutPayload::from(bytes))));
         }
         for part in under_way {

@@ -2,8 +2,10 @@
 
 mod server;
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
+use archipelago_env::Clock;
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use tempfile::TempDir;
@@ -12,6 +14,7 @@ use self::server::{Fails, Server, Verb};
 use super::*;
 use crate::conformance;
 use crate::layer::{Patience, Retrying};
+use crate::testing::slept;
 
 const OWNER: &str = "0123";
 
@@ -21,7 +24,19 @@ fn id(raw: u64) -> SegmentId {
 
 fn open(server: &Server, staging: &Path) -> Result<BucketStore, StoreError> {
     let cut = Cut { whole_max: 1 << 20, part_bytes: 256 << 10 };
-    BucketStore::open_cut(&Env::real(), Arc::new(server.clone()), "a/b", OWNER, staging, cut)
+    limited(&Env::real(), server, cut, Rates::default(), staging)
+}
+
+fn limited(
+    env: &Env,
+    server: &Server,
+    cut: Cut,
+    rates: Rates,
+    staging: &Path,
+) -> Result<BucketStore, StoreError> {
+    let limits = Some(Limits::new(env.clone(), rates));
+    let objects = Objects::new(Arc::new(server.clone()), "a/b", cut, limits)?;
+    BucketStore::over(env, objects, OWNER, staging)
 }
 
 fn store() -> (TempDir, Server, BucketStore) {
@@ -217,7 +232,8 @@ fn a_prefix_has_one_owner() {
     let (staging, server, _store) = store();
     let bucket: Arc<dyn ObjectStore> = Arc::new(server);
     let again = |prefix: &str, owner: &str| {
-        BucketStore::open(&Env::real(), Arc::clone(&bucket), prefix, owner, staging.path())
+        let rates = Rates::default();
+        BucketStore::open(&Env::real(), Arc::clone(&bucket), prefix, owner, staging.path(), rates)
     };
     again("a/b", OWNER).unwrap();
     let error = again("a/b", "4567").err().unwrap().to_string();
@@ -237,6 +253,31 @@ fn a_sealed_segment_is_not_written_otherwise() {
     writer.seal(6).unwrap_err();
     writer.seal(5).unwrap();
     assert_eq!(server.get("a/b/segments/0000000001"), b"bytes");
+}
+
+#[test]
+fn a_rate_is_of_what_the_bucket_is_asked_for() {
+    let (clock, env) = slept();
+    let (staging, server) = (tempfile::tempdir().unwrap(), Server::default());
+    let rates = Rates {
+        read_bytes: NonZeroU64::new(1000),
+        written_bytes: NonZeroU64::new(1000),
+        calls: None,
+    };
+    let cut = Cut { whole_max: 1 << 20, part_bytes: 256 << 10 };
+    let store = limited(&env, &server, cut, rates, staging.path()).unwrap();
+    let begun = clock.monotonic();
+    let writer = store.create(id(1), 10_000).unwrap();
+    writer.write_at(0, &[IoSlice::new(&[1; 10_000])]).unwrap();
+    for _ in 0..100 {
+        writer.sync().unwrap();
+        store.read_at(id(1), 0, &mut [0; 10_000]).unwrap();
+    }
+    // What is here costs nothing of it.
+    assert_eq!(clock.monotonic(), begun);
+    writer.seal(10_000).unwrap();
+    sealed(&store, 2, b"x").unwrap();
+    assert!(clock.monotonic() - begun >= Duration::from_millis(9500));
 }
 
 #[test]
@@ -271,7 +312,8 @@ fn a_store_may_be_used_and_dropped_inside_a_runtime() {
 fn the_librarys_own_memory_is_a_bucket() {
     let staging = tempfile::tempdir().unwrap();
     let bucket = Arc::new(InMemory::new());
-    let store = BucketStore::open(&Env::real(), bucket.clone(), "", OWNER, staging.path()).unwrap();
+    let (env, rates) = (Env::real(), Rates::default());
+    let store = BucketStore::open(&env, bucket.clone(), "", OWNER, staging.path(), rates).unwrap();
     sealed(&store, 1, b"bytes").unwrap();
     let key = object_store::path::Path::from("segments/0000000001");
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -38,13 +38,7 @@ pub struct Throttled {
 impl Throttled {
     /// A layer over `inner`.
     pub fn new(inner: Arc<dyn Store>, env: Env, rates: Rates) -> Self {
-        let limits = Limits {
-            env,
-            reads: Pace::of(rates.read_bytes),
-            writes: Pace::of(rates.written_bytes),
-            calls: Pace::of(rates.calls),
-        };
-        Self { inner, limits: Arc::new(limits) }
+        Self { inner, limits: Arc::new(Limits::new(env, rates)) }
     }
 
     fn writer(&self, inner: Arc<dyn SegmentWriter>) -> Arc<dyn SegmentWriter> {
@@ -52,7 +46,8 @@ impl Throttled {
     }
 }
 
-struct Limits {
+/// Rates, and how far they are used up.
+pub(crate) struct Limits {
     env: Env,
     reads: Pace,
     writes: Pace,
@@ -60,7 +55,30 @@ struct Limits {
 }
 
 impl Limits {
-    /// Waits for one call that carries so many bytes.
+    pub(crate) fn new(env: Env, rates: Rates) -> Self {
+        Self {
+            env,
+            reads: Pace::of(rates.read_bytes),
+            writes: Pace::of(rates.written_bytes),
+            calls: Pace::of(rates.calls),
+        }
+    }
+
+    /// Waits for one call that carries no bytes to speak of.
+    pub(crate) fn call(&self) {
+        self.wait(None);
+    }
+
+    /// Waits for one call that brings so many bytes.
+    pub(crate) fn read(&self, bytes: u64) {
+        self.wait(Some((&self.reads, bytes)));
+    }
+
+    /// Waits for one call that takes so many bytes.
+    pub(crate) fn write(&self, bytes: u64) {
+        self.wait(Some((&self.writes, bytes)));
+    }
+
     fn wait(&self, bytes: Option<(&Pace, u64)>) {
         let clock = self.env.clock();
         let now = clock.monotonic();
@@ -98,32 +116,32 @@ impl Pace {
 
 impl Store for Throttled {
     fn create(&self, id: SegmentId, capacity: u64) -> Result<Arc<dyn SegmentWriter>, StoreError> {
-        self.limits.wait(None);
+        self.limits.call();
         self.inner.create(id, capacity).map(|inner| self.writer(inner))
     }
 
     fn reopen(&self, id: SegmentId) -> Result<Arc<dyn SegmentWriter>, StoreError> {
-        self.limits.wait(None);
+        self.limits.call();
         self.inner.reopen(id).map(|inner| self.writer(inner))
     }
 
     fn read_at(&self, id: SegmentId, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
-        self.limits.wait(Some((&self.limits.reads, buf.len() as u64)));
+        self.limits.read(buf.len() as u64);
         self.inner.read_at(id, offset, buf)
     }
 
     fn len(&self, id: SegmentId) -> Result<u64, StoreError> {
-        self.limits.wait(None);
+        self.limits.call();
         self.inner.len(id)
     }
 
     fn remove(&self, id: SegmentId) -> Result<(), StoreError> {
-        self.limits.wait(None);
+        self.limits.call();
         self.inner.remove(id)
     }
 
     fn list_from(&self, floor: SegmentId) -> Result<Vec<SegmentId>, StoreError> {
-        self.limits.wait(None);
+        self.limits.call();
         self.inner.list_from(floor)
     }
 
@@ -144,17 +162,17 @@ struct ThrottledWriter {
 impl SegmentWriter for ThrottledWriter {
     fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> Result<(), StoreError> {
         let bytes = parts.iter().map(|part| part.len() as u64).sum();
-        self.limits.wait(Some((&self.limits.writes, bytes)));
+        self.limits.write(bytes);
         self.inner.write_at(offset, parts)
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.limits.wait(None);
+        self.limits.call();
         self.inner.sync()
     }
 
     fn seal(&self, len: u64) -> Result<(), StoreError> {
-        self.limits.wait(None);
+        self.limits.call();
         self.inner.seal(len)
     }
 }

@@ -22,7 +22,8 @@ fn settings_show_no_secret() {
 #[test]
 fn a_server_that_is_not_there_is_away() {
     let staging = tempfile::tempdir().unwrap();
-    let error = open(&Env::real(), &settings(), "x", staging.path()).err().unwrap();
+    let error =
+        open(&Env::real(), &settings(), "x", staging.path(), Rates::default()).err().unwrap();
     assert!(error.is_transient(), "{error:?}");
     assert!(!format!("{error:?} {error}").contains("hush"));
 }
@@ -31,5 +32,5 @@ fn a_server_that_is_not_there_is_away() {
 fn an_endpoint_that_is_none_is_unusable() {
     let staging = tempfile::tempdir().unwrap();
     let settings = S3Settings { endpoint: Some("nonsense".to_owned()), ..settings() };
-    open(&Env::real(), &settings, "x", staging.path()).err().unwrap();
+    open(&Env::real(), &settings, "x", staging.path(), Rates::default()).err().unwrap();
 }

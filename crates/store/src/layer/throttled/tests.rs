@@ -3,35 +3,8 @@
 use archipelago_env::Clock;
 
 use super::*;
+use crate::testing::slept as world;
 use crate::{MemoryStore, conformance};
-
-#[derive(Default)]
-struct Slept(Mutex<Duration>);
-
-impl Clock for Slept {
-    fn unix_ms(&self) -> u64 {
-        0
-    }
-
-    fn monotonic(&self) -> Duration {
-        *self.0.lock()
-    }
-
-    fn sleep(&self, duration: Duration) {
-        *self.0.lock() += duration;
-    }
-}
-
-fn world() -> (Arc<Slept>, Env) {
-    let (clock, real) = (Arc::new(Slept::default()), Env::real());
-    let env = Env::new(
-        clock.clone(),
-        Arc::clone(real.random()),
-        Arc::clone(real.disk()),
-        Arc::clone(real.threads()),
-    );
-    (clock, env)
-}
 
 fn id(raw: u64) -> SegmentId {
     SegmentId::new(raw).unwrap()
