@@ -26,6 +26,7 @@
 mod driver;
 pub(crate) mod fault;
 mod objects;
+mod parts;
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
@@ -39,13 +40,17 @@ use parking_lot::{Condvar, Mutex};
 use quick_cache::sync::Cache;
 
 use self::objects::{Cut, Objects};
-use crate::layer::{Limits, Rates};
+use crate::layer::{Limits, Patience, Rates};
 use crate::{DirectoryStore, SegmentWriter, Space, Store, StoreError};
 
 /// Lengths of sealed segments that are remembered: 2 TiB of segments of 32 MiB.
 const LENGTHS_MAX: usize = 65_536;
-/// Segments that are put at once: each is in memory, or some parts of it are.
+/// Segments that are put at once for their own sake, as imports and backups are. Each is in memory,
+/// up to 64 MiB, or four parts of it of 8 MiB.
 const UPLOADS_MAX: usize = 2;
+/// Segments of the log that are put at once besides: the log seals one after the other. Writers
+/// wait for that, so that no import may be before it. As much memory each.
+const FIRST_UPLOADS_MAX: usize = 1;
 
 /// A bucket that holds segments, and the folder with those that are open.
 pub struct BucketStore {
@@ -58,6 +63,7 @@ struct Shared {
     staged: Mutex<BTreeMap<SegmentId, Stage>>,
     lengths: Cache<SegmentId, u64>,
     uploads: Slots,
+    first_uploads: Slots,
 }
 
 /// What is known of a staged segment.
@@ -99,7 +105,8 @@ impl BucketStore {
     }
 
     fn over(env: &Env, objects: Objects, owner: &str, staging: &Path) -> Result<Self, StoreError> {
-        objects.claim(owner)?;
+        let patience = Patience::default();
+        patience.open(env, "the bucket", || objects.claim(env, owner))?;
         let staging = DirectoryStore::open(env, staging)?;
         let staged = staging.list_from(SegmentId::MIN)?;
         let staged = staged.into_iter().map(|id| (id, Stage::PerhapsThere)).collect();
@@ -109,7 +116,9 @@ impl BucketStore {
             staged: Mutex::new(staged),
             lengths: Cache::new(LENGTHS_MAX),
             uploads: Slots::new(UPLOADS_MAX),
+            first_uploads: Slots::new(FIRST_UPLOADS_MAX),
         };
+        patience.open(env, "the bucket", || shared.tidy())?;
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -166,23 +175,15 @@ impl Shared {
         Ok(got.len())
     }
 
-    /// Moves a staged segment, cut and synced at `len`, to the bucket.
-    fn publish(&self, id: SegmentId, len: u64) -> Result<(), StoreError> {
-        let _slot = self.uploads.take();
+    /// Moves a staged segment, cut and synced at `len`, to the bucket; before others where it is
+    /// one of the `first`.
+    fn publish(&self, id: SegmentId, len: u64, first: bool) -> Result<(), StoreError> {
+        let _slot = if first { self.first_uploads.take() } else { self.uploads.take() };
         match self.staged.lock().get_mut(&id) {
             Some(stage) => *stage = Stage::PerhapsThere,
             None => return Err(StoreError::NotFound { segment: id }),
         }
-        let staged = |offset: u64, len: u64| {
-            let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
-            let got = self.staging.read_at(id, offset, &mut bytes)?;
-            if got == bytes.len() {
-                return Ok(bytes);
-            }
-            let source = io::ErrorKind::UnexpectedEof.into();
-            Err(StoreError::Io { segment: Some(id), op: "read back", source })
-        };
-        self.objects.publish(id, len, &staged)?;
+        self.objects.publish(id, len, &|offset, len| self.staged_bytes(id, offset, len))?;
         self.lengths.insert(id, len);
         // From here on it is read there.
         if self.staged.lock().remove(&id).is_none() {
@@ -195,6 +196,45 @@ impl Shared {
             // The next start finds it beside the object, and whoever seals or removes it then
             // removes both.
             tracing::warn!(segment = %id, %error, "a staged segment stays beside its object");
+        }
+        self.objects.abort_left();
+        Ok(())
+    }
+
+    fn staged_bytes(&self, id: SegmentId, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+        let got = self.staging.read_at(id, offset, &mut bytes)?;
+        if got == bytes.len() {
+            return Ok(bytes);
+        }
+        let source = io::ErrorKind::UnexpectedEof.into();
+        Err(StoreError::Io { segment: Some(id), op: "read back", source })
+    }
+
+    /// Removes what is staged of segments that the bucket has just so: a crash came, or the file
+    /// could not be removed, after they were put. Nobody would seal them again if the catalog
+    /// knows them to be sealed.
+    fn tidy(&self) -> Result<(), StoreError> {
+        let staged: Vec<SegmentId> = self.staged.lock().keys().copied().collect();
+        for id in staged {
+            let len = self.staging.len(id)?;
+            let there =
+                self.objects.compare(id, len, &|offset, len| self.staged_bytes(id, offset, len));
+            match there {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.staging.remove(id)?;
+                    self.staged.lock().remove(&id);
+                    self.lengths.insert(id, len);
+                    tracing::info!(segment = %id, "a staged segment was in the bucket already");
+                }
+                // Whoever seals it is told; what is staged counts until then.
+                Err(StoreError::AlreadyExists { .. }) => {
+                    tracing::error!(segment = %id, "a segment is staged, and other bytes of its id \
+                        are in the bucket: was an old copy of the data folder put back?");
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -295,12 +335,22 @@ impl SegmentWriter for StagedWriter {
     }
 
     fn seal(&self, len: u64) -> Result<(), StoreError> {
+        self.seal_as(len, false)
+    }
+
+    fn seal_first(&self, len: u64) -> Result<(), StoreError> {
+        self.seal_as(len, true)
+    }
+}
+
+impl StagedWriter {
+    fn seal_as(&self, len: u64, first: bool) -> Result<(), StoreError> {
         let mut sealed = self.sealed.lock();
         // Cut and durable here first: what is put must be what a crash leaves. The file refuses
         // another length, and writes, from then on.
         self.file.seal(len)?;
         if sealed.is_none() {
-            self.shared.publish(self.id, len)?;
+            self.shared.publish(self.id, len, first)?;
             *sealed = Some(len);
         }
         Ok(())

@@ -134,4 +134,13 @@ pub trait SegmentWriter: Send + Sync {
     /// # Errors
     /// As for [`Self::write_at`].
     fn seal(&self, len: u64) -> Result<(), StoreError>;
+
+    /// As [`Self::seal`], of what somebody waits for: where only so many are sealed at once, it
+    /// does not wait for those that are sealed for their own sake.
+    ///
+    /// # Errors
+    /// As for [`Self::seal`].
+    fn seal_first(&self, len: u64) -> Result<(), StoreError> {
+        self.seal(len)
+    }
 }

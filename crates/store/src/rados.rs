@@ -40,6 +40,7 @@ use parking_lot::Mutex;
 use self::cluster::{Address, Cluster, Errno, Step, Unreached};
 use self::fence::{ROOT, TERM, Term};
 use self::library::Library;
+use crate::layer::Patience;
 use crate::{SegmentWriter, Space, Store, StoreError};
 
 /// Ids that differ only in this many low bits share an index: below the number of keys that OSDs
@@ -129,11 +130,13 @@ impl RadosStore {
         owner: &str,
         holder: &str,
     ) -> Result<Self, StoreError> {
-        let cluster = Arc::new(connect(settings)?);
-        let term = Term::take(env, Arc::clone(&cluster), owner, holder)?;
-        let shared = Shared { cluster, term, unanswered: Mutex::default() };
-        shared.take_over()?;
-        Ok(Self { shared: Arc::new(shared) })
+        Patience::default().open(env, "the pool of RADOS", || {
+            let cluster = Arc::new(connect(settings)?);
+            let term = Term::take(env, Arc::clone(&cluster), owner, holder)?;
+            let shared = Shared { cluster, term, unanswered: Mutex::default() };
+            shared.take_over()?;
+            Ok(Self { shared: Arc::new(shared) })
+        })
     }
 
     /// [`Store::create`] with something between its first step and the others: for the suite, in

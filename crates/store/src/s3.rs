@@ -20,8 +20,6 @@ use crate::{BucketStore, StoreError};
 
 /// A connection that is not there after this will not come.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// A request and its answer, bytes included: a segment of 64 MiB needs 1 MiB in a second.
-const REQUEST_MAX: Duration = Duration::from_secs(60);
 /// What the signature is made for where nobody says; most servers besides AWS take any.
 const REGION: &str = "us-east-1";
 
@@ -92,14 +90,15 @@ impl S3Settings {
 fn client(settings: &S3Settings) -> Result<Arc<dyn object_store::ObjectStore>, StoreError> {
     let options = ClientOptions::new()
         .with_connect_timeout(CONNECT_MAX)
-        .with_timeout(REQUEST_MAX)
+        // What a request may take depends on its size: whoever makes it knows.
+        .with_timeout_disabled()
         // A bucket at http:// is somebody's decision.
         .with_allow_http(settings.endpoint.as_deref().is_some_and(|at| at.starts_with("http://")));
     // Asking again is a layer's.
     let once = RetryConfig {
         backoff: BackoffConfig::default(),
         max_retries: 0,
-        retry_timeout: REQUEST_MAX,
+        retry_timeout: Duration::ZERO,
     };
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&settings.bucket)

@@ -76,7 +76,7 @@ impl Log {
             segment.cut.store(true, Ordering::Release);
         }
         // Keys that ended, a quota that is full: guests write on while somebody mends that.
-        segment.writer.seal(len).map_err(|error| match error.leaves_seal_undone() {
+        segment.writer.seal_first(len).map_err(|error| match error.leaves_seal_undone() {
             true => error.into(),
             false => self.fail(error),
         })?;

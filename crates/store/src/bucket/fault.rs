@@ -40,6 +40,7 @@ struct Watched(HttpClient);
 #[async_trait]
 impl HttpService for Watched {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let is_head = request.method() == "HEAD";
         let response = self.0.execute(request).await?;
         let status = response.status().as_u16();
         if response.status().is_success() || matches!(status, 304 | 412) {
@@ -48,8 +49,7 @@ impl HttpService for Watched {
         let (parts, body) = response.into_parts();
         let body = front(body).await?;
         let refusal = Refusal::read(status, &body);
-        // That one object is not there is an answer. (A HEAD has no body to say of what.)
-        if status == 404 && refusal.code != "NoSuchBucket" {
+        if refusal.is_an_answer(is_head) {
             return Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(body)));
         }
         Err(HttpError::new(HttpErrorKind::Unknown, refusal))
@@ -90,6 +90,14 @@ impl Refusal {
         Self { status, code: code.unwrap_or_default(), sentence: sentence.unwrap_or_default() }
     }
 
+    /// That one object, or upload, is not there is an answer, where the server says so itself: a
+    /// proxy that does not know where to send a request says 404 as well. A HEAD has no body to
+    /// say of what: it is believed here, and whoever asked looks again in another way.
+    fn is_an_answer(&self, is_head: bool) -> bool {
+        let missing = ["NoSuchKey", "NoSuchVersion", "NoSuchUpload"];
+        self.status == 404 && (is_head || missing.contains(&self.code.as_str()))
+    }
+
     fn sort(&self, segment: Option<SegmentId>, op: &'static str) -> StoreError {
         let full = ["QuotaExceeded", "InsufficientCapacity", "XMinioStorageFull"];
         match self.status {
@@ -98,6 +106,10 @@ impl Refusal {
             401 | 403 => StoreError::Denied { segment, op, why: self.denied() },
             _ if self.is_transient() => {
                 let source = io::Error::other(self.to_string());
+                StoreError::Unavailable { segment, op, source }
+            }
+            404 if self.code != "NoSuchBucket" => {
+                let source = io::Error::other(format!("it may not be the server at all: {self}"));
                 StoreError::Unavailable { segment, op, source }
             }
             404 => {

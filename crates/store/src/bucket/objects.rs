@@ -1,22 +1,26 @@
 //! Segments as objects: one each, never changed, put only where none is.
 
-use std::collections::VecDeque;
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use archipelago_env::Env;
 use archipelago_model::SegmentId;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use md5::{Digest, Md5};
+use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path;
 use object_store::{
-    Error, GetOptions, GetRange, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
-    PutOptions, PutPayload, PutResult,
+    Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+    PutPayload, PutResult,
 };
 
-use super::driver::{Driver, Pending};
+use super::driver::{Allowance, Driver};
 use super::fault::sort;
+use super::parts::Left;
 use crate::StoreError;
 use crate::layer::Limits;
 
@@ -28,38 +32,45 @@ pub(super) struct Cut {
     pub whole_max: u64,
     /// A part of a larger one.
     pub part_bytes: u64,
+    /// What a request may take.
+    pub allowance: Allowance,
 }
 
 impl Default for Cut {
-    /// S3 allows 10 000 parts: 156 GiB.
+    /// S3 allows 10 000 parts: 78 GiB.
     fn default() -> Self {
-        Self { whole_max: 64 << 20, part_bytes: 16 << 20 }
+        Self { whole_max: 64 << 20, part_bytes: 8 << 20, allowance: Allowance::default() }
     }
 }
 
-/// Parts of one upload under way at once, each in memory.
-const PARTS_MAX: usize = 4;
 /// Bytes fetched at once where an object is compared with what is staged.
 const WINDOW_BYTES: u64 = 8 << 20;
+/// Who takes a prefix of a server that overwrites waits so long before the look that counts: another
+/// one who found the prefix free at the same time has written by then, or is that much slower.
+const SETTLE: Duration = Duration::from_secs(5);
 /// Of the object that says whose the prefix is.
 const CLAIM_BYTES_MAX: u64 = 4096;
 
 /// Gives the bytes of a staged segment from an offset on, so many as asked for.
 pub(super) type Staged<'a> = &'a dyn Fn(u64, u64) -> Result<Vec<u8>, StoreError>;
 
-type Answer<T> = Result<T, Error>;
+pub(super) type Answer<T> = Result<T, Error>;
 
 pub(super) struct Objects {
-    bucket: Arc<dyn ObjectStore>,
-    driver: Driver,
+    pub(super) bucket: Arc<dyn ObjectStore>,
+    pub(super) driver: Driver,
     /// Without a slash at its end; empty for the whole bucket.
     prefix: String,
-    cut: Cut,
+    pub(super) cut: Cut,
     /// `None` where there is no rate to keep to.
     limits: Option<Limits>,
     /// Whether the server refuses a conditional write over what is there, as it must. Some say
     /// yes and write (RADOS gateway 16): before those are written to, they are asked.
     refuses: AtomicBool,
+    /// Whether the prefix was free when this was opened.
+    wrote_owner: AtomicBool,
+    /// Uploads in parts that failed.
+    pub(super) left: Left,
 }
 
 /// What is between a request and the answer of the server, as an error of the pool.
@@ -84,7 +95,16 @@ impl Objects {
             let why = format!("the prefix {prefix:?} of the pool's url is no path of a bucket");
             return Err(StoreError::Unusable { why });
         }
-        Ok(Self { bucket, driver, prefix, cut, limits, refuses: AtomicBool::new(false) })
+        Ok(Self {
+            bucket,
+            driver,
+            prefix,
+            cut,
+            limits,
+            refuses: AtomicBool::new(false),
+            wrote_owner: AtomicBool::new(false),
+            left: Left::default(),
+        })
     }
 
     fn path(&self, name: &str) -> Path {
@@ -95,19 +115,28 @@ impl Objects {
         self.path("segments")
     }
 
-    fn key(&self, id: SegmentId) -> Path {
+    pub(super) fn key(&self, id: SegmentId) -> Path {
         self.path(&format!("segments/{id}"))
     }
 
     /// Waits until a request is due that carries what `limit` says.
-    fn due(&self, limit: impl FnOnce(&Limits)) {
+    pub(super) fn due(&self, limit: impl FnOnce(&Limits)) {
         if let Some(limits) = &self.limits {
             limit(limits);
         }
     }
 
+    /// Makes a request that carries so many bytes, either way, and waits for the answer.
+    pub(super) fn ask<T: Send + 'static>(
+        &self,
+        bytes: u64,
+        request: impl Future<Output = T> + Send + 'static,
+    ) -> io::Result<T> {
+        self.driver.run(self.cut.allowance.of(bytes), request)
+    }
+
     /// Sorts the two ways in which a request fails.
-    fn answer<T>(
+    pub(super) fn answer<T>(
         segment: Option<SegmentId>,
         op: &'static str,
         answer: io::Result<Answer<T>>,
@@ -120,12 +149,12 @@ impl Objects {
     pub(super) fn reach(&self) -> Result<(), StoreError> {
         let (bucket, folder) = (Arc::clone(&self.bucket), self.folder());
         self.due(Limits::call);
-        let first = self.driver.run(async move { bucket.list(Some(&folder)).next().await });
+        let first = self.ask(0, async move { bucket.list(Some(&folder)).next().await });
         Self::answer(None, "list", first.map(Option::transpose)).map(drop)
     }
 
     /// Takes the prefix for `owner`; it must not be another one's.
-    pub(super) fn claim(&self, owner: &str) -> Result<(), StoreError> {
+    pub(super) fn claim(&self, env: &Env, owner: &str) -> Result<(), StoreError> {
         self.reach()?;
         let path = self.path("owner");
         let claim = format!("archipelago pool 1\nstore {owner}\n");
@@ -133,6 +162,8 @@ impl Objects {
             Some(held) if held == claim => {}
             Some(held) => return Err(Self::taken(&held)),
             None => {
+                // Also where this try fails behind it.
+                self.wrote_owner.store(true, Ordering::Release);
                 self.put_new(None, &path, Bytes::from(claim.clone()))?;
             }
         }
@@ -144,6 +175,10 @@ impl Objects {
                 "the server of the pool takes conditional writes for plain ones: it is asked \
                  before each write whether the segment is there"
             );
+        }
+        if !refuses && self.wrote_owner.load(Ordering::Acquire) {
+            // The last one who wrote has it. One who had looked before we wrote may be slow.
+            env.clock().sleep(SETTLE);
         }
         // Two may have begun at once.
         match self.claimed(&path)? {
@@ -164,7 +199,7 @@ impl Objects {
     fn claimed(&self, path: &Path) -> Result<Option<String>, StoreError> {
         let (bucket, path) = (Arc::clone(&self.bucket), path.clone());
         self.due(Limits::call);
-        let got = self.driver.run(async move {
+        let got = self.ask(CLAIM_BYTES_MAX, async move {
             let got = bucket.get(&path).await?;
             if got.meta.size > CLAIM_BYTES_MAX {
                 return Ok(Bytes::from_static(b"something else"));
@@ -189,20 +224,33 @@ impl Objects {
     ) -> Result<Option<PutResult>, StoreError> {
         let (bucket, path) = (Arc::clone(&self.bucket), path.clone());
         let options = PutOptions::from(PutMode::Create);
-        self.due(|limits| limits.write(bytes.len() as u64));
-        let put = self
-            .driver
-            .run(async move { bucket.put_opts(&path, PutPayload::from(bytes), options).await });
+        let len = bytes.len() as u64;
+        self.due(|limits| limits.write(len));
+        let put =
+            self.ask(
+                len,
+                async move { bucket.put_opts(&path, PutPayload::from(bytes), options).await },
+            );
         match put {
             Ok(Err(Error::AlreadyExists { .. } | Error::Precondition { .. })) => Ok(None),
             other => Self::answer(segment, "put", other).map(Some),
         }
     }
 
+    /// What is said of an object, if it is there. A HEAD that is refused has no body, and so does
+    /// not say whether a server looked or something between knew no better: that an object is
+    /// missing is only taken from who can say what it is that is missing.
     fn head(&self, id: SegmentId) -> Result<Option<ObjectMeta>, StoreError> {
         let (bucket, key) = (Arc::clone(&self.bucket), self.key(id));
         self.due(Limits::call);
-        match self.driver.run(async move { bucket.head(&key).await }) {
+        match self.ask(0, async move { bucket.head(&key).await }) {
+            Ok(Err(Error::NotFound { .. })) => {}
+            other => return Self::answer(Some(id), "measure", other).map(Some),
+        }
+        let (bucket, key) = (Arc::clone(&self.bucket), self.key(id));
+        self.due(Limits::call);
+        // Its bytes are not waited for.
+        match self.ask(0, async move { bucket.get(&key).await.map(|got| got.meta) }) {
             Ok(Err(Error::NotFound { .. })) => Ok(None),
             other => Self::answer(Some(id), "measure", other).map(Some),
         }
@@ -219,8 +267,7 @@ impl Objects {
         let range = GetRange::Bounded(offset..offset.saturating_add(len));
         let options = GetOptions { range: Some(range), ..GetOptions::default() };
         self.due(|limits| limits.read(len));
-        let got =
-            self.driver.run(async move { bucket.get_opts(&key, options).await?.bytes().await });
+        let got = self.ask(len, async move { bucket.get_opts(&key, options).await?.bytes().await });
         let bytes = Self::answer(Some(id), "read", got)?;
         if bytes.len() as u64 != len {
             let short = format!("{} bytes came of {len}", bytes.len());
@@ -233,7 +280,7 @@ impl Objects {
     pub(super) fn remove(&self, id: SegmentId) -> Result<(), StoreError> {
         let (bucket, key) = (Arc::clone(&self.bucket), self.key(id));
         self.due(Limits::call);
-        match self.driver.run(async move { bucket.delete(&key).await }) {
+        match self.ask(0, async move { bucket.delete(&key).await }) {
             Ok(Err(Error::NotFound { .. })) => Ok(()),
             other => Self::answer(Some(id), "remove", other),
         }
@@ -246,16 +293,19 @@ impl Objects {
         // of the ids.
         let before = floor.get().checked_sub(1).and_then(SegmentId::new).map(|id| self.key(id));
         self.due(Limits::call);
-        let listed = self.driver.run(async move {
+        let (allowed, ends) = (self.cut.allowance.of(0), Duration::MAX);
+        let listed = self.driver.run(ends, async move {
             let mut found = match &before {
                 Some(before) => bucket.list_with_offset(Some(&folder), before),
                 None => bucket.list(Some(&folder)),
             };
             let mut ids = Vec::new();
-            while let Some(object) = found.next().await {
+            // Each page is a request, and has the time of one.
+            loop {
+                let next = tokio::time::timeout(allowed, found.next()).await.map_err(late)?;
+                let Some(object) = next else { return Ok(ids) };
                 ids.extend(object?.location.filename().and_then(segment_named));
             }
-            Ok(ids)
         });
         let mut ids: Vec<SegmentId> = Self::answer(None, "list", listed)?;
         ids.retain(|id| *id >= floor);
@@ -299,60 +349,6 @@ impl Objects {
         Err(unanswered(Some(id), "put", source))
     }
 
-    /// Puts a large segment in parts: with what its tag will be, if that is a checksum.
-    fn put_parts(
-        &self,
-        id: SegmentId,
-        len: u64,
-        staged: Staged<'_>,
-    ) -> Result<(String, PutResult), StoreError> {
-        let (bucket, key) = (Arc::clone(&self.bucket), self.key(id));
-        self.due(Limits::call);
-        let begun = self.driver.run(async move { bucket.put_multipart(&key).await });
-        let mut upload = Self::answer(Some(id), "begin to put", begun)?;
-        let tag = match self.put_each(id, len, staged, &mut *upload) {
-            Ok(tag) => tag,
-            Err(error) => {
-                // Its parts would be kept, and paid for. The error that is returned matters more.
-                let _ = self.driver.run(async move { upload.abort().await });
-                return Err(error);
-            }
-        };
-        self.due(Limits::call);
-        let done = self.driver.run(async move { upload.complete().await });
-        Ok((tag, Self::answer(Some(id), "put", done)?))
-    }
-
-    fn put_each(
-        &self,
-        id: SegmentId,
-        len: u64,
-        staged: Staged<'_>,
-        upload: &mut dyn MultipartUpload,
-    ) -> Result<String, StoreError> {
-        let mut under_way: VecDeque<Pending<Answer<()>>> = VecDeque::new();
-        let mut tags = Md5::new();
-        let mut at = 0;
-        let mut parts = 0;
-        while at < len {
-            if under_way.len() >= PARTS_MAX
-                && let Some(part) = under_way.pop_front()
-            {
-                Self::answer(Some(id), "put a part of", part.wait())?;
-            }
-            let bytes = staged(at, self.cut.part_bytes.min(len - at))?;
-            tags.update(Md5::digest(&bytes));
-            at += bytes.len() as u64;
-            parts += 1;
-            self.due(|limits| limits.write(bytes.len() as u64));
-            under_way.push_back(self.driver.begin(upload.put_part(PutPayload::from(bytes))));
-        }
-        for part in under_way {
-            Self::answer(Some(id), "put a part of", part.wait())?;
-        }
-        Ok(format!("{}-{parts}", hex::encode(tags.finalize())))
-    }
-
     /// Whether a segment is there with the bytes that are staged.
     ///
     /// # Errors
@@ -384,6 +380,12 @@ impl Objects {
         }
         Ok(true)
     }
+}
+
+/// A page of a listing that did not come in time.
+fn late(elapsed: tokio::time::error::Elapsed) -> Error {
+    let source = Box::new(HttpError::new(HttpErrorKind::Timeout, elapsed));
+    Error::Generic { store: "bucket", source }
 }
 
 /// A tag without its quotes.

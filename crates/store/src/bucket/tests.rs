@@ -11,6 +11,7 @@ use object_store::memory::InMemory;
 use tempfile::TempDir;
 
 use self::server::{Fails, Server, Verb};
+use super::driver::Allowance;
 use super::*;
 use crate::conformance;
 use crate::layer::{Patience, Retrying};
@@ -23,8 +24,11 @@ fn id(raw: u64) -> SegmentId {
 }
 
 fn open(server: &Server, staging: &Path) -> Result<BucketStore, StoreError> {
-    let cut = Cut { whole_max: 1 << 20, part_bytes: 256 << 10 };
-    limited(&Env::real(), server, cut, Rates::default(), staging)
+    limited(&slept().1, server, small(), Rates::default(), staging)
+}
+
+fn small() -> Cut {
+    Cut { whole_max: 1 << 20, part_bytes: 256 << 10, allowance: Allowance::default() }
 }
 
 fn limited(
@@ -172,10 +176,134 @@ fn a_crash_before_the_staged_file_goes_leaves_two_that_become_one() {
     writer.write_at(0, &[IoSlice::new(b"bytes")]).unwrap();
     writer.seal(5).unwrap();
     let store = open(&server, staging.path()).unwrap();
-    assert_eq!(store.list_from(id(1)).unwrap(), [id(1)]);
-    store.reopen(id(1)).unwrap().seal(5).unwrap();
+    // Nobody has to seal it again: of one that the catalog knows nobody would.
     assert_eq!(store.staged(), []);
+    assert_eq!(store.list_from(id(1)).unwrap(), [id(1)]);
+    assert_eq!(
+        DirectoryStore::open(&Env::real(), staging.path()).unwrap().list_from(id(1)).unwrap(),
+        []
+    );
+    store.reopen(id(1)).unwrap().seal(5).unwrap();
     assert_eq!(all(&store, 1), b"bytes");
+}
+
+#[test]
+fn what_is_staged_with_other_bytes_than_the_bucket_has_stays() {
+    let (staging, server, store) = store();
+    for (segment, bytes) in [(1, &b"bytes"[..]), (2, b"longer than there"), (3, b"nothing there")] {
+        let writer = store.create(id(segment), 100).unwrap();
+        writer.write_at(0, &[IoSlice::new(bytes)]).unwrap();
+        writer.sync().unwrap();
+    }
+    drop(store);
+    server.put("a/b/segments/0000000001", &[7; 100]);
+    server.put("a/b/segments/0000000002", b"other");
+    let store = open(&server, staging.path()).unwrap();
+    assert_eq!(store.staged(), [id(1), id(2), id(3)]);
+    assert_eq!(all(&store, 1)[..5], *b"bytes");
+}
+
+#[test]
+fn the_first_look_is_made_again_while_nobody_answers() {
+    let (clock, env) = slept();
+    for verb in [Verb::List, Verb::Get, Verb::Put] {
+        let (staging, server) = (tempfile::tempdir().unwrap(), Server::default());
+        server.fail_once(verb, Fails::Before);
+        let before = clock.monotonic();
+        limited(&env, &server, small(), Rates::default(), staging.path()).unwrap();
+        assert!(clock.monotonic() > before);
+    }
+    // It has an end.
+    let (staging, server) = (tempfile::tempdir().unwrap(), Server::default());
+    server.fail_from(0, Fails::Before);
+    let error = limited(&env, &server, small(), Rates::default(), staging.path()).err().unwrap();
+    assert!(error.is_transient(), "{error:?}");
+}
+
+/// A world in which another store takes the prefix while we wait.
+struct Rival(Server);
+
+impl Clock for Rival {
+    fn unix_ms(&self) -> u64 {
+        0
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep(&self, _: Duration) {
+        self.0.put("a/b/owner", b"archipelago pool 1\nstore 4567\n");
+    }
+}
+
+#[test]
+fn of_two_who_take_a_prefix_at_once_of_a_server_that_overwrites_one_has_it() {
+    let (staging, server) = (tempfile::tempdir().unwrap(), Server::default());
+    server.overwrite();
+    let real = Env::real();
+    let clock = Arc::new(Rival(server.clone()));
+    let (random, disk, threads) = (real.random(), real.disk(), real.threads());
+    let env = Env::new(clock, Arc::clone(random), Arc::clone(disk), Arc::clone(threads));
+    let error = limited(&env, &server, small(), Rates::default(), staging.path()).err().unwrap();
+    assert!(error.to_string().contains("4567"), "{error}");
+}
+
+#[test]
+fn what_is_sealed_first_does_not_wait_for_what_is_not() {
+    let (_staging, server, store) = store();
+    for segment in 1..=3 {
+        server.hold(&format!("a/b/segments/{}", id(segment)));
+    }
+    std::thread::scope(|scope| {
+        for segment in 1..=3 {
+            let store = &store;
+            scope.spawn(move || sealed(store, segment, b"bulk").unwrap());
+        }
+        while server.holding() < UPLOADS_MAX {
+            std::thread::yield_now();
+        }
+        let writer = store.create(id(4), 5).unwrap();
+        writer.write_at(0, &[IoSlice::new(b"first")]).unwrap();
+        writer.seal_first(5).unwrap();
+        assert_eq!(server.get("a/b/segments/0000000004"), b"first");
+        assert_eq!(server.holding(), UPLOADS_MAX);
+        server.release();
+    });
+    assert_eq!(store.staged(), []);
+}
+
+#[test]
+fn a_request_has_the_time_that_its_bytes_take() {
+    let allowance = Allowance::default();
+    assert_eq!(allowance.of(0), Duration::from_secs(30));
+    // So three at once share 200 KB/s, with something to spare.
+    assert_eq!(allowance.of(32 << 20), Duration::from_secs(30 + 512));
+}
+
+#[test]
+fn a_server_that_takes_bytes_and_does_not_answer_is_not_waited_for_longer() {
+    let (staging, server) = (tempfile::tempdir().unwrap(), Server::default());
+    let allowance = Allowance { base: Duration::from_millis(200), bytes_per_second: 1 << 30 };
+    let cut = Cut { allowance, ..small() };
+    let store = limited(&slept().1, &server, cut, Rates::default(), staging.path()).unwrap();
+    server.hold("a/b/segments/0000000001");
+    let error = sealed(&store, 1, b"bytes").unwrap_err();
+    assert!(error.is_transient() && format!("{error:?}").contains("no answer"), "{error:?}");
+    server.release();
+    assert_eq!(all(&store, 1), b"bytes");
+}
+
+#[test]
+fn that_an_object_is_missing_is_not_taken_from_who_cannot_say_what_is() {
+    let (staging, server, store) = store();
+    sealed(&store, 1, b"bytes").unwrap();
+    drop(store);
+    let store = open(&server, staging.path()).unwrap();
+    server.hide_once();
+    assert_eq!(store.len(id(1)).unwrap(), 5);
+    server.hide_once();
+    assert!(matches!(store.len(id(2)), Err(StoreError::NotFound { .. })));
 }
 
 #[test]
@@ -228,6 +356,23 @@ fn a_large_segment_that_fails_leaves_no_parts() {
 }
 
 #[test]
+fn an_upload_is_aborted_when_no_part_is_under_way_and_once_more_later() {
+    let (_staging, server, store) = store();
+    server.slow_parts();
+    server.fail_once(Verb::Part, Fails::Before);
+    let bytes = vec![7; 2 << 20];
+    let writer = store.create(id(1), 2 << 20).unwrap();
+    writer.write_at(0, &[IoSlice::new(&bytes)]).unwrap();
+    writer.seal(2 << 20).unwrap_err();
+    assert_eq!((server.aborts(), server.late_parts()), (1, 0));
+    writer.seal(2 << 20).unwrap();
+    assert_eq!((server.aborts(), server.late_parts()), (2, 0));
+    assert_eq!(server.uploads_under_way(), 0);
+    sealed(&store, 2, b"x").unwrap();
+    assert_eq!(server.aborts(), 2);
+}
+
+#[test]
 fn a_prefix_has_one_owner() {
     let (staging, server, _store) = store();
     let bucket: Arc<dyn ObjectStore> = Arc::new(server);
@@ -264,8 +409,7 @@ fn a_rate_is_of_what_the_bucket_is_asked_for() {
         written_bytes: NonZeroU64::new(1000),
         calls: None,
     };
-    let cut = Cut { whole_max: 1 << 20, part_bytes: 256 << 10 };
-    let store = limited(&env, &server, cut, rates, staging.path()).unwrap();
+    let store = limited(&env, &server, small(), rates, staging.path()).unwrap();
     let begun = clock.monotonic();
     let writer = store.create(id(1), 10_000).unwrap();
     writer.write_at(0, &[IoSlice::new(&[1; 10_000])]).unwrap();

@@ -358,6 +358,10 @@ impl SegmentWriter for FaultyWriter {
     fn seal(&self, len: u64) -> Result<(), StoreError> {
         self.plan.around(Op::Seal, Some(self.id), || self.inner.seal(len))
     }
+
+    fn seal_first(&self, len: u64) -> Result<(), StoreError> {
+        self.plan.around(Op::Seal, Some(self.id), || self.inner.seal_first(len))
+    }
 }
 
 #[cfg(test)]

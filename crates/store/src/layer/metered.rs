@@ -163,6 +163,10 @@ impl SegmentWriter for MeteredWriter {
     fn seal(&self, len: u64) -> Result<(), StoreError> {
         self.counters.count(&self.counters.seals, self.inner.seal(len))
     }
+
+    fn seal_first(&self, len: u64) -> Result<(), StoreError> {
+        self.counters.count(&self.counters.seals, self.inner.seal_first(len))
+    }
 }
 
 fn add(counter: &AtomicU64, amount: u64) {

@@ -40,6 +40,36 @@ impl Default for Patience {
     }
 }
 
+impl Patience {
+    /// The first look at a place: as long as it does not answer it is asked again, and the log
+    /// says what is waited for.
+    pub(crate) fn open<T>(
+        self,
+        env: &Env,
+        place: &str,
+        mut look: impl FnMut() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut told = false;
+        let again = Again { env: env.clone(), patience: self };
+        again.call(|| {
+            look().inspect_err(|error| {
+                if error.is_transient() && !std::mem::replace(&mut told, true) {
+                    let (why, most) = (reason(error), self.total_max);
+                    tracing::warn!(%why, ?most, "waiting for {place} to answer");
+                }
+            })
+        })
+    }
+}
+
+/// What an error says, with what it says of its cause.
+fn reason(error: &StoreError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
 /// A layer that asks again.
 pub struct Retrying {
     inner: Arc<dyn Store>,
@@ -145,6 +175,10 @@ impl SegmentWriter for RetryingWriter {
 
     fn seal(&self, len: u64) -> Result<(), StoreError> {
         self.again.call(|| self.inner.seal(len))
+    }
+
+    fn seal_first(&self, len: u64) -> Result<(), StoreError> {
+        self.again.call(|| self.inner.seal_first(len))
     }
 }
 

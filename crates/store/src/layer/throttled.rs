@@ -175,6 +175,11 @@ impl SegmentWriter for ThrottledWriter {
         self.limits.call();
         self.inner.seal(len)
     }
+
+    fn seal_first(&self, len: u64) -> Result<(), StoreError> {
+        self.limits.call();
+        self.inner.seal_first(len)
+    }
 }
 
 #[cfg(test)]

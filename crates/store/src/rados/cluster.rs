@@ -246,11 +246,12 @@ impl Cluster {
         let done = unsafe {
             (self.library.rados_read_op_operate)(operation.handle, self.pool, object.as_ptr(), 0)
         };
-        checked(done).and_then(|_| checked(code))?;
+        let answered = checked(done).and_then(|_| checked(code));
         let mut keys = Vec::new();
-        loop {
+        // The library gives an iterator, which is ours to end, also with an error.
+        while answered.is_ok() && !iterator.is_null() {
             let (mut key, mut value, mut key_len, mut value_len) = (null_mut(), null_mut(), 0, 0);
-            // SAFETY: the iterator was made by the operation that succeeded; it is ended below.
+            // SAFETY: the iterator was made by the operation that was done; it is ended below.
             let code = unsafe {
                 (self.library.rados_omap_get_next2)(
                     iterator,
@@ -268,9 +269,11 @@ impl Cluster {
             let bytes = unsafe { std::slice::from_raw_parts(key.cast::<u8>(), key_len) };
             keys.push(String::from_utf8_lossy(bytes).into_owned());
         }
-        // SAFETY: it is not used any more.
-        unsafe { (self.library.rados_omap_get_end)(iterator) };
-        Ok((keys, more != 0))
+        if !iterator.is_null() {
+            // SAFETY: it is not used any more.
+            unsafe { (self.library.rados_omap_get_end)(iterator) };
+        }
+        answered.map(|_| (keys, more != 0))
     }
 
     /// Takes a lock on an object, for so long from now on. [`Errno::BUSY`] when another one has

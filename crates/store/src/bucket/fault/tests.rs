@@ -68,6 +68,23 @@ fn a_bucket_that_is_missing_or_elsewhere_is_told() {
 }
 
 #[test]
+fn that_something_is_missing_is_told_by_the_server_of_the_bucket_only() {
+    let is_an_answer =
+        |is_head, body: &str| Refusal::read(404, body.as_bytes()).is_an_answer(is_head);
+    for code in ["NoSuchKey", "NoSuchVersion", "NoSuchUpload"] {
+        assert!(is_an_answer(false, &body(code)), "{code}");
+    }
+    let proxy = "<html><title>404 Not Found</title></html>";
+    for other in [proxy, "", &body("NoSuchBucket"), &body("NotFound")] {
+        assert!(!is_an_answer(false, other), "{other}");
+    }
+    // Whoever asked so looks again.
+    assert!(is_an_answer(true, ""));
+    assert!(!Refusal::read(403, b"").is_an_answer(true));
+    assert!(sorted(404, proxy).is_transient());
+}
+
+#[test]
 fn a_hostile_body_is_cut_and_cleaned() {
     let long = format!("<Code>{}</Code><Message>a\u{1b}[31mb\n</Message>", "x".repeat(100_000));
     let refusal = Refusal::read(400, long.as_bytes());

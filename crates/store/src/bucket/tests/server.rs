@@ -1,7 +1,10 @@
 //! A server in memory that fails on purpose, before or after it did what it was asked for.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
@@ -47,6 +50,15 @@ struct Plan {
     requests: u32,
     parts: u32,
     uploads: u32,
+    aborts: u32,
+    /// Parts that arrived when their upload was aborted.
+    late_parts: u32,
+    /// What no put of ends.
+    held: BTreeSet<String>,
+    holding: usize,
+    slow_parts: bool,
+    /// The next HEAD is answered by something that knows no better.
+    hide: bool,
 }
 
 #[derive(Clone, Default)]
@@ -80,6 +92,49 @@ impl Server {
 
     pub fn parts(&self) -> u32 {
         self.plan.lock().parts
+    }
+
+    /// Puts under this name do not end from now on.
+    pub fn hold(&self, name: &str) {
+        self.plan.lock().held.insert(name.to_owned());
+    }
+
+    pub fn release(&self) {
+        self.plan.lock().held.clear();
+    }
+
+    /// Puts that wait for that.
+    pub fn holding(&self) -> usize {
+        self.plan.lock().holding
+    }
+
+    /// Parts take a while.
+    pub fn slow_parts(&self) {
+        self.plan.lock().slow_parts = true;
+    }
+
+    /// The next HEAD says that nothing is there.
+    pub fn hide_once(&self) {
+        self.plan.lock().hide = true;
+    }
+
+    pub fn aborts(&self) -> u32 {
+        self.plan.lock().aborts
+    }
+
+    pub fn late_parts(&self) -> u32 {
+        self.plan.lock().late_parts
+    }
+
+    async fn wait_while_held(&self, path: &Path) {
+        let is_held = || self.plan.lock().held.contains(path.as_ref());
+        if is_held() {
+            self.plan.lock().holding += 1;
+            while is_held() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            self.plan.lock().holding -= 1;
+        }
     }
 
     pub fn uploads_under_way(&self) -> u32 {
@@ -165,6 +220,7 @@ impl ObjectStore for Server {
         if self.plan.lock().overwrites {
             options.mode = PutMode::Overwrite;
         }
+        self.wait_while_held(path).await;
         self.around(Verb::Put, self.inner.put_opts(path, payload, options)).await
     }
 
@@ -176,10 +232,14 @@ impl ObjectStore for Server {
         let begun = self.inner.put_multipart_opts(path, options);
         let inner = self.around(Verb::Begin, begun).await?;
         self.plan.lock().uploads += 1;
-        Ok(Box::new(Upload { inner, server: self.clone() }))
+        Ok(Box::new(Upload { inner, server: self.clone(), aborted: Arc::default() }))
     }
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
+        if options.head && std::mem::take(&mut self.plan.lock().hide) {
+            let source = Box::new(std::io::Error::other("planned"));
+            return Err(Error::NotFound { path: path.to_string(), source });
+        }
         self.around(Verb::Get, self.inner.get_opts(path, options)).await
     }
 
@@ -218,6 +278,7 @@ impl ObjectStore for Server {
 struct Upload {
     inner: Box<dyn MultipartUpload>,
     server: Server,
+    aborted: Arc<AtomicBool>,
 }
 
 #[async_trait]
@@ -225,7 +286,16 @@ impl MultipartUpload for Upload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         self.server.plan.lock().parts += 1;
         let (part, server) = (self.inner.put_part(data), self.server.clone());
-        Box::pin(async move { server.around(Verb::Part, part).await })
+        let aborted = Arc::clone(&self.aborted);
+        Box::pin(async move {
+            let slow = server.plan.lock().slow_parts;
+            let done = server.around(Verb::Part, part).await;
+            if slow && done.is_ok() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            server.plan.lock().late_parts += u32::from(aborted.load(Ordering::Acquire));
+            done
+        })
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
@@ -236,7 +306,13 @@ impl MultipartUpload for Upload {
     }
 
     async fn abort(&mut self) -> Result<()> {
-        self.server.plan.lock().uploads -= 1;
-        self.inner.abort().await
+        let mut plan = self.server.plan.lock();
+        plan.aborts += 1;
+        if self.aborted.swap(true, Ordering::AcqRel) {
+            let source = Box::new(std::io::Error::other("NoSuchUpload"));
+            return Err(Error::NotFound { path: String::new(), source });
+        }
+        plan.uploads -= 1;
+        Ok(())
     }
 }
