@@ -10,6 +10,7 @@
 //! ownership whose objects are
 //! buckets   read   write   parts   listing   tags   lock   lifecycle   settings: the operations
 //! sse       encryption: keys of requests, defaults of buckets
+//! documents who may send one, asked before it is read
 //! ```
 //!
 //! A request is S3's when it is signed as S3 signs, or when no other door has its path.
@@ -24,6 +25,7 @@ mod buckets;
 mod checksums;
 mod cors;
 mod dates;
+mod documents;
 mod door;
 mod explain;
 mod fault;

@@ -15,6 +15,7 @@ mod shares;
 pub(crate) mod signed;
 mod slow;
 mod transfers;
+mod unread;
 mod updates;
 mod users;
 mod writers;

@@ -39,8 +39,8 @@ pub use lifecycle::{Ending, Expiration, Filter, Noncurrent, RULES_MAX, Rule};
 pub use lock::{DefaultLock, HELD, LOCK_HOLD, LOCK_MODE, LOCK_UNTIL};
 pub use object::{
     ARCHIVE_HISTORY, ARCHIVE_STACK, ARCHIVED_MARKER_TYPE, Archive, Container, DELETE_AT, Listing,
-    Meta, OWNER_ENFORCED, OWNERSHIP, Object, Page, Part, Step, Totals, Upload, Versioning, Walk,
-    Which,
+    Meta, OWNER_ENFORCED, OWNERSHIP, Object, PAGE_BYTES_MAX, Page, Part, Step, Totals, Upload,
+    Versioning, Walk, Walked, Which,
 };
 pub use resource::{
     DiffRange, DiskFile, DiskState, File, Image, Metric, MetricKind, NewImage, Origin, PoolUsage,

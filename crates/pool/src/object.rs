@@ -147,6 +147,15 @@ pub const DELETE_AT: &str = "swift.delete-at";
 pub(crate) const ARCHIVED_AT: &str = "archive.at-ms";
 
 impl Meta {
+    /// About how many bytes it takes in memory.
+    fn held_bytes(&self) -> usize {
+        let maps = [&self.headers, &self.user, &self.tags, &self.checksums, &self.settings];
+        let texts = maps.iter().flat_map(|map| map.iter());
+        texts.map(|(name, value)| ENTRY_BYTES + name.len() + value.len()).sum::<usize>()
+            + size_of_val(self.parts.as_slice())
+            + size_of_val(self.grants.as_slice())
+    }
+
     /// When it ends by its own wish, in ms since 1970.
     pub fn ends_ms(&self) -> Option<u64> {
         let seconds: u64 = self.settings.get(DELETE_AT)?.parse().ok()?;
@@ -154,7 +163,15 @@ impl Meta {
     }
 }
 
+/// What two texts of a map take besides what is in them.
+const ENTRY_BYTES: usize = 96;
+
 impl Object {
+    /// About how many bytes it takes in memory, but for what each takes.
+    pub fn held_bytes(&self) -> usize {
+        self.name.as_str().len() + self.meta.held_bytes()
+    }
+
     /// Whether it has ended by its own wish: nobody finds it any more, though it may not have
     /// been removed yet.
     pub fn has_ended(&self, now_ms: u64) -> bool {
@@ -274,6 +291,13 @@ pub struct Upload {
     pub owner: Option<AccountId>,
 }
 
+impl Upload {
+    /// About how many bytes it takes in memory, but for what each takes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.object.as_str().len() + self.meta.held_bytes()
+    }
+}
+
 /// A part of an upload.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Part {
@@ -307,6 +331,21 @@ pub struct Walk {
     pub flat: bool,
     /// So many at most, names and prefixes together.
     pub limit: usize,
+}
+
+/// What one walk, or one page of a listing, holds in memory of what it found, at most, as
+/// [`Object::held_bytes`] counts: it ends there, and goes on behind. Ten thousand names of 1024
+/// bytes with a type of some hundreds are less, so that where only these are held a page is full.
+pub const PAGE_BYTES_MAX: usize = 16 << 20;
+
+/// What a walk found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Walked<T> {
+    /// In the direction of the walk.
+    pub steps: Vec<Step<T>>,
+    /// Whether it ended since it held enough, and there may be more behind the last step. Then
+    /// there is a last step, unless the walk was to have none.
+    pub more: bool,
 }
 
 /// What a walk meets.

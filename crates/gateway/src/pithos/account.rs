@@ -60,6 +60,7 @@ pub(super) fn show(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     }
     let steps = service.container_walk(caller.account.id, &walk)?;
     let rows: Vec<Row> = steps
+        .steps
         .into_iter()
         .filter_map(|step| match step {
             Step::Item(found) if until.is_none_or(|until| found.created_ms <= until) => {

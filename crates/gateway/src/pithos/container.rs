@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use archipelago_pool::{
-    Action, Container, ErrorKind, HASHED_BLOCK_BYTES, Object, Roots, Service, Step, Versioning,
-    Walk,
+    Action, Container, ErrorKind, HASHED_BLOCK_BYTES, Object, PAGE_BYTES_MAX, Roots, Service, Step,
+    Versioning, Walk, Walked,
 };
 use axum::http::header::LAST_MODIFIED;
 use axum::http::{HeaderMap, StatusCode};
@@ -129,7 +129,7 @@ fn known(
         set(out, "x-container-policy-quota", &quota.to_string());
         let walk = Walk { limit: NAMES_SEEN_MAX, ..Walk::default() };
         let mut names = BTreeSet::new();
-        for step in service.object_walk_whole(container.id, &walk)? {
+        for step in service.object_walk_whole(container.id, &walk)?.steps {
             if let Step::Item(object) = step {
                 names.extend(object.meta.user.into_keys().map(|name| meta::quoted(&name)));
             }
@@ -206,22 +206,25 @@ fn rows(
     let ids: Vec<_> = objects.iter().map(|object| object.id).collect();
     let hashes = service.object_hashes(&ids)?;
     let mut shown = sharing::of_page(service, caller, home, &objects)?.into_iter();
-    Ok(steps
-        .iter()
-        .map(|step| match step {
+    let mut rows = Vec::with_capacity(steps.len());
+    for step in &steps {
+        match step {
             Step::Prefix(prefix) => {
                 let mut fields = Map::new();
                 fields.insert("subdir".to_owned(), json!(prefix));
-                Row { element: "subdir", name: prefix.clone(), fields }
+                rows.push(Row { element: "subdir", name: prefix.clone(), fields });
             }
             Step::Item(object) => {
+                // The page ends where no more may be said of sharing.
+                let Some(fields) = shown.next() else { break };
                 let hash = hashes.get(&object.id).map(ToString::to_string).unwrap_or_default();
                 let mut row = row(object, &hash);
-                row.fields.extend(shown.next().unwrap_or_default());
-                row
+                row.fields.extend(fields);
+                rows.push(row);
             }
-        })
-        .collect())
+        }
+    }
+    Ok(rows)
 }
 
 /// What a page of all names is to be.
@@ -242,25 +245,32 @@ fn all(
     seen: &mut Seen,
 ) -> Result<Vec<Step<Object>>, Refusal> {
     let Page { caller, home, until, wanted } = *page;
-    let mut steps = Vec::new();
-    while steps.len() < wanted {
-        let mut found = match until {
+    let (mut steps, mut bytes) = (Vec::new(), 0);
+    while steps.len() < wanted && bytes < PAGE_BYTES_MAX {
+        let Walked { steps: mut found, more } = match until {
             None => {
                 let found = service.object_walk_whole(home.id, &walk)?;
-                seen.add(found.len())?;
+                seen.add(found.steps.len())?;
                 found
             }
             Some(until) => past::walk(service, home.id, &walk, until, seen)?,
         };
-        let full = found.len() >= walk.limit;
         walk.marker = match found.last() {
             Some(Step::Item(object)) => Some(object.name.to_string()),
             Some(Step::Prefix(prefix)) => Some(prefix.clone()),
             None => None,
         };
         hide(service, caller, home, &mut found)?;
-        steps.extend(found.into_iter().filter(|step| keep(step)));
-        if !full || walk.marker.is_none() {
+        for step in found.into_iter().filter(|step| keep(step)) {
+            if let Step::Item(object) = &step {
+                bytes += object.held_bytes();
+            }
+            steps.push(step);
+            if bytes >= PAGE_BYTES_MAX {
+                break;
+            }
+        }
+        if !more || walk.marker.is_none() {
             break;
         }
         // Few may be left to find, and many to pass over.

@@ -2,7 +2,8 @@
 
 use archipelago_model::{ContainerName, ObjectName};
 use archipelago_pool::{
-    Action, BlockHash, Container, CopySource, Error, Meta, Object, Service, Step, Walk, Which,
+    Action, BlockHash, Container, CopySource, Error, Meta, Object, Service, Step, Walk, Walked,
+    Which,
 };
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -129,8 +130,7 @@ fn below(
     let mut walk = Walk { prefix: old.clone(), limit: ROWS, ..Walk::default() };
     let mut done = 0;
     loop {
-        let steps = service.object_walk(source.id, &walk)?;
-        let full = steps.len() == ROWS;
+        let Walked { steps, more } = service.object_walk(source.id, &walk)?;
         for step in steps {
             let Step::Item(object) = step else { continue };
             done += 1;
@@ -160,7 +160,7 @@ fn below(
                 done => drop(done?),
             }
         }
-        if !full {
+        if !more {
             return Ok(());
         }
     }

@@ -1,6 +1,6 @@
 //! Pages of listings, as lines, JSON and XML.
 
-use archipelago_pool::{Object, Step, Walk};
+use archipelago_pool::{Object, PAGE_BYTES_MAX, Step, Walk};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::{Map, Value};
@@ -84,11 +84,13 @@ fn field(out: &mut String, name: &str, value: &Value) {
 pub(super) struct Fold<'a> {
     walk: &'a Walk,
     pub out: Vec<Step<Object>>,
+    /// What they take in memory.
+    bytes: usize,
 }
 
 impl<'a> Fold<'a> {
     pub(super) const fn new(walk: &'a Walk) -> Self {
-        Self { walk, out: Vec::new() }
+        Self { walk, out: Vec::new(), bytes: 0 }
     }
 
     /// Takes one more; whether there is room for another.
@@ -107,9 +109,12 @@ impl<'a> Fold<'a> {
                 }
             }
             _ if walk.flat && rest.is_empty() => {}
-            _ => self.out.push(Step::Item(object)),
+            _ => {
+                self.bytes += object.held_bytes();
+                self.out.push(Step::Item(object));
+            }
         }
-        self.out.len() < walk.limit
+        self.out.len() < walk.limit && self.bytes < PAGE_BYTES_MAX
     }
 }
 

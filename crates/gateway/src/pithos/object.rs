@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use archipelago_model::ObjectName;
-use archipelago_pool::{Action, BlockHash, Container, Content, Object, Service, Step, Walk, Which};
+use archipelago_pool::{
+    Action, BlockHash, Container, Content, Object, Service, Step, Walk, Walked, Which,
+};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, IF_RANGE, RANGE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -161,8 +163,8 @@ fn manifest_of(
     let home = caller.find(service, &container)?;
     check_prefix(service, caller, &home, &prefix)?;
     let walk = Walk { prefix: prefix.to_string(), limit: SEGMENTS_MAX + 1, ..Walk::default() };
-    let steps = service.object_walk(home.id, &walk)?;
-    if steps.len() > SEGMENTS_MAX {
+    let Walked { steps, more } = service.object_walk(home.id, &walk)?;
+    if more || steps.len() > SEGMENTS_MAX {
         return Err(Refusal::conflict("The manifest stands for too many objects."));
     }
     let mut whole =

@@ -1,6 +1,6 @@
 //! A container as it was at a time, as far as its versions tell.
 
-use archipelago_pool::{Object, Service, Step, Walk, Which};
+use archipelago_pool::{Object, PAGE_BYTES_MAX, Service, Step, Walk, Walked, Which};
 
 use super::listing::Fold;
 use crate::swift::answer::Refusal;
@@ -44,8 +44,7 @@ fn each(
     };
     let (mut after, mut settled) = (None, None);
     loop {
-        let steps = service.version_walk(container, &pages, after)?;
-        let full = steps.len() >= ROWS;
+        let Walked { steps, more } = service.version_walk(container, &pages, after)?;
         seen.add(steps.len())?;
         for step in steps {
             let Step::Item(object) = step else { continue };
@@ -63,7 +62,7 @@ fn each(
                 return Ok(());
             }
         }
-        if !full {
+        if !more {
             return Ok(());
         }
     }
@@ -92,22 +91,32 @@ pub(super) fn walk(
     walk: &Walk,
     until: u64,
     seen: &mut Seen,
-) -> Result<Vec<Step<Object>>, Refusal> {
+) -> Result<Walked<Object>, Refusal> {
     let mut fold = Fold::new(walk);
     if walk.limit == 0 {
-        return Ok(fold.out);
+        return Ok(Walked { steps: fold.out, more: false });
     }
-    each(service, container, walk, until, seen, &mut |object| fold.see(object))?;
-    let mut out = fold.out;
+    let mut more = false;
+    each(service, container, walk, until, seen, &mut |object| {
+        let goes_on = fold.see(object);
+        more = !goes_on;
+        goes_on
+    })?;
+    let (mut steps, mut bytes) = (fold.out, 0);
     // Versions come without what users keep with them.
-    for step in &mut out {
-        if let Step::Item(object) = step
-            && let Some(whole) = whole(service, container, object)?
-        {
+    for at in 0..steps.len() {
+        let Some(Step::Item(object)) = steps.get_mut(at) else { continue };
+        if let Some(whole) = whole(service, container, object)? {
             *object = whole;
         }
+        bytes += object.held_bytes();
+        if bytes >= PAGE_BYTES_MAX {
+            more |= at + 1 < steps.len();
+            steps.truncate(at + 1);
+            break;
+        }
     }
-    Ok(out)
+    Ok(Walked { steps, more })
 }
 
 fn whole(service: &Service, container: u64, object: &Object) -> Result<Option<Object>, Refusal> {

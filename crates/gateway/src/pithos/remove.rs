@@ -1,7 +1,9 @@
 //! `DELETE` of objects, of containers, and of the past.
 
 use archipelago_model::ObjectName;
-use archipelago_pool::{Action, Container, ErrorKind, Service, Step, Versioning, Walk, Which};
+use archipelago_pool::{
+    Action, Container, ErrorKind, Object, Service, Step, Versioning, Walk, Walked, Which,
+};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
@@ -9,6 +11,7 @@ use super::TREE_MAX;
 use super::ask::Ask;
 use super::caller::Caller;
 use crate::swift::answer::{self, Refusal};
+use crate::swift::conditions::{self, Taken};
 use crate::swift::meta::{Veto, is_expired};
 
 /// Names that are read together.
@@ -24,13 +27,21 @@ pub(super) fn object(service: &Service, ask: &Ask) -> Result<Response, Refusal> 
     let home = caller.home(service, &ask.container()?, &name, Action::Remove)?;
     if let Some(until) = ask.until()? {
         caller.check_writes()?;
+        if conditions::is_said(&ask.headers) {
+            return Err(Refusal::invalid("what goes by its time has no other conditions"));
+        }
         return match service.object_purge(home.id, &name, until)? {
             0 => Err(Refusal::not_found()),
             _ => Ok(done()),
         };
     }
     let tree = ask.is_tree()?;
-    match one(service, &home, &name, ask.now_ms) {
+    // A folder of which nothing is there itself goes all the same, unless that is what is asked for.
+    let check = |old: Option<&Object>| match old {
+        None if !tree => Ok(()),
+        old => check(service, ask, old),
+    };
+    match one(service, &home, &name, &check, ask.now_ms) {
         Err(refusal) if tree && refusal.is_not_found() => {}
         other => other?,
     }
@@ -40,18 +51,44 @@ pub(super) fn object(service: &Service, ask: &Ask) -> Result<Response, Refusal> 
     Ok(done())
 }
 
-/// Removes one object; what is not there is a refusal.
-fn one(service: &Service, home: &Container, name: &ObjectName, now_ms: u64) -> Result<(), Refusal> {
+/// Asks the conditions of a removal of what it would take.
+fn check(service: &Service, ask: &Ask, old: Option<&Object>) -> Result<(), Refusal> {
+    if !conditions::is_said(&ask.headers) {
+        return Ok(());
+    }
+    let taken = match old {
+        None => None,
+        Some(old) => {
+            let hash = service.object_hashes(&[old.id])?.remove(&old.id);
+            let etags: Vec<String> = hash.iter().map(ToString::to_string).collect();
+            Some(Taken { has_others: etags.is_empty(), etags, changed_ms: old.created_ms })
+        }
+    };
+    conditions::check_removal(&ask.headers, taken.as_ref())
+}
+
+/// Removes one object, if it is as `check` wants it; what is not there is a refusal.
+fn one(
+    service: &Service,
+    home: &Container,
+    name: &ObjectName,
+    check: &dyn Fn(Option<&Object>) -> Result<(), Refusal>,
+    now_ms: u64,
+) -> Result<(), Refusal> {
     let veto = Veto::default();
     let result = service.object_remove(home.id, name, Which::Latest, &|old| match old {
-        None => Err(veto.say(Refusal::not_found())),
+        None => {
+            check(None).map_err(|refusal| veto.say(refusal))?;
+            Err(veto.say(Refusal::not_found()))
+        }
         // A marker on top takes nothing away.
         Some(old)
             if old.is_locked(service.ended_ms()) && home.versioning != Versioning::Enabled =>
         {
             Err(veto.say(Refusal::forbidden("The object is locked.")))
         }
-        Some(_) => Ok(()),
+        Some(old) if is_expired(old, now_ms) => Ok(()),
+        Some(old) => check(Some(old)).map_err(|refusal| veto.say(refusal)),
     });
     let removed = veto.settle(result)??;
     match removed.object.is_some_and(|object| is_expired(&object, now_ms)) {
@@ -65,8 +102,7 @@ fn below(service: &Service, home: &Container, prefix: &str, now_ms: u64) -> Resu
     let mut walk = Walk { prefix: prefix.to_owned(), limit: ROWS, ..Walk::default() };
     let mut count = 0;
     loop {
-        let steps = service.object_walk(home.id, &walk)?;
-        let full = steps.len() == ROWS;
+        let Walked { steps, more } = service.object_walk(home.id, &walk)?;
         for step in steps {
             let Step::Item(object) = step else { continue };
             count += 1;
@@ -74,12 +110,12 @@ fn below(service: &Service, home: &Container, prefix: &str, now_ms: u64) -> Resu
                 return Err(Refusal::conflict("So many objects were removed; others are left."));
             }
             walk.marker = Some(object.name.to_string());
-            match one(service, home, &object.name, now_ms) {
+            match one(service, home, &object.name, &|_| Ok(()), now_ms) {
                 Err(refusal) if refusal.is_not_found() => {}
                 other => other?,
             }
         }
-        if !full {
+        if !more {
             return Ok(());
         }
     }
@@ -91,8 +127,7 @@ fn purge_all(service: &Service, home: &Container, until: u64) -> Result<(), Refu
     let mut count = 0;
     loop {
         // Names first, then all versions of each that has one to go.
-        let steps = service.version_walk(home.id, &walk, None)?;
-        let full = steps.len() == ROWS;
+        let Walked { steps, more } = service.version_walk(home.id, &walk, None)?;
         let (mut names, mut last): (Vec<ObjectName>, Option<ObjectName>) = (Vec::new(), None);
         for step in steps {
             let Step::Item(object) = step else { continue };
@@ -103,7 +138,7 @@ fn purge_all(service: &Service, home: &Container, until: u64) -> Result<(), Refu
             last = Some(object.name);
         }
         // Of this one there may be more than the page shows.
-        if full && let Some(name) = last.clone().filter(|name| names.last() != Some(name)) {
+        if more && let Some(name) = last.clone().filter(|name| names.last() != Some(name)) {
             names.push(name);
         }
         for name in &names {
@@ -114,7 +149,7 @@ fn purge_all(service: &Service, home: &Container, until: u64) -> Result<(), Refu
             service.object_purge(home.id, name, until)?;
         }
         walk.marker = last.map(|name| name.to_string());
-        if !full {
+        if !more {
             return Ok(());
         }
     }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use archipelago_model::ObjectName;
 use archipelago_pool::{
-    Action, Container, Error, Grant, Object, Roots, Service, Shared, Step, Walk, Which,
+    Action, Container, Error, Grant, Object, Roots, Service, Shared, Step, Walk, Walked, Which,
 };
 
 use super::caller::Caller;
@@ -151,8 +151,7 @@ impl Sight<'_> {
         let (prefix, marker) = (prefix.to_owned(), walk.marker.clone());
         let mut pages = Walk { prefix, marker, limit: ROWS, ..Walk::default() };
         loop {
-            let steps = self.service.object_walk_whole(self.home.id, &pages)?;
-            let full = steps.len() == ROWS;
+            let Walked { steps, more } = self.service.object_walk_whole(self.home.id, &pages)?;
             seen.add(steps.len())?;
             let objects = steps.into_iter().filter_map(|step| match step {
                 Step::Item(object) => Some(object),
@@ -165,7 +164,7 @@ impl Sight<'_> {
                     return Ok(false);
                 }
             }
-            if !full {
+            if !more {
                 return Ok(true);
             }
         }

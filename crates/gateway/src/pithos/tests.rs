@@ -330,6 +330,31 @@ fn preconditions_are_asked_of_what_is_there() {
 }
 
 #[test]
+fn conditions_of_a_removal_are_asked_of_what_it_takes() {
+    let site = Site::start();
+    site.put("o", b"content");
+    let remove = |path: &str, head: &str| site.ask("DELETE", path, head, b"");
+    let hash = sha256(b"content");
+    is(&remove("/c/o", "If-Match: something\r\n"), 412);
+    is(&remove("/c/o", "If-None-Match: *\r\n"), 412);
+    is(&remove("/c/o", &format!("If-None-Match: {hash}\r\n")), 412);
+    is(&remove("/c/o", "If-Unmodified-Since: Thu, 01 Jan 1970 00:00:01 GMT\r\n"), 412);
+    is(&remove("/c/o?until=99999999999", "If-Match: something\r\n"), 400);
+    assert_eq!(site.get("o"), b"content");
+    // Of what nobody hashed nobody knows whether it is another one.
+    site.resize("p", 100 << 20);
+    is(&remove("/c/p", &format!("If-Match: {hash}\r\n")), 412);
+    is(&remove("/c/p", &format!("If-None-Match: {hash}\r\n")), 412);
+    is(&remove("/c/p", "If-Match: *\r\n"), 204);
+    // A folder of which nothing is there itself.
+    site.put("d/o", b"x");
+    is(&remove("/c/d?delimiter=/", "If-Match: *\r\n"), 412);
+    is(&remove("/c/d?delimiter=/", ""), 204);
+    is(&remove("/c/o", &format!("If-Match: \"{hash}\"\r\n")), 204);
+    is(&remove("/c/o", "If-Match: *\r\n"), 404);
+}
+
+#[test]
 fn conditions_of_an_update_are_asked_of_what_it_changes() {
     let site = Site::start();
     site.put("o", b"0123456789");

@@ -1,7 +1,7 @@
 //! Versions: which one a request means, and all of an object.
 
 use archipelago_model::{FileId, ObjectName};
-use archipelago_pool::{Object, Service, Step, Walk, Which};
+use archipelago_pool::{Object, Service, Step, Walk, Walked, Which};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::json;
@@ -66,9 +66,8 @@ fn each(
     let mut walk = Walk { prefix, end: Some(end), limit: ROWS, ..Walk::default() };
     let (mut after, mut seen) = (None, Seen::default());
     loop {
-        let steps = service.version_walk(container, &walk, after)?;
+        let Walked { steps, more } = service.version_walk(container, &walk, after)?;
         seen.add(steps.len())?;
-        let full = steps.len() >= ROWS;
         for step in steps {
             let Step::Item(object) = step else { continue };
             after = Some(match object.versioned {
@@ -79,7 +78,7 @@ fn each(
                 return Ok(());
             }
         }
-        if !full {
+        if !more {
             return Ok(());
         }
         walk.marker = Some(name.to_string());

@@ -8,12 +8,13 @@ use archipelago_model::{ContainerName, ObjectName};
 use archipelago_pool::{
     Action, Container, Decision, Error, Identity, Object, Role, Service, Shared, Subject, decide,
 };
-use axum::http::Uri;
+use axum::http::{HeaderMap, Uri};
 use s3s::access::{S3Access, S3AccessContext};
-use s3s::auth::{S3Auth, SecretKey};
+use s3s::auth::{Credentials, S3Auth, SecretKey};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result, s3_error};
 
 use super::acl::Permission;
+use super::documents::Desk;
 use super::door::Door;
 use super::fault::{Missing, denied, fault};
 use super::policy::{self, Verdict};
@@ -73,6 +74,7 @@ impl S3Auth for Keys {
 /// for the right that it needs.
 pub(super) struct Anybody {
     app: App,
+    desk: Desk,
 }
 
 /// A request that looked signed, so that nobody asked whether a page of another site sends it.
@@ -81,7 +83,7 @@ pub(super) struct Unguarded;
 
 impl Anybody {
     pub(super) fn new(app: &App) -> Self {
-        Self { app: app.clone() }
+        Self { app: app.clone(), desk: Desk::new(app) }
     }
 }
 
@@ -109,7 +111,7 @@ impl S3Access for Anybody {
             context: policy::context(cx.headers(), cx.uri()),
         };
         cx.extensions_mut().insert(asked);
-        Ok(())
+        self.desk.check(cx).await
     }
 }
 
@@ -134,6 +136,13 @@ pub(super) struct Asked {
     pub(super) context: BTreeMap<String, String>,
 }
 
+impl Asked {
+    /// The version in the query.
+    pub(super) fn version(&self) -> Option<&str> {
+        self.context.get("s3:versionid").map(String::as_str)
+    }
+}
+
 /// Who a request comes from, and what it asks for.
 #[derive(Clone, Debug)]
 pub(super) struct Actor {
@@ -147,6 +156,31 @@ pub(super) struct Actor {
 }
 
 impl Actor {
+    /// Who signed a request with such credentials, which the library has checked.
+    pub(super) fn new(
+        headers: &HeaderMap,
+        asked: Asked,
+        credentials: Option<&Credentials>,
+    ) -> S3Result<Self> {
+        let expected = headers.get("x-amz-expected-bucket-owner");
+        let expected_owner = expected.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let subject = Arc::new(Subject::anybody());
+        let mut actor = Self { identity: None, subject, expected_owner, asked };
+        if let Some(credentials) = credentials {
+            let known = SIGNER.try_with(|cell| cell.borrow().clone()).ok().flatten();
+            let key = &credentials.access_key;
+            let Some((_, subject, identity)) = known.filter(|(of, ..)| of == key) else {
+                return Err(denied());
+            };
+            // A key of S3 acts for an account, in which a guest may do nothing.
+            if identity.role == Role::Guest && !identity.is_admin() {
+                return Err(denied());
+            }
+            (actor.identity, actor.subject) = (Some(identity), subject);
+        }
+        Ok(actor)
+    }
+
     #[cfg(test)]
     pub(super) fn anybody(asked: Asked) -> Self {
         let subject = Arc::new(Subject::anybody());
@@ -333,24 +367,8 @@ const GOVERNING: [&str; 6] = [
 impl Door {
     /// Who signed a request, and what it asks for.
     pub(super) async fn actor<T>(&self, request: &S3Request<T>) -> S3Result<Actor> {
-        let expected = request.headers.get("x-amz-expected-bucket-owner");
-        let expected_owner = expected.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let asked = request.extensions.get::<Asked>().cloned().unwrap_or_default();
-        let subject = Arc::new(Subject::anybody());
-        let mut actor = Actor { identity: None, subject, expected_owner, asked };
-        if let Some(credentials) = &request.credentials {
-            let known = SIGNER.try_with(|cell| cell.borrow().clone()).ok().flatten();
-            let key = &credentials.access_key;
-            let Some((_, subject, identity)) = known.filter(|(of, ..)| of == key) else {
-                return Err(denied());
-            };
-            // A key of S3 acts for an account, in which a guest may do nothing.
-            if identity.role == Role::Guest && !identity.is_admin() {
-                return Err(denied());
-            }
-            (actor.identity, actor.subject) = (Some(identity), subject);
-        }
-        Ok(actor)
+        Actor::new(&request.headers, asked, request.credentials.as_ref())
     }
 
     /// A bucket, for one who may do this with it.

@@ -28,7 +28,7 @@ pub(super) fn show(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     }
     let walk = listing::walk(ask)?;
     let steps = service.container_walk(rights.account.id, &walk)?;
-    let rows: Vec<Row> = steps.into_iter().map(row).collect();
+    let rows: Vec<Row> = steps.steps.into_iter().map(row).collect();
     Ok(listing::render(format, "account", &rights.path_name(), &rows, headers))
 }
 

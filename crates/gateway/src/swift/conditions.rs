@@ -42,6 +42,44 @@ pub(crate) fn check(
     Ok(())
 }
 
+/// What a removal would take, as clients know it.
+pub(crate) struct Taken {
+    /// ETags that tell it.
+    pub etags: Vec<String>,
+    /// Whether it may have been shown with another one, which nobody knows here.
+    pub has_others: bool,
+    pub changed_ms: u64,
+}
+
+/// Whether a request says on what its removal depends.
+pub(crate) fn is_said(said: &HeaderMap) -> bool {
+    [IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE].iter().any(|name| said.contains_key(name))
+}
+
+/// Checks them against what a removal would take, if anything is there. Where nobody knows whether
+/// they hold, they do not: what goes does not come back.
+pub(crate) fn check_removal(said: &HeaderMap, taken: Option<&Taken>) -> Result<(), Refusal> {
+    let matches = |list: &str| match taken {
+        None => false,
+        Some(taken) => {
+            names(list, None) || taken.etags.iter().any(|etag| names(list, Some(bare(etag))))
+        }
+    };
+    let may_match = |list: &str| matches(list) || taken.is_some_and(|taken| taken.has_others);
+    let text = |name: &str| header(said, name);
+    let since = text(IF_UNMODIFIED_SINCE.as_str()).and_then(parse_date);
+    let is_newer = |since: i64, taken: &Taken| {
+        i64::try_from(taken.changed_ms.div_ceil(1000)).unwrap_or(i64::MAX) > since
+    };
+    let failed = text(IF_MATCH.as_str()).is_some_and(|list| !matches(list))
+        || text(IF_NONE_MATCH.as_str()).is_some_and(may_match)
+        || since.zip(taken).is_some_and(|(since, taken)| is_newer(since, taken));
+    match failed {
+        true => Err(Refusal::precondition("A precondition failed; nothing was removed.")),
+        false => Ok(()),
+    }
+}
+
 /// Those that say which version it is, without those of a body that is not sent.
 fn of_refusal(headers: &HeaderMap) -> HeaderMap {
     let mut out = headers.clone();

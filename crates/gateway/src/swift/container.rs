@@ -38,7 +38,7 @@ pub(super) fn show(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
         }
         false => {
             let steps = service.object_walk(container.id, &walk)?;
-            steps.into_iter().map(|step| row(&rights, step)).collect()
+            steps.steps.into_iter().map(|step| row(&rights, step)).collect()
         }
     };
     Ok(listing::render(format, "container", container.name.as_str(), &rows, headers))

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use archipelago_pool::{Service, Step, Walk};
+use archipelago_pool::{Service, Step, Walk, Walked};
 use md5::{Digest, Md5};
 
 use super::access::{Need, Rights};
@@ -52,8 +52,7 @@ pub(super) fn whole(service: &Service, rights: &Rights, manifest: &str) -> Resul
     };
     let mut walk = Walk { prefix, limit: LISTING_MAX, ..Walk::default() };
     loop {
-        let steps = service.object_walk(container.id, &walk)?;
-        let full = steps.len() == LISTING_MAX;
+        let Walked { steps, more } = service.object_walk(container.id, &walk)?;
         for step in steps {
             let Step::Item(object) = step else { continue };
             walk.marker = Some(object.name.to_string());
@@ -77,7 +76,7 @@ pub(super) fn whole(service: &Service, rights: &Rights, manifest: &str) -> Resul
         if whole.pieces.len() > PIECES_MAX {
             return Err(Refusal::conflict("The manifest stands for too many segments."));
         }
-        if !full {
+        if !more {
             break;
         }
     }

@@ -24,7 +24,7 @@ use super::bulk::{self, Outcome};
 use super::listing::Format;
 use super::put::{self, Plan};
 use super::segments::{self, NamedObject, PIECES_MAX, Piece, Source, Whole};
-use super::{call, entries, info, link, meta, ranges, small_body, tempurl};
+use super::{call, entries, info, link, meta, ranges, remove, small_body, tempurl};
 use crate::App;
 
 /// How deep manifests may name manifests, as Swift has it.
@@ -542,13 +542,15 @@ pub(super) fn remove(
             outcome.errors.push((path, "400 Bad Request: not an SLO manifest".to_owned()));
         }
         Some(content) => {
+            remove::check(ask, Some(content.object()))?;
             let mut paths = Vec::new();
             segment_paths(service, rights, &kept(&content)?, 0, &mut paths)?;
-            paths.push(path);
             for path in paths {
                 let result = bulk::one(service, rights, &path, ask.now_ms);
                 outcome.count(&path, result);
             }
+            let result = remove::one_as_said(service, ask, home, (name, Which::Latest));
+            outcome.count(&path, result.map(drop));
         }
     }
     Ok(outcome.answer(Format::of(ask)?))

@@ -68,7 +68,7 @@ pub(super) fn rows(
         Step::Prefix(prefix) => Row::Prefix(prefix),
         Step::Item(object) => version_row(rights, &object),
     };
-    Ok(steps.into_iter().map(row).collect())
+    Ok(steps.steps.into_iter().map(row).collect())
 }
 
 fn version_row(rights: &Rights, object: &Object) -> Row {

@@ -156,7 +156,8 @@ impl Page<'_> {
             let home = rights.container(service, &ask.container()?, need)?;
             let delimiter = Some("/".to_owned());
             Ok(service
-                .object_walk(home.id, &Walk { prefix, delimiter, limit, ..Walk::default() })?)
+                .object_walk(home.id, &Walk { prefix, delimiter, limit, ..Walk::default() })?
+                .steps)
         })
         .await
     }

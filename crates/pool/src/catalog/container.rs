@@ -12,6 +12,10 @@ const TABLE: &str = "container";
 const SELECT: &str = "SELECT id, account_id, name, bucket IS NOT NULL, versioning, settings, \
      objects, bytes, old_bytes, quota_bytes, quota_objects, created_ms FROM container";
 
+/// Without settings and grants, which no listing shows, and which may be megabytes of each.
+const SELECT_LISTED: &str = "SELECT id, account_id, name, bucket IS NOT NULL, versioning, '{}', \
+     objects, bytes, old_bytes, quota_bytes, quota_objects, created_ms FROM container";
+
 /// What a change adds to the counters of a container.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Change {
@@ -70,10 +74,6 @@ fn one(tx: &Tx<'_>, found: Option<Container>) -> Result<Option<Container>, Catal
     found.map(|container| shared(tx, container)).transpose()
 }
 
-fn many(tx: &Tx<'_>, found: Vec<Container>) -> Result<Vec<Container>, CatalogError> {
-    found.into_iter().map(|container| shared(tx, container)).collect()
-}
-
 /// By name, in an account.
 pub(crate) fn find(
     tx: &Tx<'_>,
@@ -97,29 +97,34 @@ pub(crate) fn get(tx: &Tx<'_>, id: u64) -> Result<Option<Container>, CatalogErro
     one(tx, tx.first(TABLE, &format!("{SELECT} WHERE id = $1"), [from_number(id)], decode)?)
 }
 
-/// Those of an account behind `after`, by name, `limit` at most.
+/// The same, without settings and grants.
+pub(crate) fn listed(tx: &Tx<'_>, id: u64) -> Result<Option<Container>, CatalogError> {
+    tx.first(TABLE, &format!("{SELECT_LISTED} WHERE id = $1"), [from_number(id)], decode)
+}
+
+/// Those of an account behind `after`, by name, `limit` at most, without settings and grants.
 pub(crate) fn list(
     tx: &Tx<'_>,
     account: AccountId,
     after: &str,
     limit: usize,
 ) -> Result<Vec<Container>, CatalogError> {
-    let sql = format!("{SELECT} WHERE account_id = $1 AND name > $2 ORDER BY name LIMIT $3");
+    let sql = format!("{SELECT_LISTED} WHERE account_id = $1 AND name > $2 ORDER BY name LIMIT $3");
     let limit = from_number(limit as u64);
-    many(tx, tx.all(TABLE, &sql, (from_number(account.get()), after, limit), decode)?)
+    tx.all(TABLE, &sql, (from_number(account.get()), after, limit), decode)
 }
 
-/// Those of an account with names in a stretch, `limit` at most.
+/// Those of an account with names in a stretch, `limit` at most, without settings and grants.
 pub(crate) fn stretch(
     tx: &Tx<'_>,
     account: AccountId,
     stretch: &Stretch,
     limit: usize,
 ) -> Result<Vec<Container>, CatalogError> {
-    let sql = format!("{SELECT} WHERE account_id = $1 AND {} LIMIT $4", stretch.sql("name"));
+    let sql = format!("{SELECT_LISTED} WHERE account_id = $1 AND {} LIMIT $4", stretch.sql("name"));
     let (account, limit) = (from_number(account.get()), from_number(limit as u64));
     let params = (account, &stretch.from, stretch.below.as_deref(), limit);
-    many(tx, tx.all(TABLE, &sql, params, decode)?)
+    tx.all(TABLE, &sql, params, decode)
 }
 
 /// Those of an account that keep what is replaced in this one, `limit` at most.

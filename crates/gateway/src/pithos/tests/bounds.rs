@@ -5,7 +5,7 @@ use archipelago_pool::{Place, Update, UpdateContent};
 use super::*;
 
 impl Site {
-    fn resize(&self, name: &str, size: u64) {
+    pub(super) fn resize(&self, name: &str, size: u64) {
         let update = Update {
             container: self.container().id,
             name: &name.parse().unwrap(),
@@ -80,4 +80,56 @@ fn names_of_metadata_are_as_many_as_fit_into_a_header() {
     is(&head, 204);
     let names = header(&head, "x-container-object-meta").unwrap();
     assert!(names.len() <= 4096 && names.split(',').count() > 30, "{}", names.len());
+}
+
+/// Names that all pages of a listing have, and how many each.
+fn pages(site: &Site, query: &str) -> (Vec<String>, Vec<usize>) {
+    let (mut names, mut lens) = (Vec::<String>::new(), Vec::new());
+    loop {
+        let marker = names.last().cloned().unwrap_or_default();
+        let page = site.names(&format!("?marker={marker}{query}"));
+        if page.is_empty() {
+            return (names, lens);
+        }
+        lens.push(page.len());
+        names.extend(page);
+    }
+}
+
+#[test]
+fn a_page_of_a_listing_ends_where_it_holds_enough_and_goes_on_behind_its_last_name() {
+    let site = Site::start();
+    let wanted: Vec<String> = (0..300).map(|at| format!("o{at:03}")).collect();
+    for name in &wanted {
+        site.resize(name, 1);
+        site.change(name, &|meta| {
+            meta.user.insert("known".to_owned(), "x".repeat(60_000));
+        });
+    }
+    for query in ["", "&meta=known", "&until=99999999999", "&meta=known&until=99999999999"] {
+        let (names, lens) = pages(&site, query);
+        assert_eq!(names, wanted, "{query}");
+        assert!(lens.len() == 2 && lens[0] > 250, "{query}: {lens:?}");
+    }
+    let json = site.ask("GET", "/c?format=json", "", b"");
+    is(&json, 200);
+    assert!(json.body.len() < 20 << 20, "{}", json.body.len());
+}
+
+#[test]
+fn a_page_of_a_listing_ends_where_enough_is_said_of_sharing() {
+    let site = Site::start();
+    let service = &site.server.app.service;
+    let accounts = (0..900).map(|at| {
+        let name = format!("account{at}").parse().unwrap();
+        hex::encode(service.account_create(&name, None).unwrap().uuid)
+    });
+    let with = accounts.collect::<Vec<_>>().join(",");
+    let wanted: Vec<String> = (0..700).map(|at| format!("d/{at:03}")).collect();
+    is(&site.ask("PUT", "/c/d", "Content-Type: application/directory\r\n", b""), 201);
+    wanted.iter().for_each(|name| site.resize(name, 1));
+    is(&site.ask("POST", "/c/d", &format!("X-Object-Sharing: read={with}\r\n"), b""), 202);
+    let (names, lens) = pages(&site, "&prefix=d/");
+    assert_eq!(names, wanted);
+    assert!(lens.len() == 2 && lens[0] > 400, "{lens:?}");
 }

@@ -42,6 +42,48 @@ fn an_object_comes_back_as_it_was_put() {
 }
 
 #[test]
+fn a_removal_keeps_to_its_conditions() {
+    let site = Site::start();
+    let ann = site.token("ann");
+    is(&site.ask("PUT", "/box", &ann, b""), 201);
+    is(&site.ask("PUT", "/box/o", &ann, b"0123456789"), 201);
+    let remove = |head: &str| site.ask("DELETE", "/box/o", &format!("{ann}{head}\r\n"), b"");
+    let md5 = "781e5e245d69b566979b86e28d23f2c7";
+    is(&remove("If-Match: x"), 412);
+    is(&remove("If-None-Match: *"), 412);
+    is(&remove(&format!("If-None-Match: x, \"{md5}\"")), 412);
+    is(&remove("If-Unmodified-Since: Thu, 01 Jan 1970 00:00:01 GMT"), 412);
+    assert_eq!(site.ask("GET", "/box/o", &ann, b"").body, b"0123456789");
+    is(&remove(&format!("If-Match: \"{md5}\"\r\nIf-None-Match: x")), 204);
+    // What is not there is not found first of all.
+    is(&remove("If-Match: *"), 404);
+    // Where versions are kept, a removal of nothing would be noted.
+    is(&site.ask("POST", "/box", &format!("{ann}X-Versions-Enabled: true\r\n"), b""), 204);
+    is(&remove("If-Match: *"), 412);
+    let versions = site.ask("GET", "/box?versions", &ann, b"");
+    assert_eq!(versions.body, b"[]");
+}
+
+#[test]
+fn a_removal_with_segments_keeps_to_its_conditions() {
+    let site = Site::start();
+    let ann = site.token("ann");
+    is(&site.ask("PUT", "/box", &ann, b""), 201);
+    is(&site.ask("PUT", "/box/part", &ann, b"0123456789"), 201);
+    let list = br#"[{"path": "/box/part"}]"#;
+    is(&site.ask("PUT", "/box/o?multipart-manifest=put", &ann, list), 201);
+    let etag = site.ask("HEAD", "/box/o", &ann, b"");
+    let etag = header(&etag, "etag").unwrap();
+    let remove = |head: String| site.ask("DELETE", "/box/o?multipart-manifest=delete", &head, b"");
+    is(&remove(format!("{ann}If-Match: x\r\n")), 412);
+    is(&remove(format!("{ann}If-None-Match: {etag}\r\n")), 412);
+    is(&site.ask("HEAD", "/box/part", &ann, b""), 200);
+    is(&remove(format!("{ann}If-Match: {etag}\r\n")), 200);
+    is(&site.ask("HEAD", "/box/part", &ann, b""), 404);
+    is(&site.ask("HEAD", "/box/o", &ann, b""), 404);
+}
+
+#[test]
 fn what_is_not_what_it_says_is_not_kept() {
     let site = Site::start();
     let ann = site.token("ann");

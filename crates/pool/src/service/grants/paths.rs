@@ -152,13 +152,13 @@ impl Service {
     }
 }
 
-/// Containers by their ids, in the order of their names.
+/// Containers by their ids, in the order of their names, without settings and grants.
 pub(super) fn by_name(tx: &Tx<'_>, mut ids: Vec<u64>) -> Result<Vec<Container>, Error> {
     ids.sort_unstable();
     ids.dedup();
     let mut found = Vec::with_capacity(ids.len());
     for id in ids {
-        found.extend(container::get(tx, id)?);
+        found.extend(container::listed(tx, id)?);
     }
     found.sort_by(|a: &Container, b| a.name.cmp(&b.name));
     Ok(found)

@@ -111,7 +111,8 @@ impl Service {
         found.ok_or_else(|| unknown(name))
     }
 
-    /// The containers of an account behind `after`, by name; a page at most.
+    /// The containers of an account behind `after`, by name; a page at most, without settings and
+    /// grants.
     ///
     /// # Errors
     /// The catalog cannot be read.

@@ -9,12 +9,13 @@ use super::super::Service;
 use crate::catalog::file::{self, From, ObjectRow};
 use crate::catalog::upload;
 use crate::error::Error;
-use crate::object::{Listing, Object, Page, Upload};
+use crate::object::{Listing, Object, PAGE_BYTES_MAX, Page, Upload};
 
 /// Names on a page at most.
 const PAGE_MAX: usize = 10_000;
-/// Rows read from the catalog at once at most; few where a delimiter may hide all but the first.
-const ROWS: usize = 256;
+/// Rows read from the catalog at once at most, each with up to 150 KB of what is known of it; few
+/// where a delimiter may hide all but the first.
+const ROWS: usize = 64;
 const ROWS_MIN: usize = 4;
 
 impl Service {
@@ -63,7 +64,8 @@ impl Service {
                 }
                 for row in rows {
                     (object, id) = (row.upload.object.to_string(), row.id);
-                    match gathered.add(&object, None, row.upload) {
+                    let bytes = row.upload.held_bytes();
+                    match gathered.add(&object, None, (row.upload, bytes)) {
                         None => {}
                         Some(Stop::End) => return Ok(gathered.end()),
                         Some(Stop::Prefix(prefix)) => {
@@ -119,7 +121,8 @@ fn page(listing: &Listing, rows: &Rows<'_>) -> Result<Page<Object>, Error> {
         limit = (limit * 2).min(ROWS);
         for row in chunk {
             let (name, id) = (row.object.name.to_string(), row.object.id);
-            match gathered.add(&name, Some(id), row.object) {
+            let bytes = row.object.held_bytes();
+            match gathered.add(&name, Some(id), (row.object, bytes)) {
                 None => from = From::Older(name, id),
                 Some(Stop::End) => return Ok(gathered.end()),
                 Some(Stop::Prefix(prefix)) => {
@@ -148,6 +151,8 @@ struct Gathered<'a, T> {
     listing: &'a Listing,
     limit: usize,
     items: Vec<T>,
+    /// What they take.
+    bytes: usize,
     prefixes: Vec<String>,
     last: Option<(String, Option<FileId>)>,
     more: bool,
@@ -157,10 +162,11 @@ impl<'a, T> Gathered<'a, T> {
     fn new(listing: &'a Listing) -> Self {
         let limit = listing.limit.min(PAGE_MAX);
         let (items, prefixes) = (Vec::new(), Vec::new());
-        Self { listing, limit, items, prefixes, last: None, more: false }
+        Self { listing, limit, items, bytes: 0, prefixes, last: None, more: false }
     }
 
-    fn add(&mut self, name: &str, id: Option<FileId>, item: T) -> Option<Stop> {
+    /// Takes an item, with how many bytes it takes.
+    fn add(&mut self, name: &str, id: Option<FileId>, (item, bytes): (T, usize)) -> Option<Stop> {
         let Some(rest) = name.strip_prefix(self.listing.prefix.as_str()) else {
             return Some(Stop::End);
         };
@@ -170,7 +176,8 @@ impl<'a, T> Gathered<'a, T> {
         if prefix.is_some() && prefix.as_ref() == self.prefixes.last() {
             return prefix.map(Stop::Prefix);
         }
-        if self.items.len() + self.prefixes.len() >= self.limit {
+        let count = self.items.len() + self.prefixes.len();
+        if count >= self.limit || self.bytes >= PAGE_BYTES_MAX {
             self.more = true;
             return Some(Stop::End);
         }
@@ -183,6 +190,7 @@ impl<'a, T> Gathered<'a, T> {
             None => {
                 self.last = Some((name.to_owned(), id));
                 self.items.push(item);
+                self.bytes += bytes;
                 None
             }
         }

@@ -1,21 +1,23 @@
 //! Walks through names in either direction, between two ends: what Swift lists.
 
-use archipelago_model::AccountId;
+use archipelago_model::{AccountId, FileId};
 
 use super::super::Service;
 use super::listing::successor;
 use crate::catalog::{CatalogError, Tx, container, file};
 use crate::error::Error;
-use crate::object::{Container, Object, Step, Stretch, Walk, Which};
+use crate::object::{Container, Object, PAGE_BYTES_MAX, Step, Stretch, Walk, Walked, Which};
 
 /// Entries of one walk at most.
 const PAGE_MAX: usize = 10_000;
 /// Rows read at once at most; few at first and behind a prefix, which may be next to another.
 const ROWS_MAX: usize = 256;
+/// The same where all that is known of each is read, up to 150 KB.
+const WHOLE_ROWS_MAX: usize = 64;
 const ROWS_MIN: usize = 4;
 
 impl Service {
-    /// Containers of an account.
+    /// Containers of an account, without their settings and grants.
     ///
     /// # Errors
     /// The catalog cannot be read.
@@ -23,13 +25,13 @@ impl Service {
         &self,
         account: AccountId,
         walk: &Walk,
-    ) -> Result<Vec<Step<Container>>, Error> {
+    ) -> Result<Walked<Container>, Error> {
         let fetch = |tx: &Tx<'_>, stretch: &Stretch, limit: usize| {
             container::stretch(tx, account, stretch, limit)
         };
-        self.core
-            .catalog
-            .read(|tx| steps(tx, walk, &|found: &Container| found.name.as_str(), &fetch))
+        let held = |found: &Container| found.name.as_str().len();
+        let see = Seeing { name: &|found: &Container| found.name.as_str(), held: &held };
+        self.core.catalog.read(|tx| steps(tx, walk, &see, (&fetch, ROWS_MAX)))
     }
 
     /// The newest versions of a container; of what is known of them, only what listings show:
@@ -37,11 +39,11 @@ impl Service {
     ///
     /// # Errors
     /// The catalog cannot be read.
-    pub fn object_walk(&self, container: u64, walk: &Walk) -> Result<Vec<Step<Object>>, Error> {
+    pub fn object_walk(&self, container: u64, walk: &Walk) -> Result<Walked<Object>, Error> {
         let fetch = |tx: &Tx<'_>, stretch: &Stretch, limit: usize| {
             file::stretch(tx, container, stretch, limit)
         };
-        self.core.catalog.read(|tx| steps(tx, walk, &|found: &Object| found.name.as_str(), &fetch))
+        self.core.catalog.read(|tx| steps(tx, walk, &OBJECTS, (&fetch, ROWS_MAX)))
     }
 }
 
@@ -50,15 +52,11 @@ impl Service {
     ///
     /// # Errors
     /// The catalog cannot be read.
-    pub fn object_walk_whole(
-        &self,
-        container: u64,
-        walk: &Walk,
-    ) -> Result<Vec<Step<Object>>, Error> {
+    pub fn object_walk_whole(&self, container: u64, walk: &Walk) -> Result<Walked<Object>, Error> {
         let fetch = |tx: &Tx<'_>, stretch: &Stretch, limit: usize| {
             file::stretch_whole(tx, container, stretch, limit)
         };
-        self.core.catalog.read(|tx| steps(tx, walk, &|found: &Object| found.name.as_str(), &fetch))
+        self.core.catalog.read(|tx| steps(tx, walk, &OBJECTS, (&fetch, WHOLE_ROWS_MAX)))
     }
 
     /// The same of all versions: of one name the newest first, or last in reverse. `after`:
@@ -71,7 +69,7 @@ impl Service {
         container: u64,
         walk: &Walk,
         after: Option<Which>,
-    ) -> Result<Vec<Step<Object>>, Error> {
+    ) -> Result<Walked<Object>, Error> {
         let limit = walk.limit.min(PAGE_MAX);
         let reverse = walk.reverse;
         self.core.catalog.read(|tx| {
@@ -87,27 +85,69 @@ impl Service {
                     },
                 };
                 if let Some(id) = id {
-                    let rest = file::beside(tx, container, name, id, reverse, limit)?;
+                    let rest = beside(tx, container, (name, id), reverse, limit)?;
+                    let more = held(&rest) >= PAGE_BYTES_MAX;
                     out.extend(rest.into_iter().map(Step::Item));
+                    if more {
+                        return Ok(Walked { steps: out, more });
+                    }
                 }
             }
             let fetch = |tx: &Tx<'_>, stretch: &Stretch, rows: usize| {
                 let mut found = file::version_stretch(tx, container, stretch, rows)?;
-                // Whole names only: the walk goes on behind the last.
+                // Whole names only, or as much as ends the walk: it goes on behind the last.
                 if found.len() == rows
                     && let Some(last) = found.last()
                 {
                     let (name, id) = (last.name.to_string(), last.id);
-                    found.extend(file::beside(tx, container, &name, id, reverse, limit)?);
+                    found.extend(beside(tx, container, (&name, id), reverse, limit)?);
                 }
                 Ok(found)
             };
             let left = Walk { limit: limit - out.len(), ..walk.clone() };
-            out.extend(steps(tx, &left, &|found: &Object| found.name.as_str(), &fetch)?);
-            Ok(out)
+            let rest = steps(tx, &left, &OBJECTS, (&fetch, ROWS_MAX))?;
+            out.extend(rest.steps);
+            Ok(Walked { steps: out, more: rest.more })
         })
     }
 }
+
+/// Versions of one object behind one of them, `limit` at most, and no more than fill a page.
+fn beside(
+    tx: &Tx<'_>,
+    container: u64,
+    (name, mut id): (&str, FileId),
+    reverse: bool,
+    limit: usize,
+) -> Result<Vec<Object>, CatalogError> {
+    let (mut out, mut bytes) = (Vec::new(), 0);
+    while out.len() < limit && bytes < PAGE_BYTES_MAX {
+        let rows = ROWS_MAX.min(limit - out.len());
+        let found = file::beside(tx, container, name, id, reverse, rows)?;
+        let full = found.len() == rows;
+        bytes += held(&found);
+        id = found.last().map_or(id, |last| last.id);
+        out.extend(found);
+        if !full {
+            break;
+        }
+    }
+    Ok(out)
+}
+
+fn held(objects: &[Object]) -> usize {
+    objects.iter().map(Object::held_bytes).sum()
+}
+
+/// How a walk sees what it meets.
+struct Seeing<'a, T> {
+    name: &'a dyn Fn(&T) -> &str,
+    /// What it takes in memory.
+    held: &'a dyn Fn(&T) -> usize,
+}
+
+const OBJECTS: Seeing<'static, Object> =
+    Seeing { name: &|found| found.name.as_str(), held: &Object::held_bytes };
 
 /// Reads rows of a stretch of names.
 type Fetch<'a, T> = dyn Fn(&Tx<'_>, &Stretch, usize) -> Result<Vec<T>, CatalogError> + 'a;
@@ -115,27 +155,28 @@ type Fetch<'a, T> = dyn Fn(&Tx<'_>, &Stretch, usize) -> Result<Vec<T>, CatalogEr
 fn steps<T>(
     tx: &Tx<'_>,
     walk: &Walk,
-    name_of: &dyn Fn(&T) -> &str,
-    fetch: &Fetch<'_, T>,
-) -> Result<Vec<Step<T>>, Error> {
+    see: &Seeing<'_, T>,
+    (fetch, rows_max): (&Fetch<'_, T>, usize),
+) -> Result<Walked<T>, Error> {
     let limit = walk.limit.min(PAGE_MAX);
-    let mut out = Vec::new();
-    let Some(mut left) = whole(walk) else { return Ok(out) };
-    let mut rows = ROWS_MIN.max(if walk.delimiter.is_none() { ROWS_MAX.min(limit) } else { 0 });
-    'chunks: while out.len() < limit {
+    let (mut out, mut bytes) = (Vec::new(), 0);
+    let done = |steps, more| Ok(Walked { steps, more });
+    let Some(mut left) = whole(walk) else { return done(out, false) };
+    let mut rows = ROWS_MIN.max(if walk.delimiter.is_none() { rows_max.min(limit) } else { 0 });
+    'chunks: while out.len() < limit && bytes < PAGE_BYTES_MAX {
         let chunk = fetch(tx, &left, rows)?;
         let full = chunk.len() >= rows;
-        rows = (rows * 2).min(ROWS_MAX);
+        rows = (rows * 2).min(rows_max);
         for item in chunk {
-            if out.len() == limit {
-                return Ok(out);
+            if out.len() == limit || bytes >= PAGE_BYTES_MAX {
+                return done(out, true);
             }
-            let name = name_of(&item).to_owned();
+            let name = (see.name)(&item).to_owned();
             if let Some(prefix) = shown_as(walk, &name) {
                 if !walk.flat && walk.marker.as_ref() != Some(&prefix) {
                     out.push(Step::Prefix(prefix.clone()));
                 }
-                let Some(next) = behind(walk, left, prefix) else { return Ok(out) };
+                let Some(next) = behind(walk, left, prefix) else { return done(out, false) };
                 left = next;
                 rows = ROWS_MIN;
                 continue 'chunks;
@@ -145,14 +186,15 @@ fn steps<T>(
                 false => (left.from, left.inclusive) = (name.clone(), false),
             }
             if !(walk.flat && name == walk.prefix) {
+                bytes += (see.held)(&item);
                 out.push(Step::Item(item));
             }
         }
         if !full {
-            break;
+            return done(out, false);
         }
     }
-    Ok(out)
+    done(out, true)
 }
 
 /// The names that a walk may see; `None` when there cannot be any.

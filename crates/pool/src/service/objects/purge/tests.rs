@@ -36,7 +36,7 @@ impl Home {
 
     fn past(&self) -> usize {
         let walk = Walk { limit: 10_000, ..Walk::default() };
-        self.service().version_walk(self.id, &walk, None).unwrap().len()
+        self.service().version_walk(self.id, &walk, None).unwrap().steps.len()
     }
 
     fn purge(&self, until_ms: u64) -> u64 {
