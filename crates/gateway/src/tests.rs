@@ -14,6 +14,7 @@ mod requests;
 mod shares;
 pub(crate) mod signed;
 mod slow;
+mod strange;
 mod transfers;
 mod unread;
 mod updates;

@@ -5,13 +5,18 @@
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::Response;
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
 
+use super::listing::{is_beyond_xml, legible};
+use crate::failure::Failure;
 use crate::patience::Fate;
 
 /// Answers with an error are documents of less than this.
 const ERROR_BYTES_MAX: usize = 64 << 10;
+
+/// Answers that repeat what was sent have less than this: a thousand keys, and a mistake with each.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// Of a request, what its answer may have to be explained with.
 pub(super) struct Told {
@@ -20,6 +25,8 @@ pub(super) struct Told {
     /// More than this is read of no document.
     document_max: u64,
     fate: Fate,
+    /// Whether its answer may be what somebody stored.
+    shows_content: bool,
 }
 
 impl Told {
@@ -27,15 +34,19 @@ impl Told {
         let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         let length = length.and_then(|text| text.parse().ok());
         let fate = request.extensions().get::<Fate>().cloned().unwrap_or_default();
-        Self { length, document_max: document_max as u64, fate }
+        let shows_content = request.method() == Method::GET;
+        Self { length, document_max: document_max as u64, fate, shows_content }
     }
 
     /// Completes an answer, if it is an error.
     pub(super) async fn explain(self, response: Response, request: &str) -> Response {
         let is_error = response.status().is_client_error() || response.status().is_server_error();
         let kind = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-        if !is_error || kind != Some(b"application/xml") {
+        if kind != Some(b"application/xml") {
             return response;
+        }
+        if !is_error {
+            return if self.shows_content { response } else { in_xml(response).await };
         }
         let (mut parts, body) = response.into_parts();
         let Ok(bytes) = to_bytes(body, ERROR_BYTES_MAX).await else {
@@ -68,6 +79,23 @@ impl Told {
             Some(length) if length > self.document_max => Some("MaxMessageLengthExceeded"),
             _ => None,
         }
+    }
+}
+
+/// A document of the library, which repeats keys and texts of requests as they came, also those that
+/// make it no XML: a mark stands for each such character, as in listings.
+async fn in_xml(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let Ok(bytes) = to_bytes(body, ANSWER_BYTES_MAX).await else {
+        tracing::error!("a document of S3 could not be looked through");
+        return Failure::defect().into_response();
+    };
+    match std::str::from_utf8(&bytes) {
+        Ok(text) if text.contains(is_beyond_xml) => {
+            parts.headers.remove(CONTENT_LENGTH);
+            Response::from_parts(parts, Body::from(legible(text)))
+        }
+        _ => Response::from_parts(parts, Body::from(bytes)),
     }
 }
 

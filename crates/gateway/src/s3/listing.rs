@@ -25,8 +25,13 @@ const PAGE_MAX: i32 = 1000;
 /// name must not keep the client from reading the others: a mark stands for each such character.
 struct Encoding(bool);
 
+/// A text as it is shown where nobody can ask for another encoding.
+pub(super) fn legible(text: &str) -> String {
+    text.replace(is_beyond_xml, "\u{fffd}")
+}
+
 /// What XML 1.0 cannot say, and the carriage return, which readers take for another character.
-const fn is_beyond_xml(c: char) -> bool {
+pub(super) const fn is_beyond_xml(c: char) -> bool {
     matches!(c, '\0'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
 }
 
@@ -41,7 +46,7 @@ impl Encoding {
 
     fn text(&self, text: &str) -> String {
         if !self.0 {
-            return text.replace(is_beyond_xml, "\u{fffd}");
+            return legible(text);
         }
         let mut out = String::with_capacity(text.len());
         for byte in text.bytes() {

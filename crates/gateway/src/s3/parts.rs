@@ -22,7 +22,7 @@ use super::lock::lock_of;
 use super::meta::{self, Conditions, headers_of};
 use super::sse::{self, encryption_of, key_of, source_key_of};
 use super::write::{body_of, same_as, size_of, source_of};
-use super::{lock, ownership, read, unmeasured};
+use super::{listing, lock, ownership, read, unmeasured};
 use crate::upload::upload;
 
 /// All parts but the last have at least so many bytes: what S3 has.
@@ -477,7 +477,7 @@ pub(super) async fn list(
         checksum_type: kind.map(Kind::shown),
         initiator: Some(owners.initiator(&upload)),
         is_truncated: Some(more),
-        key: Some(input.key),
+        key: Some(listing::legible(&input.key)),
         max_parts: Some(max),
         next_part_number_marker: parts.last().map(|part| part.number as i32),
         owner: Some(owner),

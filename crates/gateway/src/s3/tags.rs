@@ -12,7 +12,7 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 use super::acl::Permission;
 use super::door::Door;
 use super::fault::Missing;
-use super::{auth, meta};
+use super::{auth, listing, meta};
 
 /// Labels of one object at most, and of one bucket: what S3 has.
 const OBJECT_TAGS_MAX: usize = 10;
@@ -42,8 +42,8 @@ pub(super) fn of_bucket(set: &TagSet) -> S3Result<BTreeMap<String, String>> {
 
 pub(super) fn to_set(tags: &BTreeMap<String, String>) -> TagSet {
     let tag = |(key, value): (&String, &String)| Tag {
-        key: Some(key.clone()),
-        value: Some(value.clone()),
+        key: Some(listing::legible(key)),
+        value: Some(listing::legible(value)),
     };
     tags.iter().map(tag).collect()
 }
@@ -59,6 +59,12 @@ fn checked(pairs: Vec<(String, String)>, max: usize) -> S3Result<BTreeMap<String
         }
         if value.chars().count() > VALUE_CHARS_MAX {
             return Err(s3_error!(InvalidTag, "The TagValue you have provided is invalid"));
+        }
+        if key.chars().chain(value.chars()).any(listing::is_beyond_xml) {
+            return Err(s3_error!(
+                InvalidTag,
+                "a tag has no control characters: no list of tags could show them"
+            ));
         }
         if tags.insert(key, value).is_some() {
             return Err(s3_error!(InvalidTag, "Cannot provide multiple Tags with the same key"));
