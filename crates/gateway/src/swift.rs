@@ -67,7 +67,7 @@ use crate::upload::Upload;
 pub(crate) use acl::grants_of;
 use answer::Refusal;
 use ask::{Ask, Level, Placed};
-pub(crate) use public::{check_public, public_path};
+pub(crate) use public::{check_public, is_manifest, public_path};
 
 /// The one range that a header asks for, of something of so many bytes: `None` for all of it,
 /// `Some(None)` when that lies behind its end. Of several ranges all of it is given.

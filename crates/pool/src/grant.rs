@@ -8,7 +8,7 @@ mod decision;
 use std::fmt;
 use std::str::FromStr;
 
-use archipelago_model::{AccountId, ImageId, SnapshotId, UserId, VolumeId};
+use archipelago_model::{AccountId, ImageId, ObjectName, SnapshotId, UserId, VolumeId};
 use serde::{Deserialize, Serialize};
 
 pub use decision::{Action, Decision, Layer, Reason, Rules, Subject, decide};
@@ -188,6 +188,18 @@ impl Grant {
         (self.grantee, self.right, self.expires_ms)
             == (other.grantee, other.right, other.expires_ms)
     }
+}
+
+/// What is said of the public links of a name: that there is to be one, or none. Made by
+/// `Service::publish`, for that name alone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Publish {
+    /// Who says so.
+    pub(crate) by: String,
+    pub(crate) container: u64,
+    pub(crate) object: ObjectName,
+    /// The hash and the sealed id of a link, which is made unless there is one; `None` ends all.
+    pub(crate) made: Option<(String, String)>,
 }
 
 /// With whom a name is to be shared, and with nobody else: what Pithos says of an object.

@@ -29,7 +29,8 @@ pub use audit::{AuditEntry, AuditEvent};
 pub use device::{ChangedRange, Device, StatusRange, Write};
 pub use error::{Error, ErrorKind};
 pub use grant::{
-    Action, Decision, Grant, Grantee, Layer, Reason, Right, Rules, Share, Shared, Subject, decide,
+    Action, Decision, Grant, Grantee, Layer, Publish, Reason, Right, Rules, Share, Shared, Subject,
+    decide,
 };
 pub use identity::{
     AccessKey, Account, ApplicationCredential, FirstAdmin, Group, Hmac, Identity, Login, Member,

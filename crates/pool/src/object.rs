@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use archipelago_model::{AccountId, ContainerName, FileId, ObjectName};
 use serde::{Deserialize, Serialize};
 
-use crate::grant::{Grant, Share};
+use crate::grant::{Grant, Publish, Share};
 use crate::seal::Seal;
 
 /// Whether a container keeps what is replaced and removed.
@@ -137,6 +137,9 @@ pub struct Meta {
     /// done in the transaction that puts the version, and not kept with it.
     #[serde(skip)]
     pub share: Option<Box<Share>>,
+    /// Whether the name has a public link from this version on, likewise.
+    #[serde(skip)]
+    pub publish: Option<Box<Publish>>,
 }
 
 /// A setting of an object, under the name that stores have had for it since Swift was the only

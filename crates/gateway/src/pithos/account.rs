@@ -131,25 +131,19 @@ pub(super) fn change(service: &Service, ask: &Ask) -> Result<Response, Refusal> 
     if given.keys().any(|name| name.starts_with("temp-url-key")) {
         return Err(Refusal::invalid("keys of signed URLs are set at the door of Swift"));
     }
-    let among = ask.has_param("update");
-    let veto = Veto::default();
-    let result = service.account_change(caller.account.id, &mut |settings| {
-        container::change_meta(settings, &given, among).map_err(|refusal| veto.say(refusal))
-    });
-    veto.settle(result)??;
-    let account = Named::uuid(caller.account.uuid);
+    let mut wanted = Vec::with_capacity(groups.len());
     for (name, members) in groups {
         let name: GroupName = name.parse().map_err(Refusal::invalid)?;
         let members = members.split(',').map(str::trim).filter(|member| !member.is_empty());
         let members = members.map(|member| user(service, member)).collect::<Result<Vec<_>, _>>()?;
-        match members.is_empty() {
-            true => service.group_remove(&account, &name).or_else(|error| match error.kind() {
-                archipelago_pool::ErrorKind::NotFound => Ok(()),
-                _ => Err(error),
-            })?,
-            false => service.group_set(&account, &name, &members)?,
-        }
+        wanted.push((name, members));
     }
+    let among = ask.has_param("update");
+    let veto = Veto::default();
+    let result = service.account_change_with(caller.account.id, &wanted, &mut |settings| {
+        container::change_meta(settings, &given, among).map_err(|refusal| veto.say(refusal))
+    });
+    veto.settle(result)??;
     Ok(answer::empty(StatusCode::ACCEPTED, HeaderMap::new()))
 }
 

@@ -10,7 +10,7 @@ use axum::response::Response;
 
 use super::ask::{Ask, place};
 use super::caller::Caller;
-use super::sharing::Said;
+use super::sharing::{Said, SaidOf};
 use super::{TREE_MAX, meta, object, put, versions};
 use crate::swift::answer::{self, Refusal};
 use crate::swift::ask::is_true;
@@ -51,8 +51,8 @@ pub(super) fn copy(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     }
     let target = to.caller.home(service, &to.container, &to.object, Action::Write)?;
     let said = Said::of(service, &to.caller, ask)?;
+    let said = said.of_name(service, &to.caller, (target.id, &to.object))?;
     let (object, hash) = one(service, ask, &copy, (&source, &target), &said)?;
-    said.publish(service, &to.caller, (target.id, &object.name))?;
     if ask.is_tree()? {
         below(service, ask, &copy, &source, &target)?;
     }
@@ -94,7 +94,7 @@ fn one(
     ask: &Ask,
     copy: &Copy,
     (source, target): (&Container, &Container),
-    said: &Said,
+    said: &SaidOf,
 ) -> Result<(Object, Option<BlockHash>), Refusal> {
     let Copy { from, version, to, moves } = copy;
     let (home, name, version) = (source.id, &from.object, version.as_deref());
@@ -176,7 +176,7 @@ struct Names<'a> {
     /// Another one that belongs to its container's owner is as good.
     any: bool,
     /// Of the object that the request names: what is said of who else may.
-    said: Option<&'a Said>,
+    said: Option<&'a SaidOf>,
 }
 
 fn relocate(
@@ -193,7 +193,7 @@ fn relocate(
             return Err(veto.say(Refusal::precondition("The source has changed meanwhile.")));
         }
         let made = match names.said {
-            Some(said) => merged(ask, copy, object).map(|meta| said.shared(meta)),
+            Some(said) => merged(ask, copy, object).and_then(|meta| said.shared(meta)),
             None => Ok(kept(object)),
         };
         let mut meta = made.map_err(|refusal| veto.say(refusal))?;

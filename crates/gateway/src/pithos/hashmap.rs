@@ -155,7 +155,7 @@ fn hashes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<BlockHash>, D::Error
 struct To {
     caller: Caller,
     container: u64,
-    said: sharing::Said,
+    said: sharing::SaidOf,
 }
 
 /// What came of a list.
@@ -168,8 +168,10 @@ pub(super) async fn put(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Respon
     let asked = Arc::clone(&ask);
     let to = call(app, move |service| {
         let caller = Caller::new(service, &asked)?;
-        let home = caller.home(service, &asked.container()?, &asked.object()?, Action::Write)?;
+        let name = asked.object()?;
+        let home = caller.home(service, &asked.container()?, &name, Action::Write)?;
         let said = sharing::Said::of(service, &caller, &asked)?;
+        let said = said.of_name(service, &caller, (home.id, &name))?;
         Ok(To { caller, container: home.id, said })
     })
     .await?;
@@ -235,7 +237,7 @@ fn compose(
         &wanted,
         &mut || {
             meta::of_new(ask, caller, name.as_str(), old.as_ref())
-                .map(|meta| sharing.shared(meta))
+                .and_then(|meta| sharing.shared(meta))
                 .map_err(|refusal| veto.say(refusal))
         },
         &|old| put::check(service, ask, old, &veto),
@@ -245,10 +247,7 @@ fn compose(
         Err(refusal) => return Ok(Err(refusal)),
     };
     Ok(Ok(match composed {
-        Composed::Made(object, hash) => {
-            sharing.publish(service, caller, (container, &name))?;
-            Done::Made(put::created(&object, Some(hash)))
-        }
+        Composed::Made(object, hash) => Done::Made(put::created(&object, Some(hash))),
         Composed::Missing(missing) => Done::Missing(missing),
     }))
 }

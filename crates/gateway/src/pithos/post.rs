@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::ask::{Ask, place};
 use super::caller::Caller;
-use super::sharing::{self, Said};
+use super::sharing::{self, Said, SaidOf};
 use super::{meta, put, versions};
 use crate::App;
 use crate::swift::answer::{self, Refusal};
@@ -34,8 +34,10 @@ pub(super) fn change(service: &Service, ask: &Ask) -> Result<Response, Refusal> 
     let veto = Veto::default();
     let from = CopySource { container: home.id, name: name.clone(), which: Which::Latest };
     let among = ask.has_param("update");
-    if !said.is_empty() && among && !meta::says_more(ask) {
-        return share(service, ask, &caller, (home.id, &name), &said);
+    let is_all = !said.is_empty() && among && !meta::says_more(ask);
+    let said = said.of_name(service, &caller, (home.id, &name))?;
+    if is_all {
+        return share(service, ask, (home.id, &name), &said);
     }
     let result = service.object_copy(
         &from,
@@ -46,13 +48,12 @@ pub(super) fn change(service: &Service, ask: &Ask) -> Result<Response, Refusal> 
                 return Err(veto.say(Refusal::not_found()));
             }
             meta::changed(ask, &caller, object, among)
-                .map(|meta| said.shared(meta))
+                .and_then(|meta| said.shared(meta))
                 .map_err(|refusal| veto.say(refusal))
         },
         &|old| put::check(service, ask, old, &veto),
     );
     let object = veto.settle(result)??;
-    said.publish(service, &caller, (home.id, &name))?;
     let mut headers = HeaderMap::new();
     // Who may but write learns nothing of the content.
     let hash = match caller.may(service, Action::Read, &home, &object)? {
@@ -68,23 +69,19 @@ pub(super) fn change(service: &Service, ask: &Ask) -> Result<Response, Refusal> 
 fn share(
     service: &Service,
     ask: &Ask,
-    caller: &Caller,
     (home, name): (u64, &ObjectName),
-    said: &Said,
+    said: &SaidOf,
 ) -> Result<Response, Refusal> {
     let old = put::old(service, home, name)?.filter(|object| !is_expired(object, ask.now_ms));
     let old = old.ok_or_else(Refusal::not_found)?;
     put::conditions_of_write(service, ask, Some(&old))?;
-    if let Some(share) = &said.share {
-        let veto = Veto::default();
-        let check = |object: &Object| match object.id == old.id {
-            true => Ok(()),
-            false => Err(veto.say(Refusal::conflict("The object has changed meanwhile."))),
-        };
-        let result = service.object_share(home, name, share, &check);
-        veto.settle(result)??;
-    }
-    said.publish(service, caller, (home, name))?;
+    let veto = Veto::default();
+    let check = |object: &Object| match object.id == old.id {
+        true => said.check(&object.meta).map_err(|refusal| veto.say(refusal)),
+        false => Err(veto.say(Refusal::conflict("The object has changed meanwhile."))),
+    };
+    let result = service.object_share(home, name, said.parts(), &check);
+    veto.settle(result)??;
     Ok(answer::empty(StatusCode::ACCEPTED, HeaderMap::new()))
 }
 

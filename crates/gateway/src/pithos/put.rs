@@ -12,7 +12,7 @@ use axum::response::Response;
 use super::ask::Ask;
 use super::caller::Caller;
 use super::meta;
-use super::sharing::Said;
+use super::sharing::{Said, SaidOf};
 use crate::App;
 use crate::swift::answer::{self, Refusal, http_date, set};
 use crate::swift::call;
@@ -24,8 +24,10 @@ pub(super) async fn put(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Respon
     let asked = Arc::clone(&ask);
     let (caller, container, said) = call(app, move |service| {
         let caller = Caller::new(service, &asked)?;
-        let home = caller.home(service, &asked.container()?, &asked.object()?, Action::Write)?;
+        let name = asked.object()?;
+        let home = caller.home(service, &asked.container()?, &name, Action::Write)?;
         let said = Said::of(service, &caller, &asked)?;
+        let said = said.of_name(service, &caller, (home.id, &name))?;
         Ok((caller, home.id, said))
     })
     .await?;
@@ -33,11 +35,7 @@ pub(super) async fn put(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Respon
     let name = ask.object()?;
     let stored = upload(app, body, move |service, input| {
         let to = Target { caller: &caller, container, name: &name, said: &said };
-        let stored = store(service, &ask, &to, size, input)?;
-        if stored.is_ok() {
-            said.publish(service, &caller, (container, &name))?;
-        }
-        Ok(stored)
+        store(service, &ask, &to, size, input)
     });
     let (object, hash) = stored.await??;
     Ok(created(&object, hash))
@@ -48,7 +46,7 @@ struct Target<'a> {
     caller: &'a Caller,
     container: u64,
     name: &'a ObjectName,
-    said: &'a Said,
+    said: &'a SaidOf,
 }
 
 fn store(
@@ -72,7 +70,7 @@ fn store(
                 Err(veto.say(Refusal::unprocessable()))
             }
             _ => meta::of_new(ask, caller, name.as_str(), old.as_ref())
-                .map(|meta| said.shared(meta))
+                .and_then(|meta| said.shared(meta))
                 .map_err(|refusal| veto.say(refusal)),
         },
         &|old| check(service, ask, old, &veto),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use archipelago_model::ObjectName;
 use archipelago_pool::{
     Action, Container, Error, ErrorKind, Grant, Grantee, Meta, Named, Object, PAGE_BYTES_MAX,
-    Right, Service, Share, Subject,
+    Publish, Right, Service, Share, Subject,
 };
 use axum::http::HeaderMap;
 use serde_json::{Map, Value};
@@ -52,30 +52,52 @@ impl Said {
         Ok(Self { share, public })
     }
 
-    /// What is known of a version that is to be put, with whom its name is shared from then on.
-    pub(super) fn shared(&self, meta: Meta) -> Meta {
-        Meta { share: self.share.clone().map(Box::new), ..meta }
+    /// The same, for one name.
+    pub(super) fn of_name(
+        &self,
+        service: &Service,
+        caller: &Caller,
+        (home, name): (u64, &ObjectName),
+    ) -> Result<SaidOf, Error> {
+        let publish = |public| service.publish(&caller.name(), home, name, public);
+        let publish = self.public.map(publish).transpose()?;
+        Ok(SaidOf { share: self.share.clone(), publish, public: self.public })
     }
 
     pub(super) const fn is_empty(&self) -> bool {
         self.share.is_none() && self.public.is_none()
     }
+}
 
-    /// Makes or ends the public link of an object. One that has a link keeps it.
-    pub(super) fn publish(
-        &self,
-        service: &Service,
-        caller: &Caller,
-        (home, name): (u64, &ObjectName),
-    ) -> Result<(), Error> {
-        match self.public {
-            Some(true) if service.links(home, name)?.is_empty() => {
-                let by = caller.name();
-                service.link_create(&by, home, name, None, &swift::check_public).map(drop)
-            }
-            Some(false) => service.links_end(&caller.name(), home, name).map(drop),
-            Some(true) | None => Ok(()),
+/// What a request says of who else may, of one name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SaidOf {
+    share: Option<Share>,
+    publish: Option<Publish>,
+    public: Option<bool>,
+}
+
+impl SaidOf {
+    /// What is known of a version that is to be put, with whom its name is shared from then on, and
+    /// whether it has a public link: all in the transaction that puts it.
+    pub(super) fn shared(&self, meta: Meta) -> Result<Meta, Refusal> {
+        self.check(&meta)?;
+        let share = self.share.clone().map(Box::new);
+        let publish = self.publish.clone().map(Box::new);
+        Ok(Meta { share, publish, ..meta })
+    }
+
+    /// Refuses a link to what is put together of others.
+    pub(super) fn check(&self, meta: &Meta) -> Result<(), Refusal> {
+        match self.public == Some(true) && swift::is_manifest(meta) {
+            true => Err(Refusal::invalid("a manifest cannot be published")),
+            false => Ok(()),
         }
+    }
+
+    /// What is to be done without a version.
+    pub(super) const fn parts(&self) -> (Option<&Share>, Option<&Publish>) {
+        (self.share.as_ref(), self.publish.as_ref())
     }
 }
 

@@ -330,6 +330,40 @@ fn preconditions_are_asked_of_what_is_there() {
 }
 
 #[test]
+fn a_refused_change_of_an_account_changes_nothing() {
+    let site = Site::start();
+    let post = |head: &str| site.ask("POST", "", head, b"");
+    let head = "X-Account-Meta-Place: Athens\r\nX-Account-Group-Friends: bob\r\n";
+    is(&post(&format!("{head}X-Account-Group-Zeros: nobody\r\n")), 400);
+    let known = site.ask("HEAD", "", "", b"");
+    assert_eq!(header(&known, "x-account-meta-place"), None);
+    assert_eq!(header(&known, "x-account-group-friends"), None);
+    is(&post(head), 202);
+    // A group without members goes, with the rest or not at all.
+    let head = "X-Account-Meta-Place: Patras\r\nX-Account-Group-Friends: \r\n";
+    is(&post(&format!("{head}X-Account-Group-Zeros: nobody\r\n")), 400);
+    assert_eq!(header(&site.ask("HEAD", "", "", b""), "x-account-group-friends"), Some("bob"));
+    is(&post(head), 202);
+    let known = site.ask("HEAD", "", "", b"");
+    assert_eq!(header(&known, "x-account-meta-place"), Some("patras"));
+    assert_eq!(header(&known, "x-account-group-friends"), None);
+}
+
+#[test]
+fn a_refused_publication_changes_nothing() {
+    let site = Site::start();
+    is(&site.ask("PUT", "/c/o", "X-Object-Manifest: c/p\r\n", b""), 201);
+    let head = "X-Object-Public: true\r\nX-Object-Sharing: read=*\r\n";
+    let meta = format!("{head}X-Object-Meta-Colour: red\r\n");
+    is(&site.ask("POST", "/c/o?update", &meta, b""), 400);
+    is(&site.ask("POST", "/c/o?update", head, b""), 400);
+    let known = site.ask("HEAD", "/c/o", "", b"");
+    assert_eq!(header(&known, "x-object-meta-colour"), None);
+    assert_eq!(header(&known, "x-object-sharing"), None);
+    assert_eq!(header(&known, "x-object-public"), None);
+}
+
+#[test]
 fn conditions_of_a_removal_are_asked_of_what_it_takes() {
     let site = Site::start();
     site.put("o", b"content");

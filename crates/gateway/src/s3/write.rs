@@ -284,6 +284,7 @@ fn copied_meta(source: &Object, said: &Meta, replaces: bool, retags: bool) -> Me
         settings: said.settings.clone(),
         grants: said.grants.clone(),
         share: None,
+        publish: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use archipelago_model::ObjectName;
-use archipelago_pool::{Content, Error, ErrorKind, Object, Service};
+use archipelago_pool::{Content, Error, ErrorKind, Meta, Object, Service};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{
@@ -32,8 +32,8 @@ const COPY_BYTES: usize = 256 << 10;
 
 /// Whether something is put together of other objects, some of which may be no concern of
 /// whoever has a link to it.
-fn is_manifest(object: &Object) -> bool {
-    let settings = &object.meta.settings;
+pub(crate) fn is_manifest(meta: &Meta) -> bool {
+    let settings = &meta.settings;
     let of_link = link::SHOWN.iter().any(|(_, name)| settings.contains_key(*name));
     of_link || settings.contains_key(meta::SLO_ETAG) || settings.contains_key(dlo::SETTING)
 }
@@ -43,7 +43,7 @@ fn is_manifest(object: &Object) -> bool {
 /// # Errors
 /// `Invalid`.
 pub(crate) fn check_public(object: &Object) -> Result<(), Error> {
-    if is_manifest(object) {
+    if is_manifest(&object.meta) {
         return Err(Error::new(
             ErrorKind::Invalid,
             format!(
@@ -91,7 +91,7 @@ async fn answer(app: &App, hangup: Hangup, asked: &Parts) -> Result<Response, Re
         Err(failure) => return Err(failure.into()),
     };
     let object = content.object();
-    if is_manifest(object) || meta::is_expired(object, app.service.now_ms()) {
+    if is_manifest(&object.meta) || meta::is_expired(object, app.service.now_ms()) {
         return Err(Refusal::not_found());
     }
     let mut headers = headers_of(object);

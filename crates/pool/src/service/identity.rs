@@ -12,6 +12,7 @@ mod users;
 
 use std::sync::Arc;
 
+pub(super) use groups::set_group;
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 

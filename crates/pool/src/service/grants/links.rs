@@ -8,11 +8,11 @@ use archipelago_model::{ContainerName, ObjectName};
 use super::super::Service;
 use super::{label, record};
 use crate::audit::AuditEvent;
-use crate::catalog::file;
 use crate::catalog::link::{self, LinkRow};
+use crate::catalog::{Tx, file};
 use crate::core::OPERATOR;
 use crate::error::{Error, ErrorKind};
-use crate::grant::Shared;
+use crate::grant::{Publish, Shared};
 use crate::identity::{Keys, Secret};
 use crate::object::{Container, Object, Which};
 use crate::service::objects::{Content, container_of};
@@ -37,6 +37,40 @@ pub struct PublicLink {
 }
 
 impl Service {
+    /// Says that a name is to have a public link, or none: to be done with the version that is
+    /// put, or by [`Self::object_share`]. A name that has one keeps it.
+    ///
+    /// # Errors
+    /// The key of the store cannot be read.
+    pub fn publish(
+        &self,
+        by: &str,
+        container: u64,
+        name: &ObjectName,
+        public: bool,
+    ) -> Result<Publish, Error> {
+        let made = match public {
+            true => Some(self.sealed_id(container, name)?),
+            false => None,
+        };
+        let made = made.map(|(_, hash, sealed)| (hash, sealed));
+        Ok(Publish { by: by.to_owned(), container, object: name.clone(), made })
+    }
+
+    /// A new id, its hash, and how it is kept.
+    fn sealed_id(
+        &self,
+        container: u64,
+        name: &ObjectName,
+    ) -> Result<(Secret, String, String), Error> {
+        let (keys, id) = (self.keys()?, self.random_text::<ID_BYTES>());
+        let owner = sealed_for(container, name);
+        let sealed = keys
+            .seal(&**self.core.env.random(), &owner, &id)
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "the id of the link is not sealed"))?;
+        Ok((id.clone(), hash(&keys, id.expose()), sealed))
+    }
+
     /// Makes a link to a file: to whatever its name has, until the name has nothing.
     ///
     /// # Errors
@@ -49,17 +83,13 @@ impl Service {
         expires_ms: Option<u64>,
         check: &dyn Fn(&Object) -> Result<(), Error>,
     ) -> Result<PublicLink, Error> {
-        let (keys, now) = (self.keys()?, self.core.now_ms());
+        let now = self.core.now_ms();
         if expires_ms.is_some_and(|end| end <= now) {
             return Err(Error::invalid("the link would have ended already; give a later time"));
         }
-        let id = self.random_text::<ID_BYTES>();
-        let owner = sealed_for(container, name);
-        let sealed = keys
-            .seal(&**self.core.env.random(), &owner, &id)
-            .ok_or_else(|| Error::new(ErrorKind::Internal, "the id of the link is not sealed"))?;
+        let (id, hash, sealed) = self.sealed_id(container, name)?;
         let row = LinkRow {
-            hash: hash(&keys, id.expose()),
+            hash,
             sealed,
             container,
             object: name.clone(),
@@ -68,19 +98,14 @@ impl Service {
             expires_ms,
         };
         self.core.catalog.write(|tx| {
-            let label = label(tx, &Shared::Path(container, name.to_string()))?;
             let found = file::version(tx, container, name, Which::Latest)?;
             let object = found.map(|row| row.object).filter(|object| !object.marker);
-            let object = object.ok_or_else(|| Error::not_found(&label, "file ls"))?;
+            let Some(object) = object else {
+                let label = label(tx, &Shared::Path(container, name.to_string()))?;
+                return Err(Error::not_found(&label, "file ls"));
+            };
             check(&object)?;
-            if link::of(tx, container, name)?.len() >= LINKS_MAX {
-                return Err(Error::invalid(format!(
-                    "{label} has {LINKS_MAX} links already; end some first"
-                )));
-            }
-            link::insert(tx, &row)?;
-            let until = expires_ms.map(|end| format!("until {end}")).unwrap_or_default();
-            record(tx, now, by, AuditEvent::LinkMade, &label, until)
+            make(tx, now, &row)
         })?;
         Ok(PublicLink { id, by: row.by, created_ms: now, expires_ms })
     }
@@ -113,15 +138,7 @@ impl Service {
     /// `NotFound` (the container).
     pub fn links_end(&self, by: &str, container: u64, name: &ObjectName) -> Result<usize, Error> {
         let now = self.core.now_ms();
-        self.core.catalog.write(|tx| {
-            let label = label(tx, &Shared::Path(container, name.to_string()))?;
-            let count = link::of(tx, container, name)?.len();
-            if count > 0 {
-                link::clear(tx, container, name.as_str())?;
-                record(tx, now, by, AuditEvent::LinkEnded, &label, format!("{count} links"))?;
-            }
-            Ok(count)
-        })
+        self.core.catalog.write(|tx| end_all(tx, now, by, container, name))
     }
 
     /// Opens what a link is to, and records that it was used.
@@ -157,6 +174,56 @@ impl Service {
     pub fn container_of_operator(&self, name: &ContainerName) -> Result<Container, Error> {
         self.container(OPERATOR, name)
     }
+}
+
+fn make(tx: &Tx<'_>, now_ms: u64, row: &LinkRow) -> Result<(), Error> {
+    let label = label(tx, &Shared::Path(row.container, row.object.to_string()))?;
+    if link::of(tx, row.container, &row.object)?.len() >= LINKS_MAX {
+        return Err(Error::invalid(format!(
+            "{label} has {LINKS_MAX} links already; end some first"
+        )));
+    }
+    link::insert(tx, row)?;
+    let until = row.expires_ms.map(|end| format!("until {end}")).unwrap_or_default();
+    record(tx, now_ms, &row.by, AuditEvent::LinkMade, &label, until)
+}
+
+fn end_all(
+    tx: &Tx<'_>,
+    now_ms: u64,
+    by: &str,
+    container: u64,
+    name: &ObjectName,
+) -> Result<usize, Error> {
+    let label = label(tx, &Shared::Path(container, name.to_string()))?;
+    let count = link::of(tx, container, name)?.len();
+    if count > 0 {
+        link::clear(tx, container, name.as_str())?;
+        record(tx, now_ms, by, AuditEvent::LinkEnded, &label, format!("{count} links"))?;
+    }
+    Ok(count)
+}
+
+/// Does what was said of the links of a name that is there.
+pub(super) fn publish(tx: &Tx<'_>, now_ms: u64, said: &Publish) -> Result<(), Error> {
+    let Publish { by, container, object, made } = said;
+    let Some((hash, sealed)) = made else {
+        return end_all(tx, now_ms, by, *container, object).map(drop);
+    };
+    let links = link::of(tx, *container, object)?;
+    if links.iter().any(|link| link.expires_ms.is_none_or(|end| end > now_ms)) {
+        return Ok(());
+    }
+    let row = LinkRow {
+        hash: hash.clone(),
+        sealed: sealed.clone(),
+        container: *container,
+        object: object.clone(),
+        by: by.clone(),
+        created_ms: now_ms,
+        expires_ms: None,
+    };
+    make(tx, now_ms, &row)
 }
 
 fn hash(keys: &Keys, id: &str) -> String {

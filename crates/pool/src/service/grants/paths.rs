@@ -8,10 +8,11 @@ use archipelago_model::{AccountId, ObjectName};
 
 use super::super::Service;
 use super::super::objects::content_row;
+use super::links::publish;
 use super::{PAGE_MAX, PublicLink, replace};
 use crate::catalog::{Tx, container, file, grant, link};
-use crate::error::Error;
-use crate::grant::{Grant, Share, Shared, Subject};
+use crate::error::{Error, ErrorKind};
+use crate::grant::{Grant, Publish, Share, Shared, Subject};
 use crate::object::{Container, Object, Which};
 
 /// Folders that one request remembers: when there are more, it forgets them all and asks anew.
@@ -133,21 +134,23 @@ impl Service {
         })
     }
 
-    /// Shares an object that is there with some, and with nobody else. `check` is asked of it.
+    /// Shares an object that is there with some, and with nobody else, and does what is said of its
+    /// public links. `check` is asked of it.
     ///
     /// # Errors
-    /// `NotFound` (the object, a grantee); those of `check`; `Invalid` (too many grants).
+    /// `NotFound` (the object, a grantee); those of `check`; `Invalid` (too many grants or links).
     pub fn object_share(
         &self,
         container: u64,
         name: &ObjectName,
-        with: &Share,
+        (with, public): (Option<&Share>, Option<&Publish>),
         check: &dyn Fn(&Object) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let now = self.core.now_ms();
         self.core.catalog.write(|tx| {
             check(&content_row(tx, container, name, Which::Latest, now)?.object)?;
-            put(tx, now, container, name, with)
+            with.map_or(Ok(()), |with| put(tx, now, container, name, with))?;
+            public.map_or(Ok(()), |said| publish(tx, now, said))
         })
     }
 }
@@ -164,15 +167,21 @@ pub(super) fn by_name(tx: &Tx<'_>, mut ids: Vec<u64>) -> Result<Vec<Container>, 
     Ok(found)
 }
 
-/// Shares what a new version says is to be shared.
+/// Shares and publishes what a new version says is to be.
 pub(in crate::service) fn share(
     tx: &Tx<'_>,
     now_ms: u64,
     container: u64,
     object: &Object,
 ) -> Result<(), Error> {
-    match &object.meta.share {
-        Some(with) => put(tx, now_ms, container, &object.name, with),
+    if let Some(with) = &object.meta.share {
+        put(tx, now_ms, container, &object.name, with)?;
+    }
+    match &object.meta.publish {
+        Some(said) if (said.container, &said.object) == (container, &object.name) => {
+            publish(tx, now_ms, said)
+        }
+        Some(_) => Err(Error::new(ErrorKind::Internal, "a link was made for another name")),
         None => Ok(()),
     }
 }

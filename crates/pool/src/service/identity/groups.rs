@@ -1,10 +1,10 @@
 //! Groups of an account: names for sets of users, to share with.
 
-use archipelago_model::{GroupName, UserName};
+use archipelago_model::{AccountId, GroupName, UserName};
 
 use super::{Service, account_row, check_count, user_row};
 use crate::catalog::identity::group;
-use crate::catalog::state;
+use crate::catalog::{Tx, state};
 use crate::error::Error;
 use crate::identity::{Group, Named};
 
@@ -13,6 +13,36 @@ pub(crate) const GROUPS_MAX: usize = 1000;
 
 /// Users in one group, likewise.
 pub(crate) const GROUP_MEMBERS_MAX: usize = 1000;
+
+/// Makes a group of an account, or changes who is in it.
+pub(in crate::service) fn set_group(
+    tx: &Tx<'_>,
+    account: AccountId,
+    name: &GroupName,
+    members: &[UserName],
+    now_ms: u64,
+) -> Result<(), Error> {
+    if members.len() > GROUP_MEMBERS_MAX {
+        return Err(Error::invalid(format!(
+            "group '{name}' is to have {} members; at most {GROUP_MEMBERS_MAX} are possible",
+            members.len()
+        )));
+    }
+    let users = members
+        .iter()
+        .map(|name| Ok(user_row(tx, &Named::name(name))?.id))
+        .collect::<Result<Vec<_>, Error>>()?;
+    let id = match group::find(tx, account, name)? {
+        Some(id) => id,
+        None => {
+            check_count("groups in this account", group::count(tx, account)?, GROUPS_MAX)?;
+            let id = state::take_id(tx)?;
+            group::insert(tx, id, account, name, now_ms)?;
+            id
+        }
+    };
+    Ok(group::set_members(tx, id, &users)?)
+}
 
 impl Service {
     /// Makes a group, or changes who is in it.
@@ -25,29 +55,10 @@ impl Service {
         name: &GroupName,
         members: &[UserName],
     ) -> Result<(), Error> {
-        if members.len() > GROUP_MEMBERS_MAX {
-            return Err(Error::invalid(format!(
-                "group '{name}' is to have {} members; at most {GROUP_MEMBERS_MAX} are possible",
-                members.len()
-            )));
-        }
+        let now_ms = self.core.now_ms();
         self.core.catalog.write(|tx| {
             let account = account_row(tx, account)?;
-            let users = members
-                .iter()
-                .map(|name| Ok(user_row(tx, &Named::name(name))?.id))
-                .collect::<Result<Vec<_>, Error>>()?;
-            let id = match group::find(tx, account.id, name)? {
-                Some(id) => id,
-                None => {
-                    let count = group::count(tx, account.id)?;
-                    check_count("groups in this account", count, GROUPS_MAX)?;
-                    let id = state::take_id(tx)?;
-                    group::insert(tx, id, account.id, name, self.core.now_ms())?;
-                    id
-                }
-            };
-            Ok(group::set_members(tx, id, &users)?)
+            set_group(tx, account.id, name, members, now_ms)
         })
     }
 

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use archipelago_model::AccountId;
+use archipelago_model::{AccountId, GroupName, UserName};
 
 use super::super::Service;
+use super::super::identity::set_group;
 use crate::catalog::container;
-use crate::catalog::identity::account;
+use crate::catalog::identity::{account, group};
 use crate::error::Error;
 use crate::object::Totals;
 
@@ -34,6 +35,20 @@ impl Service {
         id: AccountId,
         change: &mut ChangeSettings<'_>,
     ) -> Result<(), Error> {
+        self.account_change_with(id, &[], change)
+    }
+
+    /// The same, and who is in some of its groups: one without members is removed, if it is there.
+    ///
+    /// # Errors
+    /// Also those of [`Self::group_set`]; nothing is changed then.
+    pub fn account_change_with(
+        &self,
+        id: AccountId,
+        groups: &[(GroupName, Vec<UserName>)],
+        change: &mut ChangeSettings<'_>,
+    ) -> Result<(), Error> {
+        let now_ms = self.core.now_ms();
         self.core.catalog.write(|tx| {
             let mut settings = account::settings(tx, id)?.ok_or_else(gone)?;
             change(&mut settings)?;
@@ -43,7 +58,15 @@ impl Service {
                     "what is kept of an account has {SETTINGS_BYTES_MAX} bytes at most; keep less"
                 )));
             }
-            Ok(account::set_settings(tx, id, &settings)?)
+            account::set_settings(tx, id, &settings)?;
+            for (name, members) in groups {
+                match (members.is_empty(), group::find(tx, id, name)?) {
+                    (false, _) => set_group(tx, id, name, members, now_ms)?,
+                    (true, Some(group)) => group::remove(tx, group)?,
+                    (true, None) => {}
+                }
+            }
+            Ok(())
         })
     }
 
