@@ -69,7 +69,7 @@ impl NodeSink for Bench {
 pub(crate) struct Rig {
     pub faults: Faulty,
     pub room_wait: Duration,
-    ids: Arc<Counter>,
+    ids: Mutex<Arc<Counter>>,
     heads: Mutex<HashMap<VolumeId, Head>>,
     floor: Mutex<Option<SegmentId>>,
 }
@@ -83,7 +83,7 @@ impl Rig {
         Self {
             faults: Faulty::new(store),
             room_wait: Config::default().log_room_wait,
-            ids: Arc::default(),
+            ids: Mutex::default(),
             heads: Mutex::default(),
             floor: Mutex::default(),
         }
@@ -104,7 +104,7 @@ impl Rig {
             },
             store_uuid: [1; 16],
             dedup_key: [2; 32],
-            ids: Arc::clone(&self.ids) as Arc<dyn SegmentIds>,
+            ids: Arc::clone(&self.ids.lock()) as Arc<dyn SegmentIds>,
             log_floor: *self.floor.lock(),
             heads: &|id| self.heads.lock().get(&id).copied(),
             recorded: &|_| None,
@@ -112,6 +112,11 @@ impl Rig {
             condemned: &[],
         })?;
         Ok(opened.0)
+    }
+
+    /// The catalog is put back from when it had given no id yet.
+    pub(crate) fn forget_ids(&self) {
+        *self.ids.lock() = Arc::default();
     }
 
     /// Attaches volume `id` under its next epoch.

@@ -69,7 +69,7 @@ struct Shared {
 /// What is known of a staged segment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// The bucket has nothing of it.
+    /// The bucket has nothing of it: nothing, or what is another one's.
     Here,
     /// It may be in the bucket, too: a seal was begun, perhaps before a crash.
     PerhapsThere,
@@ -183,7 +183,11 @@ impl Shared {
             Some(stage) => *stage = Stage::PerhapsThere,
             None => return Err(StoreError::NotFound { segment: id }),
         }
-        self.objects.publish(id, len, &|offset, len| self.staged_bytes(id, offset, len))?;
+        let put = self.objects.publish(id, len, &|offset, len| self.staged_bytes(id, offset, len));
+        if matches!(put, Err(StoreError::AlreadyExists { .. })) {
+            self.is_not_ours(id);
+        }
+        put?;
         self.lengths.insert(id, len);
         // From here on it is read there.
         if self.staged.lock().remove(&id).is_none() {
@@ -199,6 +203,14 @@ impl Shared {
         }
         self.objects.abort_left();
         Ok(())
+    }
+
+    /// The bucket has something else under the id of a staged segment: who removes this one must
+    /// not remove that.
+    fn is_not_ours(&self, id: SegmentId) {
+        if let Some(stage) = self.staged.lock().get_mut(&id) {
+            *stage = Stage::Here;
+        }
     }
 
     fn staged_bytes(&self, id: SegmentId, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
@@ -230,6 +242,7 @@ impl Shared {
                 }
                 // Whoever seals it is told; what is staged counts until then.
                 Err(StoreError::AlreadyExists { .. }) => {
+                    self.is_not_ours(id);
                     tracing::error!(segment = %id, "a segment is staged, and other bytes of its id \
                         are in the bucket: was an old copy of the data folder put back?");
                 }

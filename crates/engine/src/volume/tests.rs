@@ -1,5 +1,6 @@
-use archipelago_store::MemoryStore;
+use archipelago_model::SegmentId;
 use archipelago_store::layer::{Effect, Failure, Fault, Op};
+use archipelago_store::{MemoryStore, Store};
 
 use super::*;
 use crate::testing::Rig;
@@ -201,6 +202,31 @@ fn a_pool_that_does_not_take_what_is_sealed_is_asked_again() {
             assert_eq!(read(&volume, block * 65536, 65536), [block as u8; 65536]);
         }
     }
+}
+
+#[test]
+fn an_old_catalog_gives_no_id_again_that_the_pool_has() {
+    let rig = Rig::new();
+    let engine = rig.open();
+    let volume = rig.attach(&engine, 1, 64 * MIB);
+    for block in 0..80 {
+        put(&volume, block * 65536, &[1; 65536]);
+    }
+    volume.flush().unwrap();
+    drop((volume, engine));
+    let before = rig.faults.list_from(SegmentId::MIN).unwrap();
+    rig.forget_ids();
+    let engine = rig.open();
+    let volume = rig.attach(&engine, 1, 64 * MIB);
+    let log = engine.log_position().segment().unwrap();
+    // A bucket is not asked, when a segment is made, whether it has one: this keeps ids apart.
+    for block in 0..40 {
+        put(&volume, block * 65536, &[2; 65536]);
+    }
+    engine.close().unwrap();
+    let after = rig.faults.list_from(SegmentId::MIN).unwrap();
+    assert_eq!(after[..before.len()], before);
+    assert!(after.len() > before.len() && log > before[before.len() - 1], "{before:?} {after:?}");
 }
 
 #[test]

@@ -331,6 +331,11 @@ fn other_bytes_under_the_id_are_never_overwritten() {
             assert!(matches!(error, StoreError::AlreadyExists { .. }), "{error:?}");
             assert_eq!(server.get("a/b/segments/0000000001"), foreign);
             assert_eq!(all(&store, 1), b"bytes");
+            // Who made the second one gives it up: that is not the first one.
+            let store = if overwrites { store } else { open(&server, staging.path()).unwrap() };
+            store.remove(id(1)).unwrap();
+            assert_eq!(server.get("a/b/segments/0000000001"), foreign);
+            assert_eq!(store.staged(), []);
         }
     }
 }
