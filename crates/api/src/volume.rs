@@ -19,12 +19,13 @@ pub struct Volume {
     /// The SOURCE it was cloned from, as named at that time.
     #[schema(example = "image:debian-12")]
     pub parent: Option<String>,
-    /// How many clients have it open now.
-    pub attached: u32,
+    /// How many clients have it open now; null, as the next two, for whoever sees it only
+    /// because it is shared.
+    pub attached: Option<u32>,
     /// The term of its lease: grows with each attachment for writing.
-    pub epoch: u32,
+    pub epoch: Option<u32>,
     /// How many snapshots it has.
-    pub snapshots: u32,
+    pub snapshots: Option<u32>,
 }
 
 /// All volumes, by name.

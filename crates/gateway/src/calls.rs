@@ -49,6 +49,10 @@ const HASHINGS_MAX: usize = 2;
 /// its blocks are, up to some 300 MB. One on its way in or waiting takes up to 42 MB.
 const LISTS_MAX: usize = 2;
 
+/// Requests at once of which it is found out who asks: a look or two at the catalog. They have a
+/// line of their own, so that verbs which take long keep nobody from being told who it is.
+const ASKS_MAX: usize = 4;
+
 /// Logins running at once: each computes a hash that takes a processor and memory on
 /// purpose. They have a limit of their own, so that guessing does not keep other verbs waiting.
 const LOGINS_MAX: usize = 4;
@@ -56,7 +60,8 @@ const LOGINS_MAX: usize = 4;
 /// Blocking threads that a runtime should allow for this crate: all that
 /// the limits above may ask for. Requests over a limit wait in line; the line
 /// is as long as connections are many.
-pub const BLOCKING_THREADS_MAX: usize = CALLS_MAX + TRANSFERS_MAX + HASHINGS_MAX + LOGINS_MAX;
+pub const BLOCKING_THREADS_MAX: usize =
+    CALLS_MAX + TRANSFERS_MAX + HASHINGS_MAX + ASKS_MAX + LOGINS_MAX;
 
 /// The limits.
 pub(crate) struct Calls {
@@ -65,6 +70,7 @@ pub(crate) struct Calls {
     line: Line,
     hashings: Arc<Semaphore>,
     lists: Arc<Semaphore>,
+    asks: Arc<Semaphore>,
     logins: Arc<Semaphore>,
 }
 
@@ -76,6 +82,7 @@ impl Calls {
             line: Line::default(),
             hashings: Arc::new(Semaphore::new(HASHINGS_MAX)),
             lists: Arc::new(Semaphore::new(LISTS_MAX)),
+            asks: Arc::new(Semaphore::new(ASKS_MAX)),
             logins: Arc::new(Semaphore::new(LOGINS_MAX)),
         }
     }
@@ -87,6 +94,15 @@ impl Calls {
         F: FnOnce(&Service) -> Result<T, Error> + Send + 'static,
     {
         run(acquire(&self.calls).await?, service, verb).await
+    }
+
+    /// Finds out who asks.
+    pub(crate) async fn ask<T, F>(&self, service: &Arc<Service>, verb: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Service) -> Result<T, Error> + Send + 'static,
+    {
+        run(acquire(&self.asks).await?, service, verb).await
     }
 
     /// Runs a verb that may take as long as a transfer does.
@@ -142,14 +158,16 @@ impl Calls {
         let calls = self.calls.acquire_many(CALLS_MAX as u32).await;
         let transfers = self.transfers.acquire_many(TRANSFERS_MAX as u32).await;
         let hashings = self.hashings.acquire_many(HASHINGS_MAX as u32).await;
+        let asks = self.asks.acquire_many(ASKS_MAX as u32).await;
         let logins = self.logins.acquire_many(LOGINS_MAX as u32).await;
         self.calls.close();
         self.transfers.close();
         self.hashings.close();
         // What is done with these holds the right to a transfer, too.
         self.lists.close();
+        self.asks.close();
         self.logins.close();
-        drop((calls, transfers, hashings, logins));
+        drop((calls, transfers, hashings, asks, logins));
     }
 }
 

@@ -7,16 +7,18 @@ use crate::login::{Caller, Names};
 
 pub(crate) fn volume(volume: pool::Volume, names: &Names, caller: &Caller) -> api::Volume {
     // From what somebody made it is not for those who see it only because it is shared.
-    let parent = volume.parent.filter(|_| caller.owns(&volume.name));
+    let owns = caller.owns(&volume.name);
+    let parent = volume.parent.filter(|_| owns);
     api::Volume {
         id: volume.id.get(),
         name: names.shown(&volume.name).to_string(),
         size: volume.size.bytes(),
         created_ms: volume.created_ms,
         parent: parent.map(|source| names.shown_source(&source)),
-        attached: volume.attached,
-        epoch: volume.epoch.get(),
-        snapshots: volume.snapshots,
+        // Nor is what its owner does with it.
+        attached: owns.then_some(volume.attached),
+        epoch: owns.then(|| volume.epoch.get()),
+        snapshots: owns.then_some(volume.snapshots),
     }
 }
 

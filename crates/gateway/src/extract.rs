@@ -9,15 +9,17 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
+use crate::App;
 use crate::failure::Failure;
+use crate::login::Caller;
 
 /// A JSON body.
 pub(crate) struct Json<T>(pub(crate) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
         // A web page can make a browser send text or forms anywhere; JSON it
         // cannot send without asking first, which `guard` refuses.
         if !is_json(request.headers()) {
@@ -25,7 +27,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
                 "the body must be JSON: send `Content-Type: application/json`",
             ));
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(body_failure)?;
+        let caller = request.extensions().get::<Caller>().cloned();
+        let bytes = Bytes::from_request(request, app).await.map_err(body_failure)?;
+        // The head may have come long before: who sent it may be nobody by now.
+        if let Some(caller) = caller {
+            caller.check_still(app).await?;
+        }
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             Failure::invalid(format!("the JSON body is not what is expected: {error}"))
         })

@@ -12,9 +12,9 @@ use archipelago_pool::{
     Action, Error, ErrorKind as Kind, Named, Role, Secret, Service, Shared, Subject, Which,
 };
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, CONNECTION};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -33,18 +33,54 @@ pub enum Login {
     Never,
 }
 
+/// What proxies add to what they hand on: from whom it comes, and that it was handed on.
+const HANDED_ON: [&str; 3] = ["forwarded", "via", "x-real-ip"];
+const HANDED_ON_PREFIX: &str = "x-forwarded-";
+
 impl Login {
     /// Whether a request without a token is the operator's.
-    fn trusts(self, peer: Option<Peer>, headers: &HeaderMap) -> bool {
+    fn trusts(self, door: Door<'_>) -> bool {
         match self {
             Self::Never => true,
             Self::Always => false,
             // A proxy on this machine hands on what comes from elsewhere.
             Self::Remote => {
-                !["forwarded", "x-forwarded-for"].iter().any(|name| headers.contains_key(*name))
-                    && peer.is_some_and(|Peer(address)| address.to_canonical().is_loopback())
+                !door.is_of_proxy()
+                    && door.peer.is_some_and(|Peer(peer)| peer.to_canonical().is_loopback())
             }
         }
+    }
+}
+
+/// How a request came.
+#[derive(Clone, Copy)]
+pub(crate) struct Door<'a> {
+    pub(crate) peer: Option<Peer>,
+    pub(crate) version: Version,
+    pub(crate) headers: &'a HeaderMap,
+}
+
+impl<'a> Door<'a> {
+    fn of(request: &'a Request) -> Self {
+        let peer = request.extensions().get::<Peer>().copied();
+        Self { peer, version: request.version(), headers: request.headers() }
+    }
+
+    /// Whether anything tells that a proxy sent it. Those that tell nothing cannot be known:
+    /// with them `login` has to be `always`.
+    fn is_of_proxy(self) -> bool {
+        let tells = |name: &str| HANDED_ON.contains(&name) || name.starts_with(HANDED_ON_PREFIX);
+        // What `Connection` names a proxy in between has taken out.
+        let taken_out = self.headers.get_all(CONNECTION).iter().any(|value| {
+            // Text that is none tells nothing good either.
+            value.to_str().map_or(true, |names| {
+                names.split(',').any(|name| tells(&name.trim().to_ascii_lowercase()))
+            })
+        });
+        // Programs say 1.1 for twenty years; proxies say 1.0 to those behind them.
+        self.version < Version::HTTP_11
+            || taken_out
+            || self.headers.keys().any(|name| tells(name.as_str()))
     }
 }
 
@@ -67,6 +103,9 @@ pub(crate) enum For {
     Users,
     /// The operator, and administrators of the store.
     Operator,
+    /// The same; but what changes who logs in is not for programs with a credential of their own,
+    /// which would outlive it.
+    Directory,
 }
 
 /// Who asks.
@@ -80,6 +119,9 @@ pub(crate) enum Caller {
 
 /// Somebody who has logged in.
 pub(crate) struct Known {
+    token: Secret,
+    /// The application credential that the token was got with.
+    credential: Option<[u8; 16]>,
     subject: Subject,
     name: String,
     /// The account that it acts for, as names say it: the first one they do not.
@@ -101,10 +143,17 @@ pub(crate) async fn layer(
     if whom == For::Anybody {
         return next.run(request).await;
     }
-    let peer = request.extensions().get::<Peer>().copied();
-    match caller(&app, peer, request.headers()).await {
-        Ok(caller) if whom == For::Operator && !caller.is_operator() => {
+    let is_read = request.method().is_safe();
+    match caller(&app, Door::of(&request)).await {
+        Ok(caller) if whom != For::Users && !caller.is_operator() => {
             forbidden("this is for the operator and administrators of the store").into_response()
+        }
+        Ok(caller) if whom == For::Directory && caller.credential().is_some() && !is_read => {
+            forbidden(
+                "a token of an application credential may not change who logs in; log in with the \
+                 password",
+            )
+            .into_response()
         }
         Ok(caller) => {
             request.extensions_mut().insert(caller);
@@ -114,9 +163,15 @@ pub(crate) async fn layer(
     }
 }
 
-async fn caller(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Result<Caller, Failure> {
-    let Some(token) = token(headers)? else {
-        return match app.login.trusts(peer, headers) {
+/// Whether the operator, or an administrator of the store, sends a request of a route that is for
+/// anybody.
+pub(crate) async fn is_operators(app: &App, door: Door<'_>) -> bool {
+    caller(app, door).await.is_ok_and(|caller| caller.is_operator())
+}
+
+async fn caller(app: &App, door: Door<'_>) -> Result<Caller, Failure> {
+    let Some(token) = token(door.headers)? else {
+        return match app.login.trusts(door) {
             true => Ok(Caller::Operator),
             false => Err(unauthenticated(
                 "say who you are: X-Auth-Token or Authorization: Bearer with a token, as \
@@ -124,10 +179,11 @@ async fn caller(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Result<Ca
             )),
         };
     };
+    let asked = token.clone();
     let (session, subject, first) = app
         .calls
-        .call(&app.service, move |service| {
-            let session = service.session(&token)?;
+        .ask(&app.service, move |service| {
+            let session = service.session(&asked)?;
             let subject = service.subject(Some(&session.identity))?;
             Ok((session, subject, service.first_account()?))
         })
@@ -135,6 +191,8 @@ async fn caller(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Result<Ca
     let who = session.identity;
     let is_first = first.is_some_and(|first| first.id == who.account.id);
     Ok(Caller::User(Arc::new(Known {
+        token,
+        credential: session.credential,
         subject,
         name: who.user.name.to_string(),
         home: (!is_first).then(|| who.account.name.clone()),
@@ -283,6 +341,23 @@ impl Names {
     }
 }
 
+impl Known {
+    /// Refuses what was begun by somebody who has no token any more, or may do something else.
+    pub(crate) fn check_still(&self, service: &Service) -> Result<(), Error> {
+        let session = service.session(&self.token)?;
+        let now = service.subject(Some(&session.identity))?;
+        let what = |subject: &Subject| {
+            let who = subject.identity.as_ref();
+            let who = who.map(|who| (who.user.id, who.account.id, who.role, who.is_admin()));
+            (who, subject.groups.clone())
+        };
+        if what(&now) == what(&self.subject) {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Unavailable, "what you may do changed meanwhile; send it again"))
+    }
+}
+
 impl Caller {
     /// Whether it may do everything.
     pub(crate) fn is_operator(&self) -> bool {
@@ -306,6 +381,21 @@ impl Caller {
             Self::Operator => "operator",
             Self::User(known) => &known.name,
         }
+    }
+
+    /// The application credential that it came with.
+    pub(crate) fn credential(&self) -> Option<[u8; 16]> {
+        match self {
+            Self::Operator => None,
+            Self::User(known) => known.credential,
+        }
+    }
+
+    /// Asks once more who it is, when what it sent has come, which may be long after.
+    pub(crate) async fn check_still(&self, app: &App) -> Result<(), Failure> {
+        let Self::User(known) = self else { return Ok(()) };
+        let known = Arc::clone(known);
+        app.calls.ask(&app.service, move |service| known.check_still(service)).await
     }
 
     /// The account that it acts for; `None` for the operator.

@@ -21,10 +21,11 @@ use axum::http::header::EXPECT;
 use hyper::body::Body as _;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::App;
 use crate::failure::Failure;
+use crate::login::Caller;
 use crate::metrics::ByteCounter;
 
 /// Pieces of a body under way between the socket and the verb. One is at most
@@ -35,6 +36,10 @@ const PIECES_MAX: usize = 8;
 /// How long the rest of a refused body is read and thrown away, so that a
 /// client which sends first and listens later still gets to see the answer.
 const LINGER_MAX: Duration = Duration::from_secs(10);
+
+/// Who sends a body is asked for again when more of it comes so long after the last time: an
+/// upload may take days.
+const ASKED_EVERY: Duration = Duration::from_secs(5);
 
 enum Piece {
     Bytes(Bytes),
@@ -47,12 +52,14 @@ pub(crate) struct Upload {
     body: Body,
     /// The client waits for `100 Continue` before it sends.
     waits: bool,
+    /// Who sends it, by the native API.
+    caller: Option<Caller>,
 }
 
 impl Upload {
     /// A body that another library has taken out of the request.
     pub(crate) fn of(body: Body, headers: &HeaderMap) -> Self {
-        Self { body, waits: headers.contains_key(EXPECT) }
+        Self { body, waits: headers.contains_key(EXPECT), caller: None }
     }
 
     /// How long it will be, if the client says so.
@@ -66,7 +73,8 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
 
     async fn from_request(mut request: Request, _: &S) -> Result<Self, Infallible> {
         let headers = std::mem::take(request.headers_mut());
-        Ok(Self::of(request.into_body(), &headers))
+        let caller = request.extensions_mut().remove::<Caller>();
+        Ok(Self { caller, ..Self::of(request.into_body(), &headers) })
     }
 }
 
@@ -76,7 +84,7 @@ where
     T: Send + 'static,
     F: FnOnce(&Service, &mut dyn Read) -> Result<T, Error> + Send + 'static,
 {
-    let Upload { mut body, waits } = upload;
+    let Upload { mut body, waits, caller } = upload;
     let permit = app.calls.transfer().await?;
     let (sender, receiver) = mpsc::channel(PIECES_MAX);
     let (wanted, want) = oneshot::channel();
@@ -87,6 +95,8 @@ where
         current: Bytes::new(),
         ended: false,
         broken: None,
+        asker: Asker { caller, service: Arc::clone(&app.service), asked: Instant::now() },
+        refused: None,
     };
     let service = Arc::clone(&app.service);
     let mut job = tokio::task::spawn_blocking(move || {
@@ -120,6 +130,9 @@ fn read_all<T>(
     verb: impl FnOnce(&Service, &mut dyn Read) -> Result<T, Error>,
 ) -> Result<T, Failure> {
     let result = verb(service, &mut reader);
+    if let Some(refused) = reader.refused {
+        return Err(refused.into());
+    }
     match reader.broken {
         Some(reason) if result.is_err() => Err(Failure::new(
             ErrorKind::Invalid,
@@ -171,6 +184,27 @@ struct BodyReader {
     current: Bytes,
     ended: bool,
     broken: Option<String>,
+    asker: Asker,
+    /// Why its sender may send no more.
+    refused: Option<Error>,
+}
+
+/// Asks again who sends a body, while it comes.
+struct Asker {
+    caller: Option<Caller>,
+    service: Arc<Service>,
+    asked: Instant,
+}
+
+impl Asker {
+    fn check(&mut self) -> Result<(), Error> {
+        let Some(Caller::User(known)) = &self.caller else { return Ok(()) };
+        if self.asked.elapsed() < ASKED_EVERY {
+            return Ok(());
+        }
+        self.asked = Instant::now();
+        known.check_still(&self.service)
+    }
 }
 
 impl BodyReader {
@@ -189,6 +223,10 @@ impl BodyReader {
             Some(Piece::End) => self.ended = true,
             Some(Piece::Broken(reason)) => self.broken = Some(reason),
             None => self.broken = Some("the client went away".to_owned()),
+        }
+        if let Err(error) = self.asker.check() {
+            self.broken = Some(error.to_string());
+            self.refused = Some(error);
         }
         self.check()
     }

@@ -1,13 +1,14 @@
 //! Which volumes are open: how many devices each has, and its handle for writing.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use archipelago_engine as engine;
 use archipelago_model::VolumeId;
 use parking_lot::Mutex;
 
 use crate::error::Error;
+use crate::hold::Hold;
 
 /// What is open.
 #[derive(Default)]
@@ -22,6 +23,8 @@ struct Entry {
     handle: Option<Arc<engine::Volume>>,
     /// The handle is of a term of ours, so that devices may write by it.
     leased: bool,
+    /// Of the devices, those that were opened by tickets; some may be gone.
+    holds: Vec<Weak<Hold>>,
 }
 
 /// A device is open on a volume for as long as this lives.
@@ -51,6 +54,22 @@ impl Attachments {
         }
         entry.devices += 1;
         Ok(Attached { attachments: Arc::clone(self), volume })
+    }
+
+    /// Remembers that a device which was counted is somebody's by a ticket.
+    pub fn held(&self, volume: VolumeId, hold: &Arc<Hold>) {
+        let mut entries = self.entries.lock();
+        if let Some(entry) = entries.get_mut(&volume) {
+            entry.holds.retain(|known| known.strong_count() > 0);
+            entry.holds.push(Arc::downgrade(hold));
+        }
+    }
+
+    /// What is open of a volume by tickets.
+    pub fn holds(&self, volume: VolumeId) -> Vec<Arc<Hold>> {
+        let entries = self.entries.lock();
+        let holds = entries.get(&volume).map_or(&[][..], |entry| &entry.holds);
+        holds.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Keeps devices off.
@@ -129,6 +148,9 @@ impl Attachments {
         let mut entries = self.entries.lock();
         if let Some(entry) = entries.get_mut(&volume) {
             change(entry);
+            if entry.devices == 0 {
+                entry.holds.clear();
+            }
             if entry.devices == 0 && !entry.exclusive && entry.handle.is_none() {
                 entries.remove(&volume);
             }

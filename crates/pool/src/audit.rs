@@ -13,17 +13,23 @@ pub enum AuditEvent {
     LinkEnded,
     /// A public link was followed.
     LinkUsed,
+    /// A ticket for an NBD export was made.
+    TicketMade,
+    /// Something was opened with a ticket.
+    TicketUsed,
     /// Somebody asked for what it may not have.
     Refused,
 }
 
 impl AuditEvent {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::Granted,
         Self::Revoked,
         Self::LinkMade,
         Self::LinkEnded,
         Self::LinkUsed,
+        Self::TicketMade,
+        Self::TicketUsed,
         Self::Refused,
     ];
 
@@ -35,6 +41,8 @@ impl AuditEvent {
             Self::LinkMade => "link-made",
             Self::LinkEnded => "link-ended",
             Self::LinkUsed => "link-used",
+            Self::TicketMade => "ticket-made",
+            Self::TicketUsed => "ticket-used",
             Self::Refused => "refused",
         }
     }

@@ -221,6 +221,12 @@ impl Catalog {
         self.writer.changes()
     }
 
+    /// How many wait for the transaction under way.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.writer.waiting()
+    }
+
     /// Ends the use of the file: waits for the transaction under way, refuses
     /// later ones.
     pub fn close(&self) {

@@ -5,13 +5,15 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use archipelago_engine as engine;
-use archipelago_model::{Location, SECTOR_BYTES, SnapshotName, VolumeId};
-use parking_lot::Mutex;
+use archipelago_model::{Location, SECTOR_BYTES, SnapshotId, SnapshotName, VolumeId};
+use parking_lot::{Mutex, RwLockReadGuard};
 
 use crate::attachments::Attached;
 use crate::catalog::snapshot;
 use crate::core::Core;
 use crate::error::{Error, ErrorKind};
+use crate::hold::Hold;
+use crate::service::{reads_snapshot, snapshots_read};
 
 /// A device remembers the roots of so many snapshots that it was compared with;
 /// beyond that it asks the catalog each time.
@@ -66,16 +68,18 @@ pub struct Device {
     target: Target,
     /// The volume whose snapshots this can be compared with.
     family: Option<VolumeId>,
-    /// Roots of snapshots, as they were when first asked for.
-    bases: Mutex<HashMap<SnapshotName, engine::Pin>>,
+    /// Snapshots and their roots, as they were when first asked for.
+    bases: Mutex<HashMap<SnapshotName, (SnapshotId, engine::Pin)>>,
+    /// Whose it is, where it was opened by a ticket; the operator's has no limits.
+    hold: Option<Arc<Hold>>,
 }
 
 pub(crate) enum Target {
     /// Written through the handle.
     Volume {
         handle: Arc<engine::Volume>,
-        /// Counts the device for as long as it lives.
-        _attached: Attached,
+        /// Counts the device for as long as it lives, unless its hold does.
+        _attached: Option<Attached>,
     },
     /// Read-only.
     Fixed(Arc<engine::View>),
@@ -88,7 +92,17 @@ impl Device {
         target: Target,
         family: Option<VolumeId>,
     ) -> Self {
-        Self { core, label, target, family, bases: Mutex::default() }
+        Self { core, label, target, family, bases: Mutex::default(), hold: None }
+    }
+
+    /// The same for somebody with a ticket.
+    pub(crate) fn held(self, hold: Arc<Hold>) -> Self {
+        Self { hold: Some(hold), ..self }
+    }
+
+    /// Begins a use, where somebody may not be let any more.
+    fn enter(&self) -> Result<Option<RwLockReadGuard<'_, bool>>, Error> {
+        self.hold.as_ref().map(|hold| hold.enter(&self.core, &self.label)).transpose()
     }
 
     /// Bytes, a multiple of 512: a file's last sector is filled up with zeros.
@@ -111,6 +125,7 @@ impl Device {
     /// `Invalid` beyond the end or unaligned; `Damaged` when stored bytes fail
     /// their checksum: not one of them is given out.
     pub fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
+        let _let_in = self.enter()?;
         match &self.target {
             Target::Volume { handle, .. } => handle.read(offset, buf),
             Target::Fixed(view) => view.read(offset, buf),
@@ -123,6 +138,7 @@ impl Device {
     /// # Errors
     /// `Invalid` beyond the end or unaligned, `ReadOnly`, `NoSpace`, `Fenced`.
     pub fn write(&self, writes: &[Write<'_>]) -> Result<(), Error> {
+        let _let_in = self.enter()?;
         let handle = match &self.target {
             Target::Volume { handle, .. } => handle,
             Target::Fixed(_) => {
@@ -146,6 +162,7 @@ impl Device {
     /// # Errors
     /// `Fenced`, `NoSpace`, `Internal`.
     pub fn flush(&self) -> Result<(), Error> {
+        let _let_in = self.enter()?;
         match &self.target {
             Target::Volume { handle, .. } => handle.flush().map_err(|error| self.failed(error)),
             Target::Fixed(_) => Ok(()),
@@ -158,6 +175,7 @@ impl Device {
     /// # Errors
     /// `Invalid` beyond the end or unaligned; `Damaged`.
     pub fn status(&self, offset: u64, len: u64, max: usize) -> Result<Vec<StatusRange>, Error> {
+        let _let_in = self.enter()?;
         let ranges = match &self.target {
             Target::Volume { handle, .. } => handle.status(offset, len, max),
             Target::Fixed(view) => view.status(offset, len, max),
@@ -182,6 +200,7 @@ impl Device {
         len: u64,
         max: usize,
     ) -> Result<Vec<ChangedRange>, Error> {
+        let _let_in = self.enter()?;
         let base = self.base(snapshot)?;
         match &self.target {
             Target::Volume { handle, .. } => handle
@@ -232,36 +251,57 @@ impl Device {
         Ok(ranges.out)
     }
 
-    /// The snapshots that [`Self::changed_since`] knows, oldest first.
+    /// The snapshots that [`Self::changed_since`] knows and whose device it is may read, oldest
+    /// first.
     ///
     /// # Errors
-    /// The catalog cannot be read.
+    /// The catalog cannot be read; `Forbidden` once the right to the device has ended.
     pub fn snapshots(&self) -> Result<Vec<SnapshotName>, Error> {
+        let _let_in = self.enter()?;
         let Some(volume) = self.family else {
             return Ok(Vec::new());
         };
-        let rows = self.core.catalog.read(|tx| snapshot::list_of(tx, volume))?;
+        let now_ms = self.core.now_ms();
+        let rows = self.core.catalog.read(|tx| -> Result<_, Error> {
+            let rows = snapshot::list_of(tx, volume)?;
+            match &self.hold {
+                None => Ok(rows),
+                Some(hold) => snapshots_read(tx, &hold.holder, rows, now_ms),
+            }
+        })?;
         Ok(rows.into_iter().map(|row| row.path.snapshot).collect())
     }
 
     fn base(&self, name: &SnapshotName) -> Result<Location, Error> {
-        if let Some(root) = self.bases.lock().get(name) {
-            return Ok(root.root());
+        let none = || {
+            let what = format!("a snapshot '{name}' of {}", self.label);
+            Error::not_found(what, "snapshot ls")
+        };
+        let known = self.bases.lock().get(name).map(|(id, root)| (*id, root.root()));
+        if let Some((id, root)) = known {
+            return if self.reads(id)? { Ok(root) } else { Err(none()) };
         }
         let _resolving = self.core.resolving.read_recursive();
         let row = match self.family {
             Some(volume) => self.core.catalog.read(|tx| snapshot::find_of(tx, volume, name))?,
             None => None,
         };
-        let row = row.ok_or_else(|| {
-            let what = format!("a snapshot '{name}' of {}", self.label);
-            Error::not_found(what, "snapshot ls")
-        })?;
+        let row = row.ok_or_else(none)?;
+        if !self.reads(row.id)? {
+            return Err(none());
+        }
         let mut bases = self.bases.lock();
         if bases.len() < BASES_MAX {
-            bases.insert(name.clone(), self.core.engine.pin(row.root));
+            bases.insert(name.clone(), (row.id, self.core.engine.pin(row.root)));
         }
         Ok(row.root)
+    }
+
+    /// Whether whose device it is may read a snapshot of its volume.
+    fn reads(&self, snapshot: SnapshotId) -> Result<bool, Error> {
+        let Some(hold) = &self.hold else { return Ok(true) };
+        let now_ms = self.core.now_ms();
+        self.core.catalog.read(|tx| reads_snapshot(tx, &hold.holder, snapshot, now_ms))
     }
 
     fn failed(&self, error: engine::Error) -> Error {

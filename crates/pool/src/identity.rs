@@ -145,8 +145,9 @@ impl Identity {
 pub struct Session {
     /// Whose it is.
     pub identity: Identity,
-    /// It was got with an application credential, and may not make others.
-    pub by_credential: bool,
+    /// The application credential that it was got with, if it was: it may not make others, nor
+    /// anything else that logs in.
+    pub credential: Option<[u8; 16]>,
     /// When it was given, in ms since 1970.
     pub created_ms: u64,
     /// When it ends, in ms since 1970.

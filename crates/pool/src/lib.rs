@@ -13,6 +13,7 @@ mod device;
 mod error;
 mod folder;
 mod grant;
+mod hold;
 mod identity;
 mod lifecycle;
 mod lock;

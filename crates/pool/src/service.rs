@@ -46,6 +46,7 @@ pub use grants::{
     Admitted, ChangeGrants, GRANTS_MAX, LINKS_MAX, NameGrants, PublicLink, Roots, TICKET_MARK,
     TICKET_MS_MAX, Ticket,
 };
+pub(crate) use grants::{admits, reads_snapshot, snapshots_read};
 pub(crate) use guest_views::GuestViews;
 pub use lifecycle::Ended;
 pub(crate) use lifecycle::Trust;

@@ -85,6 +85,11 @@ fn resize(context: &Context, name: &VolumeName, new: VolumeSize, shrink: bool) -
     })
 }
 
+/// Of what is only shared with us its owner's figures are not told.
+fn count(number: Option<u32>) -> String {
+    optional(number.map(|number| number.to_string()).as_deref())
+}
+
 fn table(volumes: &[api::Volume]) -> String {
     use Column::{Left, Right};
     let columns = [
@@ -101,8 +106,8 @@ fn table(volumes: &[api::Volume]) -> String {
             vec![
                 v.name.clone(),
                 size(v.size),
-                v.snapshots.to_string(),
-                v.attached.to_string(),
+                count(v.snapshots),
+                count(v.attached),
                 time(v.created_ms),
                 optional(v.parent.as_deref()),
             ]
@@ -116,8 +121,8 @@ fn view(volume: &api::Volume) -> String {
         ("id", volume.id.to_string()),
         ("size", exact_size(volume.size)),
         ("parent", optional(volume.parent.as_deref())),
-        ("snapshots", volume.snapshots.to_string()),
-        ("attached", volume.attached.to_string()),
+        ("snapshots", count(volume.snapshots)),
+        ("attached", count(volume.attached)),
         ("created", time(volume.created_ms)),
     ])
 }

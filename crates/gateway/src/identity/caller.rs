@@ -30,7 +30,7 @@ impl Caller {
 
     /// Whether the caller may make and remove what logs in: not by what was made so.
     pub(super) fn check_may_make(&self) -> Result<(), Refusal> {
-        if self.0.by_credential {
+        if self.0.credential.is_some() {
             return Err(Refusal::forbidden(
                 "a token of an application credential may not make or remove credentials; log \
                  in with the password",
@@ -45,13 +45,18 @@ impl Caller {
     }
 }
 
+/// By which token it was found who asks.
+#[derive(Clone)]
+struct Asked(Secret);
+
 impl FromRequestParts<App> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
         let token = header(&parts.headers, AUTH_TOKEN).ok_or_else(Refusal::unauthenticated)?;
         let token = Secret::new(token);
-        Ok(Self(app.calls.call(&app.service, move |service| service.session(&token)).await?))
+        parts.extensions.insert(Asked(token.clone()));
+        Ok(Self(app.calls.ask(&app.service, move |service| service.session(&token)).await?))
     }
 }
 
@@ -78,11 +83,16 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 /// A JSON body.
 pub(crate) struct Body<T>(pub(super) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned + Send> FromRequest<App> for Body<T> {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        let extract::Json(value) = extract::Json::from_request(request, state).await?;
+    async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
+        let asked = request.extensions().get::<Asked>().cloned();
+        let extract::Json(value) = extract::Json::from_request(request, app).await?;
+        // The head may have come long before: who sent it may be nobody by now.
+        if let Some(Asked(token)) = asked {
+            app.calls.ask(&app.service, move |service| service.session(&token)).await?;
+        }
         Ok(Self(value))
     }
 }

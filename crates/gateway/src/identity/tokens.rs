@@ -236,7 +236,7 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let session = subject(&app, &caller, &headers).await?;
-    let method = if session.by_credential { "application_credential" } else { "password" };
+    let method = if session.credential.is_some() { "application_credential" } else { "password" };
     let base = options.nocatalog.is_none().then_some(&base);
     let mut response = Json(views::token(&session, method, base)).into_response();
     if let Some(token) = headers.get(SUBJECT_TOKEN) {

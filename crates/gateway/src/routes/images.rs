@@ -106,7 +106,10 @@ pub(crate) async fn import(
         source_bytes: query.source_bytes,
         sha256: query.sha256,
     };
-    let image =
-        upload(&app, body, move |service, input| service.image_import(&spec, input)).await?;
+    let subject = caller.subject().cloned();
+    let image = upload(&app, body, move |service, input| {
+        service.image_import_by(subject.as_ref(), &spec, input)
+    });
+    let image = image.await?;
     Ok((StatusCode::CREATED, JsonBody(convert::image(image, &names))))
 }

@@ -1,13 +1,16 @@
 //! Space, status, health, metrics, and the description of all this.
 
 use archipelago_api::{Health, Status, Usage, VERSION};
+use axum::Extension;
 use axum::Json as JsonBody;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Version};
 use axum::response::{IntoResponse, Response};
 
 use super::Failures;
 use crate::failure::Failure;
+use crate::login::{self, Door, Peer};
 use crate::{App, convert, metrics as prometheus, openapi as description};
 
 /// Says where the bytes are: per pool and per resource.
@@ -26,14 +29,26 @@ pub(crate) async fn status(State(app): State<App>) -> Result<JsonBody<Status>, F
     Ok(JsonBody(convert::status(status)))
 }
 
-/// Answers while the service can reach its store. A standing problem that a
-/// restart would not mend, as a full disk, is named, and still answered with 200.
+/// Answers while the service can reach its store. A standing problem that a restart would not
+/// mend, as a full disk, is still answered with 200; it is named to the operator and
+/// administrators.
 #[utoipa::path(get, path = "/healthz", tag = "reports",
     responses((status = 200, description = "It works", body = Health), Failures))]
-pub(crate) async fn health(State(app): State<App>) -> Result<JsonBody<Health>, Failure> {
+pub(crate) async fn health(
+    State(app): State<App>,
+    peer: Option<Extension<Peer>>,
+    version: Version,
+    headers: HeaderMap,
+) -> Result<JsonBody<Health>, Failure> {
     let status = app.calls.call(&app.service, |service| Ok(service.status())).await?;
     let word = if status.problem.is_none() { "ok" } else { "degraded" };
-    let health = Health { status: word.to_owned(), problem: status.problem, api_version: VERSION };
+    let door = Door { peer: peer.map(|Extension(peer)| peer), version, headers: &headers };
+    // It may name what is somebody's, and paths of this machine.
+    let problem = match status.problem {
+        Some(problem) if login::is_operators(&app, door).await => Some(problem),
+        _ => None,
+    };
+    let health = Health { status: word.to_owned(), problem, api_version: VERSION };
     Ok(JsonBody(health))
 }
 

@@ -173,8 +173,11 @@ pub(crate) async fn receive(
     let names = caller.names(&app).await?;
     let target = names.full_path(parse(&query.target)?);
     caller.check_new(&target.volume)?;
-    let snapshot =
-        upload(&app, body, move |service, input| service.receive(&target, input)).await?;
+    let subject = caller.subject().cloned();
+    let snapshot = upload(&app, body, move |service, input| {
+        service.receive_by(subject.as_ref(), &target, input)
+    });
+    let snapshot = snapshot.await?;
     Ok((StatusCode::CREATED, JsonBody(convert::snapshot(snapshot, &names))))
 }
 
@@ -189,6 +192,6 @@ pub(crate) async fn diff(
     let names = caller.names(&app).await?;
     let from = source(&app, &caller, &names, Action::Read, &query.from).await?;
     let to = source(&app, &caller, &names, Action::Read, &query.to).await?;
-    let ranges = app.calls.call(&app.service, move |service| service.diff(&from, &to)).await?;
+    let ranges = app.calls.long(&app.service, move |service| service.diff(&from, &to)).await?;
     Ok(JsonBody(convert::diff(ranges)))
 }

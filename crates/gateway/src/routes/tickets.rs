@@ -30,11 +30,12 @@ pub(crate) async fn create(
             "a ticket is for a user: ask with a token. The operator opens exports by their names",
         ));
     };
+    let by = caller.credential();
     let source: Source = caller.names(&app).await?.full_source(parse(&request.source)?);
     let lifetime_ms = request.lifetime_ms.unwrap_or(LIFETIME_MS);
     let made = app
         .calls
-        .call(&app.service, move |service| service.ticket(&subject, &source, lifetime_ms))
+        .call(&app.service, move |service| service.ticket(&subject, by, &source, lifetime_ms))
         .await?;
     let ticket = Ticket {
         export: Hidden(made.export.expose().to_owned()),

@@ -6,7 +6,7 @@ use archipelago_api::{
     CreateVolumes, ErrorKind, ExportQuery, RemoveQuery, RenameVolume, ResizeVolume, Volume, Volumes,
 };
 use archipelago_model::{FileId, Source, VolumeName, VolumeSize};
-use archipelago_pool::{Action, FileVersion, Origin};
+use archipelago_pool::{Action, FileVersion, Origin, Service};
 use axum::Json as JsonBody;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -68,10 +68,14 @@ pub(crate) async fn create(
         }
     };
     let subject = caller.subject().cloned();
-    let made = app.calls.call(&app.service, move |service| {
-        service.volume_create_by(subject.as_ref(), &names, &origin)
-    });
-    let volumes = made.await?.into_iter().map(|one| convert::volume(one, &said, &caller));
+    // The disk in a file may have to be unpacked first, which takes as long as it is.
+    let waits = matches!(&origin, Origin::Clone { source, .. } if source.is_file());
+    let make = move |service: &Service| service.volume_create_by(subject.as_ref(), &names, &origin);
+    let made = match waits {
+        true => app.calls.long(&app.service, make).await?,
+        false => app.calls.call(&app.service, make).await?,
+    };
+    let volumes = made.into_iter().map(|one| convert::volume(one, &said, &caller));
     Ok((StatusCode::CREATED, JsonBody(Volumes { volumes: volumes.collect() })))
 }
 

@@ -34,6 +34,15 @@ fn decode(row: &mut Fields<'_>) -> Result<AuditEntry, CatalogError> {
     })
 }
 
+/// The number of the next line. Lines count for themselves: what has a name is numbered, and shown
+/// with that, and gaps there would tell of refusals. The newest line always stays, so that no
+/// number is given twice.
+pub(crate) fn next_id(tx: &Tx<'_>) -> Result<u64, CatalogError> {
+    let sql = "SELECT COALESCE(MAX(id), 0) FROM audit";
+    let last = tx.first(TABLE, sql, [], |row| row.number::<u64>())?.unwrap_or(0);
+    Ok(last.saturating_add(1))
+}
+
 /// Appends one; the oldest of its class go when there are too many.
 pub(crate) fn append(tx: &Tx<'_>, id: u64, entry: &AuditEntry) -> Result<(), CatalogError> {
     let (class, max, bytes_max) = match entry.event.is_change() {

@@ -80,6 +80,34 @@ pub(crate) fn page(
     )
 }
 
+/// All on what an account owns, `limit` at most. `prefix` is what its names of volumes and images
+/// begin with, `None` for the first account, whose names have no slash.
+pub(crate) fn of_owner(
+    tx: &Tx<'_>,
+    owner: AccountId,
+    prefix: Option<&str>,
+    limit: usize,
+) -> Result<Vec<(Shared, Grant)>, CatalogError> {
+    // What is not there any more owns nothing: it has no row to be joined with.
+    let name = "COALESCE(i.name, v.name, w.name)";
+    let sql = format!(
+        "SELECT g.kind, g.resource_id, g.path, g.grantee, g.right_, g.granted_by, g.created_ms, \
+         g.expires_ms FROM access_grant g \
+         LEFT JOIN container c ON g.kind IN ('container', 'path') AND c.id = g.resource_id \
+         LEFT JOIN image i ON g.kind = 'image' AND i.id = g.resource_id \
+         LEFT JOIN volume v ON g.kind = 'volume' AND v.id = g.resource_id \
+         LEFT JOIN snapshot s ON g.kind = 'snapshot' AND s.id = g.resource_id \
+         LEFT JOIN volume w ON w.id = s.volume_id \
+         WHERE c.account_id = $1 \
+         OR ($2 IS NULL AND {name} NOT LIKE '%/%') \
+         OR substr({name}, 1, length($2)) = $2 \
+         ORDER BY g.kind, g.resource_id, g.path, g.id LIMIT $3"
+    );
+    tx.all(TABLE, &sql, (from_number(owner.get()), prefix, from_number(limit as u64)), |row| {
+        Ok((decode_shared(row)?, decode(row)?))
+    })
+}
+
 /// All on volumes, snapshots and images.
 pub(crate) fn outside_containers(tx: &Tx<'_>) -> Result<Vec<(Shared, Grant)>, CatalogError> {
     tx.all(

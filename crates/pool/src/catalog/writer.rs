@@ -73,6 +73,12 @@ impl Writer {
         self.changes.load(Ordering::Acquire)
     }
 
+    /// How many wait for their turn.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.queued.load(Ordering::Acquire)
+    }
+
     /// Ends the use of the connection; what was done with it is committed.
     pub fn close(&self) {
         let mut turn = self.turn.lock();

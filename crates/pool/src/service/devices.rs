@@ -41,7 +41,7 @@ impl Service {
         // Counted before the lease is taken: nobody removes it in between.
         let attached = core.attachments.attach(id)?;
         let handle = core.attach(id)?;
-        let target = Target::Volume { handle, _attached: attached };
+        let target = Target::Volume { handle, _attached: Some(attached) };
         Ok(Device::new(Arc::clone(core), label.to_owned(), target, Some(id)))
     }
 

@@ -5,6 +5,7 @@
 //! what is revoked is refused from the next request on. A read that was let in goes on to
 //! its end.
 
+mod holders;
 mod links;
 mod owned;
 mod paths;
@@ -27,8 +28,9 @@ use crate::grant::{
 use crate::identity::Identity;
 use crate::object::{Container, Object, Which};
 
+pub(crate) use holders::{admits, reads_snapshot, snapshots_read};
 pub use links::{LINKS_MAX, PublicLink};
-pub(super) use owned::check_new;
+pub(super) use owned::{check_maker, check_new, owner_uuid};
 pub(super) use paths::share;
 pub use paths::{NameGrants, Roots};
 use paths::{by_name, closest};
@@ -250,9 +252,7 @@ impl Service {
         let limit = limit.min(PAGE_MAX);
         self.core.catalog.read(|tx| {
             let rows = grant::page(tx, after, limit)?;
-            rows.into_iter()
-                .map(|(shared, grant)| Ok((shared.clone(), label(tx, &shared)?, grant)))
-                .collect()
+            labelled(tx, rows)
         })
     }
 
@@ -385,6 +385,22 @@ fn owner_of(tx: &Tx<'_>, shared: &Shared) -> Result<AccountId, Error> {
 
 fn gone() -> Error {
     Error::new(ErrorKind::NotFound, "what was to be shared does not exist any more")
+}
+
+/// With the name of each. Grants on what is gone say nothing any more: `check` tells of them.
+fn labelled(
+    tx: &Tx<'_>,
+    rows: Vec<(Shared, Grant)>,
+) -> Result<Vec<(Shared, String, Grant)>, Error> {
+    let mut out = Vec::with_capacity(rows.len());
+    for (shared, grant) in rows {
+        match label(tx, &shared) {
+            Ok(label) => out.push((shared, label, grant)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(out)
 }
 
 /// What a resource is called.

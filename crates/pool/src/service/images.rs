@@ -5,11 +5,12 @@ use std::io::Read;
 use archipelago_model::{ImageId, ImageName, SECTOR_BYTES, VolumeSize};
 
 use super::Service;
-use super::grants::check_new;
+use super::grants::{check_maker, check_new};
 use super::transfer::Incoming;
 use crate::catalog::image::ImageRow;
 use crate::catalog::{image, state};
 use crate::error::Error;
+use crate::grant::Subject;
 use crate::resource::{Image, NewImage};
 
 /// Longest text kept with an image, in bytes: names of formats and systems.
@@ -21,6 +22,19 @@ impl Service {
     /// # Errors
     /// `AlreadyExists`, `Invalid` (the stream); nothing is changed then.
     pub fn image_import(&self, spec: &NewImage, input: &mut dyn Read) -> Result<Image, Error> {
+        self.image_import_by(None, spec, input)
+    }
+
+    /// As [`Self::image_import`], for somebody who has to be let make it still when it has come.
+    ///
+    /// # Errors
+    /// As that; `Unauthenticated`, `Forbidden`.
+    pub fn image_import_by(
+        &self,
+        subject: Option<&Subject>,
+        spec: &NewImage,
+        input: &mut dyn Read,
+    ) -> Result<Image, Error> {
         let core = &self.core;
         let label = format!("image '{}'", spec.name);
         check_spec(spec)?;
@@ -38,6 +52,7 @@ impl Service {
             .map_err(|error| Error::invalid(error.to_string()).on(&label))?;
         let ingested = core.ingest(incoming).map_err(|error| error.on(&label))?;
         core.bind(ingested, size.bytes(), |tx, root| {
+            check_maker(tx, subject, spec.name.owner(), &label)?;
             check_new(tx, spec.name.owner(), &label)?;
             let image = Image {
                 id: ImageId::new(state::take_id(tx)?),

@@ -15,7 +15,7 @@ use crate::catalog::snapshot::SnapshotRow;
 use crate::catalog::volume::{HeadMove, VolumeRow};
 use crate::catalog::{Tx, snapshot, snapshot_file, state, volume};
 use crate::core::{Core, Fixed, cut_of, shown, snapshot_row, volume_row};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::resource::{DiffRange, Snapshot, Volume};
 
 /// At most so many ranges are listed, in about 24 MiB; more are for `send`, which
@@ -109,16 +109,21 @@ impl Service {
     pub fn snapshot_rollback(&self, path: &SnapshotPath) -> Result<Volume, Error> {
         let core = &self.core;
         let id = core.catalog.read(|tx| snapshot_row(tx, path))?.volume;
-        let _alone = core
-            .attachments
-            .exclude(id)
-            .map_err(|error| error.on(format_args!("volume '{}'", path.volume)))?;
+        let _alone =
+            core.exclude(id).map_err(|error| error.on(format_args!("volume '{}'", path.volume)))?;
         // No writer is left, so that every record of the volume is before this.
         let lsn = core.engine.log_position();
         let no_lease_meanwhile = core.attaching.lock();
         let row = core.catalog.write(|tx| {
             let to = snapshot_row(tx, path)?;
             let row = volume_row(tx, &path.volume)?;
+            // Another one may have the name by now, and be open.
+            if row.id != id || to.volume != id {
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    format!("volume '{}' was replaced meanwhile; try again", path.volume),
+                ));
+            }
             replace_head(tx, &row, Fixed { root: to.root, size: to.size.bytes() }, to.size, lsn)?;
             Ok::<_, Error>(volume::get(tx, row.id)?.unwrap_or(row))
         })?;

@@ -13,6 +13,7 @@ use archipelago_model::{
 };
 
 use super::Service;
+use super::grants::check_maker;
 use super::guest_views::disk_root;
 use super::snapshots::{self, replace_head, sectors, shown_snapshot};
 use super::volumes;
@@ -21,6 +22,7 @@ use crate::catalog::volume::VolumeRow;
 use crate::catalog::{CatalogError, Tx, segment, snapshot, state, volume};
 use crate::core::{Core, Fixed, record_segments, shown, snapshot_row, volume_row};
 use crate::error::{Error, ErrorKind};
+use crate::grant::Subject;
 use crate::outgoing::{Outgoing, send_bytes};
 use crate::resource::Snapshot;
 
@@ -370,6 +372,19 @@ impl Service {
     /// # Errors
     /// `AlreadyExists`, `NotFound`, `InUse`, `Invalid` (the stream); nothing is changed then.
     pub fn receive(&self, target: &SnapshotPath, input: &mut dyn Read) -> Result<Snapshot, Error> {
+        self.receive_by(None, target, input)
+    }
+
+    /// As [`Self::receive`], for somebody who has to be let make it still when it has come.
+    ///
+    /// # Errors
+    /// As that; `Unauthenticated`, `Forbidden`.
+    pub fn receive_by(
+        &self,
+        subject: Option<&Subject>,
+        target: &SnapshotPath,
+        input: &mut dyn Read,
+    ) -> Result<Snapshot, Error> {
         let on_target = |error: Error| error.on(format_args!("snapshot '{target}'"));
         let incoming = Incoming::open(input).map_err(on_target)?;
         let header = *incoming.reader.header();
@@ -381,7 +396,7 @@ impl Service {
         };
         let size = VolumeSize::from_bytes(header.size)
             .map_err(|error| on_target(Error::invalid(error.to_string())))?;
-        let new = NewSnapshot { target, uuid, size };
+        let new = NewSnapshot { target, uuid, size, subject };
         let row = match header.base {
             None => self.receive_full(&new, incoming),
             Some(base) => self.receive_changes(&new, &base, incoming),
@@ -430,7 +445,6 @@ impl Service {
         let target = new.target;
         let id = core.catalog.read(|tx| volume_row(tx, &target.volume))?.id;
         let _alone = core
-            .attachments
             .exclude(id)
             .map_err(|error| error.on(format_args!("volume '{}'", target.volume)))?;
         if let Some(handle) = core.attachments.handle(id) {
@@ -504,6 +518,8 @@ struct NewSnapshot<'a> {
     target: &'a SnapshotPath,
     uuid: [u8; 16],
     size: VolumeSize,
+    /// Who makes it; `None` is the operator.
+    subject: Option<&'a Subject>,
 }
 
 impl NewSnapshot<'_> {
@@ -518,6 +534,8 @@ impl NewSnapshot<'_> {
         volume: VolumeId,
         root: Location,
     ) -> Result<SnapshotRow, Error> {
+        let label = format!("snapshot '{}'", self.target);
+        check_maker(tx, self.subject, self.target.volume.owner(), &label)?;
         let row = SnapshotRow {
             id: SnapshotId::new(state::take_id(tx)?),
             uuid: self.uuid,

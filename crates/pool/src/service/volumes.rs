@@ -6,7 +6,7 @@ use archipelago_model::{
     Epoch, Location, Source, VOLUME_BYTES_MAX, VolumeId, VolumeName, VolumeSize,
 };
 
-use super::grants::check_new;
+use super::grants::{check_new, owner_uuid};
 use super::guest_views::disk_root;
 use super::{NAMES_MAX, Service};
 use crate::catalog::volume::VolumeRow;
@@ -78,16 +78,25 @@ impl Service {
         // give it a segment.
         let lsn = core.engine.log_position();
         let now_ms = core.now_ms();
+        let asked = match source {
+            Source::Volume(name) => Some(core.catalog.read(|tx| volume_row(tx, name))?.id),
+            _ => None,
+        };
         let bind = |tx: &Tx<'_>, from: Fixed| {
             Self::allow_in(tx, subject, Action::Clone, source, now_ms)?;
+            // The rule was asked about the name: what is cut has to be what has it.
+            if let (Some(id), Source::Volume(name)) = (asked, source)
+                && volume_row(tx, name)?.id != id
+            {
+                return Err(replaced(source));
+            }
             let size = clone_size(source, from.size, size)?;
             insert_all(tx, names, &core.pattern(lsn, from.root, size, Some(source)))
         };
-        if let Source::Volume(name) = source {
-            let id = core.catalog.read(|tx| volume_row(tx, name))?.id;
-            if let Some(handle) = core.attachments.handle(id) {
-                return core.checkpoint(&[handle], false, |tx, done| bind(tx, cut_of(done, id)?));
-            }
+        if let Some(id) = asked
+            && let Some(handle) = core.attachments.handle(id)
+        {
+            return core.checkpoint(&[handle], false, |tx, done| bind(tx, cut_of(done, id)?));
         }
         // A file that is an image is cloned as the disk that it holds.
         let as_disk = source.is_file() && !raw;
@@ -100,10 +109,7 @@ impl Service {
         core.catalog.write(|tx| {
             let now = catalog_root(tx, source, core.now_ms())?;
             if as_disk && now != held.map {
-                return Err(Error::new(
-                    ErrorKind::Unavailable,
-                    format!("{} was replaced meanwhile; try again", shown(source)),
-                ));
+                return Err(replaced(source));
             }
             bind(tx, if as_disk { disk_root(tx, source, core.now_ms())? } else { now })
         })
@@ -184,7 +190,7 @@ impl Service {
 
     fn shrink(&self, id: VolumeId, size: VolumeSize) -> Result<(), Error> {
         let core = &self.core;
-        let _alone = core.attachments.exclude(id)?;
+        let _alone = core.exclude(id)?;
         let handle = core.attach(id)?;
         let handles = std::slice::from_ref(&handle);
         // First all there is, so that the cut itself can be dropped if it fails.
@@ -205,17 +211,20 @@ impl Service {
             .ok_or_else(|| Error::not_found(format_args!("volume '{name}'"), "volume ls"))
     }
 
-    /// Removes a volume; with `force` its snapshots too. Clones are unaffected.
+    /// Removes a volume; with `force` its snapshots too, and whatever others than its owner have
+    /// open of it by tickets ends. Clones are unaffected.
     ///
     /// # Errors
     /// `NotFound`; `InUse` when it is attached, or has snapshots and not `force`.
     pub fn volume_remove(&self, name: &VolumeName, force: bool) -> Result<(), Error> {
         let core = &self.core;
-        let id = core.catalog.read(|tx| volume_row(tx, name))?.id;
-        let _alone = core
-            .attachments
-            .exclude(id)
-            .map_err(|error| error.on(format_args!("volume '{name}'")))?;
+        let (id, owner) = core
+            .catalog
+            .read(|tx| Ok::<_, Error>((volume_row(tx, name)?.id, owner_uuid(tx, name.owner())?)))?;
+        if force {
+            core.end_holds_of_others(id, owner);
+        }
+        let _alone = core.exclude(id).map_err(|error| error.on(format_args!("volume '{name}'")))?;
         let _no_lease_meanwhile = core.attaching.lock();
         core.catalog.write(|tx| {
             let row = volume::get(tx, id)?
@@ -250,6 +259,11 @@ impl Core {
         let parent = parent.map(ToString::to_string);
         Pattern { root, size, lsn, parent, created_ms: self.now_ms() }
     }
+}
+
+fn replaced(source: &Source) -> Error {
+    let message = format!("{} was replaced meanwhile; try again", shown(source));
+    Error::new(ErrorKind::Unavailable, message)
 }
 
 fn check_names(names: &[VolumeName]) -> Result<(), Error> {

@@ -7,9 +7,9 @@ fn volume(name: &str, size: u64, parent: Option<&str>) -> api::Volume {
         size,
         created_ms: 1_795_203_334_000,
         parent: parent.map(str::to_owned),
-        attached: 1,
-        epoch: 3,
-        snapshots: 2,
+        attached: Some(1),
+        epoch: Some(3),
+        snapshots: Some(2),
     }
 }
 

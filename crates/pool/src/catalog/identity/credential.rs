@@ -50,6 +50,12 @@ pub(crate) fn find(tx: &Tx<'_>, uuid: &str) -> Result<Option<CredentialRow>, Cat
     tx.first(TABLE, &format!("{} WHERE c.uuid = $1", select()), [uuid], decode)
 }
 
+/// What it is called in URLs, by identity in the catalog.
+pub(crate) fn uuid(tx: &Tx<'_>, id: u64) -> Result<Option<[u8; 16]>, CatalogError> {
+    let sql = "SELECT uuid FROM application_credential WHERE id = $1";
+    tx.first(TABLE, sql, [from_number(id)], |row| row.uuid())
+}
+
 /// By name.
 pub(crate) fn find_named(
     tx: &Tx<'_>,

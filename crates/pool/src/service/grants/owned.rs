@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use archipelago_model::{AccountId, ImageName, Source, VolumeName};
 
 use super::super::Service;
+use super::holders::subject_of;
 use crate::audit::AuditEvent;
 use crate::catalog::identity::account;
 use crate::catalog::{Tx, grant, image, snapshot, volume};
 use crate::core::{OPERATOR, shown};
 use crate::error::{Error, ErrorKind};
 use crate::grant::{Action, Decision, Grant, Layer, Reason, Rules, Shared, Subject, decide};
-use crate::identity::Named;
+use crate::identity::{Named, Role};
 use crate::resource::{Image, Snapshot, Volume};
 
 /// What the rule says of somebody and something that may not be there.
@@ -116,14 +117,13 @@ impl Service {
         limit: usize,
     ) -> Result<Vec<(Shared, String, Grant)>, Error> {
         self.core.catalog.read(|tx| {
-            let mut out = Vec::new();
-            for (shared, grant) in grant::list(tx)? {
-                if out.len() < limit && super::owner_of(tx, &shared)? == owner {
-                    let name = super::label(tx, &shared)?;
-                    out.push((shared, name, grant));
-                }
-            }
-            Ok(out)
+            let prefix = match account::get(tx, owner)? {
+                Some(account) if owner != OPERATOR => Some(format!("{}/", account.name)),
+                Some(_) => None,
+                None => return Ok(Vec::new()),
+            };
+            let rows = grant::of_owner(tx, owner, prefix.as_deref(), limit)?;
+            super::labelled(tx, rows)
         })
     }
 
@@ -163,7 +163,7 @@ impl Service {
 }
 
 /// What somebody sees of volumes, or snapshots, or images.
-struct Sight {
+pub(super) struct Sight {
     all: bool,
     /// Its account as names say it; `None` when it owns nothing.
     home: Option<Option<String>>,
@@ -171,7 +171,7 @@ struct Sight {
 }
 
 impl Sight {
-    fn new(tx: &Tx<'_>, subject: &Subject, now_ms: u64) -> Result<Self, Error> {
+    pub(super) fn new(tx: &Tx<'_>, subject: &Subject, now_ms: u64) -> Result<Self, Error> {
         let who = subject.identity.as_ref();
         let all = who.is_some_and(crate::identity::Identity::is_admin);
         let home = who
@@ -194,7 +194,7 @@ impl Sight {
         Ok(Self { all, home, shared: shared.collect() })
     }
 
-    fn has(&self, owner: Option<&str>, shared: &Shared) -> bool {
+    pub(super) fn has(&self, owner: Option<&str>, shared: &Shared) -> bool {
         self.all
             || self.home.as_ref().is_some_and(|home| home.as_deref() == owner)
             || self.shared.contains(shared)
@@ -204,7 +204,11 @@ impl Sight {
 /// No account has this number: what it owns, nobody does.
 const NOBODY: AccountId = AccountId::new(u64::MAX);
 
-fn rules(owner: Option<AccountId>, layers: Vec<(Layer, Vec<Grant>)>, now_ms: u64) -> Rules {
+pub(super) fn rules(
+    owner: Option<AccountId>,
+    layers: Vec<(Layer, Vec<Grant>)>,
+    now_ms: u64,
+) -> Rules {
     let owner = owner.unwrap_or(NOBODY);
     Rules { owner, writer: None, of_container: false, layers, ignores_public: false, now_ms }
 }
@@ -213,6 +217,40 @@ fn rules(owner: Option<AccountId>, layers: Vec<(Layer, Vec<Grant>)>, now_ms: u64
 pub(super) fn owner(tx: &Tx<'_>, name: Option<&str>) -> Result<Option<AccountId>, Error> {
     let Some(name) = name else { return Ok(Some(OPERATOR)) };
     Ok(account::find(tx, &Named::name(name))?.map(|account| account.id))
+}
+
+/// Refuses somebody who may not make what has such a name, in the transaction that makes it: what
+/// was asked before it came may have been long ago. Nobody is the operator.
+pub(in crate::service) fn check_maker(
+    tx: &Tx<'_>,
+    subject: Option<&Subject>,
+    name: Option<&str>,
+    label: &str,
+) -> Result<(), Error> {
+    let Some(subject) = subject else { return Ok(()) };
+    let who = subject.identity.as_ref().ok_or_else(Error::unauthenticated)?;
+    let now = subject_of(tx, who.user.uuid, who.account.uuid, None, 0)?;
+    let now = now.and_then(|now| now.identity).ok_or_else(Error::unauthenticated)?;
+    let makes = matches!(now.role, Role::Admin | Role::Member);
+    if now.is_admin() || (makes && owner(tx, name)? == Some(now.account.id)) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Forbidden,
+        format!("{label}: '{}' makes nothing there any more", now.user.name),
+    ))
+}
+
+/// The identity of the account that a name says.
+pub(in crate::service) fn owner_uuid(
+    tx: &Tx<'_>,
+    name: Option<&str>,
+) -> Result<Option<[u8; 16]>, Error> {
+    let owner = match name {
+        None => account::get(tx, OPERATOR)?,
+        Some(name) => account::find(tx, &Named::name(name))?,
+    };
+    Ok(owner.map(|account| account.uuid))
 }
 
 /// Refuses a new name of an account that there is not, or in another form than the one that
@@ -245,7 +283,7 @@ pub(super) fn found(tx: &Tx<'_>, source: &Source) -> Result<Option<Shared>, Erro
     })
 }
 
-fn owner_in(source: &Source) -> Option<&str> {
+pub(super) fn owner_in(source: &Source) -> Option<&str> {
     match source {
         Source::Image(name) => ImageName::owner(name),
         Source::Volume(name) => name.owner(),
@@ -295,7 +333,7 @@ fn answer(verdict: Verdict, action: Action, source: &Source) -> Result<(), Error
     }
 }
 
-fn listing(source: &Source) -> &'static str {
+pub(super) fn listing(source: &Source) -> &'static str {
     match source {
         Source::Image(_) => "image ls",
         Source::Volume(_) => "volume ls",

@@ -5,11 +5,16 @@
 //! little later, and lost in a crash before.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use archipelago_env::Join;
 
 use super::super::Service;
 use crate::audit::{AuditEntry, AuditEvent};
-use crate::catalog::{Tx, audit, state};
+use crate::catalog::{Tx, audit};
+use crate::core::Core;
 use crate::error::Error;
 
 /// Lines on a page of the record.
@@ -25,12 +30,22 @@ const USES_WAIT: Duration = Duration::from_secs(10);
 /// Bytes of a text in the record, escaped: a name, whom it is about, what was done.
 const TEXT_BYTES_MAX: usize = 1400;
 
+/// Refusals and uses of the same kind: how often, and when last.
+type Gathered = BTreeMap<(AuditEvent, String, String, String), (u64, u64)>;
+
 /// What waits to be written.
 #[derive(Default)]
 pub(in crate::service) struct Uses {
     /// On the monotonic clock, which nobody sets.
     since: Duration,
-    waiting: BTreeMap<(AuditEvent, String, String, String), (u64, u64)>,
+    waiting: Gathered,
+    /// Writes what waited before.
+    writer: Option<Writer>,
+}
+
+struct Writer {
+    thread: Box<dyn Join>,
+    done: Arc<AtomicBool>,
 }
 
 impl Service {
@@ -47,39 +62,77 @@ impl Service {
         Ok(self.core.catalog.read(|tx| audit::page(tx, before, limit))?)
     }
 
-    /// Records that somebody used a link, or was refused something. Nothing in it may be
-    /// secret. That it cannot be written is logged and no reason to refuse the request.
+    /// Records that somebody used a link or a ticket, or was refused something. Nothing in it may
+    /// be secret. It is written beside the request, which would take longer otherwise where there
+    /// is something to refuse; that it cannot be is logged and no reason to refuse the request.
     pub fn audit_use(&self, event: AuditEvent, actor: &str, resource: &str, detail: &str) {
         let (since, now) = (self.core.env.clock().monotonic(), self.core.now_ms());
-        let due = {
-            let mut uses = self.uses.lock();
-            if uses.waiting.is_empty() {
-                uses.since = since;
-            }
-            let key = (event, cut(actor), cut(resource), cut(detail));
-            let entry = uses.waiting.entry(key).or_insert((0, now));
-            *entry = (entry.0.saturating_add(1), now);
-            uses.waiting.len() >= USES_WAITING_MAX || since.saturating_sub(uses.since) >= USES_WAIT
-        };
-        if due && let Err(error) = self.write_uses() {
-            tracing::warn!(%error, "refusals and uses of links are not in the record");
+        let mut uses = self.uses.lock();
+        if uses.waiting.is_empty() {
+            uses.since = since;
+        }
+        let key = (event, cut(actor), cut(resource), cut(detail));
+        let entry = uses.waiting.entry(key).or_insert((0, now));
+        *entry = (entry.0.saturating_add(1), now);
+        let due =
+            uses.waiting.len() >= USES_WAITING_MAX || since.saturating_sub(uses.since) >= USES_WAIT;
+        let is_free = uses.writer.as_ref().is_none_or(|writer| writer.done.load(Ordering::Acquire));
+        if due && is_free {
+            let waiting = std::mem::take(&mut uses.waiting);
+            uses.writer = self.begin_writing(waiting);
+        } else if uses.waiting.len() >= 2 * USES_WAITING_MAX {
+            drop(uses);
+            log_unwritten(self.write_uses());
         }
     }
 
-    /// Writes what waits.
+    /// Writes what waits, and waits for what is being written.
     pub(in crate::service) fn write_uses(&self) -> Result<(), Error> {
-        let waiting = std::mem::take(&mut self.uses.lock().waiting);
-        if waiting.is_empty() {
-            return Ok(());
+        let mut uses = self.uses.lock();
+        if let Some(writer) = uses.writer.take()
+            && let Err(panicked) = writer.thread.join()
+        {
+            tracing::error!(%panicked, "refusals and uses are not in the record");
         }
-        self.core.catalog.write_aside(|tx| {
-            for ((event, actor, resource, detail), (count, at_ms)) in waiting {
-                let id = state::take_id(tx)?;
-                let entry = AuditEntry { id, at_ms, actor, event, resource, detail, count };
-                audit::append(tx, id, &entry)?;
+        let waiting = std::mem::take(&mut uses.waiting);
+        drop(uses);
+        write(&self.core, waiting)
+    }
+
+    fn begin_writing(&self, waiting: Gathered) -> Option<Writer> {
+        let done = Arc::new(AtomicBool::new(false));
+        let (core, ended) = (Arc::clone(&self.core), Arc::clone(&done));
+        let body = move || {
+            log_unwritten(write(&core, waiting));
+            ended.store(true, Ordering::Release);
+        };
+        match self.core.env.threads().spawn("record", Box::new(body)) {
+            Ok(thread) => Some(Writer { thread, done }),
+            Err(error) => {
+                tracing::warn!(%error, "refusals and uses are not in the record");
+                None
             }
-            Ok(())
-        })
+        }
+    }
+}
+
+fn write(core: &Core, waiting: Gathered) -> Result<(), Error> {
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    core.catalog.write_aside(|tx| {
+        for ((event, actor, resource, detail), (count, at_ms)) in waiting {
+            let id = audit::next_id(tx)?;
+            let entry = AuditEntry { id, at_ms, actor, event, resource, detail, count };
+            audit::append(tx, id, &entry)?;
+        }
+        Ok(())
+    })
+}
+
+fn log_unwritten(written: Result<(), Error>) {
+    if let Err(error) = written {
+        tracing::warn!(%error, "refusals and uses are not in the record");
     }
 }
 
@@ -101,7 +154,7 @@ pub(in crate::service) fn record(
     detail: String,
 ) -> Result<(), Error> {
     let entry = AuditEntry {
-        id: state::take_id(tx)?,
+        id: audit::next_id(tx)?,
         at_ms: now_ms,
         actor: cut(by),
         event,

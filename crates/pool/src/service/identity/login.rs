@@ -205,7 +205,7 @@ impl Service {
             )?;
             Ok(Session {
                 identity: proof.identity,
-                by_credential: proof.credential.is_some(),
+                credential: credential_uuid(tx, proof.credential)?,
                 created_ms,
                 expires_ms,
             })
@@ -262,6 +262,12 @@ fn find_credential(
     }
 }
 
+/// The identity of the credential that a token was got with: without it there is no token.
+fn credential_uuid(tx: &Tx<'_>, id: Option<u64>) -> Result<Option<[u8; 16]>, Error> {
+    let Some(id) = id else { return Ok(None) };
+    credential::uuid(tx, id)?.map(Some).ok_or_else(Error::unauthenticated)
+}
+
 fn session(tx: &Tx<'_>, hash: &str, now_ms: u64) -> Result<(Session, Option<u64>), Error> {
     let row = token::find(tx, hash)?
         .filter(|row| row.expires_ms > now_ms)
@@ -269,7 +275,7 @@ fn session(tx: &Tx<'_>, hash: &str, now_ms: u64) -> Result<(Session, Option<u64>
     let identity = admitted(tx, row.user, row.account)?.ok_or_else(Error::unauthenticated)?;
     let session = Session {
         identity,
-        by_credential: row.credential.is_some(),
+        credential: credential_uuid(tx, row.credential)?,
         created_ms: row.created_ms,
         expires_ms: row.expires_ms,
     };

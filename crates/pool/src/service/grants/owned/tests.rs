@@ -139,3 +139,133 @@ fn what_the_rule_answers_of_something_is_of_its_owner() {
     assert_eq!(seen, ["bob/web"]);
     assert!(bench.service.volumes_for(&Subject::anybody()).unwrap().is_empty());
 }
+
+/// Does something while a transaction of ours is under way, and gives the name `olga/web` to the
+/// volume `olga/other` before it can come to its own.
+fn amid_a_swap<T: Send>(bench: &Bench, verb: impl FnOnce(&Service) -> T + Send) -> T {
+    let service = &*bench.service;
+    std::thread::scope(|scope| {
+        let catalog = &service.core.catalog;
+        catalog
+            .write(|tx| {
+                let done = scope.spawn(|| verb(service));
+                while catalog.waiting() == 0 && !done.is_finished() {
+                    std::thread::yield_now();
+                }
+                let id = |name: &str| volume::find(tx, &name.parse().unwrap()).unwrap().unwrap().id;
+                let (web, other) = (id("olga/web"), id("olga/other"));
+                volume::rename(tx, web, &"olga/old".parse().unwrap())?;
+                volume::rename(tx, other, &"olga/web".parse().unwrap())?;
+                Ok::<_, Error>(done)
+            })
+            .unwrap()
+            .join()
+            .unwrap()
+    })
+}
+
+#[test]
+fn what_is_cloned_is_what_has_the_name_that_was_asked_for() {
+    let (bench, bob) = bench();
+    empty(&bench, "olga/web").unwrap();
+    empty(&bench, "olga/other").unwrap();
+    let shared = bench.service.shared(&Named::name("olga"), "volume:olga/other").unwrap();
+    let mut set = |all: &mut Vec<Grant>| {
+        *all = vec![Grant::new(Grantee::User(bob.user.id), Right::Clone)];
+        Ok(())
+    };
+    bench.service.grants_change("olga", &shared, &mut set).unwrap();
+    let subject = bench.service.subject(Some(&bob)).unwrap();
+    bench.put("olga/web", 0, &[7; 4096]);
+    let _open = bench.device("olga/web");
+    let source = "volume:olga/web".parse().unwrap();
+    let origin = Origin::Clone { source, size: None };
+    let name = "bob/mine".parse().unwrap();
+    let cloned = amid_a_swap(&bench, |service| {
+        service.volume_create_by(Some(&subject), &[name], &origin).map(drop)
+    });
+    assert_eq!(kind(cloned), ErrorKind::Unavailable);
+}
+
+#[test]
+fn what_is_put_back_is_the_volume_that_was_kept_alone() {
+    let (bench, _) = bench();
+    for name in ["olga/web", "olga/other"] {
+        empty(&bench, name).unwrap();
+        bench.snapshot(&format!("{name}@one")).unwrap();
+    }
+    let open = bench.device("olga/other");
+    let rolled = amid_a_swap(&bench, |service| {
+        service.snapshot_rollback(&"olga/web@one".parse().unwrap()).map(drop)
+    });
+    assert_eq!(kind(rolled), ErrorKind::Unavailable);
+    open.flush().unwrap();
+}
+
+/// Between the begin of what somebody sends and its end it may have lost its place.
+#[test]
+fn what_has_come_is_made_by_who_may_make_it_still() {
+    let (bench, bob) = bench();
+    let subject = bench.service.subject(Some(&bob)).unwrap();
+    let spec = |name: &str| crate::NewImage {
+        name: name.parse().unwrap(),
+        format: "raw".to_owned(),
+        os: None,
+        source_bytes: None,
+        sha256: None,
+    };
+    let stream = crate::testing::stream(&[7; 4096]);
+    let import = |name: &str| {
+        bench.service.image_import_by(Some(&subject), &spec(name), &mut &stream[..]).map(drop)
+    };
+    import("bob/one").unwrap();
+    assert_eq!(kind(import("olga/one")), ErrorKind::Forbidden);
+    let account = Named::name("bob");
+    bench.service.member_set(&account, &account, crate::Role::Reader).unwrap();
+    assert_eq!(kind(import("bob/two")), ErrorKind::Forbidden);
+    bench.service.user_enable(&Named::name("bob"), false).unwrap();
+    assert_eq!(kind(import("bob/two")), ErrorKind::Unauthenticated);
+    let mut sent = Vec::new();
+    empty(&bench, "web").unwrap();
+    bench.snapshot("web@one").unwrap();
+    bench.service.send(&"web@one".parse().unwrap(), None, &mut sent).unwrap();
+    let target = "bob/web@one".parse().unwrap();
+    let received = bench.service.receive_by(Some(&subject), &target, &mut &sent[..]);
+    assert_eq!(kind(received), ErrorKind::Unauthenticated);
+    let bobs = bench.service.images().unwrap();
+    assert_eq!(bobs.len(), 1);
+}
+
+#[test]
+fn what_an_account_shares_is_listed_also_beside_a_grant_on_what_is_gone() {
+    let (bench, bob) = bench();
+    for name in ["olga/web", "web"] {
+        empty(&bench, name).unwrap();
+        bench.snapshot(&format!("{name}@one")).unwrap();
+    }
+    let share = |owner: &str, text: &str| {
+        let shared = bench.service.shared(&Named::name(owner), text).unwrap();
+        let mut set = |all: &mut Vec<Grant>| {
+            *all = vec![Grant::new(Grantee::User(bob.user.id), Right::Read)];
+            Ok(())
+        };
+        bench.service.grants_change(owner, &shared, &mut set).unwrap();
+    };
+    for (owner, text) in
+        [("olga", "volume:olga/web"), ("olga", "snapshot:olga/web@one"), ("admin", "volume:web")]
+    {
+        share(owner, text);
+    }
+    let gone = Shared::Volume(archipelago_model::VolumeId::new(4000));
+    let orphan = Grant::new(Grantee::User(bob.user.id), Right::Read);
+    bench.service.core.catalog.write(|tx| grant::insert(tx, 4001, &gone, &orphan)).unwrap();
+    let of = |owner: &str| -> Vec<String> {
+        let id = bench.service.account(&Named::name(owner)).unwrap().id;
+        let all = bench.service.grants_of(id, 10).unwrap();
+        all.into_iter().map(|(_, name, _)| name).collect()
+    };
+    assert_eq!(of("olga"), ["snapshot 'olga/web@one'", "volume 'olga/web'"]);
+    assert_eq!(of("admin"), ["volume 'web'"]);
+    assert!(of("bob").is_empty());
+    assert_eq!(bench.service.all_grants(None, 10).unwrap().len(), 3);
+}

@@ -54,3 +54,25 @@ fn uses_are_written_after_a_clock_jumped_ahead_and_back() {
     used();
     assert_eq!(written(), 1);
 }
+
+#[test]
+fn what_is_recorded_leaves_no_gap_between_the_numbers_of_what_has_a_name() {
+    let bench = Bench::new();
+    let first = bench.create("one", 4096).id;
+    bench.service.audit_use(AuditEvent::Refused, "bob", "volume 'web'", "read");
+    assert_eq!(bench.service.audit_log(None, 10).unwrap().len(), 1);
+    assert_eq!(bench.create("two", 4096).id.get(), first.get() + 1);
+}
+
+#[test]
+fn a_page_of_the_record_has_what_is_being_written() {
+    let (bench, hands) = Bench::timed(crate::testing::config());
+    for name in ["a", "b", "c"] {
+        bench.service.audit_use(AuditEvent::Refused, "bob", name, "read");
+        hands.forward(11_000);
+    }
+    let log = bench.service.audit_log(None, 10).unwrap();
+    let mut names: Vec<_> = log.iter().map(|line| &*line.resource).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["a", "b", "c"]);
+}

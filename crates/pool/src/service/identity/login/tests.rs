@@ -161,7 +161,7 @@ fn an_application_credential_is_for_one_account_and_ends_with_its_tokens() {
         bench.service.login_application_credential(named, user, &secret)
     };
     let login = log_in(&Named::uuid(ci.uuid), None).unwrap();
-    assert!(login.session.by_credential);
+    assert!(login.session.credential == Some(ci.uuid));
     assert_eq!(login.session.identity.account.name.as_str(), "lab");
     log_in(&named("ci"), Some(&bob)).unwrap();
     assert_eq!(kind(log_in(&named("ci"), None)), ErrorKind::Unauthenticated);
