@@ -34,7 +34,7 @@ pub fn session(env: &Env, exports: Arc<dyn Exports>, sent: &[u8]) -> io::Result<
     let hub = Hub::new(env.clone(), exports, None, Limits::default());
     let patience: Arc<dyn Patience> = Arc::clone(&hub) as _;
     let stream = Stream::new(Socket::Unix(socket), patience)?;
-    let peer = Peer { label: "fuzzer".to_owned(), local: true };
+    let peer = Peer { label: "fuzzer".to_owned(), local: true, unix: true };
     let link = Link::new(1, peer, stream, hub);
     let (tell, told) = mpsc::channel();
     // Somebody has to take the answers while they are made.

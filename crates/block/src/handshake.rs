@@ -41,7 +41,7 @@ pub(crate) enum HandshakeError {
     Malformed(#[from] Malformed),
     #[error("the client left or was lost: {0}")]
     Gone(#[from] io::Error),
-    #[error("the client took too long for its next step")]
+    #[error("the client took too long to open an export, or for its next step after that")]
     Slow,
     #[error("TLS was not agreed on: {0}")]
     Tls(io::Error),
@@ -52,12 +52,14 @@ pub(crate) enum HandshakeError {
 
 /// Does the handshake. `None` when the client ended it properly.
 pub(crate) fn run(link: &Arc<Link>) -> Result<Option<Agreement>, HandshakeError> {
-    link.stream.set_read_timeout(Some(link.hub.limits.handshake_step))?;
+    link.stream.set_deadline(Some(link.hub.limits.handshake))?;
     let agreement = Handshake::new(link).run().map_err(|error| match error {
-        HandshakeError::Gone(error) if is_timeout(&error) => HandshakeError::Slow,
+        HandshakeError::Gone(error) | HandshakeError::Tls(error) if is_timeout(&error) => {
+            HandshakeError::Slow
+        }
         other => other,
     })?;
-    link.stream.set_read_timeout(None)?;
+    link.stream.set_deadline(None)?;
     Ok(agreement)
 }
 
@@ -77,6 +79,8 @@ struct Handshake<'a> {
     contexts_of: String,
     /// The export last asked about: clients name the same one several times in a row.
     opened: Option<(String, Arc<dyn Export>)>,
+    /// It has opened something: it is somebody who may, and looks at more perhaps.
+    known: bool,
     out: Vec<u8>,
 }
 
@@ -89,6 +93,7 @@ impl<'a> Handshake<'a> {
             contexts: Vec::new(),
             contexts_of: String::new(),
             opened: None,
+            known: false,
             out: Vec::new(),
         }
     }
@@ -125,20 +130,22 @@ impl<'a> Handshake<'a> {
     }
 
     fn option(&mut self) -> Result<Next, HandshakeError> {
+        if self.known {
+            self.link.stream.set_deadline(Some(self.link.hub.limits.handshake))?;
+        }
         let mut head = [0; OPTION_HEAD_BYTES];
         self.link.stream.read_exact(&mut head)?;
         let OptionHead { option, len } = OptionHead::decode(&head)?;
         if len > OPTION_BYTES_DRAINED_MAX {
             return Err(Malformed::OptionLength(len).into());
         }
+        if len > OPTION_BYTES_MAX {
+            return self.too_long(option, len);
+        }
         // Exactly the option is received: what a stranger sent in the clear behind a STARTTLS
         // must not be taken for something that came under TLS.
         let mut data = vec![0; len as usize];
         self.link.stream.read_exact(&mut data)?;
-        if option != kind::EXPORT_NAME && len > OPTION_BYTES_MAX {
-            self.reply(option, Rep::TooBig, "the option's data is longer than 64 KiB");
-            return Ok(Next::Option);
-        }
         if self.wants_tls() && !matches!(option, kind::STARTTLS | kind::ABORT) {
             if option == kind::EXPORT_NAME {
                 let refused = "an export was asked for without TLS, which is required";
@@ -148,6 +155,23 @@ impl<'a> Handshake<'a> {
             return Ok(Next::Option);
         }
         self.known_option(option, &data)
+    }
+
+    /// Reads over the data of an option that has too much of it, little at a time: whoever it is
+    /// may be nobody.
+    fn too_long(&mut self, option: u32, len: u32) -> Result<Next, HandshakeError> {
+        if option == kind::EXPORT_NAME {
+            return Err(HandshakeError::Refused("no such export: the name is too long".to_owned()));
+        }
+        let mut piece = vec![0; OPTION_BYTES_MAX as usize];
+        let mut left = len as usize;
+        while left > 0 {
+            let len = left.min(piece.len());
+            self.link.stream.read_exact(&mut piece[..len])?;
+            left -= len;
+        }
+        self.reply(option, Rep::TooBig, "the option's data is longer than 64 KiB");
+        Ok(Next::Option)
     }
 
     fn wants_tls(&self) -> bool {
@@ -212,6 +236,7 @@ impl<'a> Handshake<'a> {
         self.opened = None;
         let export = self.link.hub.exports.open(self.link.client(), name)?;
         self.opened = Some((name.to_owned(), Arc::clone(&export)));
+        self.known = true;
         Ok(export)
     }
 

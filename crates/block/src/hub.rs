@@ -60,8 +60,9 @@ impl Hub {
 
     /// Adds a connection, unless there are too many or the server stops.
     pub(crate) fn admit(&self, link: &Arc<Link>) -> bool {
+        let kept = if link.peer.unix { 0 } else { self.limits.connections_kept() };
         let mut links = self.links.lock();
-        if self.stopping() || links.len() >= self.limits.connections {
+        if self.stopping() || links.len() >= self.limits.connections - kept {
             return false;
         }
         links.insert(link.id, Arc::clone(link));
@@ -110,6 +111,10 @@ impl Hub {
 }
 
 impl Patience for Hub {
+    fn now(&self) -> Duration {
+        self.env.clock().monotonic()
+    }
+
     fn exhausted(&self, stalled: Duration) -> bool {
         // While it stops, cutting is decided by `stop_connections`, which knows the grace time.
         out_of_patience(stalled, self.memory.contended())

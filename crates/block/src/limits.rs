@@ -56,13 +56,17 @@ pub(crate) const STRING_BYTES_MAX: usize = 4096;
 /// The data of one option in the handshake, in bytes: room for a list of meta contexts.
 pub(crate) const OPTION_BYTES_MAX: u32 = 64 << 10;
 
-/// The data of a refused option that is read and dropped, in bytes; for more the connection is
-/// closed.
+/// The data of a refused option that is read and dropped, in bytes, in pieces of
+/// [`OPTION_BYTES_MAX`]; for more the connection is closed.
 pub(crate) const OPTION_BYTES_DRAINED_MAX: u32 = 1 << 20;
 
 /// Options one connection may send: a client that looks at every one of ten thousand exports
 /// needs a few for each.
 pub(crate) const OPTIONS_MAX: u32 = 100_000;
+
+/// Of the connections, so many are kept for clients of UNIX sockets, or an eighth of fewer: whoever
+/// reaches the port cannot keep the operator and the guests of this machine out.
+pub(crate) const CONNECTIONS_KEPT_MAX: usize = 16;
 
 /// Queries in one meta context option.
 pub(crate) const META_QUERIES_MAX: u32 = 1024;
@@ -120,13 +124,19 @@ pub struct Limits {
     pub bytes_in_flight_per_connection: usize,
     /// Bytes in the large requests and answers of all connections.
     pub bytes_in_flight: usize,
-    /// How long a client may take for its next step of the handshake.
-    pub handshake_step: Duration,
+    /// How long a client may take until it has opened an export, all steps of the handshake
+    /// together; and for each further step after that.
+    pub handshake: Duration,
     /// How long [`crate::NbdServer::stop`] waits for answers to be sent before it cuts connections.
     pub stop_grace: Duration,
 }
 
 impl Limits {
+    /// Of the connections, those that clients of UNIX sockets have for themselves.
+    pub(crate) fn connections_kept(&self) -> usize {
+        CONNECTIONS_KEPT_MAX.min(self.connections / 8)
+    }
+
     /// The limits with those that would block every large request raised to where one fits.
     pub(crate) fn checked(mut self) -> Self {
         let one = 2 * PAYLOAD_BYTES_MAX as usize;
@@ -144,7 +154,7 @@ impl Default for Limits {
             helpers: 256,
             bytes_in_flight_per_connection: 128 << 20,
             bytes_in_flight: 512 << 20,
-            handshake_step: Duration::from_secs(60),
+            handshake: Duration::from_secs(60),
             stop_grace: Duration::from_secs(10),
         }
     }

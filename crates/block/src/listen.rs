@@ -62,6 +62,8 @@ pub(crate) struct Peer {
     pub(crate) label: String,
     /// From this machine.
     pub(crate) local: bool,
+    /// Through a UNIX socket.
+    pub(crate) unix: bool,
 }
 
 impl fmt::Display for Peer {
@@ -137,13 +139,13 @@ impl Listener {
                 let (socket, peer) = listener.accept()?;
                 socket.set_nonblocking(false)?;
                 let local = peer.ip().to_canonical().is_loopback();
-                Ok((Socket::Tcp(socket), Peer { label: peer.to_string(), local }))
+                Ok((Socket::Tcp(socket), Peer { label: peer.to_string(), local, unix: false }))
             }
             Kind::Unix(listener) => {
                 let (socket, _) = listener.accept()?;
                 socket.set_nonblocking(false)?;
                 let label = self.address.to_string();
-                Ok((Socket::Unix(socket), Peer { label, local: true }))
+                Ok((Socket::Unix(socket), Peer { label, local: true, unix: true }))
             }
         }
     }

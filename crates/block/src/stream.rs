@@ -2,7 +2,9 @@
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::num::NonZeroU64;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -95,6 +97,9 @@ struct Ciphertext {
 pub(crate) trait Patience: Send + Sync {
     /// `stalled` has passed since the last byte went out.
     fn exhausted(&self, stalled: Duration) -> bool;
+
+    /// On the monotonic clock.
+    fn now(&self) -> Duration;
 }
 
 /// A connection's bytes.
@@ -104,21 +109,45 @@ pub(crate) struct Stream {
     /// Held while an answer is sent, so that answers do not mix.
     sending: Mutex<Vec<u8>>,
     patience: Arc<dyn Patience>,
+    /// Until when the peer has to have done its part, whichever way bytes go: in ms on the
+    /// clock of `patience`; 0 for without an end.
+    deadline: AtomicU64,
 }
 
 impl Stream {
     /// Takes over a socket that was just accepted.
     pub(crate) fn new(socket: Socket, patience: Arc<dyn Patience>) -> io::Result<Self> {
         socket.prepare()?;
-        Ok(Self { socket, tls: OnceLock::new(), sending: Mutex::default(), patience })
+        let (tls, sending, deadline) = (OnceLock::new(), Mutex::default(), AtomicU64::new(0));
+        Ok(Self { socket, tls, sending, patience, deadline })
     }
 
     /// Receives at least one byte, or zero at the end. Only one thread may receive.
     pub(crate) fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
         debug_assert!(!buf.is_empty(), "zero bytes would look like the end");
         match self.tls.get() {
-            None => self.socket.read(buf),
+            None => self.receive(buf),
             Some(tls) => self.read_tls(tls, buf),
+        }
+    }
+
+    /// Receives what comes first, until the deadline.
+    fn receive(&self, buf: &mut [u8]) -> io::Result<usize> {
+        if let Some(left) = self.left()? {
+            self.socket.set_read_timeout(Some(left))?;
+        }
+        self.socket.read(buf)
+    }
+
+    /// How long there is until the deadline, if there is one.
+    fn left(&self) -> io::Result<Option<Duration>> {
+        let Some(end) = NonZeroU64::new(self.deadline.load(Ordering::Relaxed)) else {
+            return Ok(None);
+        };
+        let left = Duration::from_millis(end.get()).saturating_sub(self.patience.now());
+        match left.is_zero() {
+            true => Err(ErrorKind::TimedOut.into()),
+            false => Ok(Some(left)),
         }
     }
 
@@ -142,9 +171,12 @@ impl Stream {
         }
     }
 
-    /// How long [`Self::read`] waits for the first byte; for ever with `None`.
-    pub(crate) fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.socket.set_read_timeout(timeout)
+    /// From now on all that is received and sent has to be done in so long; with `None` the peer
+    /// may take as long as it likes.
+    pub(crate) fn set_deadline(&self, from_now: Option<Duration>) -> io::Result<()> {
+        let end = from_now.map_or(0, |time| (self.patience.now() + time).as_millis() as u64);
+        self.deadline.store(end, Ordering::Relaxed);
+        self.socket.set_read_timeout(from_now)
     }
 
     /// Does the server's side of a TLS handshake; from then on everything is encrypted. Must
@@ -153,7 +185,7 @@ impl Stream {
         let mut session = ServerConnection::new(config).map_err(io::Error::other)?;
         session.set_buffer_limit(None);
         while session.is_handshaking() {
-            let (received, _) = session.complete_io(&mut Both(&self.socket))?;
+            let (received, _) = session.complete_io(&mut Both(self))?;
             if received == 0 && session.is_handshaking() {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
@@ -205,7 +237,7 @@ impl Stream {
             if filled > 0 || closed {
                 return Ok(filled);
             }
-            let count = self.socket.read(&mut received.bytes)?;
+            let count = self.receive(&mut received.bytes)?;
             if count == 0 {
                 return Ok(0);
             }
@@ -243,6 +275,7 @@ impl Stream {
         let mut stalled = Duration::ZERO;
         IoSlice::advance_slices(&mut parts, 0);
         while !parts.is_empty() {
+            self.left()?;
             match self.socket.write_vectored(parts) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => {
@@ -306,18 +339,19 @@ impl Ciphertext {
     }
 }
 
-/// A socket as rustls wants it.
-struct Both<'a>(&'a Socket);
+/// A connection as rustls wants it.
+struct Both<'a>(&'a Stream);
 
 impl Read for Both<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf)
+        self.0.receive(buf)
     }
 }
 
 impl Write for Both<'_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.0.write_vectored(&[IoSlice::new(buf)])
+        self.0.left()?;
+        self.0.socket.write_vectored(&[IoSlice::new(buf)])
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -182,3 +182,43 @@ fn tickets_open_what_their_user_may_open_and_plain_names_nothing_where_all_log_i
     drop(client);
     site.detached("olga/web")
 }
+
+#[test]
+fn what_is_open_by_a_ticket_ends_with_the_right_and_keeps_the_owner_from_nothing() -> Result<()> {
+    let site = site()?;
+    let (olga, bob) = (token(&site, "olga")?, token(&site, "bob")?);
+    let as_olga = |arguments: &[&str]| with(&site, &olga, arguments).run();
+    as_olga(&["volume", "create", "web", "--size", "1M"])?;
+    as_olga(&["snapshot", "create", "web@one"])?;
+    site.write("olga/web", 0, &[5; 4096])?;
+    let attach = || -> Result<String> {
+        Ok(with(&site, &bob, &["attach", "volume:olga/web"]).run()?.text().trim().to_owned())
+    };
+    // A reader has the volume as it is now, whatever its owner does with it.
+    as_olga(&["share", "volume:web", "bob:read"])?;
+    let ticket = attach()?;
+    let mut reader = site.open(&ticket)?;
+    as_olga(&["snapshot", "rollback", "web@one"])?;
+    as_olga(&["volume", "resize", "web", "512K"])?;
+    ensure!(reader.read(0, 4096)? == [5; 4096]);
+    ensure!(site.open(&ticket)?.read(0, 4096)? == [0; 4096]);
+    // A writer keeps it until the right is taken away.
+    as_olga(&["share", "volume:web", "bob:read,write"])?;
+    let mut writer = site.open(&ticket)?;
+    writer.all(&[Request::write(0, &[6; 4096])])?;
+    let resize = ["volume", "resize", "web", "256K"];
+    ensure!(with(&site, &olga, &resize).fails()?.contains("attached"));
+    as_olga(&["share", "rm", "volume:web"])?;
+    as_olga(&resize)?;
+    ensure!(writer.all(&[Request::write(0, &[7; 4096])]).is_err());
+    ensure!(site.read("olga/web", 0, 4096)? == [6; 4096]);
+    // The ticket is not for what has the name later.
+    as_olga(&["share", "volume:web", "bob:read"])?;
+    ensure!(site.open(&ticket).is_ok());
+    as_olga(&["volume", "rename", "web", "old"])?;
+    as_olga(&["volume", "create", "web", "--size", "1M"])?;
+    as_olga(&["share", "volume:web", "bob:read"])?;
+    ensure!(site.open(&ticket).is_err());
+    ensure!(site.open(&attach()?).is_ok());
+    Ok(())
+}

@@ -6,6 +6,7 @@ mod disks;
 mod document;
 mod forks;
 pub(crate) mod harness;
+mod identities;
 mod links;
 mod matrix;
 mod native;

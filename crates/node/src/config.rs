@@ -291,6 +291,17 @@ impl Config {
         Ok(())
     }
 
+    /// What the operator of a store with so many accounts has to be warned of.
+    pub(crate) fn warning_of_accounts(&self, accounts: usize) -> Option<String> {
+        let trusts = self.http_login == Login::Remote && accounts > 1;
+        trusts.then(|| {
+            format!(
+                "the store has {accounts} accounts: {TRUSTING}; say `login = \"always\"` in \
+                 [http] unless this machine is yours alone"
+            )
+        })
+    }
+
     /// What the operator has to be warned of: each a sentence.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut out = Vec::new();
@@ -302,9 +313,13 @@ impl Config {
             ));
         }
         if !is_local(&self.http) {
+            let proxy = match self.http_login {
+                Login::Remote => format!(" and say `login = \"always\"` in [http]: {TRUSTING}"),
+                Login::Always | Login::Never => String::new(),
+            };
             out.push(format!(
                 "HTTP listens on {} without TLS: who can listen on the way learns tokens; put a \
-                 proxy that ends TLS in front of it",
+                 proxy that ends TLS in front of it{proxy}",
                 self.http
             ));
         }
@@ -331,6 +346,11 @@ impl Config {
         out
     }
 }
+
+/// What is to be known of `login = "remote"`.
+const TRUSTING: &str = "who connects to HTTP from this machine without a token is the operator: \
+                        that is every user and container of it, and whoever comes through a proxy \
+                        that does not say so";
 
 fn is_local(address: &SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()

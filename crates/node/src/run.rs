@@ -110,6 +110,14 @@ impl Daemon {
                 name = signals.next() => exit_at_once(name),
             }
         })?;
+        match service.accounts() {
+            Ok(accounts) => {
+                if let Some(warning) = config.warning_of_accounts(accounts.len()) {
+                    tracing::warn!("{warning}");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the accounts cannot be counted"),
+        }
         let started = Self::start_servers(runtime, &config, tls, &env, &service);
         let (nbd, http) = match started {
             Ok(servers) => servers,

@@ -1,5 +1,6 @@
 //! From a connection to an export.
 
+use std::io::Read;
 use std::sync::Arc;
 
 use archipelago_block::{Limits, Listen, NbdServer};
@@ -180,6 +181,22 @@ fn as_many_connections_as_allowed_and_no_more() {
     let mut third = Client { socket: third, style: Style::Simple };
     assert!(third.is_closed());
     assert_eq!(server.counts().refused, 1);
+}
+
+#[test]
+fn who_fills_the_port_leaves_places_for_unix_sockets() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("nbd.sock");
+    let listen = [Listen::Tcp("127.0.0.1:0".parse().unwrap()), Listen::Unix(path.clone())];
+    let limits = Limits { connections: 8, ..Limits::default() };
+    let server =
+        NbdServer::start(Env::real(), Arc::clone(&exports()) as _, &listen, None, limits).unwrap();
+    let all: Vec<_> = (0..7).map(|_| Client::connect(&server)).collect();
+    let more = std::net::TcpStream::connect(all[0].socket.peer_addr().unwrap()).unwrap();
+    assert!(Client { socket: more, style: Style::Simple }.is_closed());
+    let mut greeting = [0; 18];
+    let mut local = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    local.read_exact(&mut greeting).unwrap();
 }
 
 #[test]

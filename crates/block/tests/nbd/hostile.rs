@@ -1,15 +1,17 @@
 //! Clients that do not keep to the protocol: each loses its own connection and nothing else.
 
+use std::io::Write;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use archipelago_block::Limits;
+use archipelago_env::Env;
 use proptest::prelude::*;
 
 use crate::client::{
-    Client, EINVAL, Style, cmd, info_data, meta_data, opt, rep, serve, serve_with,
+    Client, EINVAL, OPTION_MAGIC, Style, cmd, info_data, meta_data, opt, rep, serve, serve_with,
 };
 use crate::memory::{Memory, MemoryExports};
 
@@ -147,13 +149,38 @@ fn what_was_taken_is_done_when_the_client_has_gone() {
 
 #[test]
 fn a_client_that_says_nothing_is_closed() {
-    let limits = Limits { handshake_step: Duration::from_secs(1), ..Limits::default() };
+    let limits = Limits { handshake: Duration::from_secs(1), ..Limits::default() };
     let server = serve_with(&exports(), None, limits);
     assert!(Client::connect(&server).is_closed());
     // Once the export is open it may be silent for as long as it likes; the limit is lifted.
     let mut client = Client::open(&server, "v", Style::Simple);
     client.socket.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
     assert!(!client.is_closed());
+}
+
+#[test]
+fn a_client_that_says_much_and_opens_nothing_is_closed() {
+    let limits = Limits { handshake: Duration::from_millis(500), ..Limits::default() };
+    let server = serve_with(&exports(), None, limits);
+    let mut client = Client::connect(&server);
+    // One that has opened something may go on.
+    let mut known = Client::connect(&server);
+    known.option(opt::INFO, &info_data("v", &[]));
+    let clock = Env::real();
+    // The data of an option that is too long comes byte by byte, each sooner than the limit.
+    let head = [&OPTION_MAGIC.to_be_bytes()[..], &[0, 0, 0, 99], &100_000u32.to_be_bytes()];
+    client.send(&head.concat());
+    let mut closed = false;
+    for _ in 0..300 {
+        known.option(opt::INFO, &info_data("v", &[]));
+        clock.clock().sleep(Duration::from_millis(10));
+        closed = client.socket.write_all(&[0]).is_err();
+        if closed {
+            break;
+        }
+    }
+    assert!(closed);
+    assert_eq!(known.option(opt::INFO, &info_data("v", &[])).last().unwrap().0, rep::ACK);
 }
 
 #[test]

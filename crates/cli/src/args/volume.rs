@@ -73,7 +73,7 @@ Examples:
         /// The volumes
         #[arg(required = true, value_name = "NAME")]
         names: Vec<VolumeName>,
-        /// Also when a volume has snapshots; these go with it
+        /// Also when a volume has snapshots, which go with it, or others have it open by tickets
         #[arg(long)]
         force: bool,
     },

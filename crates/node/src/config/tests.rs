@@ -107,6 +107,18 @@ fn an_address_that_others_reach_needs_a_word() {
 }
 
 #[test]
+fn whoever_is_the_operator_from_the_machine_itself_is_warned_of_where_there_are_others() {
+    let remote = load("", ServeOptions::default()).unwrap();
+    assert!(remote.warning_of_accounts(1).is_none());
+    assert!(remote.warning_of_accounts(2).unwrap().contains("login = \"always\""));
+    let always = load("[http]\nlogin = 'always'\n", ServeOptions::default()).unwrap();
+    assert!(always.warning_of_accounts(2).is_none());
+    let open = "allow_remote = true\n[http]\nlisten = '0.0.0.0:1'\n";
+    let warnings = load(open, ServeOptions::default()).unwrap().warnings();
+    assert!(warnings[0].contains("login = \"always\""), "{warnings:?}");
+}
+
+#[test]
 fn client_certificates_silence_the_warning_about_nbd() {
     let file = "allow_remote = true\n[nbd]\nlisten = ['0.0.0.0:1']\n\
                 [tls]\ncert = 'c'\nkey = 'k'\nrequired = true\n";
