@@ -170,7 +170,7 @@ fn no_device_tells_of_snapshots_that_are_not_shared() {
     assert_eq!(device.snapshots().unwrap(), []);
     assert_eq!(kind(), Err(ErrorKind::NotFound));
     world.say_of("snapshot:olga/web@one", &[Right::Read]);
-    assert_eq!(device.snapshots().unwrap(), [one.clone()]);
+    assert_eq!(device.snapshots().unwrap(), std::slice::from_ref(&one));
     assert_eq!(kind(), Ok(vec![ChangedRange { len: 4096, changed: false }]));
     world.say_of("snapshot:olga/web@one", &[]);
     assert_eq!(kind(), Err(ErrorKind::NotFound));
