@@ -199,14 +199,14 @@ fn what_is_open_by_a_ticket_ends_with_the_right_and_keeps_the_owner_from_nothing
     let ticket = attach()?;
     let mut reader = site.open(&ticket)?;
     as_olga(&["snapshot", "rollback", "web@one"])?;
-    as_olga(&["volume", "resize", "web", "512K"])?;
+    as_olga(&["volume", "resize", "web", "512K", "--shrink"])?;
     ensure!(reader.read(0, 4096)? == [5; 4096]);
     ensure!(site.open(&ticket)?.read(0, 4096)? == [0; 4096]);
     // A writer keeps it until the right is taken away.
     as_olga(&["share", "volume:web", "bob:read,write"])?;
     let mut writer = site.open(&ticket)?;
     writer.all(&[Request::write(0, &[6; 4096])])?;
-    let resize = ["volume", "resize", "web", "256K"];
+    let resize = ["volume", "resize", "web", "256K", "--shrink"];
     ensure!(with(&site, &olga, &resize).fails()?.contains("attached"));
     as_olga(&["share", "rm", "volume:web"])?;
     as_olga(&resize)?;
