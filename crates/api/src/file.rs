@@ -55,6 +55,16 @@ pub struct FileQuery {
     pub limit: Option<usize>,
 }
 
+/// Which version of a file is removed.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RemoveFileQuery {
+    /// Only if this is still the newest version. Without, whatever is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+}
+
 /// How a file is changed by the bytes that come: written over from an offset on, or appended.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

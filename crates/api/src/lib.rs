@@ -34,7 +34,7 @@ pub use delta::{
     HASHED_FILE_BYTES_MAX, HashGrains, RANGES_MAX, SHORT_HASH_BYTES, StoredBlocks,
 };
 pub use error::{Error, ErrorKind};
-pub use file::{File, FileQuery, Files, PutQuery, UpdateQuery, UpdatedFile};
+pub use file::{File, FileQuery, Files, PutQuery, RemoveFileQuery, UpdateQuery, UpdatedFile};
 pub use image::{Disk, Image, ImageFile, Images, ImportQuery};
 pub use link::{AuditLog, AuditQuery, AuditRow, CreateLink, LIFETIME_MS_MAX, Link, Links};
 pub use report::{Health, PoolUsage, ResourceUsage, Status, Usage};

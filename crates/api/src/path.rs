@@ -236,6 +236,11 @@ pub fn file(container: &str, object: &str) -> String {
     format!("{FILES}/{}/{}", encode(container), encode_object(object))
 }
 
+/// [`FILE`] to remove, if its newest version is still this one.
+pub fn file_version(container: &str, object: &str, version: u64) -> String {
+    with_query(file(container, object), &[("version", Some(&version.to_string()))])
+}
+
 /// [`FILE`] to put to.
 pub fn file_put(container: &str, object: &str, sha256: Option<&str>) -> String {
     with_query(file(container, object), &[("sha256", sha256)])

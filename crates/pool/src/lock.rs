@@ -18,7 +18,7 @@ pub const LOCK_HOLD: &str = "s3.lock.hold";
 pub const HELD: &str = "ON";
 
 /// A setting of a container: the JSON of a [`DefaultLock`].
-const DEFAULT: &str = "lock.default";
+pub(crate) const DEFAULT_LOCK: &str = "lock.default";
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
@@ -45,15 +45,15 @@ impl Meta {
 impl DefaultLock {
     /// That of a container, if it has one.
     pub fn of(container: &Container) -> Option<Self> {
-        serde_json::from_str(container.settings.get(DEFAULT)?).ok()
+        serde_json::from_str(container.settings.get(DEFAULT_LOCK)?).ok()
     }
 
     /// Gives a container this one, or none.
     pub fn put(lock: Option<&Self>, container: &mut Container) {
         // A text and a number: there is nothing in it that JSON cannot say.
         match lock.and_then(|lock| serde_json::to_string(lock).ok()) {
-            Some(text) => container.settings.insert(DEFAULT.to_owned(), text),
-            None => container.settings.remove(DEFAULT),
+            Some(text) => container.settings.insert(DEFAULT_LOCK.to_owned(), text),
+            None => container.settings.remove(DEFAULT_LOCK),
         };
     }
 

@@ -43,7 +43,7 @@ pub const KEY_NAME_BYTES_MAX: usize = 256;
 const WRAP: &[u8] = b"archipelago 2026-11 data keys of sealed versions";
 
 /// A setting of a container: the JSON of a [`DefaultSeal`].
-const DEFAULT: &str = "seal.default";
+pub(crate) const DEFAULT_SEAL: &str = "seal.default";
 
 /// The key of a client. It is held while a request is served, shows itself to no formatter, and
 /// is wiped when it is dropped.
@@ -213,7 +213,7 @@ impl DefaultSeal {
     /// # Errors
     /// `Damaged`: nothing is stored in clear because a setting cannot be read.
     pub fn of(container: &Container) -> Result<Option<Self>, Error> {
-        let Some(text) = container.settings.get(DEFAULT) else { return Ok(None) };
+        let Some(text) = container.settings.get(DEFAULT_SEAL) else { return Ok(None) };
         serde_json::from_str(text).map(Some).map_err(|error| {
             let message = format!(
                 "how container '{}' encrypts cannot be read: {error}; set it again",
@@ -227,8 +227,8 @@ impl DefaultSeal {
     pub fn put(seal: Option<&Self>, container: &mut Container) {
         // A word and a text: there is nothing in it that JSON cannot say.
         match seal.and_then(|seal| serde_json::to_string(seal).ok()) {
-            Some(text) => container.settings.insert(DEFAULT.to_owned(), text),
-            None => container.settings.remove(DEFAULT),
+            Some(text) => container.settings.insert(DEFAULT_SEAL.to_owned(), text),
+            None => container.settings.remove(DEFAULT_SEAL),
         };
     }
 }

@@ -322,7 +322,8 @@ fn send(context: &Context, places: &Places, delete: bool, report: &Shared) -> Re
         tell(report, Verb::Send, &name, local.size, outcome);
     }
     remove(places, report, surplus, |file| {
-        let route = path::file(places.container.as_str(), &file.object);
+        // What was put there since it was listed stays.
+        let route = path::file_version(places.container.as_str(), &file.object, file.id);
         (file.size, context.client.delete(&route))
     });
     Ok(())

@@ -1,6 +1,8 @@
 //! Files. Their content is read through `/v1/export`.
 
-use archipelago_api::{File, FileQuery, Files, PutQuery, UpdateQuery, UpdatedFile};
+use archipelago_api::{
+    File, FileQuery, Files, PutQuery, RemoveFileQuery, UpdateQuery, UpdatedFile,
+};
 use archipelago_model::{ContainerName, FileId, ObjectName};
 use archipelago_pool::{BlockHash, DeltaPut, FileRange, Place, Service};
 use axum::Json as JsonBody;
@@ -71,14 +73,18 @@ pub(crate) async fn stat(
 /// Removes a file. Volumes cloned from it stay.
 #[utoipa::path(delete, path = "/v1/files/{container}/{object}", tag = "files",
     params(("container" = String, Path, description = "The container"),
-        ("object" = String, Path, description = "The object; its slashes stand as they are")),
+        ("object" = String, Path, description = "The object; its slashes stand as they are"),
+        RemoveFileQuery),
     responses((status = 204, description = "It is gone"), Failures))]
 pub(crate) async fn remove(
     State(app): State<App>,
     Path(path): Path<(String, String)>,
+    Query(query): Query<RemoveFileQuery>,
 ) -> Result<StatusCode, Failure> {
     let (container, object) = names_of(path)?;
-    app.calls.call(&app.service, move |service| service.file_remove(&container, &object)).await?;
+    let version = query.version.map(FileId::new);
+    let remove = move |service: &Service| service.file_remove_if(&container, &object, version);
+    app.calls.call(&app.service, remove).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -29,6 +29,17 @@ pub(super) struct Headers {
     pub(super) storage_class: Option<String>,
 }
 
+/// Classes that say what holds of everything here: it is read at once. They are kept as labels.
+/// Others would have clients wait for what needs no waiting, as those for archives.
+const CLASSES: [&str; 6] = [
+    "STANDARD",
+    "REDUCED_REDUNDANCY",
+    "STANDARD_IA",
+    "ONEZONE_IA",
+    "INTELLIGENT_TIERING",
+    "GLACIER_IR",
+];
+
 /// Of an input that has these fields.
 macro_rules! headers_of {
     ($input:expr) => {
@@ -79,6 +90,13 @@ impl Headers {
         let tags = self.tagging.map(|text| super::tags::of_query(&text)).transpose()?;
         let mut meta = Meta { headers, user, tags: tags.unwrap_or_default(), ..Meta::default() };
         if let Some(class) = self.storage_class.filter(|class| class != "STANDARD") {
+            if !CLASSES.contains(&class.as_str()) {
+                return Err(s3_error!(
+                    InvalidStorageClass,
+                    "there is one class here, of what is read at once: leave it out or say {}",
+                    CLASSES.join(", ")
+                ));
+            }
             meta.settings.insert(STORAGE_CLASS.to_owned(), class);
         }
         Ok(meta)

@@ -1,4 +1,4 @@
-//! Keys of S3 that no document of XML can say.
+//! Keys of S3 that no document of XML can say, and other words that mean nothing here.
 
 use super::harness::{Answer, Harness};
 use super::signed::{self, Key};
@@ -90,4 +90,26 @@ fn tags_that_no_list_could_show_are_refused() {
         assert_eq!(status, if shown == "\u{fffd}" { 400 } else { 200 }, "{code}");
     }
     text(&site.ask("GET", "/box/o", "tagging=", b""));
+}
+
+#[test]
+fn a_class_of_what_is_not_read_at_once_is_refused() {
+    let site = Site::start();
+    let put = |class: &str| site.with("PUT", "/box/o", "", &[("x-amz-storage-class", class)], b"x");
+    for class in ["GLACIER", "DEEP_ARCHIVE", "EXPRESS_ONEZONE", "SOMETHING"] {
+        let answer = put(class);
+        let text = String::from_utf8_lossy(&answer.body);
+        assert_eq!(answer.status, 400, "{class}");
+        assert!(text.contains("<Code>InvalidStorageClass</Code>"), "{text}");
+        let head = [("x-amz-storage-class", class)];
+        assert_eq!(site.with("POST", "/box/o", "uploads=", &head, b"").status, 400, "{class}");
+    }
+    assert_eq!(site.ask("GET", "/box/o", "", b"").status, 404);
+    for class in ["STANDARD", "STANDARD_IA"] {
+        assert_eq!(put(class).status, 200);
+    }
+    let head = site.ask("HEAD", "/box/o", "", b"").head;
+    assert!(head.contains("x-amz-storage-class: standard_ia"), "{head}");
+    let head = [("x-amz-storage-class", "GLACIER"), ("x-amz-copy-source", "/box/o")];
+    assert_eq!(site.with("PUT", "/box/p", "", &head, b"").status, 400);
 }

@@ -225,6 +225,20 @@ fn a_stop_lets_a_running_download_finish() {
 }
 
 #[test]
+fn a_file_is_removed_only_as_the_version_that_is_meant() {
+    let server = Harness::start();
+    let content = full_stream(b"content");
+    let put =
+        || server.raw("PUT", &path::file_put("c", "o", None), "", &content).json::<File>(201).id;
+    let (old, new) = (put(), put());
+    let message = server.delete(&path::file_version("c", "o", old)).error(409, ErrorKind::InUse);
+    assert!(message.contains("another version"), "{message}");
+    assert_eq!(server.get(&path::file("c", "o")).json::<File>(200).id, new);
+    assert_eq!(server.delete(&path::file_version("c", "o", new)).status, 204);
+    server.delete(&path::file_version("c", "o", new)).error(404, ErrorKind::NotFound);
+}
+
+#[test]
 fn a_file_is_put_described_listed_and_removed() {
     let server = Harness::start();
     let content = noise(100_001, 10);

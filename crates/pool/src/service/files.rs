@@ -80,8 +80,12 @@ impl Service {
         input: &mut dyn Read,
     ) -> Result<UpdatedFile, Error> {
         let home = match size {
-            // As a put does. It stays when the update fails: nobody minds an empty one.
-            None => self.container_made(container)?,
+            // As a put does, unless there is no room for what comes. It stays when the update fails
+            // for another reason: nobody minds an empty one.
+            None => {
+                self.core.may_be_in(container, object, length.unwrap_or(0))?;
+                self.container_made(container)?
+            }
             Some(_) => self.container(OPERATOR, container)?,
         };
         let update = Update {
@@ -217,9 +221,31 @@ impl Service {
     /// # Errors
     /// `NotFound`.
     pub fn file_remove(&self, container: &ContainerName, object: &ObjectName) -> Result<(), Error> {
+        self.file_remove_if(container, object, None)
+    }
+
+    /// The same, if the newest version is still this one.
+    ///
+    /// # Errors
+    /// `NotFound`; `InUse` when another version is the newest.
+    pub fn file_remove_if(
+        &self,
+        container: &ContainerName,
+        object: &ObjectName,
+        version: Option<FileId>,
+    ) -> Result<(), Error> {
         self.core.catalog.read(|tx| self.core.file_row(tx, container, object))?;
         let home = self.container(OPERATOR, container)?;
-        self.object_remove(home.id, object, Which::Latest, &|_| Ok(())).map(drop)
+        let check = |old: Option<&Object>| match version {
+            Some(version) if old.is_none_or(|old| old.id != version) => {
+                Err(Error::in_use(format!(
+                    "file '{container}/{object}' has another version than {version} by now, and \
+                     stays; look at it again before you remove it"
+                )))
+            }
+            _ => Ok(()),
+        };
+        self.object_remove(home.id, object, Which::Latest, &check).map(drop)
     }
 }
 
@@ -251,6 +277,19 @@ impl FileRange {
 }
 
 impl Core {
+    /// Whether a container may be made for a file of so many bytes, if there is none.
+    fn may_be_in(
+        &self,
+        container: &ContainerName,
+        object: &ObjectName,
+        size: u64,
+    ) -> Result<(), Error> {
+        match self.catalog.read(|tx| container::find(tx, OPERATOR, container))? {
+            Some(_) => Ok(()),
+            None => self.may_put_file(container, object, size),
+        }
+    }
+
     /// Whether a file of so many bytes may be put, before it is sent in vain.
     pub(super) fn may_put_file(
         &self,

@@ -13,7 +13,7 @@ use archipelago_model::FileId;
 pub(crate) use self::trust::Trust;
 use super::objects::put_marker;
 use super::{Config, Service};
-use crate::catalog::{Tx, file, lifecycle, upload};
+use crate::catalog::{Tx, file, lifecycle, snapshot_file, upload};
 use crate::core::Core;
 use crate::error::{Error, ErrorKind};
 use crate::lifecycle::{DAY_MS, Ending, RULES_MAX, Rule, ending};
@@ -73,7 +73,10 @@ impl Service {
         }
         let core = &self.core;
         core.catalog.write(|tx| {
-            super::objects::container_of(tx, container)?;
+            let home = super::objects::container_of(tx, container)?;
+            if snapshot_file::is_home(tx, container)? && !rules.is_empty() {
+                return Err(super::objects::for_snapshots(&home, "rules of what ends"));
+            }
             Ok(lifecycle::put(tx, container, rules, said, core.now_ms())?)
         })
     }

@@ -36,7 +36,7 @@ pub use blocks::{
     FileComposed, FileVersion, GRAIN_HASH_BYTES, HASHED_AT_ONCE_BYTES_MAX, HASHED_BLOCK_BYTES,
     HASHED_BLOCKS_MAX, HashList,
 };
-pub(super) use containers::make;
+pub(super) use containers::{for_snapshots, make};
 pub(super) use content::Stretch;
 pub use content::{Content, Stored};
 pub use fork::FORK_OBJECTS_MAX;

@@ -537,9 +537,15 @@ fn snapshots_do_not_end_by_the_rules_of_their_container() {
         let mut home = Home::new(versioning);
         home.bench.create("web", 1 << 20);
         home.bench.snapshot("web@a").unwrap();
-        home.id = home.service().container(ACCOUNT, &"snapshots".parse().unwrap()).unwrap().id;
-        home.change(|container| container.versioning = versioning);
-        home.rules(&[days(1)]);
+        // As older programs could have it.
+        let mut files = home.service().container(ACCOUNT, &"snapshots".parse().unwrap()).unwrap();
+        (home.id, files.versioning) = (files.id, versioning);
+        let now = home.service().core.now_ms();
+        let write = home.service().core.catalog.write(|tx| {
+            container::update(tx, &files)?;
+            lifecycle::put(tx, files.id, &[days(1)], "said", now)
+        });
+        write.unwrap();
         home.hands.forward(3 * DAY);
         assert_eq!(home.end().by_rules, 0);
         assert!(home.there("web@a", Which::Latest));

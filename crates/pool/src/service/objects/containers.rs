@@ -6,7 +6,9 @@ use super::super::{Service, grants};
 use crate::catalog::{Tx, container, file, lifecycle, snapshot_file, state, upload};
 use crate::error::{Error, ErrorKind};
 use crate::grant::Shared;
+use crate::lock::DEFAULT_LOCK;
 use crate::object::{ARCHIVE_HISTORY, ARCHIVE_STACK, Container, Versioning};
+use crate::seal::DEFAULT_SEAL;
 
 /// Containers on a page of a listing at most.
 const PAGE_MAX: usize = 10_000;
@@ -216,8 +218,12 @@ fn change_of(
     change: &mut dyn FnMut(&mut Container) -> Result<(), Error>,
 ) -> Result<Container, Error> {
     let mut container = super::container_of(tx, id)?;
+    let before = container.clone();
     let (old, was_torn) = (container.grants.clone(), is_torn(&container));
     change(&mut container)?;
+    if snapshot_file::is_home(tx, id)? {
+        refuse_for_snapshots(&before, &container)?;
+    }
     if is_torn(&container) && !was_torn {
         return Err(Error::in_use(format!(
             "container '{}' keeps what is replaced in another one, and cannot keep versions as \
@@ -231,6 +237,35 @@ fn change_of(
         container.grants = grants::replace(tx, by, now_ms, &shared, &old, new)?;
     }
     Ok(container)
+}
+
+/// Settings about what is put, which nobody does into the container of the files of snapshots.
+const OF_PUTS: [&str; 4] = [ARCHIVE_STACK, ARCHIVE_HISTORY, DEFAULT_LOCK, DEFAULT_SEAL];
+
+/// Refuses what would mean nothing of the files of snapshots.
+fn refuse_for_snapshots(old: &Container, new: &Container) -> Result<(), Error> {
+    let quotas = |one: &Container| (one.quota_bytes, one.quota_objects);
+    let set = |name: &&str| {
+        let text = new.settings.get(*name);
+        text.is_some() && text != old.settings.get(*name)
+    };
+    let what = match () {
+        () if quotas(old) != quotas(new) => "quotas",
+        () if old.versioning != new.versioning => "versions",
+        () if OF_PUTS.iter().any(|name| set(&name)) => "archives, locks and encryption",
+        () => return Ok(()),
+    };
+    Err(for_snapshots(new, what))
+}
+
+/// Something means nothing of the container of the files of snapshots.
+pub(in crate::service) fn for_snapshots(container: &Container, what: &str) -> Error {
+    let message = format!(
+        "container '{}' is the store's own and has nothing but snapshots: {what} mean nothing \
+         there; say who may read it, or copy what you need into a container of your own",
+        container.name
+    );
+    Error::new(ErrorKind::ReadOnly, message)
 }
 
 fn exists(name: &ContainerName) -> Error {

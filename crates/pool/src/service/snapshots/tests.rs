@@ -234,6 +234,44 @@ fn no_door_of_files_changes_a_snapshot_and_a_copy_outlives_it() {
 }
 
 #[test]
+fn what_means_nothing_of_snapshots_is_refused_of_their_container() {
+    let bench = Bench::new();
+    bench.create("web", MIB);
+    bench.snapshot("web@a").unwrap();
+    let (service, home) = (&bench.service, files_home(&bench));
+    let set = |change: &dyn Fn(&mut crate::Container)| {
+        let mut change = |container: &mut crate::Container| {
+            change(container);
+            Ok(())
+        };
+        service.container_change(home, &mut change).map(drop)
+    };
+    let refused = |result: Result<(), Error>| {
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error}");
+        assert!(error.message().contains("mean nothing there"), "{error}");
+    };
+    refused(set(&|container| container.quota_bytes = Some(1)));
+    refused(set(&|container| container.quota_objects = Some(1)));
+    refused(set(&|container| container.versioning = crate::Versioning::Enabled));
+    for name in [crate::ARCHIVE_STACK, "lock.default", "seal.default"] {
+        refused(set(&|container| drop(container.settings.insert(name.into(), "x".into()))));
+    }
+    let rule = crate::Rule {
+        id: "r".to_owned(),
+        enabled: true,
+        filter: Default::default(),
+        expiration: None,
+        noncurrent: None,
+        abort_days: Some(1),
+    };
+    refused(service.lifecycle_set(home, &[rule], "{}"));
+    // Labels, and who may read, are as of any container.
+    set(&|container| drop(container.settings.insert("swift.meta.a".into(), "x".into()))).unwrap();
+    share(&bench, &crate::Shared::Container(home));
+}
+
+#[test]
 fn no_door_puts_anything_beside_snapshots() {
     let bench = Bench::new();
     let service = &bench.service;
@@ -386,12 +424,7 @@ fn a_container_of_an_older_program_that_has_only_snapshots_is_taken_over() {
 #[test]
 fn no_snapshot_stays_in_a_container_of_an_older_program_that_may_be_somebody_else_s() {
     let change = |bench: &Bench, change: &mut dyn FnMut(&mut crate::Container)| {
-        let home = files_home(bench);
-        let change = &mut |home: &mut crate::Container| {
-            change(home);
-            Ok(())
-        };
-        bench.service.container_change(home, change).unwrap();
+        as_older_programs(bench, change);
     };
     type Case<'a> = (&'a str, &'a dyn Fn(&Bench), &'a str);
     let cases: [Case<'_>; 7] = [
@@ -504,6 +537,13 @@ fn a_snapshot_and_its_file_count_once() {
 }
 
 /// The container of the files of snapshots.
+/// Changes the container of snapshots as programs could that knew of no refusal.
+fn as_older_programs(bench: &Bench, change: &mut dyn FnMut(&mut crate::Container)) {
+    let mut home = bench.service.container(OPERATOR, &"snapshots".parse().unwrap()).unwrap();
+    change(&mut home);
+    bench.service.core.catalog.write(|tx| container::update(tx, &home)).unwrap();
+}
+
 fn files_home(bench: &Bench) -> u64 {
     bench.service.container(OPERATOR, &"snapshots".parse().unwrap()).unwrap().id
 }
@@ -516,12 +556,10 @@ fn an_archive_does_not_take_a_snapshot_away() {
     bench.service.container_create(OPERATOR, &"old".parse().unwrap()).unwrap();
     let home = files_home(&bench);
     for kind in [crate::ARCHIVE_HISTORY, crate::ARCHIVE_STACK] {
-        let archive = &mut |container: &mut crate::Container| {
+        as_older_programs(&bench, &mut |container| {
             container.settings.clear();
             container.settings.insert(kind.to_owned(), "old".to_owned());
-            Ok(())
-        };
-        bench.service.container_change(home, archive).unwrap();
+        });
         let name = "web@a".parse().unwrap();
         let removed = bench.service.object_remove(home, &name, crate::Which::Latest, &|_| Ok(()));
         assert_eq!(removed.unwrap_err().kind(), ErrorKind::ReadOnly, "{kind}");

@@ -98,6 +98,8 @@ impl Service {
     /// # Errors
     /// As that.
     pub fn file_compose(&self, wanted: &FileCompose<'_>) -> Result<FileComposed, Error> {
+        // Before somebody sends blocks in vain, and before a container is made in vain.
+        self.core.may_put_file(wanted.container, wanted.object, wanted.size)?;
         let home = self.container_made(wanted.container)?;
         let compose = Compose {
             container: home.id,
@@ -107,8 +109,6 @@ impl Service {
             hashes: wanted.hashes,
             sha256: wanted.sha256.clone(),
         };
-        // Before somebody sends blocks in vain.
-        self.core.may_put_file(wanted.container, wanted.object, wanted.size)?;
         match self.object_compose(&compose, &mut || Ok(Meta::default()), &|_| Ok(()))? {
             Composed::Made(object, _) => {
                 let Object { id, size, created_ms, .. } = *object;

@@ -423,3 +423,29 @@ fn counters_are_those_of_the_rows_after_a_crash_and_a_rebuild() {
     assert_eq!(home.service().account_usage(ACCOUNT).unwrap(), 6000);
     home.refused("c", 4001);
 }
+
+#[test]
+fn what_is_refused_for_a_quota_makes_no_container() {
+    let bench = crate::testing::Bench::new();
+    let service = &bench.service;
+    service.found_admin().unwrap();
+    let account = service.account_of(crate::core::OPERATOR).unwrap();
+    service.account_set_quota(&Named::uuid(account.uuid), Some(1000)).unwrap();
+    let (home, name) = ("new".parse().unwrap(), "o".parse().unwrap());
+    let bytes = noise(1, 2000);
+    let is_full = |result: Result<(), Error>| {
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::QuotaExceeded);
+        let error = service.container(crate::core::OPERATOR, &home).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    };
+    let append = |length, bytes: &[u8]| {
+        service.file_update(&home, &name, Place::End, None, length, &mut &bytes[..]).map(drop)
+    };
+    is_full(append(Some(2000), &bytes));
+    is_full(service.file_put(&home, &name, None, &mut &stream(&bytes)[..]).map(drop));
+    let hashes = [crate::BlockHash::of_zeros()];
+    let (container, object, size) = (&home, &name, 2000);
+    let wanted = crate::FileCompose { container, object, size, hashes: &hashes, sha256: None };
+    is_full(service.file_compose(&wanted).map(drop));
+    append(Some(500), &bytes[..500]).unwrap();
+}
