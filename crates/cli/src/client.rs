@@ -188,6 +188,11 @@ impl Client {
         Self { endpoint, token, agent, answered }
     }
 
+    /// The same server for whoever has this token.
+    pub fn with_token(&self, token: &str) -> Result<Self> {
+        Ok(Self::new(self.endpoint.clone(), Some(Token::new(token, "the answer to a login")?)))
+    }
+
     /// The same server and the same token, on connections of its own.
     pub fn another(&self) -> Self {
         Self::new(self.endpoint.clone(), self.token.clone())

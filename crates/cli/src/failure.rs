@@ -83,7 +83,10 @@ impl Failure {
 
     /// For `map_err` on a call to the operating system: `doing` is what was tried.
     pub fn local(doing: impl fmt::Display) -> impl FnOnce(io::Error) -> Self {
-        move |error| Self::new(Kind::Local, format!("cannot {doing}: {error}"))
+        move |error| {
+            let remedy = next_step(error.kind());
+            Self::new(Kind::Local, format!("cannot {doing}: {error}")).remedy(remedy)
+        }
     }
 
     /// Writing to standard output failed.
@@ -119,6 +122,24 @@ impl Failure {
             "message": self.message,
             "remedy": self.remedy,
         }})
+    }
+}
+
+/// What to do about an error of the operating system.
+const fn next_step(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::NotFound => "check the path: nothing is there",
+        io::ErrorKind::PermissionDenied => {
+            "look who may do that (`ls -ld`), or do it as another user of this machine"
+        }
+        io::ErrorKind::AlreadyExists => "choose another name, or move away what is there",
+        io::ErrorKind::IsADirectory => "name a file: that is a folder",
+        io::ErrorKind::NotADirectory => "check the path: a part of it is no folder",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "make room on that disk, and run it again"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "choose a place on a disk that can be written",
+        _ => "nothing was left half done in the store; mend that, and run it again",
     }
 }
 

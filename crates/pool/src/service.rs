@@ -55,7 +55,7 @@ pub use objects::{
     CopyOwner, CopySource, CopyTarget, Decide, DeltaPut, FORK_OBJECTS_MAX, FileCompose,
     FileComposed, FileVersion, FinishPart, FinishUpload, GRAIN_HASH_BYTES,
     HASHED_AT_ONCE_BYTES_MAX, HASHED_BLOCK_BYTES, HASHED_BLOCKS_MAX, HashList, PARTS_MAX, PartKeys,
-    Place, Put, Removed, Stored, Update, UpdateContent, Updated, UploadAt,
+    PartSums, Place, Put, Removed, Stored, Update, UpdateContent, Updated, UploadAt,
 };
 pub(crate) use objects::{Lanes, Packs, Tidying};
 pub use rebuild::Rebuilt;

@@ -17,6 +17,7 @@ pub fn env(context: &Context, name: &UserName, account: Option<AccountName>) -> 
             .remedy(format!("`archipelago user join {name} ACCOUNT` puts it in one"))
     })?;
     let password = password::read()?;
+    super::token::check(context, name.as_str(), &account, &password)?;
     let endpoint = context.client.endpoint().to_string();
     let variables = variables(&endpoint, name.as_str(), &account, &password);
     // Also when quiet: it is what was asked for.

@@ -6,14 +6,15 @@ use super::Context;
 use crate::args::share::{Said, Share, Verb, Who};
 use crate::failure::{Failure, Result};
 use crate::output::table::{Column, render};
-use crate::output::text::{plain, time};
+use crate::output::text::{detail, plain, time};
 
 pub fn run(context: &Context, options: Share) -> Result {
     match options.verb {
         Some(Verb::Ls { resource, account }) => {
             let query = api::ShareQuery { resource, account: account.map(|one| one.to_string()) };
             let found: api::Shares = context.client.get(&path::shares(&query))?;
-            context.output.show(&found, |found| table(&found.shares))
+            let now = context.env.clock().unix_ms();
+            context.output.show(&found, |found| table(&found.shares, now))
         }
         Some(Verb::Rm { resource, with, right, account }) => {
             let shown = plain(&resource);
@@ -47,14 +48,19 @@ fn share(context: &Context, options: Share) -> Result {
         lifetime_ms: options.until.map(|time| time.ms),
     };
     let now: api::Shares = context.client.post(path::SHARES, &body)?;
-    context.output.confirm(&now, |now| table(&now.shares))
+    let time = context.env.clock().unix_ms();
+    context.output.confirm(&now, |now| table(&now.shares, time))
 }
 
-fn table(shares: &[api::Share]) -> String {
+fn table(shares: &[api::Share], now_ms: u64) -> String {
     use Column::Left;
     let columns = [Left("RESOURCE"), Left("WITH"), Left("RIGHT"), Left("UNTIL"), Left("BY")];
     let rows = shares.iter().map(|one| {
-        let until = one.expires_ms.map_or_else(|| "-".to_owned(), time);
+        let until = match one.expires_ms {
+            None => "-".to_owned(),
+            Some(end) if end <= now_ms => format!("{}, ended", time(end)),
+            Some(end) => time(end),
+        };
         vec![plain(&one.resource), plain(&one.with), one.right.clone(), until, plain(&one.by)]
     });
     render(&columns, rows)
@@ -90,10 +96,30 @@ pub fn audit(context: &Context, limit: u64) -> Result {
                 plain(&row.actor),
                 plain(&row.event),
                 plain(&row.resource),
-                plain(&row.detail),
+                detail(&row.detail),
                 row.count.to_string(),
             ]
         });
         render(&columns, rows)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_that_has_ended_says_so() {
+        let share = |expires_ms| api::Share {
+            resource: "file 'c/o'".to_owned(),
+            with: "bob".to_owned(),
+            right: "read".to_owned(),
+            expires_ms,
+            by: "admin".to_owned(),
+            created_ms: 1,
+        };
+        let text = table(&[share(Some(1000)), share(Some(3000)), share(None)], 2000);
+        let ended: Vec<bool> = text.lines().skip(1).map(|line| line.contains("ended")).collect();
+        assert_eq!(ended, [true, false, false], "{text}");
+    }
 }

@@ -21,3 +21,12 @@ fn only_usage_exits_with_2() {
     assert_eq!(Failure::new(Kind::Local, "x").exit_status(), 1);
     assert_eq!(Failure::new(Kind::Server(api::ErrorKind::Invalid), "x").exit_status(), 1);
 }
+
+#[test]
+fn an_error_of_the_operating_system_names_the_next_step() {
+    let error =
+        std::fs::File::open("/no/such/file").map_err(Failure::local("open '/no/such/file'"));
+    let text = error.unwrap_err().to_string();
+    assert!(text.starts_with("error: cannot open '/no/such/file'"), "{text}");
+    assert!(text.contains("hint: check the path"), "{text}");
+}

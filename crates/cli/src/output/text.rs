@@ -12,6 +12,19 @@ pub fn time(unix_ms: u64) -> String {
         .map_or_else(|| "?".to_owned(), |t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
+/// A detail of the record, in which `until` is followed by such a number, as people read it.
+pub fn detail(text: &str) -> String {
+    let words: Vec<&str> = text.split(' ').collect();
+    let shown = words.iter().enumerate().map(|(at, word)| {
+        let is_time = at.checked_sub(1).is_some_and(|before| words[before] == "until");
+        match word.parse() {
+            Ok(ms) if is_time => time(ms),
+            _ => plain(word),
+        }
+    });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
 /// Bytes as `40 GiB`.
 pub fn size(bytes: u64) -> String {
     Human(bytes).to_string()

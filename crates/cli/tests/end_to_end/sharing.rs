@@ -35,3 +35,18 @@ fn what_is_shared_is_shown_ended_and_recorded() {
     assert_eq!(log["rows"].as_array().map(Vec::len), Some(2));
     assert_eq!(log["rows"][0]["event"], "revoked");
 }
+
+#[test]
+fn variables_are_printed_for_a_password_that_lets_in_and_for_no_other() {
+    let site = Site::start();
+    site.feed(&["user", "create", "bob"], b"correct horse\n");
+    let told = site.feed(&["env", "bob"], b"correct horse\n");
+    assert!(told.contains("OS_PASSWORD='correct horse'"), "{told}");
+    std::fs::write(site.path("wrong"), "wrong horse\n").unwrap();
+    let input = std::fs::File::open(site.path("wrong")).unwrap();
+    let output = site.command(&["env", "bob"]).stdin(input).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("with this password") && said.contains("user passwd bob"), "{said}");
+    assert!(output.stdout.is_empty());
+}

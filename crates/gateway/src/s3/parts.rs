@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use archipelago_model::ObjectName;
-use archipelago_pool::{CopySource as From, Meta, Object, PartKeys, Upload, UploadAt};
+use archipelago_pool::{CopySource as From, Meta, Object, PartKeys, PartSums, Upload, UploadAt};
+use axum::http::HeaderMap;
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumType,
     CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedMultipartUpload,
@@ -167,7 +168,11 @@ pub(super) async fn copy(
     let (container, object) = door.object(&actor, bucket, key, version, Permission::Read).await?;
     let (own_key, source_key) = (key_of!(input).key()?, source_key_of!(input).key()?);
     sse::check(object.seal.as_ref(), source_key.as_ref())?;
-    let sealed = door.sealed_upload(to.id, &name, &input.upload_id, own_key.as_ref()).await?;
+    let upload_to = door.upload(to.id, &name, &input.upload_id).await?;
+    let sealed = seal_of(&upload_to, own_key.as_ref())?;
+    // As of a part that is sent.
+    let mut expected = Expected::new(&HeaderMap::new(), None)?;
+    expected.want(Kind::of(&upload_to.meta.settings));
     if range.is_some_and(|(first, len)| first.saturating_add(len) > object.size) {
         return Err(s3_error!(InvalidRange, "The range ends behind the end of the source"));
     }
@@ -193,18 +198,28 @@ pub(super) async fn copy(
                 upload: own_key.as_ref().map(|key| &key.key),
                 source: source_key.as_ref().map(|key| &key.key),
             };
-            service.upload_part_copy_as(at, number, (&from, range), keys, &check)
+            let hashing = expected.hasher();
+            let sums = PartSums {
+                see: &mut |bytes| hashing.update(bytes),
+                finish: &mut |stored| refusal.ask(expected.check(&hashing, &stored.etag)),
+            };
+            service.upload_part_copy_as(at, number, (&from, range), keys, &check, sums)
         })
         .await?;
+    let sums = checksums::shown(|name| part.checksums.get(name).cloned());
     Ok(S3Response::new(UploadPartCopyOutput {
         sse_customer_algorithm: sealed.customer_algorithm,
         sse_customer_key_md5: sealed.customer_md5,
         ssekms_key_id: sealed.kms_key,
         server_side_encryption: sealed.algorithm,
         copy_part_result: Some(CopyPartResult {
+            checksum_crc32: sums.checksum_crc32,
+            checksum_crc32c: sums.checksum_crc32c,
+            checksum_crc64nvme: sums.checksum_crc64nvme,
+            checksum_sha1: sums.checksum_sha1,
+            checksum_sha256: sums.checksum_sha256,
             e_tag: Some(ETag::Strong(part.etag)),
             last_modified: Some(meta::time(part.created_ms)),
-            ..CopyPartResult::default()
         }),
         copy_source_version_id: shown,
         ..UploadPartCopyOutput::default()
@@ -221,7 +236,7 @@ fn are_here(
         here.iter().map(|part| (part.number, part)).collect();
     let is_here =
         |(number, etag): &(u32, String)| here.get(number).is_some_and(|part| part.etag == *etag);
-    // Of one that was copied no checksum is known.
+    // Of one that an older program copied no checksum is known.
     let is_same = |(number, name, said): &(u32, &'static str, String)| {
         let sum = here.get(number).and_then(|part| part.checksums.get(*name));
         sum.is_none_or(|sum| sum == said)

@@ -113,3 +113,24 @@ fn a_class_of_what_is_not_read_at_once_is_refused() {
     let head = [("x-amz-storage-class", "GLACIER"), ("x-amz-copy-source", "/box/o")];
     assert_eq!(site.with("PUT", "/box/p", "", &head, b"").status, 400);
 }
+
+#[test]
+fn a_part_that_is_copied_has_the_checksum_of_its_upload() {
+    let site = Site::start();
+    assert_eq!(site.ask("PUT", "/box/from", "", b"0123456789").status, 200);
+    let head = [("x-amz-checksum-algorithm", "CRC32")];
+    let begun = text(&site.with("POST", "/box/o", "uploads=", &head, b""));
+    let id = begun.split_once("<UploadId>").unwrap().1.split('<').next().unwrap();
+    let query = format!("partNumber=1&uploadId={id}");
+    let sent = site.ask("PUT", "/box/o", &query, b"2345");
+    let sum = sent.head.lines().find_map(|line| line.strip_prefix("x-amz-checksum-crc32: "));
+    assert!(sum.is_some(), "{}", sent.head);
+    let listed = text(&site.ask("GET", "/box/o", &format!("uploadId={id}"), b""));
+    let sum = listed.split_once("<ChecksumCRC32>").unwrap().1.split('<').next().unwrap();
+    let head = [("x-amz-copy-source", "/box/from"), ("x-amz-copy-source-range", "bytes=2-5")];
+    let query = format!("partNumber=2&uploadId={id}");
+    let copied = text(&site.with("PUT", "/box/o", &query, &head, b""));
+    assert!(copied.contains(&format!("<ChecksumCRC32>{sum}</ChecksumCRC32>")), "{copied}");
+    let listed = text(&site.ask("GET", "/box/o", &format!("uploadId={id}"), b""));
+    assert_eq!(listed.matches("<ChecksumCRC32>").count(), 2, "{listed}");
+}

@@ -46,7 +46,7 @@ pub(crate) use pack::Packs;
 pub(super) use relocate::archived_marker;
 pub use sealed::{CopyKeys, CopyOwner, CopyTarget, Put};
 pub use update::{Decide, Place, Update, UpdateContent, Updated};
-pub use uploads::{FinishPart, FinishUpload, PARTS_MAX, PartKeys, UploadAt};
+pub use uploads::{FinishPart, FinishUpload, PARTS_MAX, PartKeys, PartSums, UploadAt};
 
 /// JSON of what is known of an object has so many bytes at most.
 const META_BYTES_MAX: usize = 64 << 10;

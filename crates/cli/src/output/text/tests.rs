@@ -30,3 +30,10 @@ fn sizes_under_a_kibibyte_are_exact_already() {
     assert_eq!(exact_size(512), "512 B");
     assert_eq!(exact_size(1 << 30), "1 GiB (1073741824 bytes)");
 }
+
+#[test]
+fn a_detail_of_the_record_tells_times_as_people_read_them() {
+    let shown = "read for user 'bob' until 2026-11-20T19:35:34Z";
+    assert_eq!(detail("read for user 'bob' until 1795203334000"), shown);
+    assert_eq!(detail("until then, 5 links"), "until then, 5 links");
+}

@@ -80,21 +80,25 @@ impl Service {
             let account = account_row(tx, named)?;
             if account.id == OPERATOR {
                 return Err(Error::in_use(format!(
-                    "account '{}' is that of the command line and stays",
+                    "account '{}' is that of the command line and stays; remove what is in it instead",
                     account.name
                 )));
             }
             let (name, owner) = (account.name, account.id);
-            let what = if volume::any_of(tx, &name)? {
-                "volumes"
+            let (what, remedy) = if volume::any_of(tx, &name)? {
+                ("volumes", "`archipelago volume ls` shows them, `volume rm` removes them".into())
             } else if image::any_of(tx, &name)? {
-                "images"
+                ("images", "`archipelago image ls` shows them, `image rm` removes them".into())
             } else if container::list(tx, owner, "", 1)?.is_empty() && account::remove(tx, owner)? {
                 return Ok(());
             } else {
-                "containers"
+                let list = format!(
+                    "`archipelago container ls --account {name}` shows them; empty them, then \
+                     `container rm`"
+                );
+                ("containers", list)
             };
-            Err(Error::in_use(format!("account '{name}' still owns {what}; remove those first")))
+            Err(Error::in_use(format!("account '{name}' still owns {what}; {remedy}")))
         })
     }
 }

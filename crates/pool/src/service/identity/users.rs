@@ -128,7 +128,8 @@ pub(super) fn new_user(
 fn check_not_last(tx: &Tx<'_>, user: &User) -> Result<(), Error> {
     if user.is_admin && user::other_admins(tx, user.id)? == 0 {
         return Err(Error::in_use(format!(
-            "user '{}' is the last administrator; make another one first",
+            "user '{}' is the last administrator; make another one first: `archipelago user \
+             create NAME --admin`",
             user.name
         )));
     }

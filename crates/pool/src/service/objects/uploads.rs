@@ -2,7 +2,7 @@
 //! long as parts are whole sectors, which those of all clients are; odd ones are copied.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::Read;
+use std::io::{self, Read};
 
 use archipelago_engine::{Ingested, Stretch};
 use archipelago_model::{AccountId, Location, ObjectName, SECTOR_BYTES};
@@ -44,6 +44,28 @@ pub struct PartKeys<'a> {
 
 /// Asked when a part is stored: its checksums, in base64 by their names in headers.
 pub type FinishPart<'a> = dyn FnMut(&Stored) -> Result<BTreeMap<String, String>, Error> + 'a;
+
+/// What is asked of a part that is copied, so that it has checksums as one that is sent.
+pub struct PartSums<'a> {
+    /// Sees all of its bytes, in their order.
+    pub see: &'a mut dyn FnMut(&[u8]),
+    /// Asked behind the last.
+    pub finish: &'a mut FinishPart<'a>,
+}
+
+/// What is read, seen by somebody else as well.
+struct Seen<'a> {
+    input: &'a mut dyn Read,
+    see: &'a mut dyn FnMut(&[u8]),
+}
+
+impl Read for Seen<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(out)?;
+        (self.see)(out.get(..read).unwrap_or_default());
+        Ok(read)
+    }
+}
 
 /// Asked before parts become an object: what is known of that.
 pub type FinishUpload<'a> = dyn FnMut(&Upload, &[Part]) -> Result<Meta, Error> + 'a;
@@ -202,13 +224,14 @@ impl Service {
         range: Option<(u64, u64)>,
         check: &dyn Fn(&Object) -> Result<(), Error>,
     ) -> Result<Part, Error> {
-        self.upload_part_copy_as(at, number, (from, range), PartKeys::default(), check)
+        let sums = PartSums { see: &mut |_| {}, finish: &mut |_| Ok(BTreeMap::new()) };
+        self.upload_part_copy_as(at, number, (from, range), PartKeys::default(), check, sums)
     }
 
-    /// The same, with keys of the client.
+    /// The same, with keys of the client, and checksums of what is copied.
     ///
     /// # Errors
-    /// As that; `Invalid` when a key is missing, is another, or is none to bring.
+    /// As that; `Invalid` when a key is missing, is another, or is none to bring; those of `sums`.
     pub fn upload_part_copy_as(
         &self,
         at: UploadAt<'_>,
@@ -216,6 +239,7 @@ impl Service {
         (from, range): (&CopySource, Option<(u64, u64)>),
         keys: PartKeys<'_>,
         check: &dyn Fn(&Object) -> Result<(), Error>,
+        sums: PartSums<'_>,
     ) -> Result<Part, Error> {
         check_number(number)?;
         let core = &self.core;
@@ -225,9 +249,8 @@ impl Service {
         if content.object().seal.is_some() || upload.seal.is_some() {
             check(content.object())?;
             let (offset, len) = within(range, content.object().size)?;
-            let input = &mut content.range(offset, len);
-            let finish = &mut |_: &Stored| Ok(BTreeMap::new());
-            return self.upload_part_as(at, number, keys.upload, Some(len), input, finish);
+            let input = &mut Seen { input: &mut content.range(offset, len), see: sums.see };
+            return self.upload_part_as(at, number, keys.upload, Some(len), input, sums.finish);
         }
         let held = core.held(|| {
             let source = core
@@ -244,10 +267,12 @@ impl Service {
         })?;
         let stretches = [Source { held: &held, offset, len }];
         // Its MD5 is what a client compares: this is read, but not written.
-        let etag = content::md5_of(&mut core.reader(&stretches)?)?;
+        let mut input = Seen { input: &mut core.reader(&stretches)?, see: sums.see };
+        let etag = content::md5_of(&mut input)?;
         let stored = Stored { size: len, etag };
+        let checksums = (sums.finish)(&stored)?;
         let ingested = core.assemble(&stretches)?;
-        core.bind_part(ingested, at, number, &stored, &BTreeMap::new(), None)
+        core.bind_part(ingested, at, number, &stored, &checksums, None)
     }
 
     /// Makes an object of parts, in the order of their numbers. `finish` sees them, and tells
