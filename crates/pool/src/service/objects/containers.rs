@@ -252,7 +252,7 @@ fn refuse_for_snapshots(old: &Container, new: &Container) -> Result<(), Error> {
     let what = match () {
         () if quotas(old) != quotas(new) => "quotas",
         () if old.versioning != new.versioning => "versions",
-        () if OF_PUTS.iter().any(|name| set(&name)) => "archives, locks and encryption",
+        () if OF_PUTS.iter().any(set) => "archives, locks and encryption",
         () => return Ok(()),
     };
     Err(for_snapshots(new, what))
