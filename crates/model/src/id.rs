@@ -57,6 +57,17 @@ id!(
     Epoch(u32)
 );
 
+id!(
+    /// One of the pools of a store, for its whole life; its name is only a label.
+    PoolId(u64)
+);
+
+impl PoolId {
+    /// The pool that a store is made with: it has the log, the backups of the catalog, and what
+    /// nothing says another pool of.
+    pub const FIRST: PoolId = PoolId(1);
+}
+
 /// A segment. Ids grow, are given before first use, and are never used again.
 ///
 /// Zero is no segment: it marks a hole in an [`Extent`](crate::Extent).

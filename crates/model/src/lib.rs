@@ -11,7 +11,7 @@ pub mod size;
 pub mod source;
 
 pub use extent::{Extent, Location, SectorRange};
-pub use id::{AccountId, Epoch, FileId, ImageId, SegmentId, SnapshotId, UserId, VolumeId};
+pub use id::{AccountId, Epoch, FileId, ImageId, PoolId, SegmentId, SnapshotId, UserId, VolumeId};
 pub use name::{
     AccountName, ContainerName, CredentialName, GroupName, ImageName, NameError, ObjectName,
     SnapshotName, UserName, VolumeName,

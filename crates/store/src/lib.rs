@@ -8,6 +8,7 @@
 //! Every backend passes [`conformance`].
 
 mod bucket;
+mod claimed;
 pub mod conformance;
 mod directory;
 mod error;
@@ -15,20 +16,23 @@ pub mod layer;
 mod memory;
 mod rados;
 pub mod s3;
+mod spread;
 #[cfg(test)]
 mod testing;
 
 use std::io::IoSlice;
 use std::sync::Arc;
 
-use archipelago_model::SegmentId;
+use archipelago_model::{PoolId, SegmentId};
 
 pub use archipelago_env::Space;
 pub use bucket::BucketStore;
+pub use claimed::ClaimedDirectory;
 pub use directory::DirectoryStore;
 pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use rados::{RadosSettings, RadosStore};
+pub use spread::{Copied, Spread};
 
 /// One place for segments. All calls may be made from any thread, at any time.
 ///
@@ -52,6 +56,22 @@ pub trait Store: Send + Sync {
     /// [`StoreError::AlreadyExists`], [`StoreError::NoSpace`] (nothing is left
     /// behind), [`StoreError::ReadOnly`], [`StoreError::Io`].
     fn create(&self, id: SegmentId, capacity: u64) -> Result<Arc<dyn SegmentWriter>, StoreError>;
+
+    /// As [`Self::create`], in a pool of a store that is several ([`Spread`]). One that is a
+    /// single pool takes no notice of which.
+    ///
+    /// # Errors
+    /// As [`Self::create`]; [`StoreError::Unavailable`] for a pool that is away,
+    /// [`StoreError::Unusable`] for one that is not there.
+    fn create_in(
+        &self,
+        pool: PoolId,
+        id: SegmentId,
+        capacity: u64,
+    ) -> Result<Arc<dyn SegmentWriter>, StoreError> {
+        let _single = pool;
+        self.create(id, capacity)
+    }
 
     /// Opens an existing segment for writing: recovery seals what a crash left
     /// open. The name is durable on return. The caller knows that no other writer

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use archipelago_model::SegmentId;
+use archipelago_model::{PoolId, SegmentId};
 use archipelago_pool::{Collection, Error, ErrorKind, Service, Write};
 use archipelago_store::{SegmentWriter, Space, Store, StoreError};
 use parking_lot::Mutex;
@@ -70,6 +70,15 @@ pub(super) struct Interrupted {
 impl Store for Interrupted {
     fn create(&self, id: SegmentId, capacity: u64) -> Result<Arc<dyn SegmentWriter>, StoreError> {
         self.below.create(id, capacity)
+    }
+
+    fn create_in(
+        &self,
+        pool: PoolId,
+        id: SegmentId,
+        capacity: u64,
+    ) -> Result<Arc<dyn SegmentWriter>, StoreError> {
+        self.below.create_in(pool, id, capacity)
     }
 
     fn reopen(&self, id: SegmentId) -> Result<Arc<dyn SegmentWriter>, StoreError> {

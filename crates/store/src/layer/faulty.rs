@@ -7,7 +7,7 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use archipelago_model::SegmentId;
+use archipelago_model::{PoolId, SegmentId};
 use parking_lot::{Condvar, Mutex};
 
 use crate::{SegmentWriter, Space, Store, StoreError};
@@ -278,6 +278,17 @@ impl Plan {
 impl Store for Faulty {
     fn create(&self, id: SegmentId, capacity: u64) -> Result<Arc<dyn SegmentWriter>, StoreError> {
         let inner = self.plan.around(Op::Create, Some(id), || self.inner.create(id, capacity))?;
+        Ok(self.plan.writer(id, inner))
+    }
+
+    fn create_in(
+        &self,
+        pool: PoolId,
+        id: SegmentId,
+        capacity: u64,
+    ) -> Result<Arc<dyn SegmentWriter>, StoreError> {
+        let inner =
+            self.plan.around(Op::Create, Some(id), || self.inner.create_in(pool, id, capacity))?;
         Ok(self.plan.writer(id, inner))
     }
 

@@ -4,7 +4,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use archipelago_model::SegmentId;
+use archipelago_model::{PoolId, SegmentId};
 
 use crate::{SegmentWriter, Space, Store, StoreError};
 
@@ -108,6 +108,16 @@ impl Metered {
 impl Store for Metered {
     fn create(&self, id: SegmentId, capacity: u64) -> Result<Arc<dyn SegmentWriter>, StoreError> {
         let created = self.inner.create(id, capacity);
+        self.counters.count(&self.counters.creates, created).map(|inner| self.writer(inner))
+    }
+
+    fn create_in(
+        &self,
+        pool: PoolId,
+        id: SegmentId,
+        capacity: u64,
+    ) -> Result<Arc<dyn SegmentWriter>, StoreError> {
+        let created = self.inner.create_in(pool, id, capacity);
         self.counters.count(&self.counters.creates, created).map(|inner| self.writer(inner))
     }
 

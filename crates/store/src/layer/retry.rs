@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use archipelago_env::Env;
-use archipelago_model::SegmentId;
+use archipelago_model::{PoolId, SegmentId};
 
 use crate::{SegmentWriter, Space, Store, StoreError};
 
@@ -126,6 +126,16 @@ impl Again {
 impl Store for Retrying {
     fn create(&self, id: SegmentId, capacity: u64) -> Result<Arc<dyn SegmentWriter>, StoreError> {
         let created = self.again.call(|| self.inner.create(id, capacity))?;
+        Ok(self.writer(created))
+    }
+
+    fn create_in(
+        &self,
+        pool: PoolId,
+        id: SegmentId,
+        capacity: u64,
+    ) -> Result<Arc<dyn SegmentWriter>, StoreError> {
+        let created = self.again.call(|| self.inner.create_in(pool, id, capacity))?;
         Ok(self.writer(created))
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use archipelago_env::Env;
-use archipelago_model::SegmentId;
+use archipelago_model::{PoolId, SegmentId};
 use parking_lot::Mutex;
 
 use crate::{SegmentWriter, Space, Store, StoreError};
@@ -118,6 +118,16 @@ impl Store for Throttled {
     fn create(&self, id: SegmentId, capacity: u64) -> Result<Arc<dyn SegmentWriter>, StoreError> {
         self.limits.call();
         self.inner.create(id, capacity).map(|inner| self.writer(inner))
+    }
+
+    fn create_in(
+        &self,
+        pool: PoolId,
+        id: SegmentId,
+        capacity: u64,
+    ) -> Result<Arc<dyn SegmentWriter>, StoreError> {
+        self.limits.wait(None);
+        self.inner.create_in(pool, id, capacity).map(|inner| self.writer(inner))
     }
 
     fn reopen(&self, id: SegmentId) -> Result<Arc<dyn SegmentWriter>, StoreError> {

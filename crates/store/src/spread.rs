@@ -1,0 +1,254 @@
+//! Several pools as one store: each segment is in one of them.
+//!
+//! Who made a segment said in which pool; the catalog remembers, and tells a store that is
+//! opened ([`Spread::found`]). Sealed segments never change, so one can be copied from pool to
+//! pool while it is read ([`Spread::copy`]), and reads go to the copy from one moment on.
+//!
+//! # Architecture invariant
+//! Where a segment is said to be is where it is looked for first, never the proof that it is
+//! gone: one that is missing there is looked for in the other pools, and only when none of them
+//! has it, it is [`StoreError::NotFound`]. So a catalog that is older than a move still reads.
+
+mod copy;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+use std::sync::Arc;
+
+use archipelago_model::{PoolId, SegmentId};
+use parking_lot::RwLock;
+
+use crate::{SegmentWriter, Space, Store, StoreError};
+
+pub use copy::Copied;
+
+/// Pools in which a segment is looked for, one after the other, that moves while it is asked
+/// for: more moves than that in one call are none of ours.
+const LOOKS_MAX: u32 = 8;
+
+/// The pools of a store.
+pub struct Spread {
+    first: Arc<dyn Store>,
+    known: RwLock<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// All but the first; `None` for one that is away since it was to be opened.
+    others: BTreeMap<PoolId, Option<Arc<dyn Store>>>,
+    /// Where the segments are that are not in the first pool.
+    elsewhere: HashMap<SegmentId, PoolId>,
+    /// Copies that are being made: nobody finds a segment in one.
+    copies: HashSet<(SegmentId, PoolId)>,
+}
+
+impl Known {
+    fn pool_of(&self, id: SegmentId) -> PoolId {
+        self.elsewhere.get(&id).copied().unwrap_or(PoolId::FIRST)
+    }
+
+    fn settle(&mut self, id: SegmentId, pool: PoolId) {
+        if pool == PoolId::FIRST {
+            self.elsewhere.remove(&id);
+        } else {
+            self.elsewhere.insert(id, pool);
+        }
+    }
+}
+
+impl Spread {
+    /// A store of one pool.
+    pub fn new(first: Arc<dyn Store>) -> Self {
+        Self { first, known: RwLock::default() }
+    }
+
+    /// Adds a pool, or puts one that was away in its place; `None` for one that is away.
+    pub fn put(&self, pool: PoolId, store: Option<Arc<dyn Store>>) {
+        if pool != PoolId::FIRST {
+            self.known.write().others.insert(pool, store);
+        }
+    }
+
+    /// Forgets a pool. No segment may be in it.
+    pub fn take(&self, pool: PoolId) {
+        let mut known = self.known.write();
+        known.others.remove(&pool);
+        known.elsewhere.retain(|_, at| *at != pool);
+    }
+
+    /// Notes where segments are.
+    pub fn found(&self, segments: impl IntoIterator<Item = (SegmentId, PoolId)>) {
+        let mut known = self.known.write();
+        for (id, pool) in segments {
+            known.settle(id, pool);
+        }
+    }
+
+    /// Where a segment is looked for first.
+    pub fn pool_of(&self, id: SegmentId) -> PoolId {
+        self.known.read().pool_of(id)
+    }
+
+    /// Whether a pool is there, as far as that was seen when it was opened.
+    pub fn is_open(&self, pool: PoolId) -> bool {
+        self.member(pool).is_ok()
+    }
+
+    /// One pool alone.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] for one that is away, [`StoreError::Unusable`] for one that
+    /// is not there.
+    pub fn member(&self, pool: PoolId) -> Result<Arc<dyn Store>, StoreError> {
+        if pool == PoolId::FIRST {
+            return Ok(Arc::clone(&self.first));
+        }
+        match self.known.read().others.get(&pool) {
+            Some(Some(store)) => Ok(Arc::clone(store)),
+            Some(None) => Err(away(pool)),
+            None => Err(StoreError::Unusable { why: format!("there is no pool {pool}") }),
+        }
+    }
+
+    /// What lies in a pool and is said to be in another one: what a move that was interrupted
+    /// left, on its old side or its new one. Copies being made are not among them.
+    ///
+    /// # Errors
+    /// As [`Self::member`]; those of the pool.
+    pub fn strays(&self, pool: PoolId) -> Result<Vec<SegmentId>, StoreError> {
+        let mut ids = self.member(pool)?.list_from(SegmentId::MIN)?;
+        let known = self.known.read();
+        ids.retain(|id| known.pool_of(*id) != pool && !known.copies.contains(&(*id, pool)));
+        Ok(ids)
+    }
+
+    /// The pools that are open, the first one first.
+    fn open(&self) -> Vec<(PoolId, Arc<dyn Store>)> {
+        let known = self.known.read();
+        let others = known.others.iter();
+        let others = others.filter_map(|(pool, store)| Some((*pool, Arc::clone(store.as_ref()?))));
+        std::iter::once((PoolId::FIRST, Arc::clone(&self.first))).chain(others).collect()
+    }
+
+    /// Whether there is but one pool.
+    fn is_single(&self) -> bool {
+        self.known.read().others.is_empty()
+    }
+
+    /// Does `call` with the pool that has a segment.
+    fn with<T>(
+        &self,
+        id: SegmentId,
+        mut call: impl FnMut(&dyn Store) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        for _ in 1..LOOKS_MAX {
+            let pool = self.pool_of(id);
+            let answer = call(&*self.member(pool)?);
+            if !matches!(answer, Err(StoreError::NotFound { .. })) || self.is_single() {
+                return answer;
+            }
+            // It moved meanwhile, or since the catalog was written that told where it is.
+            if self.pool_of(id) == pool && !self.look_for(id, pool)? {
+                return answer;
+            }
+        }
+        call(&*self.member(self.pool_of(id))?)
+    }
+
+    /// Looks for a segment in the pools where it is not said to be, and notes the one.
+    fn look_for(&self, id: SegmentId, missing_in: PoolId) -> Result<bool, StoreError> {
+        for (pool, store) in self.open() {
+            if pool == missing_in || self.known.read().copies.contains(&(id, pool)) {
+                continue;
+            }
+            match store.len(id) {
+                Err(StoreError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+                Ok(_) => {
+                    let mut known = self.known.write();
+                    // Who moves it knows better; and a copy may have begun just now.
+                    if known.copies.contains(&(id, pool)) {
+                        continue;
+                    }
+                    if known.pool_of(id) == missing_in {
+                        known.settle(id, pool);
+                    }
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Store for Spread {
+    fn create(&self, id: SegmentId, capacity: u64) -> Result<Arc<dyn SegmentWriter>, StoreError> {
+        self.first.create(id, capacity)
+    }
+
+    fn create_in(
+        &self,
+        pool: PoolId,
+        id: SegmentId,
+        capacity: u64,
+    ) -> Result<Arc<dyn SegmentWriter>, StoreError> {
+        if pool == PoolId::FIRST {
+            return self.first.create(id, capacity);
+        }
+        let member = self.member(pool)?;
+        // Before it is there, so that whoever lists finds it where it is said to be.
+        self.found([(id, pool)]);
+        member.create(id, capacity).inspect_err(|_| self.found([(id, PoolId::FIRST)]))
+    }
+
+    fn reopen(&self, id: SegmentId) -> Result<Arc<dyn SegmentWriter>, StoreError> {
+        self.with(id, |store| store.reopen(id))
+    }
+
+    fn read_at(&self, id: SegmentId, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
+        self.with(id, |store| store.read_at(id, offset, buf))
+    }
+
+    fn len(&self, id: SegmentId) -> Result<u64, StoreError> {
+        self.with(id, |store| store.len(id))
+    }
+
+    fn remove(&self, id: SegmentId) -> Result<(), StoreError> {
+        let pool = self.pool_of(id);
+        self.member(pool)?.remove(id)?;
+        let mut known = self.known.write();
+        if known.pool_of(id) == pool {
+            known.settle(id, PoolId::FIRST);
+        }
+        Ok(())
+    }
+
+    /// Pools that are away since the store was opened are passed over: what is in them is not
+    /// lost, and who asks what is lost asks [`Spread::is_open`], too.
+    fn list_from(&self, floor: SegmentId) -> Result<Vec<SegmentId>, StoreError> {
+        let mut ids = Vec::new();
+        for (_, store) in self.open() {
+            ids.extend(store.list_from(floor)?);
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    /// Of the first pool: the log and whatever nobody placed goes there.
+    fn space(&self) -> Result<Space, StoreError> {
+        self.first.space()
+    }
+
+    fn gains_from_zeros(&self) -> bool {
+        self.first.gains_from_zeros()
+    }
+}
+
+fn away(pool: PoolId) -> StoreError {
+    let source = io::Error::other(format!("pool {pool} is away; `pool ls` tells why"));
+    StoreError::Unavailable { segment: None, op: "use", source }
+}
+
+#[cfg(test)]
+mod tests;
