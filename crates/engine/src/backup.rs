@@ -143,6 +143,7 @@ impl Salvage {
         let directory = self.segments.directory(id)?;
         let info = SegmentInfo {
             id,
+            pool: self.segments.store().pool_of(id),
             kind: directory.header.kind,
             // The file may be longer: a crash may undo that its seal cut it.
             stored_bytes: directory.file_bytes(),
@@ -165,7 +166,7 @@ impl Salvage {
         // Another part of the footer may be damaged.
         let raw_bytes =
             self.segments.directory(id).map_or(0, |found| u64::from(found.end) * SECTOR_BYTES);
-        Ok(SegmentInfo { id, kind: header.kind, stored_bytes, raw_bytes })
+        Ok(SegmentInfo { id, pool: store.pool_of(id), kind: header.kind, stored_bytes, raw_bytes })
     }
 
     /// Whether a segment without a whole footer is what a crash left of the log's end, with

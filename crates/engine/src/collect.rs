@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use archipelago_format::node::{Node, Run};
-use archipelago_model::{Extent, Location, SECTOR_BYTES, SegmentId};
+use archipelago_model::{Extent, Location, PoolId, SECTOR_BYTES, SegmentId};
 
 use crate::engine::Engine;
 use crate::error::{Durable, Error};
@@ -116,24 +116,25 @@ impl Engine {
         };
         let mut again = self.extents_in(top, &leaving)?.into_iter().peekable();
         let mut offset = 0;
-        let rewritten = ingest::ingest(&shared.ingest, root, size_bytes, &mut || {
-            let Some(extent) = again.peek().copied() else {
-                return Ok(None);
-            };
-            let start = extent.start() * SECTOR_BYTES + offset;
-            let end = (extent.end() * SECTOR_BYTES).min(size_bytes);
-            let len = (end - start).min(PIECE_BYTES);
-            let mut bytes = vec![0; len.next_multiple_of(SECTOR_BYTES) as usize];
-            let at = extent.location().advance(offset / SECTOR_BYTES);
-            shared.segments.read_placed(at, &mut bytes)?;
-            bytes.truncate(len as usize);
-            offset += len;
-            if start + len >= end {
-                again.next();
-                offset = 0;
-            }
-            Ok(Some(Piece::Data { offset: start, bytes }))
-        })?;
+        let rewritten =
+            ingest::ingest(&shared.ingest, PoolId::FIRST, root, size_bytes, &mut || {
+                let Some(extent) = again.peek().copied() else {
+                    return Ok(None);
+                };
+                let start = extent.start() * SECTOR_BYTES + offset;
+                let end = (extent.end() * SECTOR_BYTES).min(size_bytes);
+                let len = (end - start).min(PIECE_BYTES);
+                let mut bytes = vec![0; len.next_multiple_of(SECTOR_BYTES) as usize];
+                let at = extent.location().advance(offset / SECTOR_BYTES);
+                shared.segments.read_placed(at, &mut bytes)?;
+                bytes.truncate(len as usize);
+                offset += len;
+                if start + len >= end {
+                    again.next();
+                    offset = 0;
+                }
+                Ok(Some(Piece::Data { offset: start, bytes }))
+            })?;
         self.without_hidden(rewritten, old, below, &leaving)
     }
 

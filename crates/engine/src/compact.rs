@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use archipelago_format::forwarding::Forward;
-use archipelago_model::{BLOCK_BYTES, Extent, Location, SECTOR_BYTES, SegmentId};
+use archipelago_model::{BLOCK_BYTES, Extent, Location, PoolId, SECTOR_BYTES, SegmentId};
 
 use self::plan::{Stretch, stretches};
 use crate::engine::{Engine, Shared};
@@ -48,12 +48,14 @@ pub struct Victim {
 }
 
 /// What is to be moved.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Debug)]
 pub struct Job {
     /// Segments that are emptied.
     pub victims: Vec<Victim>,
     /// Segments that were moved earlier, whose tables the victims carry.
     pub carried: Vec<Victim>,
+    /// Where what is named of them goes.
+    pub pool: PoolId,
 }
 
 /// Figures of a compaction, in bytes.
@@ -136,7 +138,7 @@ fn run(
     let context = &shared.ingest;
     let expected = job.victims.iter().map(|v| v.live.sectors.len() * SECTOR_BYTES).sum();
     let mut stats = CompactStats { read_bytes: expected, ..Default::default() };
-    let mut cold = ColdWriter::for_compaction(context, expected);
+    let mut cold = ColdWriter::for_compaction(context, expected, job.pool);
     let mut table = Vec::new();
     for victim in &job.victims {
         move_nodes(shared, victim, &mut cold, &mut table)?;

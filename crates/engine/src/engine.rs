@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use archipelago_env::Env;
 use archipelago_format::node::Run;
-use archipelago_model::{Location, SectorRange, SegmentId, VolumeId};
+use archipelago_model::{Location, PoolId, SectorRange, SegmentId, VolumeId};
 use archipelago_store::Store;
 use parking_lot::RwLock;
 
@@ -309,7 +309,21 @@ impl Engine {
         size_bytes: u64,
         source: &mut dyn FnMut() -> Result<Option<Piece>, IngestError>,
     ) -> Result<Ingested, IngestError> {
-        ingest::ingest(&self.shared.ingest, base, size_bytes, source)
+        self.ingest_in(PoolId::FIRST, base, size_bytes, source)
+    }
+
+    /// As [`Self::ingest`], into this pool. What is stored in another one is shared from there.
+    ///
+    /// # Errors
+    /// As [`Self::ingest`].
+    pub fn ingest_in(
+        &self,
+        pool: PoolId,
+        base: Location,
+        size_bytes: u64,
+        source: &mut dyn FnMut() -> Result<Option<Piece>, IngestError>,
+    ) -> Result<Ingested, IngestError> {
+        ingest::ingest(&self.shared.ingest, pool, base, size_bytes, source)
     }
 
     /// Teaches the dedup index sealed cold segments; call it in the background

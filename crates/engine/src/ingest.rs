@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use archipelago_format::node::{Node, RUNS_MAX, Run};
 use archipelago_format::segment::Fingerprint;
-use archipelago_model::{Location, SegmentId, VOLUME_BYTES_MAX};
+use archipelago_model::{Location, PoolId, SegmentId, VOLUME_BYTES_MAX};
 use thiserror::Error;
 
 pub(crate) use self::cold::{CHUNK_BYTES, ColdWriter};
@@ -307,6 +307,7 @@ type Source<'a> = dyn FnMut() -> Result<Option<Piece>, IngestError> + 'a;
 /// run at once.
 pub(crate) fn ingest(
     context: &Context,
+    pool: PoolId,
     base: Location,
     size_bytes: u64,
     source: &mut Source<'_>,
@@ -316,7 +317,7 @@ pub(crate) fn ingest(
     }
     let _base = context.pins.root(base);
     let below = context.nodes.root(base)?;
-    let mut cold = ColdWriter::new(context, size_bytes, Compression::default());
+    let mut cold = ColdWriter::new(context, size_bytes, Compression::default()).into_pool(pool);
     let run = RunBuilder::new(&mut cold);
     let mut placing = Placing::new(context, run, size_bytes, !base.is_hole());
     placing.gather(source)?;

@@ -75,6 +75,7 @@ impl Engine {
         let directory = segments.directory(id)?;
         Ok(Some(SegmentInfo {
             id,
+            pool: segments.store().pool_of(id),
             kind: directory.header.kind,
             stored_bytes: directory.file_bytes(),
             raw_bytes: u64::from(directory.end) * SECTOR_BYTES,

@@ -28,7 +28,7 @@ use archipelago_format::segment::{
     Codec, FOOTER_RECORD_BYTES, HEADER_BYTES, SLOT_PAGE_BYTES, SLOTS_PER_PAGE, SegmentHeader,
     SegmentKind, Slot, TRAILER_BYTES, encode_footer_record,
 };
-use archipelago_model::{Epoch, Location, SECTOR_BYTES, VolumeId};
+use archipelago_model::{Epoch, Location, PoolId, SECTOR_BYTES, VolumeId};
 use archipelago_store::{SegmentWriter, StoreError};
 use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
 
@@ -342,7 +342,7 @@ impl Log {
     }
 
     fn new_segment(&self, capacity: u64, zeroed: bool) -> Result<Arc<OpenSegment>, Error> {
-        let (header, writer) = self.segments.create(SegmentKind::Hot, capacity)?;
+        let (header, writer) = self.segments.create(SegmentKind::Hot, capacity, PoolId::FIRST)?;
         // Synced before the first batch, so that recovery can tell a segment without
         // a header (never used) from one whose header is damaged.
         let zeros = if zeroed { write_zeros(&*writer, capacity) } else { Ok(()) };

@@ -104,6 +104,11 @@ impl Mark {
         self.segments.get(&id)
     }
 
+    /// The segments of which something is named.
+    pub fn ids(&self) -> impl Iterator<Item = SegmentId> + '_ {
+        self.segments.keys().copied()
+    }
+
     /// Takes what of a segment is named.
     pub fn take(&mut self, id: SegmentId) -> Live {
         self.segments.remove(&id).unwrap_or_default()

@@ -96,13 +96,17 @@ fn apply(
     Ok(true)
 }
 
-/// A volume whose map cannot be read keeps its records, so that they stay in the
-/// log, and is told as damaged when somebody opens it; the others go on.
+/// A volume whose map is damaged, or in a pool that is away, keeps its records, so that they stay in the
+/// log, and what is wrong is told when somebody opens it; the others go on.
 fn state_of(nodes: &Nodes, head: &Head) -> Result<State, Error> {
     match nodes.root(head.root) {
         Ok(runs) => Ok(State::of(runs, head.root, head.lsn)),
-        Err(error) if matches!(error, Error::Damaged { .. }) || Segments::is_missing(&error) => {
-            tracing::error!(volume = %head.volume, %error, "the map of a volume is damaged");
+        Err(error)
+            if matches!(error, Error::Damaged { .. })
+                || Segments::is_missing(&error)
+                || Segments::is_away(&error) =>
+        {
+            tracing::error!(volume = %head.volume, %error, "the map of a volume cannot be read");
             let mut state = State::of(Arc::new([]), head.root, head.lsn);
             state.damaged = Some(error.to_string());
             Ok(state)

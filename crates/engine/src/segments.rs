@@ -19,7 +19,7 @@ use archipelago_format::segment::{
     Trailer,
 };
 use archipelago_format::{FormatError, crc32c};
-use archipelago_model::{Location, SegmentId};
+use archipelago_model::{Location, PoolId, SegmentId};
 use archipelago_store::{SegmentWriter, Store, StoreError};
 use parking_lot::{Mutex, RwLock};
 use quick_cache::Weighter;
@@ -52,6 +52,8 @@ pub trait SegmentIds: Send + Sync {
 pub struct SegmentInfo {
     /// Its id.
     pub id: SegmentId,
+    /// The pool that has it.
+    pub pool: PoolId,
     /// What wrote it.
     pub kind: SegmentKind,
     /// Bytes in the backend, footer included.
@@ -61,9 +63,10 @@ pub struct SegmentInfo {
 }
 
 impl SegmentInfo {
-    fn of(directory: &Directory, file_bytes: u64) -> Self {
+    fn of(directory: &Directory, file_bytes: u64, pool: PoolId) -> Self {
         Self {
             id: directory.header.id,
+            pool,
             kind: directory.header.kind,
             stored_bytes: file_bytes,
             raw_bytes: u64::from(directory.end) * archipelago_model::SECTOR_BYTES,
@@ -231,14 +234,15 @@ impl Segments {
         self.ids_from.store(first.get(), Ordering::Release);
     }
 
-    /// A new segment, with nothing in it: the writer begins with the header.
+    /// A new segment in a pool, with nothing in it: the writer begins with the header.
     pub(crate) fn create(
         &self,
         kind: SegmentKind,
         capacity: u64,
+        pool: PoolId,
     ) -> Result<(SegmentHeader, Arc<dyn SegmentWriter>), Error> {
         let id = self.allocate()?;
-        let writer = self.store.create(id, capacity)?;
+        let writer = self.store.create_in(pool, id, capacity)?;
         let created_ms = self.env.clock().unix_ms();
         let mut salt = [0; 4];
         self.env.random().fill(&mut salt);
@@ -279,7 +283,8 @@ impl Segments {
 
     /// From now on the slots of this segment are found by its directory.
     pub(crate) fn sealed(&self, directory: Directory, file_bytes: u64) {
-        let info = SegmentInfo::of(&directory, file_bytes);
+        let pool = self.store.pool_of(directory.header.id);
+        let info = SegmentInfo::of(&directory, file_bytes, pool);
         let id = info.id;
         self.directories.insert(id, Arc::new(directory));
         // Known to be unrecorded before it stops being open: the floor of the log
@@ -292,7 +297,8 @@ impl Segments {
 
     /// A sealed segment that the catalog may not know of yet.
     pub(crate) fn report(&self, directory: &Directory, file_bytes: u64) {
-        self.sealed.lock().push(SegmentInfo::of(directory, file_bytes));
+        let pool = self.store.pool_of(directory.header.id);
+        self.sealed.lock().push(SegmentInfo::of(directory, file_bytes, pool));
     }
 
     /// Sealed segments that the catalog is not known to have.
@@ -453,6 +459,11 @@ impl Segments {
     fn damaged(&self, at: Location, what: impl ToString) -> Error {
         self.damaged.fetch_add(1, Ordering::Relaxed);
         Error::damaged(at, what)
+    }
+
+    /// Whether a pool that does not answer is the reason.
+    pub(crate) fn is_away(error: &Error) -> bool {
+        matches!(error, Error::Store(StoreError::Unavailable { .. }))
     }
 
     /// Whether a missing segment is the reason.

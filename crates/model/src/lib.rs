@@ -14,7 +14,7 @@ pub use extent::{Extent, Location, SectorRange};
 pub use id::{AccountId, Epoch, FileId, ImageId, PoolId, SegmentId, SnapshotId, UserId, VolumeId};
 pub use name::{
     AccountName, ContainerName, CredentialName, GroupName, ImageName, NameError, ObjectName,
-    SnapshotName, UserName, VolumeName,
+    PoolName, SnapshotName, UserName, VolumeName,
 };
 pub use size::{BLOCK_BYTES, SECTOR_BYTES, SizeError, VOLUME_BYTES_MAX, VolumeSize};
 pub use source::{SnapshotPath, Source, SourceError};

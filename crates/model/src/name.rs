@@ -154,6 +154,10 @@ name!(
     ContainerName, "container", check_container
 );
 name!(
+    /// A pool's name.
+    PoolName, "pool", check_label
+);
+name!(
     /// A user's name.
     UserName, "user", check_label
 );

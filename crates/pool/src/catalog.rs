@@ -126,7 +126,7 @@ impl Catalog {
                 None => {
                     state::found(tx, &founding.uuid, founding.now_ms)?;
                     let (kind, url) = founding.place;
-                    place::insert(tx, place::FIRST, kind, url)?;
+                    place::insert_first(tx, kind, url)?;
                 }
                 Some(uuid) if uuid == founding.uuid => {}
                 Some(uuid) => {

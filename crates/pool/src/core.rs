@@ -17,13 +17,14 @@ use crate::attachments::Attachments;
 use crate::catalog::identity::account;
 use crate::catalog::segment::SegmentRow;
 use crate::catalog::volume::{HeadMove, VolumeRow};
-use crate::catalog::{Catalog, Tx, file, image, lease, place, segment, snapshot, state, volume};
+use crate::catalog::{Catalog, Tx, file, image, lease, segment, snapshot, state, volume};
 use crate::error::{Error, ErrorKind};
 use crate::identity::Named;
+use crate::pools::Pools;
 use crate::resource::Volume;
 use crate::seal::refuse_map;
 use crate::service::{
-    Backups, Collected, Collector, Config, Ended, GuestViews, Lanes, Packs, Tidying, Trust,
+    Backups, Collected, Collector, Config, Ended, GuestViews, Lanes, Mover, Packs, Tidying, Trust,
 };
 
 /// Shared by everything that an open store consists of.
@@ -33,6 +34,10 @@ pub(crate) struct Core {
     pub engine: Arc<Engine>,
     /// The backend, for the collector and reports.
     pub store: Arc<dyn Store>,
+    /// The pools that it is made of.
+    pub pools: Pools,
+    /// What moves segments from pool to pool.
+    pub mover: Mover,
     pub config: Config,
     /// Whose catalog it is.
     pub store_uuid: [u8; 16],
@@ -267,7 +272,7 @@ pub(crate) fn record_segments(tx: &Tx<'_>, sealed: &[SegmentInfo]) -> Result<(),
     for info in sealed {
         let row = SegmentRow {
             id: info.id,
-            place: place::FIRST,
+            pool: info.pool,
             kind: match info.kind {
                 engine::SegmentKind::Hot => segment::Kind::Hot,
                 engine::SegmentKind::Cold => segment::Kind::Cold,

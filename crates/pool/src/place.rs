@@ -5,18 +5,22 @@
 //! | none | the folder `pool` of the data folder |
 //! | `s3://BUCKET/PREFIX?endpoint=URL&region=R&credentials=FILE&virtual_hosted=true` | a bucket; open segments in the folder `staging` |
 //! | `rados://POOL/NAMESPACE?conf=FILE&user=NAME` | a pool of RADOS |
+//! | `file:///PATH` | a directory that is a further pool: its disk may come and go |
 //!
 //! A url has no secret in it: those of a bucket come from the environment, or from a file.
 
 use std::borrow::Cow;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use archipelago_env::{Env, Mode};
+use archipelago_model::PoolId;
 use archipelago_store::layer::{Patience, Rates, Retrying, Throttled};
 use archipelago_store::s3::{self, Credentials, S3Settings};
-use archipelago_store::{DirectoryStore, RadosSettings, RadosStore, Store, StoreError};
+use archipelago_store::{
+    ClaimedDirectory, DirectoryStore, RadosSettings, RadosStore, Store, StoreError,
+};
 use url::Url;
 
 use crate::error::{Error, ErrorKind, store_kind};
@@ -35,6 +39,7 @@ const MACHINE_ID: &str = "/etc/machine-id";
 enum Place {
     Bucket(Bucket),
     Rados(RadosSettings),
+    Directory(PathBuf),
 }
 
 /// A bucket, without who we are to it.
@@ -58,7 +63,14 @@ pub(crate) fn row(url: Option<&str>) -> (&str, &str) {
 
 /// Whether a url is one of a place, before it is repeated in any message.
 pub(crate) fn check(url: &str) -> Result<(), Error> {
-    parse(url).map(drop)
+    match parse(url)? {
+        Place::Directory(path) => Err(Error::invalid(format!(
+            "a store begins with its own folder 'pool', a bucket or RADOS; make it without a url, \
+             and add {} by `archipelago pool add`",
+            path.display()
+        ))),
+        Place::Bucket(_) | Place::Rados(_) => Ok(()),
+    }
 }
 
 /// Whether a place is what it should be and lets us in, as far as that is seen without a
@@ -67,36 +79,108 @@ pub(crate) fn reach(env: &Env, url: &str) -> Result<(), Error> {
     match parse(url)? {
         Place::Bucket(bucket) => s3::reach(&bucket.settings(env)?),
         Place::Rados(settings) => RadosStore::reach(&settings),
+        Place::Directory(_) => return check(url),
     }
     .map_err(|error| unreached(url, error))
 }
 
-/// Opens the place of a store's segments. One with a url is asked for no more than `rates`.
+/// Opens the place of a store's segments that it was made with. One with a url is asked for no
+/// more than `rates`.
 pub(crate) fn open(env: &Env, folder: &Folder, rates: Rates) -> Result<Arc<dyn Store>, Error> {
     let Some(url) = folder.place() else {
         let directory = DirectoryStore::open(env, &folder.pool()).map_err(store_error)?;
         return Ok(Arc::new(directory));
     };
-    let owner = hex::encode(folder.store().uuid);
-    let opened: Result<Arc<dyn Store>, StoreError> = match parse(url)? {
-        Place::Bucket(bucket) => {
-            let settings = bucket.settings(env)?;
-            s3::open(env, &settings, &owner, &folder.staging(), rates)
-                .map(|store| Arc::new(store) as Arc<dyn Store>)
-        }
-        Place::Rados(settings) => {
-            // The folder is locked: who held the pool under this name before is gone.
-            let holder = format!("{}:{}", machine(env), folder.root().display());
-            RadosStore::open(env, &settings, &owner, &holder).map(|store| {
-                Arc::new(Throttled::new(Arc::new(store), env.clone(), rates)) as Arc<dyn Store>
-            })
-        }
-    };
-    let store = opened.map_err(|error| unreached(url, error))?;
-    Ok(Arc::new(Retrying::new(store, env.clone(), Patience::default())))
+    Opener::new(env, folder, rates).open(PoolId::FIRST, url)
 }
 
-fn store_error(error: StoreError) -> Error {
+/// Opens the pools of a store.
+pub(crate) struct Opener {
+    env: Env,
+    store: String,
+    root: PathBuf,
+    staging: PathBuf,
+    rates: Rates,
+}
+
+impl Opener {
+    /// For the store in a folder.
+    pub fn new(env: &Env, folder: &Folder, rates: Rates) -> Self {
+        Self {
+            env: env.clone(),
+            store: hex::encode(folder.store().uuid),
+            root: folder.root().to_owned(),
+            staging: folder.staging(),
+            rates,
+        }
+    }
+
+    /// Who a pool belongs to. Each of them another one: so the same place is never two pools.
+    fn owner(&self, id: PoolId) -> String {
+        if id == PoolId::FIRST { self.store.clone() } else { format!("{}-{id}", self.store) }
+    }
+
+    /// Opens a pool.
+    pub fn open(&self, id: PoolId, url: &str) -> Result<Arc<dyn Store>, Error> {
+        let (env, owner) = (&self.env, self.owner(id));
+        let opened: Result<Arc<dyn Store>, StoreError> = match parse(url)? {
+            Place::Bucket(bucket) => {
+                let settings = bucket.settings(env)?;
+                s3::open(env, &settings, &owner, &self.staging(id), self.rates)
+                    .map(|store| Arc::new(store) as Arc<dyn Store>)
+            }
+            Place::Rados(settings) => {
+                // The folder is locked: who held the pool under this name before is gone.
+                let holder = format!("{}:{}", machine(env), self.root.display());
+                RadosStore::open(env, &settings, &owner, &holder)
+                    .map(|store| self.throttled(Arc::new(store)))
+            }
+            Place::Directory(path) => ClaimedDirectory::open(env, &path, &owner)
+                .map(|store| self.throttled(Arc::new(store))),
+        };
+        let store = opened.map_err(|error| unreached(url, error))?;
+        Ok(Arc::new(Retrying::new(store, env.clone(), Patience::default())))
+    }
+
+    fn throttled(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        Arc::new(Throttled::new(store, self.env.clone(), self.rates))
+    }
+
+    /// Makes a place a pool, unless it is another one; gives its kind.
+    pub fn claim(&self, id: PoolId, url: &str) -> Result<(&'static str, Arc<dyn Store>), Error> {
+        let kind = match parse(url)? {
+            Place::Bucket(_) => "s3",
+            Place::Rados(_) => "rados",
+            Place::Directory(path) => {
+                ClaimedDirectory::claim(&self.env, &path, &self.owner(id))
+                    .map_err(|error| unreached(url, error))?;
+                "directory"
+            }
+        };
+        Ok((kind, self.open(id, url)?))
+    }
+
+    /// Lets others have a place that is no pool any more, where that is known to be without harm.
+    pub fn give_up(&self, url: &str) {
+        if let Ok(Place::Directory(path)) = parse(url)
+            && let Err(error) = ClaimedDirectory::unclaim(&self.env, &path)
+        {
+            tracing::warn!(%error, "a folder that is no pool any more still says whose it was");
+        }
+    }
+
+    /// Where open segments of a pool are that cannot append.
+    fn staging(&self, id: PoolId) -> PathBuf {
+        if id == PoolId::FIRST {
+            return self.staging.clone();
+        }
+        let mut path = self.staging.clone().into_os_string();
+        path.push(format!("-{id}"));
+        path.into()
+    }
+}
+
+pub(crate) fn store_error(error: StoreError) -> Error {
     Error::new(store_kind(&error), error.to_string()).with_source(error)
 }
 
@@ -150,7 +234,7 @@ fn parse(text: &str) -> Result<Place, Error> {
     let wrong = |why: &str| {
         Error::invalid(format!(
             "the url of the pool: {why}; write s3://BUCKET/PREFIX?endpoint=URL or \
-             rados://POOL/NAMESPACE?conf=FILE"
+             rados://POOL/NAMESPACE?conf=FILE, or file:///PATH"
         ))
     };
     // What may be a secret is not repeated.
@@ -165,6 +249,14 @@ fn parse(text: &str) -> Result<Place, Error> {
     }
     if url.port().is_some() || url.fragment().is_some() {
         return Err(wrong("it has a port or a fragment"));
+    }
+    if url.scheme() == "file" {
+        let path = url.to_file_path().ok().filter(|path| path.parent().is_some());
+        let path = path.ok_or_else(|| wrong("it names no folder of this host"))?;
+        return match url.query() {
+            None => Ok(Place::Directory(path)),
+            Some(_) => Err(wrong("the url of a folder has nothing behind a '?'")),
+        };
     }
     let name = url.host_str().filter(|name| !name.is_empty());
     let name = decoded(name.ok_or_else(|| wrong("it names no bucket or pool"))?);
@@ -193,7 +285,7 @@ fn parse(text: &str) -> Result<Place, Error> {
             config: take("conf").unwrap_or_else(|| CEPH_CONFIG.to_owned()).into(),
             user: take("user").unwrap_or_else(|| CEPH_USER.to_owned()),
         }),
-        _ => return Err(wrong("it begins with neither s3: nor rados:")),
+        _ => return Err(wrong("it begins with neither s3:, rados: nor file:")),
     };
     match query.first() {
         None => Ok(place),

@@ -12,8 +12,10 @@ mod guest_views;
 mod identity;
 mod images;
 mod lifecycle;
+mod mover;
 mod objects;
 mod open;
+mod pools;
 mod rebuild;
 mod reports;
 mod scrub;
@@ -50,6 +52,8 @@ pub(crate) use grants::{admits, reads_snapshot, snapshots_read};
 pub(crate) use guest_views::GuestViews;
 pub use lifecycle::Ended;
 pub(crate) use lifecycle::Trust;
+pub use mover::Moved;
+pub(crate) use mover::Mover;
 pub use objects::{
     BLOCK_WAIT_MS, BlockHash, BlockHashError, Check, Compose, Composed, Content, CopyKeys,
     CopyOwner, CopySource, CopyTarget, Decide, DeltaPut, FORK_OBJECTS_MAX, FileCompose,
@@ -58,6 +62,7 @@ pub use objects::{
     PartSums, Place, Put, Removed, Stored, Update, UpdateContent, Updated, UploadAt,
 };
 pub(crate) use objects::{Lanes, Packs, Tidying};
+pub use pools::{POOLS_MAX, Placement, Pool, PoolState};
 pub use rebuild::Rebuilt;
 pub use scrub::{Damage, Damages, ScrubOptions, ScrubState, Touch};
 
@@ -100,6 +105,9 @@ pub struct Config {
     /// How often at most the catalog is dumped into the pool when it changed, in ms;
     /// 0 for with each collection only.
     pub backup_interval_ms: u64,
+    /// How often it is looked for segments that are to be in another pool, in ms; 0 for never by
+    /// itself.
+    pub mover_interval_ms: u64,
     /// How often it is looked for what has ended by itself, in ms; 0 for never.
     pub lifecycle_interval_ms: u64,
     /// What rules of containers call a day, in ms: shorter ones are for tests.
@@ -142,6 +150,7 @@ impl Default for Config {
             collector_interval_ms: 60_000,
             collector_grace_ms: 600_000,
             backup_interval_ms: 10_000,
+            mover_interval_ms: 30_000,
             lifecycle_interval_ms: 60_000,
             lifecycle_day_ms: crate::lifecycle::DAY_MS,
             upload_age_ms: 7 * crate::lifecycle::DAY_MS,

@@ -32,6 +32,7 @@ pub(crate) fn config() -> Config {
         checkpoint_interval_ms: 3_600_000,
         collector_interval_ms: 0,
         backup_interval_ms: 0,
+        mover_interval_ms: 0,
         lifecycle_interval_ms: 0,
         ..Config::default()
     }

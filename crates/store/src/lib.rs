@@ -73,6 +73,12 @@ pub trait Store: Send + Sync {
         self.create(id, capacity)
     }
 
+    /// In which pool a segment is, as far as anybody said; [`PoolId::FIRST`] where nobody did.
+    fn pool_of(&self, id: SegmentId) -> PoolId {
+        let _single = id;
+        PoolId::FIRST
+    }
+
     /// Opens an existing segment for writing: recovery seals what a crash left
     /// open. The name is durable on return. The caller knows that no other writer
     /// of this segment lives, and whether it was sealed. What was sealed may only be written

@@ -84,11 +84,6 @@ impl Spread {
         }
     }
 
-    /// Where a segment is looked for first.
-    pub fn pool_of(&self, id: SegmentId) -> PoolId {
-        self.known.read().pool_of(id)
-    }
-
     /// Whether a pool is there, as far as that was seen when it was opened.
     pub fn is_open(&self, pool: PoolId) -> bool {
         self.member(pool).is_ok()
@@ -110,18 +105,6 @@ impl Spread {
         }
     }
 
-    /// What lies in a pool and is said to be in another one: what a move that was interrupted
-    /// left, on its old side or its new one. Copies being made are not among them.
-    ///
-    /// # Errors
-    /// As [`Self::member`]; those of the pool.
-    pub fn strays(&self, pool: PoolId) -> Result<Vec<SegmentId>, StoreError> {
-        let mut ids = self.member(pool)?.list_from(SegmentId::MIN)?;
-        let known = self.known.read();
-        ids.retain(|id| known.pool_of(*id) != pool && !known.copies.contains(&(*id, pool)));
-        Ok(ids)
-    }
-
     /// The pools that are open, the first one first.
     fn open(&self) -> Vec<(PoolId, Arc<dyn Store>)> {
         let known = self.known.read();
@@ -131,7 +114,7 @@ impl Spread {
     }
 
     /// Whether there is but one pool.
-    fn is_single(&self) -> bool {
+    pub fn is_single(&self) -> bool {
         self.known.read().others.is_empty()
     }
 
@@ -199,6 +182,10 @@ impl Store for Spread {
         // Before it is there, so that whoever lists finds it where it is said to be.
         self.found([(id, pool)]);
         member.create(id, capacity).inspect_err(|_| self.found([(id, PoolId::FIRST)]))
+    }
+
+    fn pool_of(&self, id: SegmentId) -> PoolId {
+        self.known.read().pool_of(id)
     }
 
     fn reopen(&self, id: SegmentId) -> Result<Arc<dyn SegmentWriter>, StoreError> {

@@ -1,12 +1,19 @@
 //! Facts about the choice.
 
+use archipelago_model::PoolId;
+
 use super::*;
 
 const FULL: u64 = 32 << 20;
 
 fn candidate(id: u64, kind: SegmentKind, live_percent: u64, age: u64) -> Candidate {
-    let info =
-        SegmentInfo { id: SegmentId::new(id).unwrap(), kind, stored_bytes: FULL, raw_bytes: FULL };
+    let info = SegmentInfo {
+        id: SegmentId::new(id).unwrap(),
+        pool: PoolId::FIRST,
+        kind,
+        stored_bytes: FULL,
+        raw_bytes: FULL,
+    };
     let live_sectors = FULL / SECTOR_BYTES * live_percent / 100;
     Candidate { info, live_sectors, carries: false, age }
 }

@@ -9,7 +9,7 @@ use archipelago_format::segment::{
     Codec, Fingerprint, FooterParts, SegmentHeader, SegmentKind, Slot, encode_footer,
 };
 use archipelago_format::{crc32c, sectors_of};
-use archipelago_model::{BLOCK_BYTES, Location, SECTOR_BYTES, SegmentId};
+use archipelago_model::{BLOCK_BYTES, Location, PoolId, SECTOR_BYTES, SegmentId};
 use archipelago_store::SegmentWriter;
 
 use super::Context;
@@ -64,6 +64,8 @@ struct Appender<'a> {
     segment_bytes: u64,
     /// Bytes that may come yet; no more room is asked for.
     expected: u64,
+    /// Where segments are made.
+    pool: PoolId,
     open: Option<Open>,
     sealed: Vec<SegmentInfo>,
     fresh: Fresh,
@@ -91,15 +93,30 @@ impl<'a> ColdWriter<'a> {
             encoder: Encoder::new(compression),
             recorded_only: false,
             padded: Vec::new(),
-            appender: Appender { context, kind, segment_bytes, expected, open, sealed, fresh },
+            appender: Appender {
+                context,
+                kind,
+                segment_bytes,
+                expected,
+                pool: PoolId::FIRST,
+                open,
+                sealed,
+                fresh,
+            },
         }
     }
 
     /// For a compaction: nobody would write again what the rest of an import, which may end
     /// in nothing, takes with it.
-    pub(crate) fn for_compaction(context: &'a Context, expected: u64) -> Self {
+    pub(crate) fn for_compaction(context: &'a Context, expected: u64, pool: PoolId) -> Self {
         let writer = Self::new(context, expected, Compression::default());
-        Self { recorded_only: true, ..writer }
+        Self { recorded_only: true, ..writer }.into_pool(pool)
+    }
+
+    /// Writes to this pool.
+    pub(crate) fn into_pool(mut self, pool: PoolId) -> Self {
+        self.appender.pool = pool;
+        self
     }
 
     /// For a dump of the catalog: one segment, however long it gets; what it has no room for is
@@ -230,7 +247,7 @@ impl Appender<'_> {
                 // A mark that begins between giving the id and holding it leaves it alone.
                 let segments = &self.context.segments;
                 let _coming = self.context.pins.under_way(|| Some(segments.next_id()));
-                let open = Open::create(segments, self.kind, capacity)?;
+                let open = Open::create(segments, self.kind, capacity, self.pool)?;
                 self.fresh.add(open.header.id);
                 Ok(none.insert(open))
             }
@@ -260,7 +277,7 @@ impl Appender<'_> {
         if kind == SegmentKind::Cold {
             self.context.dedup.learn(id, prints);
         }
-        self.sealed.push(SegmentInfo { id, kind, stored_bytes, raw_bytes });
+        self.sealed.push(SegmentInfo { id, pool: self.pool, kind, stored_bytes, raw_bytes });
         Ok(())
     }
 }
@@ -278,8 +295,13 @@ impl Drop for Appender<'_> {
 }
 
 impl Open {
-    fn create(segments: &Segments, kind: SegmentKind, capacity: u64) -> Result<Self, Error> {
-        let (header, writer) = segments.create(kind, capacity)?;
+    fn create(
+        segments: &Segments,
+        kind: SegmentKind,
+        capacity: u64,
+        pool: PoolId,
+    ) -> Result<Self, Error> {
+        let (header, writer) = segments.create(kind, capacity, pool)?;
         let mut buffer = Vec::with_capacity(BUFFER_BYTES);
         buffer.extend_from_slice(&header.encode());
         let (slots, prints) = (Vec::new(), Prints::default());

@@ -26,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0017_seals.sql"),
     include_str!("../../migrations/sqlite/0018_object_owner.sql"),
     include_str!("../../migrations/sqlite/0019_part_checksums.sql"),
+    include_str!("../../migrations/sqlite/0020_pools.sql"),
 ];
 
 /// The version of the schema that this program works with.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use archipelago_model::SegmentId;
+use archipelago_model::{PoolId, SegmentId};
 
 use super::row::{Fields, from_number};
 use super::{CatalogError, Tx};
@@ -34,7 +34,7 @@ impl Kind {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SegmentRow {
     pub id: SegmentId,
-    pub place: u64,
+    pub pool: PoolId,
     pub kind: Kind,
     pub stored_bytes: u64,
     pub raw_bytes: u64,
@@ -57,7 +57,7 @@ pub(crate) fn sealed(tx: &Tx<'_>, segment: &SegmentRow) -> Result<(), CatalogErr
         ),
         (
             from_number(segment.id.get()),
-            from_number(segment.place),
+            from_number(segment.pool.get()),
             segment.kind.name(),
             from_number(segment.stored_bytes),
             from_number(segment.raw_bytes),
@@ -149,14 +149,6 @@ pub(crate) fn cold_ids(tx: &Tx<'_>) -> Result<Vec<SegmentId>, CatalogError> {
     Ok(ids.into_iter().filter_map(SegmentId::new).collect())
 }
 
-/// What the segments known take, in stored bytes.
-pub(crate) fn stored_bytes(tx: &Tx<'_>) -> Result<u64, CatalogError> {
-    let sum = tx.first(TABLE, "SELECT COALESCE(SUM(stored_bytes), 0) FROM segment", [], |row| {
-        row.number()
-    })?;
-    sum.ok_or(CatalogError::RowMissing(TABLE))
-}
-
 /// Where a segment is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum State {
@@ -175,16 +167,18 @@ pub(crate) enum State {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Known {
     pub id: SegmentId,
+    pub pool: PoolId,
     pub kind: Kind,
     pub state: State,
     pub stored_bytes: u64,
     pub raw_bytes: u64,
 }
 
-const SELECT: &str = "SELECT id, kind, state, stored_bytes, raw_bytes, forwarded_to FROM segment";
+const SELECT: &str =
+    "SELECT id, pool_id, kind, state, stored_bytes, raw_bytes, forwarded_to FROM segment";
 
 fn decode(row: &mut Fields<'_>) -> Result<Known, CatalogError> {
-    let id = row.segment()?;
+    let (id, pool) = (row.segment()?, PoolId::new(row.number()?));
     let kind = match row.text()?.as_str() {
         "hot" => Kind::Hot,
         "cold" => Kind::Cold,
@@ -202,7 +196,7 @@ fn decode(row: &mut Fields<'_>) -> Result<Known, CatalogError> {
         }
         (other, _) => return Err(row.wrong(other)),
     };
-    Ok(Known { id, kind, state, stored_bytes, raw_bytes })
+    Ok(Known { id, pool, kind, state, stored_bytes, raw_bytes })
 }
 
 /// All segments, ascending.
@@ -213,6 +207,37 @@ pub(crate) fn list(tx: &Tx<'_>) -> Result<Vec<Known>, CatalogError> {
 /// By id.
 pub(crate) fn find(tx: &Tx<'_>, id: SegmentId) -> Result<Option<Known>, CatalogError> {
     tx.first(TABLE, &format!("{SELECT} WHERE id = $1"), [from_number(id.get())], decode)
+}
+
+/// The segments that are in other pools than the first.
+pub(crate) fn elsewhere(tx: &Tx<'_>) -> Result<Vec<(SegmentId, PoolId)>, CatalogError> {
+    tx.all(TABLE, "SELECT id, pool_id FROM segment WHERE pool_id <> 1", [], |row| {
+        Ok((row.segment()?, PoolId::new(row.number()?)))
+    })
+}
+
+/// A copy of a sealed segment in another pool takes its place; whether it did. One that is
+/// leaving by now stays where it is.
+pub(crate) fn relocate(
+    tx: &Tx<'_>,
+    id: SegmentId,
+    from: PoolId,
+    to: PoolId,
+) -> Result<bool, CatalogError> {
+    let rows = tx.execute(
+        "UPDATE segment SET pool_id = $1 WHERE id = $2 AND pool_id = $3 AND state = 'sealed'",
+        (from_number(to.get()), from_number(id.get()), from_number(from.get())),
+    )?;
+    Ok(rows == 1)
+}
+
+/// A segment was found in another pool than the catalog had it in.
+pub(crate) fn found_in(tx: &Tx<'_>, id: SegmentId, pool: PoolId) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE segment SET pool_id = $1 WHERE id = $2",
+        (from_number(pool.get()), from_number(id.get())),
+    )?;
+    Ok(())
 }
 
 /// Condemns a segment unless a bind has named it since mark `mark` began; whether it did.
@@ -230,13 +255,13 @@ pub(crate) fn condemn(tx: &Tx<'_>, id: SegmentId, mark: u64) -> Result<bool, Cat
 pub(crate) fn condemn_unrecorded(
     tx: &Tx<'_>,
     id: SegmentId,
-    place: u64,
+    pool: PoolId,
     stored_bytes: u64,
 ) -> Result<bool, CatalogError> {
     let rows = tx.execute(
         "INSERT INTO segment (id, pool_id, kind, state, stored_bytes, raw_bytes, named_mark) \
          VALUES ($1, $2, 'cold', 'condemned', $3, 0, 0) ON CONFLICT (id) DO NOTHING",
-        (from_number(id.get()), from_number(place), from_number(stored_bytes)),
+        (from_number(id.get()), from_number(pool.get()), from_number(stored_bytes)),
     )?;
     Ok(rows == 1)
 }
@@ -301,14 +326,14 @@ pub(crate) fn backups(tx: &Tx<'_>) -> Result<Vec<SegmentId>, CatalogError> {
 pub(crate) fn insert_forwarded(
     tx: &Tx<'_>,
     id: SegmentId,
-    place: u64,
+    pool: PoolId,
     carrier: SegmentId,
 ) -> Result<(), CatalogError> {
     tx.execute(
         "INSERT INTO segment (id, pool_id, kind, state, stored_bytes, raw_bytes, forwarded_to, \
          named_mark) VALUES ($1, $2, 'cold', 'forwarded', 0, 0, $3, 0) \
          ON CONFLICT (id) DO UPDATE SET state = 'forwarded', forwarded_to = excluded.forwarded_to",
-        (from_number(id.get()), from_number(place), from_number(carrier.get())),
+        (from_number(id.get()), from_number(pool.get()), from_number(carrier.get())),
     )?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 use archipelago_env::Env;
-use archipelago_model::{Epoch, ImageId, Location, SegmentId, SnapshotId, VolumeId, VolumeSize};
+use archipelago_model::{
+    Epoch, ImageId, Location, PoolId, SegmentId, SnapshotId, VolumeId, VolumeSize,
+};
 use tempfile::TempDir;
 
 use super::volume::{HeadMove, VolumeRow};
@@ -189,7 +191,7 @@ fn a_bind_must_not_name_a_segment_that_is_condemned_or_forwarded() {
     let id = SegmentId::new(3).unwrap();
     let segment = segment::SegmentRow {
         id,
-        place: place::FIRST,
+        pool: PoolId::FIRST,
         kind: segment::Kind::Cold,
         stored_bytes: 5,
         raw_bytes: 9,
@@ -197,7 +199,7 @@ fn a_bind_must_not_name_a_segment_that_is_condemned_or_forwarded() {
     catalog.write(|tx| segment::sealed(tx, &segment)).unwrap();
     catalog.write(|tx| segment::sealed(tx, &segment)).unwrap();
     assert_eq!(catalog.read(|tx| segment::leaving(tx, &[id])).unwrap(), []);
-    assert_eq!(catalog.read(segment::stored_bytes).unwrap(), 5);
+    assert_eq!(catalog.read(|tx| place::held(tx, PoolId::FIRST)).unwrap().stored_bytes, 5);
     for state in ["condemned", "forwarded"] {
         tamper(&dir, &format!("UPDATE segment SET state = '{state}'"));
         catalog.write(|tx| segment::sealed(tx, &segment)).unwrap();

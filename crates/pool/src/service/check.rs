@@ -76,8 +76,12 @@ impl Service {
     pub fn check_offline(data: &Path, env: Env) -> Result<Vec<Finding>, Error> {
         use crate::ErrorKind::{InUse, Invalid, ReadOnly, Unavailable};
         Folder::must_be_store(&env, data)?;
-        let config =
-            Config { collector_interval_ms: 0, lifecycle_interval_ms: 0, ..Config::default() };
+        let config = Config {
+            collector_interval_ms: 0,
+            mover_interval_ms: 0,
+            lifecycle_interval_ms: 0,
+            ..Config::default()
+        };
         match Self::open(data, env, config) {
             Ok(service) => {
                 let findings = service.check();

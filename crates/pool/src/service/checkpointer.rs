@@ -39,7 +39,8 @@ pub(super) fn start(core: &Arc<Core>, config: &Config) -> Result<Box<dyn Join>, 
 pub(super) fn learn(core: &Arc<Core>) -> Option<Box<dyn Join>> {
     let shared = Arc::clone(core);
     let body = move || match shared.catalog.read(segment::cold_ids) {
-        Ok(ids) => {
+        Ok(mut ids) => {
+            ids.retain(|id| shared.pools.spread.is_open(shared.store.pool_of(*id)));
             let mut batches = ids.chunks(LEARN_BATCH);
             while let Some(batch) = batches.next().filter(|_| !shared.stopping()) {
                 shared.engine.learn(batch);

@@ -20,6 +20,9 @@ use crate::core::Core;
 use crate::error::{Error, ErrorKind};
 use round::Round;
 
+pub(super) use pace::Pace;
+pub(super) use round::passes;
+
 /// The background looks so often whether it has to end.
 const POLL: Duration = Duration::from_millis(200);
 /// A collection that was asked for does so many rounds at most: one that frees lets

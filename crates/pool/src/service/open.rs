@@ -12,8 +12,8 @@ use archipelago_store::{Store, StoreError};
 use parking_lot::{Mutex, RwLock};
 
 use super::{
-    Config, GuestViews, Lanes, Life, Packs, Service, Trust, backups, checkpointer, collector,
-    guest_views, lifecycle,
+    Config, GuestViews, Lanes, Life, Mover, Packs, Service, Trust, backups, checkpointer,
+    collector, guest_views, lifecycle, mover,
 };
 use crate::attachments::Attachments;
 use crate::catalog::{Catalog, Founding, guest_view, segment, snapshot_file, state, volume};
@@ -21,6 +21,7 @@ use crate::core::{CatalogIds, Core, FIRST_SEGMENT, head_of};
 use crate::error::{Error, ErrorKind, WITHOUT_COPY, store_kind};
 use crate::folder::Folder;
 use crate::place;
+use crate::pools::Pools;
 
 impl Service {
     /// Opens the store in `data`, making it when the folder is missing or empty.
@@ -43,9 +44,11 @@ impl Service {
         layers: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
     ) -> Result<Arc<Service>, Error> {
         let folder = Folder::open(&env, data, config.pool_url.as_deref())?;
-        let store = layers(place::open(&env, &folder, config.pool_rates.each_way())?);
+        let pools = Pools::new(&env, &folder, config.pool_rates.each_way())?;
+        let store = layers(Arc::clone(&pools.spread) as Arc<dyn Store>);
         let catalog = Arc::new(open_catalog(&env, &folder, &*store)?);
-        let engine = open_engine(&env, &config, &folder, &store, &catalog)?;
+        pools.open_others(&catalog)?;
+        let engine = open_engine(&env, &config, &folder, &store, &pools, &catalog)?;
         let trust = Trust::open(&env, &config, &catalog)?;
         let core = Arc::new(Core {
             owner: owner(&env),
@@ -53,6 +56,8 @@ impl Service {
             catalog,
             engine,
             store: Arc::clone(&store),
+            pools,
+            mover: Mover::default(),
             config: config.clone(),
             store_uuid: folder.store().uuid,
             // Not known: the first look makes one.
@@ -84,6 +89,7 @@ impl Service {
         workers.extend(backups::start(&core, &config)?);
         workers.extend(guest_views::start(&core)?);
         workers.extend(lifecycle::start(&core, &config)?);
+        workers.extend(mover::start(&core, &config)?);
         workers.extend(checkpointer::learn(&core));
         let service = Service {
             core,
@@ -121,6 +127,7 @@ fn open_catalog(env: &Env, folder: &Folder, store: &dyn Store) -> Result<Catalog
 /// what is written now would lie in the wrong place.
 fn check_pool(
     store: &Arc<dyn Store>,
+    pools: &Pools,
     catalog: &Catalog,
     floor: SegmentId,
     place: Option<&str>,
@@ -134,7 +141,9 @@ fn check_pool(
     let lacks = |id: SegmentId, what: &str| {
         Error::new(ErrorKind::Damaged, format!("the pool lacks segment {id}, {what}"))
     };
-    for id in newest.into_iter().chain(log.iter().copied()) {
+    // What is in a pool that is away is not looked for.
+    let there = |id: &SegmentId| pools.spread.is_open(store.pool_of(*id));
+    for id in newest.into_iter().chain(log.iter().copied()).filter(there) {
         match store.len(id) {
             Ok(_) => {}
             // Without it recovery would pass over what was acknowledged.
@@ -164,6 +173,7 @@ fn open_engine(
     config: &Config,
     folder: &Folder,
     store: &Arc<dyn Store>,
+    pools: &Pools,
     catalog: &Arc<Catalog>,
 ) -> Result<Arc<Engine>, Error> {
     // All heads at once, before: a row that cannot be read must stop the opening,
@@ -181,7 +191,7 @@ fn open_engine(
             segment::State::Forwarded { to } => forwarded.push((one.id, to)),
         }
     }
-    check_pool(store, catalog, log_floor.unwrap_or(SegmentId::MIN), folder.place())?;
+    check_pool(store, pools, catalog, log_floor.unwrap_or(SegmentId::MIN), folder.place())?;
     let heads: HashMap<VolumeId, engine::Head> =
         rows.iter().map(|row| (row.id, head_of(row))).collect();
     let (engine, recovery) = Engine::open(engine::Options {

@@ -4,10 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use archipelago_engine::{self as engine, Footer, Salvage, SegmentInfo, SegmentKind};
 use archipelago_env::{Env, Mode};
-use archipelago_model::{SegmentId, VolumeId};
+use archipelago_model::{PoolId, SegmentId, VolumeId};
+use archipelago_store::Store;
 
 use super::Service;
 use crate::catalog::{Catalog, Founding, dump, place, segment, state, volume};
@@ -15,6 +17,7 @@ use crate::core::record_segments;
 use crate::error::{Error, ErrorKind, io_kind};
 use crate::folder::Folder;
 use crate::place as segments;
+use crate::pools::Pools;
 
 /// Ids of segments that are passed over: those that were given last may have belonged to
 /// segments that are gone by now, and no id is ever given twice.
@@ -49,14 +52,15 @@ pub struct Rebuilt {
     pub set_aside: Option<PathBuf>,
 }
 
-/// What the pool holds.
+/// What the pools hold.
+#[derive(Default)]
 struct Found {
     footers: BTreeMap<SegmentId, Footer>,
     /// Segments whose footers cannot be read, by what their headers say.
     unsealed: Vec<SegmentInfo>,
     /// Volumes that have records in the log.
     logged: BTreeSet<VolumeId>,
-    newest: SegmentId,
+    newest: Option<SegmentId>,
 }
 
 impl Service {
@@ -76,39 +80,32 @@ impl Service {
                 data.display()
             )));
         }
-        let salvage = Salvage::new(
-            segments::open(env, &folder, super::PoolRates::default().each_way())?,
-            env.clone(),
-            folder.store().uuid,
-        );
-        let found = scan(&salvage)?;
-        let mut report = Rebuilt {
-            segments: found.footers.len() as u64,
-            unsealed: found.unsealed.len() as u64,
-            ..Rebuilt::default()
-        };
+        // The first pool alone: its backups tell of the others.
+        let pools = Pools::new(env, &folder, super::PoolRates::default().each_way())?;
+        let store = Arc::clone(&pools.spread) as Arc<dyn Store>;
+        let salvage = Salvage::new(store, env.clone(), folder.store().uuid);
+        let mut found = Found::default();
+        scan(&salvage, salvage.ids()?, &mut found)?;
+        let mut report = Rebuilt::default();
         let backup = choose(&salvage, &found, folder.store().uuid, &mut report)
             .ok_or_else(|| no_backup(&report, data, blank))?;
         let new = folder.new_catalog_path(env)?;
-        build(env, &folder, &new, &salvage, backup, &found, &mut report)?;
+        let catalog = restore(env, &folder, &new, &salvage, backup)?;
+        scan_others(&pools, &catalog, &salvage, &mut found)?;
+        build(&catalog, &found, &mut report)?;
+        catalog.close();
         report.set_aside = folder.install_catalog(env, &new)?;
         Ok(report)
     }
 }
 
-fn scan(salvage: &Salvage) -> Result<Found, Error> {
-    let mut found = Found {
-        footers: BTreeMap::new(),
-        unsealed: Vec::new(),
-        logged: BTreeSet::new(),
-        newest: SegmentId::MIN,
-    };
+fn scan(salvage: &Salvage, ids: Vec<SegmentId>, found: &mut Found) -> Result<(), Error> {
     let damage = |error| match error {
         engine::Error::Damaged { .. } => Ok(()),
         other => Err(Error::from(other)),
     };
-    for id in salvage.ids()? {
-        found.newest = id;
+    for id in ids {
+        found.newest = found.newest.max(Some(id));
         match salvage.footer(id) {
             Ok(footer) => drop(found.footers.insert(id, footer)),
             Err(error) => {
@@ -132,7 +129,42 @@ fn scan(salvage: &Salvage) -> Result<Found, Error> {
             Ok(())
         })?;
     }
-    Ok(found)
+    Ok(())
+}
+
+/// The same of the pools that the backup knows besides the first. A segment that is in two is a
+/// copy that a move left: the first pool's counts.
+fn scan_others(
+    pools: &Pools,
+    catalog: &Catalog,
+    salvage: &Salvage,
+    found: &mut Found,
+) -> Result<(), Error> {
+    pools.open_others(catalog)?;
+    for row in catalog.read(place::list)?.iter().filter(|row| row.id != PoolId::FIRST) {
+        if let Some(why) = pools.why_away(row.id) {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                format!(
+                    "pool '{}' is away, and nobody else knows what is in it: {why}; bring it \
+                     back and try again",
+                    row.name
+                ),
+            ));
+        }
+        let pool = pools.spread.member(row.id).map_err(segments::store_error)?;
+        let mut ids = pool.list_from(SegmentId::MIN).map_err(segments::store_error)?;
+        ids.retain(|id| !found.has(*id));
+        pools.spread.found(ids.iter().map(|id| (*id, row.id)));
+        scan(salvage, ids, found)?;
+    }
+    Ok(())
+}
+
+impl Found {
+    fn has(&self, id: SegmentId) -> bool {
+        self.footers.contains_key(&id) || self.unsealed.iter().any(|info| info.id == id)
+    }
 }
 
 /// The newest backup that is whole.
@@ -181,16 +213,14 @@ fn no_backup(report: &Rebuilt, data: &Path, blank: bool) -> Error {
     )
 }
 
-/// Makes the new catalog beside the old one's place.
-fn build(
+/// Makes the new catalog beside the old one's place, with what the backup has.
+fn restore(
     env: &Env,
     folder: &Folder,
     path: &Path,
     salvage: &Salvage,
     backup: SegmentId,
-    found: &Found,
-    report: &mut Rebuilt,
-) -> Result<(), Error> {
+) -> Result<Catalog, Error> {
     let founding = Founding {
         uuid: folder.store().uuid,
         place: segments::row(folder.place()),
@@ -198,8 +228,13 @@ fn build(
     };
     let catalog = Catalog::open(&**env.disk(), path, &founding)?;
     let mut bytes = salvage.backup(backup)?;
+    catalog.write(|tx| dump::restore(tx, &mut bytes))?;
+    Ok(catalog)
+}
+
+/// Adds what footers tell.
+fn build(catalog: &Catalog, found: &Found, report: &mut Rebuilt) -> Result<(), Error> {
     let (counts, unknown) = catalog.write(|tx| -> Result<_, Error> {
-        dump::restore(tx, &mut bytes)?;
         let floor = state::log_floor(tx)?.unwrap_or(SegmentId::MIN);
         // From the floor on recovery looks at the log itself.
         let sealed: Vec<SegmentInfo> = found
@@ -213,7 +248,7 @@ fn build(
             .collect();
         record_segments(tx, &sealed)?;
         for (old, carrier) in forwarded(found) {
-            segment::insert_forwarded(tx, old, place::FIRST, carrier)?;
+            segment::insert_forwarded(tx, old, PoolId::FIRST, carrier)?;
         }
         volume::skip_epochs(tx, EPOCHS_SKIPPED)?;
         let mut unknown = 0;
@@ -221,10 +256,12 @@ fn build(
             unknown += u64::from(volume::get(tx, id)?.is_none());
         }
         let last = found.logged.last().map_or(0, |id| id.get());
-        state::raise_ids(tx, found.newest.get() + IDS_SKIPPED, last + 1)?;
+        let newest = found.newest.unwrap_or(SegmentId::MIN);
+        state::raise_ids(tx, newest.get() + IDS_SKIPPED, last + 1)?;
         Ok((state::counts(tx)?, unknown))
     })?;
-    catalog.close();
+    report.segments = found.footers.len() as u64;
+    report.unsealed = found.unsealed.len() as u64;
     report.volumes = counts.volumes;
     report.snapshots = counts.snapshots;
     report.images = counts.images;

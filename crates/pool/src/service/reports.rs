@@ -4,9 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use archipelago_engine::{Counters, Pin};
 use archipelago_format::hash_list::HASH_BYTES;
-use archipelago_model::{Location, Source};
+use archipelago_model::{Location, PoolId, Source};
+use archipelago_store::Space;
 
 use super::{Collected, Ended, Service};
+use crate::catalog::place::{Held, PlaceRow};
 use crate::catalog::{
     CatalogError, Tx, blocks, file, guest_view, image, place, segment, snapshot, snapshot_file,
     state, upload, volume,
@@ -33,12 +35,15 @@ impl Service {
             tracing::debug!(%error, "the newest writes are not accounted for");
         }
         let resolving = core.resolving.read_recursive();
-        let (named, also, pool, known, stored) = core.catalog.read(|tx| -> Result<_, Error> {
+        let (named, also, pools, known) = core.catalog.read(|tx| -> Result<_, Error> {
             let known: HashSet<u64> = segment::ids(tx)?.into_iter().collect();
-            let pool = place::name(tx, place::FIRST)?;
+            let pools = place::list(tx)?.into_iter();
+            let pools: Vec<(PlaceRow, Held)> = pools
+                .map(|row| place::held(tx, row.id).map(|held| (row, held)))
+                .collect::<Result<_, _>>()?;
             let named = everything(tx)?;
             let also = views_of(tx, &named)?;
-            Ok((named, also, pool, known, segment::stored_bytes(tx)?))
+            Ok((named, also, pools, known))
         })?;
         let roots: Vec<Location> = named.iter().map(|(_, map)| map.root).collect();
         // What is removed meanwhile must stay readable until it is accounted for.
@@ -64,13 +69,13 @@ impl Service {
             });
         let mut resources: Vec<ResourceUsage> = resources.collect();
         resources.sort_by_cached_key(|resource| resource.source.to_string());
-        let pool = self.pool_usage(pool, &known, stored)?;
+        let pools = self.pool_usage(pools, &known)?;
         Ok(Usage {
             logical: resources.iter().map(|resource| resource.size).sum(),
             unique: accounts.unique_bytes,
             compressed: accounts.compressed_bytes,
-            physical: pool.physical,
-            pools: vec![pool],
+            physical: pools.iter().map(|pool| pool.physical).sum(),
+            pools,
             resources,
         })
     }
@@ -96,27 +101,38 @@ impl Service {
     /// The catalog knows the sealed segments; the others are asked for their length.
     fn pool_usage(
         &self,
-        name: String,
+        pools: Vec<(PlaceRow, Held)>,
         known: &HashSet<u64>,
-        stored: u64,
-    ) -> Result<PoolUsage, Error> {
+    ) -> Result<Vec<PoolUsage>, Error> {
+        let core = &self.core;
         let failed = |error: archipelago_store::StoreError| {
             Error::new(store_kind(&error), error.to_string()).with_source(error)
         };
-        let ids = self.store.list_from(FIRST_SEGMENT).map_err(failed)?;
-        let mut physical = stored;
-        for id in ids.iter().filter(|id| !known.contains(&id.get())) {
-            // It may be gone by now.
-            physical += self.store.len(*id).unwrap_or(0);
+        let mut unknown: HashMap<PoolId, (u64, u64)> = HashMap::new();
+        for id in self.store.list_from(FIRST_SEGMENT).map_err(failed)? {
+            if !known.contains(&id.get()) {
+                let (segments, bytes) = unknown.entry(self.store.pool_of(id)).or_default();
+                *segments += 1;
+                // It may be gone by now.
+                *bytes += self.store.len(id).unwrap_or(0);
+            }
         }
-        let space = self.store.space().map_err(failed)?;
-        Ok(PoolUsage {
-            name,
-            physical,
-            total: space.total,
-            free: space.free,
-            segments: ids.len() as u64,
-        })
+        let usage = |(row, held): (PlaceRow, Held)| {
+            let (segments, bytes) = unknown.get(&row.id).copied().unwrap_or_default();
+            let space = match core.pool_space(row.id) {
+                Err(error) if row.id == PoolId::FIRST => return Err(failed(error)),
+                // One that is away has no room.
+                other => other.unwrap_or(Space { total: 0, free: 0 }),
+            };
+            Ok(PoolUsage {
+                name: row.name.as_str().to_owned(),
+                physical: held.stored_bytes + bytes,
+                total: space.total,
+                free: space.free,
+                segments: held.segments + segments,
+            })
+        };
+        pools.into_iter().map(usage).collect()
     }
 
     /// What the service is doing.

@@ -81,6 +81,10 @@ impl Store for Interrupted {
         self.below.create_in(pool, id, capacity)
     }
 
+    fn pool_of(&self, id: SegmentId) -> PoolId {
+        self.below.pool_of(id)
+    }
+
     fn reopen(&self, id: SegmentId) -> Result<Arc<dyn SegmentWriter>, StoreError> {
         self.below.reopen(id)
     }

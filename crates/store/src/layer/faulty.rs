@@ -292,6 +292,10 @@ impl Store for Faulty {
         Ok(self.plan.writer(id, inner))
     }
 
+    fn pool_of(&self, id: SegmentId) -> PoolId {
+        self.inner.pool_of(id)
+    }
+
     fn reopen(&self, id: SegmentId) -> Result<Arc<dyn SegmentWriter>, StoreError> {
         let inner = self.plan.around(Op::Reopen, Some(id), || self.inner.reopen(id))?;
         Ok(self.plan.writer(id, inner))

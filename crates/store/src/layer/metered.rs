@@ -121,6 +121,10 @@ impl Store for Metered {
         self.counters.count(&self.counters.creates, created).map(|inner| self.writer(inner))
     }
 
+    fn pool_of(&self, id: SegmentId) -> PoolId {
+        self.inner.pool_of(id)
+    }
+
     fn reopen(&self, id: SegmentId) -> Result<Arc<dyn SegmentWriter>, StoreError> {
         let reopened = self.inner.reopen(id);
         self.counters.count(&self.counters.reopens, reopened).map(|inner| self.writer(inner))

@@ -139,6 +139,10 @@ impl Store for Retrying {
         Ok(self.writer(created))
     }
 
+    fn pool_of(&self, id: SegmentId) -> PoolId {
+        self.inner.pool_of(id)
+    }
+
     fn reopen(&self, id: SegmentId) -> Result<Arc<dyn SegmentWriter>, StoreError> {
         let reopened = self.again.call(|| self.inner.reopen(id))?;
         Ok(self.writer(reopened))

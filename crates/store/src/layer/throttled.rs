@@ -130,6 +130,10 @@ impl Store for Throttled {
         self.inner.create_in(pool, id, capacity).map(|inner| self.writer(inner))
     }
 
+    fn pool_of(&self, id: SegmentId) -> PoolId {
+        self.inner.pool_of(id)
+    }
+
     fn reopen(&self, id: SegmentId) -> Result<Arc<dyn SegmentWriter>, StoreError> {
         self.limits.call();
         self.inner.reopen(id).map(|inner| self.writer(inner))

@@ -39,7 +39,7 @@ fn an_ingest_that_failed_half_way_is_cheap_to_do_again() {
 fn a_source_that_breaks_off_binds_nothing() {
     let world = World::new();
     let mut pieces = 0;
-    let failed = ingest(&world.context, Location::HOLE, 64 << 20, &mut || {
+    let failed = ingest(&world.context, PoolId::FIRST, Location::HOLE, 64 << 20, &mut || {
         pieces += 1;
         if pieces > 20 {
             return Err(IngestError::Source("the connection was lost".into()));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use archipelago_env::Env;
 use archipelago_format::segment::{Directory, SLOT_PAGE_BYTES, SlotPage};
-use archipelago_model::{Location, SegmentId};
+use archipelago_model::{Location, PoolId, SegmentId};
 use archipelago_store::layer::Faulty;
 use archipelago_store::{MemoryStore, Store};
 
@@ -60,7 +60,7 @@ impl World {
         pieces: Vec<Piece>,
     ) -> Result<Ingested, IngestError> {
         let mut pieces = pieces.into_iter();
-        ingest(&self.context, base, size, &mut || Ok(pieces.next()))
+        ingest(&self.context, PoolId::FIRST, base, size, &mut || Ok(pieces.next()))
     }
 
     /// The bytes of a map, by a walk of it.

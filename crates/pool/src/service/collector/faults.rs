@@ -300,6 +300,14 @@ impl Store for Hooked {
         }
         made
     }
+    fn create_in(
+        &self,
+        _: archipelago_model::PoolId,
+        id: SegmentId,
+        capacity: u64,
+    ) -> Result<Arc<dyn archipelago_store::SegmentWriter>, archipelago_store::StoreError> {
+        self.create(id, capacity)
+    }
     fn reopen(
         &self,
         id: SegmentId,

@@ -25,7 +25,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(250);
 
 /// The pace of one piece of work.
-pub(super) struct Pace<'a> {
+pub(in crate::service) struct Pace<'a> {
     core: &'a Core,
     /// The disk is nearly full: guests wait rather than get errors.
     hurry: bool,
@@ -39,7 +39,7 @@ pub(super) struct Pace<'a> {
 }
 
 impl<'a> Pace<'a> {
-    pub(super) fn new(core: &'a Core, hurry: bool) -> Self {
+    pub(in crate::service) fn new(core: &'a Core, hurry: bool) -> Self {
         Self {
             core,
             hurry,
@@ -52,7 +52,7 @@ impl<'a> Pace<'a> {
     }
 
     /// Some work is done: waits as long as guests need.
-    pub(super) fn step(&mut self) -> ControlFlow<()> {
+    pub(in crate::service) fn step(&mut self) -> ControlFlow<()> {
         if self.core.stopping() {
             return ControlFlow::Break(());
         }

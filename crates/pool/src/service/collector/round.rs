@@ -2,7 +2,7 @@
 
 mod leaving;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use archipelago_engine::{
     self as engine, Candidate, Compacted, Horizon, Job, Mark, SegmentInfo, SegmentKind, Urgency,
     Victim, choose,
 };
-use archipelago_model::{Location, SECTOR_BYTES, SegmentId, VolumeId};
+use archipelago_model::{Location, PoolId, SECTOR_BYTES, SegmentId, VolumeId};
 
 use super::pace::Pace;
 use super::{Collected, Collector};
 use crate::catalog::segment::{Kind, Known, State};
-use crate::catalog::{CatalogError, Tx, place, segment, state, volume};
+use crate::catalog::{CatalogError, Tx, segment, state, volume};
 use crate::core::{Core, FIRST_SEGMENT, record, record_segments};
 use crate::error::{Error, ErrorKind, store_kind};
 
@@ -184,21 +184,42 @@ impl<'a> Round<'a> {
         mark: &Mark,
     ) -> Result<(), Error> {
         self.forget(pass, mark)?;
-        let candidates = self.candidates(pass, mark);
+        let mut of_pools: BTreeMap<PoolId, Vec<Candidate>> = BTreeMap::new();
+        for candidate in self.candidates(pass, mark) {
+            of_pools.entry(candidate.info.pool).or_default().push(candidate);
+        }
+        for (pool, candidates) in of_pools {
+            self.collect_pool(collector, pool, &candidates, mark)?;
+        }
+        Ok(())
+    }
+
+    /// What is named of a pool's segments goes to new ones of the same pool.
+    fn collect_pool(
+        &mut self,
+        collector: &mut Collector,
+        pool: PoolId,
+        candidates: &[Candidate],
+        mark: &Mark,
+    ) -> Result<(), Error> {
         let segment_bytes = self.core.config.cold_segment_bytes;
-        let choice = choose(&candidates, segment_bytes, self.urgency);
+        let choice = choose(candidates, segment_bytes, self.urgency);
         self.condemn(&choice.dead)?;
         collector.confirmed.extend(&choice.dead);
+        // One that is drained is left to the mover, and one that is away to its coming back.
+        if !self.core.may_compact_in(pool)? {
+            return Ok(());
+        }
         for mut ids in choice.jobs {
             if self.is_over() || !self.compacts {
                 return Ok(());
             }
             ids.retain(|id| !self.damaged.contains(id));
-            let ids = self.what_fits(ids, mark);
+            let ids = self.what_fits(ids, pool, mark);
             if ids.is_empty() {
                 continue;
             }
-            match self.compact(&ids, mark) {
+            match self.compact(&ids, pool, mark) {
                 // What is full now has room after the removals.
                 Err(error) if error.kind() == ErrorKind::NoSpace => {
                     tracing::warn!(%error, "compaction waits for room");
@@ -219,8 +240,8 @@ impl<'a> Round<'a> {
     }
 
     /// As many of a job's victims as there is room for.
-    fn what_fits(&self, ids: Vec<SegmentId>, mark: &Mark) -> Vec<SegmentId> {
-        let Ok(space) = self.core.store.space() else { return ids };
+    fn what_fits(&self, ids: Vec<SegmentId>, pool: PoolId, mark: &Mark) -> Vec<SegmentId> {
+        let Ok(space) = self.core.pool_space(pool) else { return ids };
         fitting(ids, space.free, self.core.config.hot_segment_bytes, |id| {
             let Ok(at) = self.known.binary_search_by_key(&id, |one| one.id) else { return 0 };
             let (one, live) = (&self.known[at], mark.live(id).map_or(0, |live| live.sectors.len()));
@@ -243,6 +264,7 @@ impl<'a> Round<'a> {
             .map(|(at, one)| Candidate {
                 info: SegmentInfo {
                     id: one.id,
+                    pool: one.pool,
                     kind: kind_of(one.kind),
                     stored_bytes: one.stored_bytes,
                     raw_bytes: one.raw_bytes,
@@ -322,7 +344,7 @@ impl<'a> Round<'a> {
         let mut condemned = Vec::new();
         core.catalog.write_aside(|tx| -> Result<_, CatalogError> {
             for &(id, bytes) in &left {
-                if segment::condemn_unrecorded(tx, id, place::FIRST, bytes)? {
+                if segment::condemn_unrecorded(tx, id, core.store.pool_of(id), bytes)? {
                     condemned.push(id);
                 }
             }
@@ -334,7 +356,7 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    fn compact(&mut self, ids: &[SegmentId], mark: &Mark) -> Result<(), Error> {
+    fn compact(&mut self, ids: &[SegmentId], pool: PoolId, mark: &Mark) -> Result<(), Error> {
         let core = self.core;
         let victim =
             |id: SegmentId| Victim { id, live: mark.live(id).cloned().unwrap_or_default() };
@@ -346,6 +368,7 @@ impl<'a> Round<'a> {
         let job = Job {
             victims: ids.iter().copied().map(victim).collect(),
             carried: carried.iter().copied().map(victim).collect(),
+            pool,
         };
         let mut pace = Pace::new(core, self.hurry);
         let moved = match core.engine.compact(&job, &mut |_| pace.step()) {
@@ -508,7 +531,7 @@ const fn kind_of(kind: Kind) -> SegmentKind {
 }
 
 /// Ranges of ids whose segments are marked together.
-fn passes(known: &[Known]) -> Vec<Range<SegmentId>> {
+pub(in crate::service) fn passes(known: &[Known]) -> Vec<Range<SegmentId>> {
     let mut out = Vec::new();
     let (mut start, mut bytes) = (FIRST_SEGMENT, 0);
     for one in known {

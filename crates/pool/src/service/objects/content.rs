@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use archipelago_engine::{IngestError, Ingested, Piece, View};
-use archipelago_model::{BLOCK_BYTES, Location, SECTOR_BYTES, VOLUME_BYTES_MAX};
+use archipelago_model::{BLOCK_BYTES, Location, PoolId, SECTOR_BYTES, VOLUME_BYTES_MAX};
 use md5::{Digest, Md5};
 
 use super::super::transfer::ingest_error;
@@ -28,9 +28,11 @@ pub struct Stored {
 }
 
 impl Core {
-    /// Stores what `input` gives. `size`: its size, if it is known.
+    /// Stores what `input` gives in a pool; what is small goes to the first one, with that of
+    /// others, and follows later. `size`: its size, if it is known.
     pub(super) fn store(
         &self,
+        pool: PoolId,
         size: Option<u64>,
         input: &mut dyn Read,
     ) -> Result<(Ingested, Stored), Error> {
@@ -38,7 +40,8 @@ impl Core {
             return self.store_small(size, input);
         }
         let mut md5 = Md5::new();
-        let (ingested, size) = self.store_behind(0, size, input, &mut |bytes| md5.update(bytes))?;
+        let (ingested, size) =
+            self.store_behind(pool, 0, size, input, &mut |bytes| md5.update(bytes))?;
         Ok((ingested, Stored { size, etag: hex::encode(md5.finalize()) }))
     }
 
@@ -46,6 +49,7 @@ impl Core {
     /// and tells how long it was. `seen` sees all of it.
     pub(super) fn store_behind(
         &self,
+        pool: PoolId,
         phase: u64,
         size: Option<u64>,
         input: &mut dyn Read,
@@ -59,7 +63,7 @@ impl Core {
         let end = size.map_or(VOLUME_BYTES_MAX, |size| phase + size);
         let (mut at, mut ended) = (0_u64, false);
         let mut before = phase as usize;
-        let ingested = self.engine.ingest(Location::HOLE, end, &mut || {
+        let ingested = self.engine.ingest_in(pool, Location::HOLE, end, &mut || {
             if ended {
                 return Ok(None);
             }

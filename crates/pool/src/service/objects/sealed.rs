@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use archipelago_engine::Ingested;
-use archipelago_model::{AccountId, ObjectName};
+use archipelago_model::{AccountId, ObjectName, PoolId};
 use zeroize::Zeroizing;
 
 use super::content::{Content, Stored};
@@ -136,11 +136,13 @@ impl Service {
             Some(target) => Some(self.with_sealer(|sealer| sealer.seal(&target, true))?),
         };
         let room = |size| core.room(container, name, size);
+        let pool = core.pool_for(container)?;
         let mut input = Metered::new(input, size, &room)?;
         let stored = match &new {
-            None => core.store(size, &mut input),
+            None => core.store(pool, size, &mut input),
             Some((seal, key)) => {
-                core.store_sealed(size, &mut input, key, seal.nonce.as_deref().unwrap_or_default())
+                let nonce = seal.nonce.as_deref().unwrap_or_default();
+                core.store_sealed(pool, size, &mut input, (key, nonce))
             }
         };
         let (ingested, stored) = input.settle(stored)?;
@@ -338,15 +340,15 @@ impl Core {
     /// As [`Self::store`], under a key. The MD5 is that of what came.
     pub(super) fn store_sealed(
         &self,
+        pool: PoolId,
         size: Option<u64>,
         input: &mut dyn Read,
-        key: &DataKey,
-        nonce: &str,
+        (key, nonce): (&DataKey, &str),
     ) -> Result<(Ingested, Stored), Error> {
         let mut input = SealingInput::new(input, key, nonce)?;
         let (ingested, size) = match size {
             Some(small @ 1..=SMALL_BYTES_MAX) => (self.store_small(small, &mut input)?.0, small),
-            _ => self.store_behind(0, size, &mut input, &mut |_| {})?,
+            _ => self.store_behind(pool, 0, size, &mut input, &mut |_| {})?,
         };
         Ok((ingested, Stored { size, etag: input.md5() }))
     }

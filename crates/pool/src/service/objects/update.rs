@@ -18,7 +18,7 @@ use std::io::{Cursor, Read};
 
 use archipelago_engine::Ingested;
 use archipelago_model::{
-    AccountId, BLOCK_BYTES, Location, ObjectName, SECTOR_BYTES, VOLUME_BYTES_MAX,
+    AccountId, BLOCK_BYTES, Location, ObjectName, PoolId, SECTOR_BYTES, VOLUME_BYTES_MAX,
 };
 
 use super::super::Service;
@@ -299,7 +299,7 @@ impl Core {
         }
         let phase = begin % BLOCK_BYTES;
         let input = &mut Cursor::new(head).chain(input);
-        let (ingested, len) = self.store_behind(phase, size, input, &mut |_| {})?;
+        let (ingested, len) = self.store_behind(PoolId::FIRST, phase, size, input, &mut |_| {})?;
         Ok(Payload::Stored { ingested, phase, len })
     }
 }

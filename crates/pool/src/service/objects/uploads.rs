@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
 
 use archipelago_engine::{Ingested, Stretch};
-use archipelago_model::{AccountId, Location, ObjectName, SECTOR_BYTES};
+use archipelago_model::{AccountId, Location, ObjectName, PoolId, SECTOR_BYTES};
 use md5::{Digest, Md5};
 
 use super::super::Service;
@@ -172,6 +172,7 @@ impl Service {
         let core = &self.core;
         let seal = core.catalog.read(|tx| upload_row(tx, at))?.upload.seal;
         let key = self.part_key(seal.as_ref(), key)?;
+        let pool = core.pool_for(at.container)?;
         // Before anything is sent in vain.
         let room = |size| {
             core.catalog.read(|tx| {
@@ -182,8 +183,8 @@ impl Service {
         let mut input = Metered::new(input, size, &room)?;
         let nonce = key.as_ref().map(|_| DataKey::nonce(&**core.env.random()));
         let stored = match (&key, &nonce) {
-            (Some(key), Some(nonce)) => core.store_sealed(size, &mut input, key, nonce),
-            _ => core.store(size, &mut input),
+            (Some(key), Some(nonce)) => core.store_sealed(pool, size, &mut input, (key, nonce)),
+            _ => core.store(pool, size, &mut input),
         };
         let (ingested, mut stored) = input.settle(stored)?;
         let checksums = finish(&stored)?;
@@ -383,7 +384,7 @@ impl Core {
             return Ok(self.engine.splice(&stretches)?);
         }
         let size = sources.iter().map(|source| source.len).sum();
-        let (ingested, _) = self.store(Some(size), &mut self.reader(sources)?)?;
+        let (ingested, _) = self.store(PoolId::FIRST, Some(size), &mut self.reader(sources)?)?;
         Ok(ingested)
     }
 

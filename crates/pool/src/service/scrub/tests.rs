@@ -283,7 +283,7 @@ fn what_a_crash_left_is_no_damage_also_once_it_is_condemned() {
     torn.write_at(0, &[std::io::IoSlice::new(&noise(1, 4096))]).unwrap();
     assert_eq!(scrub(&bench).damages, 0);
     let catalog = &bench.service.core.catalog;
-    let place = crate::catalog::place::FIRST;
+    let place = archipelago_model::PoolId::FIRST;
     catalog.write(|tx| segment::condemn_unrecorded(tx, id, place, 8192)).unwrap();
     assert_eq!(scrub(&bench).damages, 0);
 }

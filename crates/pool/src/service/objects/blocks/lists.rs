@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
 
 use archipelago_format::hash_list;
-use archipelago_model::{AccountId, FileId, ObjectName};
+use archipelago_model::{AccountId, FileId, ObjectName, PoolId};
 
 use super::super::content::{Content, broken};
 use super::super::{Check, Service, Stored, Which};
@@ -283,7 +283,8 @@ impl Core {
             let bytes = hash_list::encode(&raw);
             let size = bytes.len() as u64;
             let input = &mut Cursor::new(bytes);
-            let (ingested, _) = self.store_behind(0, Some(size), input, &mut |_| {})?;
+            let (ingested, _) =
+                self.store_behind(PoolId::FIRST, 0, Some(size), input, &mut |_| {})?;
             self.bind(ingested, size, |tx, root| {
                 let row = ListRow { root, ..row(state::take_id(tx)?) };
                 blocks::insert(tx, &row)?;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use archipelago_model::AccountId;
+use archipelago_model::{AccountId, PoolId};
 
 use super::super::Service;
 use super::super::metered::Metered;
@@ -47,7 +47,7 @@ impl Service {
         let room = |bytes| core.catalog.read(|tx| check_room(tx, account, bytes));
         let mut metered = Metered::new(&mut bounded, size, &room)?;
         let mut hashing = Hashing { input: &mut metered, hasher: Hasher::new() };
-        let stored = core.store_behind(0, size, &mut hashing, &mut |_| {});
+        let stored = core.store_behind(PoolId::FIRST, 0, size, &mut hashing, &mut |_| {});
         let hasher = hashing.hasher;
         let (ingested, size) = metered.settle(stored)?;
         let hashes = hasher.finish().ok_or_else(|| Error::invalid(too_many()))?;

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::io::Read;
 
 use archipelago_engine::{self as engine, Edit, Ingested, Rebased};
-use archipelago_model::{BLOCK_BYTES, FileId, Location, ObjectName, SECTOR_BYTES, SegmentId};
+use archipelago_model::{
+    BLOCK_BYTES, FileId, Location, ObjectName, PoolId, SECTOR_BYTES, SegmentId,
+};
 
 use super::super::super::transfer::ingest_error;
 use super::super::content::Stretch;
@@ -238,7 +240,8 @@ impl Binding<'_> {
         let view = self.core.engine.view(root, offset + len)?;
         let input: &mut dyn Read = &mut Stretch::new(view, offset, len);
         let phase = at % BLOCK_BYTES;
-        let (ingested, len) = self.core.store_behind(phase, Some(len), input, &mut |_| {})?;
+        let stored = self.core.store_behind(PoolId::FIRST, phase, Some(len), input, &mut |_| {});
+        let (ingested, len) = stored?;
         request.payload = Payload::Stored { ingested, phase, len };
         Ok(())
     }

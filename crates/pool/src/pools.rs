@@ -1,0 +1,135 @@
+//! The pools of an open store: which there are, which of them are away, and why.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use archipelago_env::Env;
+use archipelago_model::{PoolId, SegmentId};
+use archipelago_store::Spread;
+use archipelago_store::layer::Rates;
+use parking_lot::Mutex;
+
+use crate::catalog::place::PlaceRow;
+use crate::catalog::{Catalog, place, segment};
+use crate::error::{Error, ErrorKind};
+use crate::folder::Folder;
+use crate::place as urls;
+
+/// What opens pools, and what came of it.
+pub(crate) struct Pools {
+    pub spread: Arc<Spread>,
+    opener: urls::Opener,
+    /// Why those are away that could not be opened, by pool.
+    away: Mutex<BTreeMap<PoolId, String>>,
+    /// One is added, removed or opened again at a time.
+    changing: Mutex<()>,
+}
+
+impl Pools {
+    /// With the first pool alone, as long as the catalog is not open.
+    pub fn new(env: &Env, folder: &Folder, rates: Rates) -> Result<Self, Error> {
+        let spread = Arc::new(Spread::new(urls::open(env, folder, rates)?));
+        let opener = urls::Opener::new(env, folder, rates);
+        Ok(Self { spread, opener, away: Mutex::default(), changing: Mutex::default() })
+    }
+
+    /// Opens the others that the catalog has. One that does not open is away, and tried again by
+    /// [`Self::reopen`].
+    pub fn open_others(&self, catalog: &Catalog) -> Result<(), Error> {
+        let (rows, elsewhere) =
+            catalog.read(|tx| Ok::<_, Error>((place::list(tx)?, segment::elsewhere(tx)?)))?;
+        for row in rows.iter().filter(|row| row.id != PoolId::FIRST) {
+            self.try_open(row);
+        }
+        self.spread.found(elsewhere);
+        Ok(())
+    }
+
+    /// Tries those again that are away. Whether any is back.
+    pub fn reopen(&self, catalog: &Catalog) -> Result<bool, Error> {
+        if self.away.lock().is_empty() {
+            return Ok(false);
+        }
+        let _one_at_a_time = self.changing.lock();
+        let mut back = false;
+        for row in catalog.read(place::list)? {
+            if self.away.lock().contains_key(&row.id) {
+                back |= self.try_open(&row);
+            }
+        }
+        Ok(back)
+    }
+
+    fn try_open(&self, row: &PlaceRow) -> bool {
+        let opened = self.opener.open(row.id, &row.url);
+        let mut away = self.away.lock();
+        match opened {
+            Ok(store) => {
+                self.spread.put(row.id, Some(store));
+                if away.remove(&row.id).is_some() {
+                    tracing::info!(pool = %row.name, "a pool is back");
+                }
+                true
+            }
+            Err(error) => {
+                self.spread.put(row.id, None);
+                if away.insert(row.id, error.to_string()).is_none() {
+                    tracing::error!(pool = %row.name, %error, "a pool is away; trying again");
+                }
+                false
+            }
+        }
+    }
+
+    /// Why a pool is away; `None` for one that was opened.
+    pub fn why_away(&self, pool: PoolId) -> Option<String> {
+        self.away.lock().get(&pool).cloned()
+    }
+
+    /// Makes a place a pool of the store, and notes it by `bind`, which is given its kind.
+    pub fn add(
+        &self,
+        id: PoolId,
+        url: &str,
+        bind: impl FnOnce(&str) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let _one_at_a_time = self.changing.lock();
+        let (kind, store) = self.opener.claim(id, url)?;
+        let there = store.list_from(SegmentId::MIN).map_err(urls::store_error)?;
+        if !there.is_empty() {
+            return Err(Error::invalid(format!(
+                "there are segments in {url} already: name an empty place"
+            )));
+        }
+        if let Err(error) = bind(kind) {
+            self.opener.give_up(url);
+            return Err(error);
+        }
+        self.spread.put(id, Some(store));
+        Ok(())
+    }
+
+    /// Gives a pool up in which nothing is, after `unbind` took it from the catalog.
+    pub fn remove(
+        &self,
+        row: &PlaceRow,
+        unbind: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let _one_at_a_time = self.changing.lock();
+        unbind()?;
+        self.spread.take(row.id);
+        self.away.lock().remove(&row.id);
+        self.opener.give_up(&row.url);
+        Ok(())
+    }
+
+    /// A pool that new data may go to.
+    pub fn usable(&self, pool: PoolId) -> Result<PoolId, Error> {
+        if self.spread.is_open(pool) {
+            return Ok(pool);
+        }
+        let why = self.why_away(pool).unwrap_or_default();
+        let message = format!("the pool for it is away: {why}; `archipelago pool ls` tells more");
+        Err(Error::new(ErrorKind::Unavailable, message))
+    }
+}

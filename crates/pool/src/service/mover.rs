@@ -1,0 +1,287 @@
+//! The mover: brings segments into the pools where they are to be, while they are read.
+//!
+//! A segment is moved whole, whoever else names it. It is copied and compared, the copy takes its
+//! place in one transaction, and what was copied is removed once the backups of the catalog know
+//! of it. A crash between any two steps leaves a copy too many, which the next start finds.
+//! Only what recovery never reads again is moved: sealed, recorded, below the floor of the log.
+//!
+//! What is to be where: everything of a pool that is drained goes where it is drained to; what the
+//! maps of a resource name that says its pool goes there. A segment that several pools want stays
+//! in one that wants it, else the first of them gets it.
+
+mod plan;
+mod stray;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use archipelago_env::Join;
+use archipelago_model::{PoolId, SegmentId};
+use parking_lot::Mutex;
+
+use self::plan::{Move, Plan};
+
+pub(super) use self::plan::named;
+use super::collector::Pace;
+use super::{Config, Service};
+use crate::catalog::segment;
+use crate::core::Core;
+use crate::error::{Error, ErrorKind, store_kind};
+
+/// The background looks so often whether it has to end, or was asked for something.
+const POLL: Duration = Duration::from_millis(200);
+/// Segments that are moved before what they were copied from is removed.
+const BATCH: usize = 64;
+
+/// What the mover did.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Moved {
+    /// Segments that are in another pool now.
+    pub segments: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Segments that are still to be moved, when the round ended.
+    pub left: u64,
+    /// Their bytes.
+    pub left_bytes: u64,
+    /// Copies that an interrupted move had left, and that were removed.
+    pub strays: u64,
+}
+
+/// What the mover remembers between rounds.
+#[derive(Default)]
+pub(crate) struct Mover {
+    /// One round at a time.
+    round: Mutex<Seen>,
+    /// Somebody asked for something: the background does not wait.
+    wanted: AtomicBool,
+    /// Since the store was opened.
+    totals: Mutex<Moved>,
+    /// What keeps it from moving anything, by pool.
+    problems: Mutex<BTreeMap<PoolId, String>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// Leftovers were looked for since the start, or since a pool was back.
+    swept: bool,
+    /// What the store was like when there was nothing to do.
+    settled: Option<Signs>,
+}
+
+/// Transactions, segments that were given ids, segments that compactions emptied.
+type Signs = (u64, SegmentId, u64);
+
+impl Service {
+    /// One round of the mover on the thread of the caller, without regard for guests: for tests
+    /// and simulators. The server does it by itself.
+    ///
+    /// # Errors
+    /// Those of the catalog; a map that cannot be read. What was moved until then stays so.
+    pub fn move_due(&self) -> Result<Moved, Error> {
+        self.core.move_due(true)
+    }
+
+    /// What was moved since the store was opened, and what is left by the last round.
+    pub fn moved(&self) -> Moved {
+        *self.core.mover.totals.lock()
+    }
+}
+
+impl Mover {
+    /// Has the background look now.
+    pub fn wake(&self) {
+        self.wanted.store(true, Ordering::Release);
+    }
+
+    /// What keeps segments from leaving a pool or coming into it.
+    pub fn problem(&self, pool: PoolId) -> Option<String> {
+        self.problems.lock().get(&pool).cloned()
+    }
+}
+
+impl Core {
+    pub(super) fn move_due(&self, hurry: bool) -> Result<Moved, Error> {
+        let mut seen = self.mover.round.lock();
+        let mut done = Moved::default();
+        if self.pools.reopen(&self.catalog)? {
+            seen.swept = false;
+        }
+        let signs = self.mover_signs();
+        if seen.swept && seen.settled == Some(signs) {
+            return Ok(done);
+        }
+        seen.settled = None;
+        if !seen.swept {
+            seen.swept = self.sweep_strays(&mut done)?;
+        }
+        self.mover.problems.lock().clear();
+        let plan = Plan::make(self)?;
+        let finished = self.follow(&plan, hurry, &mut done);
+        let mut totals = self.mover.totals.lock();
+        totals.segments += done.segments;
+        totals.bytes += done.bytes;
+        totals.strays += done.strays;
+        (totals.left, totals.left_bytes) = (done.left, done.left_bytes);
+        drop(totals);
+        finished?;
+        if plan.moves.is_empty() && !plan.later && seen.swept {
+            seen.settled = Some(signs);
+        }
+        Ok(done)
+    }
+
+    fn mover_signs(&self) -> Signs {
+        let compacted = self.collected().compacted;
+        (self.catalog.changes(), self.engine.horizon().all, compacted)
+    }
+
+    /// Moves what a plan says, as far as it goes.
+    fn follow(&self, plan: &Plan, hurry: bool, done: &mut Moved) -> Result<(), Error> {
+        done.left = plan.moves.len() as u64;
+        done.left_bytes = plan.moves.iter().map(|one| one.bytes).sum();
+        let mut pace = Pace::new(self, hurry);
+        for batch in plan.moves.chunks(BATCH) {
+            let mut copied = Vec::new();
+            let moved = self.move_batch(batch, &mut pace, &mut copied, done);
+            // Also of a batch that was broken off.
+            let removed = self.remove_copied(plan.changes, &copied);
+            if moved?.is_break() {
+                return Ok(());
+            }
+            removed?;
+        }
+        Ok(())
+    }
+
+    fn move_batch(
+        &self,
+        batch: &[Move],
+        pace: &mut Pace<'_>,
+        copied: &mut Vec<(SegmentId, PoolId)>,
+        done: &mut Moved,
+    ) -> Result<ControlFlow<()>, Error> {
+        for one in batch {
+            if self.stopping() {
+                return Ok(ControlFlow::Break(()));
+            }
+            // What fails for one pool must not keep the others from theirs.
+            if self.mover.problems.lock().contains_key(&one.to) {
+                continue;
+            }
+            match self.move_one(one, pace) {
+                Ok(Some(from)) => {
+                    copied.push((one.id, from));
+                    done.segments += 1;
+                    done.bytes += one.bytes;
+                }
+                Ok(None) => {}
+                Err(error) if error.kind() == ErrorKind::Internal => return Err(error),
+                Err(error) => {
+                    tracing::warn!(segment = %one.id, %error, "a segment stays where it is for now");
+                    let at = if error.kind() == ErrorKind::Damaged { one.from } else { one.to };
+                    self.mover.problems.lock().insert(at, error.to_string());
+                    continue;
+                }
+            }
+            done.left -= 1;
+            done.left_bytes -= one.bytes;
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Moves a segment; gives the pool that it was in. `None`: it is not to be moved any more.
+    fn move_one(&self, one: &Move, pace: &mut Pace<'_>) -> Result<Option<PoolId>, Error> {
+        // So nothing of it is freed, compacted or removed meanwhile.
+        let _no_collection = self.collector.lock();
+        let known = self.catalog.read(|tx| segment::find(tx, one.id))?;
+        let stays =
+            |known: &segment::Known| known.state != segment::State::Sealed || known.pool == one.to;
+        if known.as_ref().is_none_or(stays) {
+            return Ok(None);
+        }
+        let copied =
+            self.pools.spread.copy(one.id, one.to, &mut |_| pace.step()).map_err(|error| {
+                Error::new(store_kind(&error), error.to_string()).with_source(error)
+            })?;
+        let Some(copied) = copied else { return Ok(None) };
+        let from = known.map_or(one.from, |known| known.pool);
+        let moved = self.catalog.write_aside(|tx| segment::relocate(tx, one.id, from, one.to))?;
+        if !moved {
+            return Ok(None);
+        }
+        let from = copied.from();
+        copied.settle();
+        Ok(Some(from))
+    }
+
+    /// Removes what was copied. Where it is now is found by a look at all pools; that recovery
+    /// does not want it, the backups have to know.
+    fn remove_copied(&self, changes: u64, copied: &[(SegmentId, PoolId)]) -> Result<(), Error> {
+        if copied.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.back_up_both(changes) {
+            tracing::warn!(%error, "one backup knows where the log begins, not two");
+        }
+        let _no_collection = self.collector.lock();
+        for &(id, from) in copied {
+            let removed = self.pools.spread.member(from).and_then(|pool| {
+                if self.store.pool_of(id) == from { Ok(()) } else { pool.remove(id) }
+            });
+            if let Err(error) = removed {
+                tracing::warn!(segment = %id, %error, "what was copied stays beside the copy");
+                self.mover.problems.lock().insert(from, error.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    fn run_mover(&self, interval: Duration) {
+        let clock = self.env.clock();
+        while !self.stopping() {
+            let until = clock.monotonic() + interval;
+            while !self.stopping()
+                && clock.monotonic() < until
+                && !self.mover.wanted.swap(false, Ordering::AcqRel)
+            {
+                clock.sleep(POLL.min(interval));
+            }
+            if self.stopping() {
+                return;
+            }
+            match self.move_due(false) {
+                Ok(done) if done.segments + done.strays > 0 => {
+                    tracing::info!(
+                        segments = done.segments,
+                        bytes = done.bytes,
+                        left = done.left,
+                        "moved between pools"
+                    );
+                }
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "nothing moves between pools; trying again"),
+            }
+        }
+    }
+}
+
+/// Starts the background, unless the configuration says never.
+pub(super) fn start(core: &Arc<Core>, config: &Config) -> Result<Option<Box<dyn Join>>, Error> {
+    if config.mover_interval_ms == 0 {
+        return Ok(None);
+    }
+    let interval = Duration::from_millis(config.mover_interval_ms);
+    let shared = Arc::clone(core);
+    let body = Box::new(move || shared.run_mover(interval));
+    core.env.threads().spawn("mover", body).map(Some).map_err(|error| {
+        Error::new(ErrorKind::Unavailable, format!("cannot start a thread: {error}; try again"))
+            .with_source(error)
+    })
+}
+
+#[cfg(test)]
+mod tests;

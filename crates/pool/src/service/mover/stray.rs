@@ -1,0 +1,82 @@
+//! What an interrupted move left: a copy that nothing says to be the one.
+
+use archipelago_model::{PoolId, SegmentId};
+use archipelago_store::StoreError;
+
+use super::Moved;
+use crate::catalog::{place, segment};
+use crate::core::{Core, FIRST_SEGMENT};
+use crate::error::{Error, store_kind};
+
+impl Core {
+    /// Removes copies beside the segments that they are of, in all pools that are there. Whether
+    /// all of them were.
+    pub(super) fn sweep_strays(&self, done: &mut Moved) -> Result<bool, Error> {
+        let mut all = true;
+        let (places, known) =
+            self.catalog.read(|tx| Ok::<_, Error>((place::list(tx)?, segment::list(tx)?)))?;
+        if places.len() == 1 {
+            return Ok(true);
+        }
+        for row in places {
+            let pool = self.pools.spread.member(row.id);
+            let there = match pool.and_then(|pool| pool.list_from(FIRST_SEGMENT)) {
+                Ok(there) => there,
+                Err(error) => {
+                    tracing::debug!(pool = %row.name, %error, "leftovers are not looked for");
+                    all = false;
+                    continue;
+                }
+            };
+            let strays = there.into_iter().filter(|id| {
+                // What the catalog does not know is for the collector.
+                let at = known.binary_search_by_key(id, |one| one.id);
+                at.is_ok_and(|at| known[at].pool != row.id)
+            });
+            for id in strays {
+                // One that cannot be looked at keeps no other one.
+                match self.settle_stray(id, row.id) {
+                    Ok(removed) => done.strays += u64::from(removed),
+                    Err(error) => {
+                        tracing::warn!(segment = %id, %error, "a leftover stays for now");
+                        all = false;
+                    }
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Removes a copy if the segment is where the catalog says. Where it is not, what is here is
+    /// the segment: the catalog is older than the move.
+    fn settle_stray(&self, id: SegmentId, at: PoolId) -> Result<bool, Error> {
+        let _no_collection = self.collector.lock();
+        let spread = &self.pools.spread;
+        let Some(known) = self.catalog.read(|tx| segment::find(tx, id))? else {
+            return Ok(false);
+        };
+        if known.pool == at {
+            return Ok(false);
+        }
+        let here = spread.member(at).map_err(store_error)?;
+        let there = spread.member(known.pool).map_err(store_error)?;
+        match there.len(id) {
+            Ok(len) if len >= known.stored_bytes => {
+                here.remove(id).map_err(store_error)?;
+                Ok(true)
+            }
+            Ok(_) | Err(StoreError::NotFound { .. }) => {
+                if here.len(id).map_err(store_error)? >= known.stored_bytes {
+                    self.catalog.write_aside(|tx| segment::found_in(tx, id, at))?;
+                    spread.found([(id, at)]);
+                }
+                Ok(false)
+            }
+            Err(error) => Err(store_error(error)),
+        }
+    }
+}
+
+fn store_error(error: StoreError) -> Error {
+    Error::new(store_kind(&error), error.to_string()).with_source(error)
+}
