@@ -24,6 +24,7 @@ use std::ops::ControlFlow;
 
 use archipelago_format::segment::SegmentKind;
 use archipelago_model::{Location, SegmentId};
+use archipelago_store::Store;
 
 use crate::engine::Engine;
 use crate::error::Error;
@@ -119,12 +120,25 @@ impl Engine {
         stored_bytes: Option<u64>,
         pace: &mut Pace<'_>,
     ) -> Result<Option<ScrubbedSegment>, Error> {
-        let shared = self.shared();
-        if shared.segments.is_open(id) {
+        if self.shared().segments.is_open(id) {
             return Ok(None);
         }
+        self.scrub_copy(&**self.shared().segments.store(), id, stored_bytes, pace)
+    }
+
+    /// The same of a copy of a sealed segment, in a store where nobody else reads it.
+    ///
+    /// # Errors
+    /// As [`Self::scrub_segment`].
+    pub fn scrub_copy(
+        &self,
+        store: &dyn Store,
+        id: SegmentId,
+        stored_bytes: Option<u64>,
+        pace: &mut Pace<'_>,
+    ) -> Result<Option<ScrubbedSegment>, Error> {
+        let shared = self.shared();
         let fingerprint = |block: &[u8]| shared.ingest.fingerprint(block);
-        let store = &**shared.segments.store();
         let scrub = Scrub {
             reader: Reader::open(store, id, pace)?,
             uuid: *shared.segments.store_uuid(),

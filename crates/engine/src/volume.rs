@@ -316,12 +316,29 @@ impl Volume {
         std::mem::replace(&mut *state, empty)
     }
 
+    /// Reads its map again where recovery could not: a pool may be back.
+    ///
     /// # Errors
-    /// [`Error::MapDamaged`] when recovery could not read its map.
+    /// [`Error::MapDamaged`] when it cannot be read now either; [`Error::Store`] when its pool
+    /// does not answer.
     pub(crate) fn check_readable(&self) -> Result<(), Error> {
-        match &self.state.read().damaged {
-            None => Ok(()),
-            Some(what) => Err(Error::MapDamaged { volume: self.id, what: what.clone() }),
+        let root = {
+            let state = self.state.read();
+            if state.damaged.is_none() {
+                return Ok(());
+            }
+            state.root
+        };
+        match self.shared.nodes.root(root) {
+            Ok(runs) => {
+                let mut state = self.state.write();
+                if state.damaged.take().is_some() {
+                    state.runs = runs;
+                }
+                Ok(())
+            }
+            Err(error) if Segments::is_away(&error) => Err(error),
+            Err(error) => Err(Error::MapDamaged { volume: self.id, what: error.to_string() }),
         }
     }
 

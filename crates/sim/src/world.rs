@@ -35,6 +35,7 @@ mod lost;
 mod model;
 mod names;
 mod objects;
+mod pools;
 mod record;
 mod scrub;
 mod updates;
@@ -239,7 +240,8 @@ impl World {
             56..=59 => self.collect_somehow(),
             60 => self.check_store(),
             61 => self.scrub_somehow(),
-            62..=83 => self.operate(),
+            62..=82 => self.operate(),
+            83 => self.move_somehow(),
             84..=85 => self.check_something(),
             _ => self.fate(),
         }
@@ -247,7 +249,7 @@ impl World {
 
     /// The acts of operators.
     fn operate(&mut self) -> Checked {
-        match self.dice.below(32) {
+        match self.dice.below(35) {
             0..=2 => self.create(),
             3..=6 => self.snapshot(),
             7..=10 => self.clone_something(),
@@ -261,6 +263,8 @@ impl World {
             21..=22 => self.import(),
             23..=24 => self.put(),
             25..=30 => self.use_object(),
+            31..=32 => self.place_something(),
+            33 => self.move_due(),
             _ => self.replicate(),
         }
     }
@@ -393,6 +397,7 @@ fn config(caches: bool) -> Config {
         trust_clock: false,
         collector_grace_ms: 600_000,
         backup_interval_ms: 10_000,
+        mover_interval_ms: 0,
     }
 }
 

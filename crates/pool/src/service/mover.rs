@@ -1,7 +1,7 @@
 //! The mover: brings segments into the pools where they are to be, while they are read.
 //!
-//! A segment is moved whole, whoever else names it. It is copied and compared, the copy takes its
-//! place in one transaction, and what was copied is removed once the backups of the catalog know
+//! A segment is moved whole, whoever else names it. It is copied, every byte of the copy is
+//! verified as a scrub does it, the copy takes its place in one transaction, and what was copied is removed once the backups of the catalog know
 //! of it. A crash between any two steps leaves a copy too many, which the next start finds.
 //! Only what recovery never reads again is moved: sealed, recorded, below the floor of the log.
 //!
@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use archipelago_env::Join;
 use archipelago_model::{PoolId, SegmentId};
+use archipelago_store::{Copied, StoreError};
 use parking_lot::Mutex;
 
 use self::plan::{Move, Plan};
@@ -35,6 +36,8 @@ use crate::error::{Error, ErrorKind, store_kind};
 const POLL: Duration = Duration::from_millis(200);
 /// Segments that are moved before what they were copied from is removed.
 const BATCH: usize = 64;
+/// Copies of one segment that are made before it is called damaged.
+const COPY_TRIES: u32 = 2;
 
 /// What the mover did.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -203,11 +206,7 @@ impl Core {
         if known.as_ref().is_none_or(stays) {
             return Ok(None);
         }
-        let copied =
-            self.pools.spread.copy(one.id, one.to, &mut |_| pace.step()).map_err(|error| {
-                Error::new(store_kind(&error), error.to_string()).with_source(error)
-            })?;
-        let Some(copied) = copied else { return Ok(None) };
+        let Some(copied) = self.copy(one, pace)? else { return Ok(None) };
         let from = known.map_or(one.from, |known| known.pool);
         let moved = self.catalog.write_aside(|tx| segment::relocate(tx, one.id, from, one.to))?;
         if !moved {
@@ -216,6 +215,32 @@ impl Core {
         let from = copied.from();
         copied.settle();
         Ok(Some(from))
+    }
+
+    /// A copy of which every byte was verified: the only one there will be. What was read wrong on
+    /// the way may be right the second time.
+    fn copy(&self, one: &Move, pace: &mut Pace<'_>) -> Result<Option<Copied<'_>>, Error> {
+        let mut damage = None;
+        for _ in 0..COPY_TRIES {
+            let copied = self.pools.spread.copy(one.id, one.to, &mut |_| pace.step());
+            let Some(copied) = copied.map_err(store_error)? else { return Ok(None) };
+            let mut step = |_| pace.step();
+            let scrubbed =
+                self.engine.scrub_copy(copied.target(), one.id, Some(one.bytes), &mut step)?;
+            let Some(scrubbed) = scrubbed else { return Ok(None) };
+            match scrubbed.damages.into_iter().next() {
+                None => return Ok(Some(copied)),
+                Some(first) => damage = Some(first.what),
+            }
+        }
+        let what = damage.unwrap_or_default();
+        Err(Error::new(
+            ErrorKind::Damaged,
+            format!(
+                "segment {} stays where it is: {what}; `archipelago scrub` tells what it touches",
+                one.id
+            ),
+        ))
     }
 
     /// Removes what was copied. Where it is now is found by a look at all pools; that recovery
@@ -267,6 +292,10 @@ impl Core {
             }
         }
     }
+}
+
+fn store_error(error: StoreError) -> Error {
+    Error::new(store_kind(&error), error.to_string()).with_source(error)
 }
 
 /// Starts the background, unless the configuration says never.

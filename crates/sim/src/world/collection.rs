@@ -7,6 +7,7 @@ use archipelago_pool::{Collected, Collection, Error, FindingKind, Severity};
 
 use super::model::Names;
 use super::names::{CONTAINER, Subject, parse};
+use super::pools::SECOND;
 use super::{Act, Checked, Concluded, DATA, Violation, World};
 use crate::{DiskOp, Failure, Fault};
 
@@ -203,8 +204,13 @@ impl World {
     /// The files of the pool and their lengths in bytes.
     pub(super) fn pool_files(&self) -> Checked<Vec<(PathBuf, u64)>> {
         let mut files = Vec::new();
-        self.files_below(&Path::new(DATA).join("pool"), &mut files)
-            .map_err(|error| Violation::new(format!("the pool cannot be listed: {error}")))?;
+        for folder in [Path::new(DATA).join("pool"), Path::new(SECOND).join("segments")] {
+            match self.files_below(&folder, &mut files) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                listed => listed
+                    .map_err(|error| Violation::new(format!("a pool cannot be listed: {error}")))?,
+            }
+        }
         Ok(files)
     }
 

@@ -308,6 +308,7 @@ impl World {
         if tight {
             self.sim.set_room(crate::ROOM_DEFAULT);
         }
+        self.pools_back()?;
         self.check_after_restart(exact)?;
         if tight {
             self.sim.set_room(self.sim.used() + self.dice.below(ROOM_LEFT_MAX));
@@ -385,6 +386,7 @@ impl World {
         if !self.try_open()? {
             return Err(Violation::new("the store does not open, and nothing disturbs it"));
         }
+        self.pools_back()?;
         self.check_after_restart(exact)
     }
 }

@@ -24,7 +24,7 @@ const PARTS: u64 = 4;
 const ALL: usize = 10_000;
 
 /// The account that has the container: that of the command line.
-const OWNER: AccountId = AccountId::new(0);
+pub(super) const OWNER: AccountId = AccountId::new(0);
 
 /// Asks the service; it may be asked in the middle of its other work.
 type Call = Box<dyn FnOnce(&Service) -> Result<(), Error> + Send>;

@@ -5,17 +5,15 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use archipelago_model::{PoolId, SegmentId};
-use crc_fast::{CrcAlgorithm, Digest};
 
 use super::Spread;
 use crate::{Store, StoreError};
 
-const CRC: CrcAlgorithm = CrcAlgorithm::Crc64Nvme;
 /// Bytes that are copied between two looks at the pace.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// A copy that is whole and durable, and that nobody reads yet. Dropped without
-/// [`Self::settle`] it is removed.
+/// A copy that is durable, and that nobody reads yet: whoever made it sees to it that it is right.
+/// Dropped without [`Self::settle`] it is removed.
 pub struct Copied<'a> {
     spread: &'a Spread,
     id: SegmentId,
@@ -27,9 +25,8 @@ pub struct Copied<'a> {
 }
 
 impl Spread {
-    /// Copies a sealed segment to the pool `to`, and compares what is there with what was read.
-    /// Calls `pace` with the bytes done since the last call; it may wait, and breaks to give up:
-    /// then there is no copy.
+    /// Copies a sealed segment to the pool `to`. Calls `pace` with the bytes done since the last
+    /// call; it may wait, and breaks to give up: then there is no copy.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] for a segment that is gone; those of both pools. Nothing is
@@ -68,6 +65,11 @@ impl Copied<'_> {
         self.bytes
     }
 
+    /// The pool with the copy.
+    pub fn target(&self) -> &dyn Store {
+        &*self.target
+    }
+
     fn fill(
         &self,
         pace: &mut dyn FnMut(u64) -> ControlFlow<()>,
@@ -82,10 +84,9 @@ impl Copied<'_> {
             created => created?,
         };
         let mut buffer = vec![0; PIECE_BYTES];
-        let (mut at, mut read) = (0, Digest::new(CRC));
+        let mut at = 0;
         while at < self.bytes {
             let piece = self.piece(&*source, at, &mut buffer)?;
-            read.update(piece);
             writer.write_at(at, &[IoSlice::new(piece)])?;
             at += piece.len() as u64;
             if pace(piece.len() as u64).is_break() {
@@ -93,17 +94,7 @@ impl Copied<'_> {
             }
         }
         writer.seal(self.bytes)?;
-        let (mut at, mut written) = (0, Digest::new(CRC));
-        while at < self.bytes {
-            let piece = self.piece(&*self.target, at, &mut buffer)?;
-            written.update(piece);
-            at += piece.len() as u64;
-        }
-        if written.finalize() == read.finalize() {
-            return Ok(ControlFlow::Continue(()));
-        }
-        let source = io::Error::other("the copy does not read as what was written");
-        Err(StoreError::Io { segment: Some(self.id), op: "copy", source })
+        Ok(ControlFlow::Continue(()))
     }
 
     fn piece<'b>(

@@ -101,28 +101,6 @@ fn a_copy_that_is_given_up_or_dropped_leaves_nothing() {
 }
 
 #[test]
-fn a_copy_that_does_not_read_as_it_was_written_is_refused() {
-    let first = Arc::new(MemoryStore::new());
-    let flip = Fault {
-        op: Op::Read,
-        segment: Some(id(1)),
-        after: 0,
-        times: u64::MAX,
-        effect: Effect::Flip { offset: 1000, mask: 1 },
-    };
-    let second = Arc::new(MemoryStore::new());
-    let faulty = Faulty::new(Arc::clone(&second) as Arc<dyn Store>);
-    faulty.inject(flip);
-    let spread = Spread::new(first);
-    spread.put(SECOND, Some(Arc::new(faulty)));
-    write(&spread, PoolId::FIRST, id(1), &[7; 4096]);
-    let refused = spread.copy(id(1), SECOND, &mut go).map(|_| ());
-    assert!(matches!(refused, Err(StoreError::Io { .. })), "{refused:?}");
-    assert_eq!(second.list_from(id(1)).unwrap(), []);
-    assert_eq!(read(&spread, id(1)).unwrap(), [7; 4096]);
-}
-
-#[test]
 fn what_an_interrupted_copy_left_is_no_hindrance() {
     let Pools { spread, second, .. } = pools();
     write(&spread, PoolId::FIRST, id(1), b"whole");

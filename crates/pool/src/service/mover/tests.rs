@@ -363,3 +363,25 @@ fn a_lost_catalog_is_rebuilt_from_all_pools() {
     assert!(!noted.is_empty() && noted.iter().all(|(_, at)| *at == second));
     bench.check_clean();
 }
+
+#[test]
+fn a_segment_that_rotted_is_not_moved_and_the_others_are() {
+    let (bench, bytes) = world();
+    bench.add("second");
+    let known = bench.known();
+    let rotten = known.iter().find(|one| one.kind == segment::Kind::Cold).unwrap().id;
+    let path = bench.dir.path().join(format!("data/pool/segments/0000000/{rotten}.seg"));
+    let mut raw = fs::read(&path).unwrap();
+    raw[100_000] ^= 1;
+    fs::write(&path, raw).unwrap();
+    bench.clone_as("all", "image:base", None).unwrap();
+    bench.service.volume_place(&vol("all"), Some(&pool("second"))).unwrap();
+    let done = bench.move_all();
+    assert!(done.segments > 0 && done.left == 1, "{done:?}");
+    assert!(bench.segments_in("default").contains(&rotten));
+    assert!(!bench.segments_in("second").contains(&rotten));
+    let told = bench.service.pool(&pool("default")).unwrap().problem.unwrap();
+    assert!(told.contains(&rotten.to_string()), "{told}");
+    let behind = 10 * MIB as usize;
+    assert!(bench.get("web", behind as u64, MIB as usize) == bytes[behind..behind + MIB as usize]);
+}

@@ -1,0 +1,148 @@
+//! A second pool: resources say that they are to be in it, or no longer; the mover moves
+//! segments, and power fails in it, or the disk.
+
+use archipelago_model::PoolName;
+use archipelago_pool::{Error, ErrorKind, PoolState, Service};
+
+use super::model::Names;
+use super::names::{CONTAINER, SHELF, parse};
+use super::{Act, Checked, Violation, World};
+use crate::{DiskOp, Failure, Fault};
+
+/// Where the second pool is: on the same disk, outside of the data folder.
+pub(super) const SECOND: &str = "/second";
+const SECOND_NAME: &str = "second";
+const FIRST_NAME: &str = "default";
+/// Changes of the disk that a round of the mover makes at most before power fails in it.
+const CUT_AFTER_MAX: u64 = 60;
+/// Operations of one kind that pass before one fails in it.
+const FAIL_AFTER_MAX: u64 = 30;
+/// What fails under it: all that it does to the disk.
+const FAILING: [DiskOp; 7] = [
+    DiskOp::Write,
+    DiskOp::SyncData,
+    DiskOp::SyncDir,
+    DiskOp::Allocate,
+    DiskOp::Create,
+    DiskOp::Remove,
+    DiskOp::Read,
+];
+
+impl World {
+    /// Says of something in which pool it is to be, or empties the second one, or takes it into
+    /// use again. There is none before the first time.
+    pub(super) fn place_something(&mut self) -> Checked {
+        let pool: Option<PoolName> = match self.dice.below(5) {
+            0 => None,
+            1 => Some(name(FIRST_NAME)?),
+            _ => Some(name(SECOND_NAME)?),
+        };
+        let subject = pool.as_ref().map_or("nowhere", PoolName::as_str).to_owned();
+        let what = self.dice.below(6);
+        let volume = self.some_volume();
+        let act = Act { kind: "place", subject: &subject, refusal: None, names: Names::default() };
+        self.verb(
+            act,
+            |_| (),
+            |service| {
+                let Some(drained) = second(service)? else { return Ok(()) };
+                match (what, volume) {
+                    (0, _) if drained => service.pool_use(&name_of(SECOND_NAME)?).map(drop),
+                    (0, _) => service.pool_drain(&name_of(SECOND_NAME)?, None).map(drop),
+                    // Nothing may say that it wants to be in what is drained.
+                    _ if drained && subject == SECOND_NAME => Ok(()),
+                    (1, _) => of_container(service, CONTAINER, pool.as_ref()),
+                    (2, _) => of_container(service, SHELF, pool.as_ref()),
+                    (_, Some(volume)) => {
+                        service.volume_place(&parse(&volume)?, pool.as_ref()).map(drop)
+                    }
+                    (_, None) => Ok(()),
+                }
+            },
+        )
+        .map(drop)
+    }
+
+    /// A round of the mover; now and then the disk fails or power is cut in it.
+    pub(super) fn move_somehow(&mut self) -> Checked {
+        match self.dice.below(6) {
+            0 | 1 => {
+                let after = self.dice.below(CUT_AFTER_MAX);
+                self.disturb("power off", Fault::power_off_after(after))?;
+            }
+            2 => {
+                let op = FAILING[self.dice.below(FAILING.len() as u64) as usize];
+                let failure = if self.dice.coin() { Failure::Io } else { Failure::Full };
+                let after = self.dice.below(FAIL_AFTER_MAX);
+                self.disturb("fault", Fault::once(op, failure).after(after))?;
+            }
+            3 => self.slow_down()?,
+            _ => {}
+        }
+        self.move_due()
+    }
+
+    /// A round of the mover.
+    pub(super) fn move_due(&mut self) -> Checked {
+        let act = Act { kind: "move", subject: "", refusal: None, names: Names::default() };
+        let moved = self.verb(act, |_| (), Service::move_due)?;
+        if let Some(moved) = moved {
+            self.record.mix_number(moved.segments);
+            self.record.count("moved segment", moved.segments);
+            self.record.count("stray", moved.strays);
+        }
+        Ok(())
+    }
+
+    /// A pool that could not be opened comes back by itself, once nothing disturbs it.
+    pub(super) fn pools_back(&mut self) -> Checked {
+        let service = self.service()?;
+        let pools = self.present.during("move", || service.pools());
+        let away = match &pools {
+            Ok(pools) => pools.iter().any(|pool| matches!(pool.state, PoolState::Away { .. })),
+            Err(_) => false,
+        };
+        if !away {
+            return Ok(());
+        }
+        self.record.count("pool that was away", 1);
+        let back = self.present.during("move", || service.move_due().and_then(|_| service.pools()));
+        match back {
+            Ok(pools) if pools.iter().all(|pool| pool.state == PoolState::Open) => Ok(()),
+            Ok(pools) => Err(Violation::new(format!("a pool stays away: {pools:?}"))),
+            Err(error) => self.explain("come back", "", &error),
+        }
+    }
+}
+
+fn name(text: &str) -> Checked<PoolName> {
+    text.parse().map_err(|error| Violation::new(format!("{error}")))
+}
+
+fn name_of(text: &str) -> Result<PoolName, Error> {
+    parse(text)
+}
+
+/// Sees to it that there is a second pool; whether it is drained. `None`: its place says that it
+/// is another one, as where a crash came between the claim and its note.
+fn second(service: &Service) -> Result<Option<bool>, Error> {
+    let name = name_of(SECOND_NAME)?;
+    match service.pool(&name) {
+        Ok(pool) => Ok(Some(pool.drain_to.is_some())),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            match service.pool_add(&name, &format!("file://{SECOND}")) {
+                Err(error) if error.kind() == ErrorKind::Invalid => Ok(None),
+                added => added.map(|_| Some(false)),
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn of_container(service: &Service, container: &str, pool: Option<&PoolName>) -> Result<(), Error> {
+    let owner = super::objects::OWNER;
+    match service.container_place(owner, &parse(container)?, pool) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        placed => placed.map(drop),
+    }
+}
