@@ -18,6 +18,7 @@ pub mod file;
 pub mod image;
 mod link;
 pub mod path;
+mod pool;
 pub mod report;
 mod share;
 pub mod snapshot;
@@ -37,6 +38,7 @@ pub use error::{Error, ErrorKind};
 pub use file::{File, FileQuery, Files, PutQuery, RemoveFileQuery, UpdateQuery, UpdatedFile};
 pub use image::{Disk, Image, ImageFile, Images, ImportQuery};
 pub use link::{AuditLog, AuditQuery, AuditRow, CreateLink, LIFETIME_MS_MAX, Link, Links};
+pub use pool::{AddPool, DrainPool, Placement, Pool, Pools, SetPlacement, StoredIn};
 pub use report::{Health, PoolUsage, ResourceUsage, Status, Usage};
 pub use share::{CreateShare, EndShareQuery, Share, ShareQuery, ShareWith, Shares};
 pub use snapshot::{

@@ -84,6 +84,18 @@ pub const CONTAINER_FORK: &str = "/v1/accounts/{name}/containers/{container}/for
 pub const MEMBERS: &str = "/v1/accounts/{name}/members";
 /// `DELETE`.
 pub const MEMBER: &str = "/v1/accounts/{name}/members/{user}";
+/// `GET` list, `POST` [`AddPool`](crate::AddPool).
+pub const POOLS: &str = "/v1/pools";
+/// `GET`, `DELETE`.
+pub const POOL: &str = "/v1/pools/{name}";
+/// `POST` [`DrainPool`](crate::DrainPool), `DELETE` to take it into use again.
+pub const POOL_DRAIN: &str = "/v1/pools/{name}/drain";
+/// `GET`, `POST` [`SetPlacement`](crate::SetPlacement).
+pub const VOLUME_PLACEMENT: &str = "/v1/volumes/{name}/placement";
+/// `GET`, `POST` [`SetPlacement`](crate::SetPlacement).
+pub const ACCOUNT_PLACEMENT: &str = "/v1/accounts/{name}/placement";
+/// `GET`, `POST` [`SetPlacement`](crate::SetPlacement).
+pub const CONTAINER_PLACEMENT: &str = "/v1/accounts/{name}/containers/{container}/placement";
 /// `GET` [`Usage`](crate::Usage).
 pub const USAGE: &str = "/v1/df";
 /// `POST` [`Collect`](crate::Collect).
@@ -119,6 +131,31 @@ pub fn volume_rename(name: &str) -> String {
 /// [`VOLUME_RESIZE`] of one volume.
 pub fn volume_resize(name: &str) -> String {
     format!("{}/resize", volume(name))
+}
+
+/// [`VOLUME_PLACEMENT`] of one volume.
+pub fn volume_placement(name: &str) -> String {
+    format!("{}/placement", volume(name))
+}
+
+/// [`ACCOUNT_PLACEMENT`] of one account.
+pub fn account_placement(name: &str) -> String {
+    format!("{}/placement", account(name))
+}
+
+/// [`CONTAINER_PLACEMENT`] of one container.
+pub fn container_placement(account_name: &str, name: &str) -> String {
+    format!("{}/placement", container(account_name, name))
+}
+
+/// [`POOL`] of one pool.
+pub fn pool(name: &str) -> String {
+    format!("{POOLS}/{}", encode(name))
+}
+
+/// [`POOL_DRAIN`] of one pool.
+pub fn pool_drain(name: &str) -> String {
+    format!("{}/drain", pool(name))
 }
 
 /// [`SNAPSHOTS`], of one volume or of all.

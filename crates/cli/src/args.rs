@@ -8,6 +8,7 @@ pub mod attach;
 pub mod container;
 pub mod file;
 pub mod image;
+pub mod pool;
 pub mod serve;
 pub mod share;
 pub mod snapshot;
@@ -87,6 +88,9 @@ pub enum Command {
     /// Containers: what they hold and may hold
     #[command(subcommand, arg_required_else_help = true)]
     Container(container::Container),
+    /// Pools: places for data, besides the one that the store was made with
+    #[command(subcommand, arg_required_else_help = true)]
+    Pool(pool::Pool),
     /// Make a container with everything that another has now, writable, without copying data
     ///
     /// It has the newest versions, as of one instant, and what is known of them. Neither sees

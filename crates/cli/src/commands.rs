@@ -8,6 +8,7 @@ mod file;
 mod gc;
 mod image;
 mod manual;
+mod pool;
 mod rebuild;
 mod report;
 mod serve;
@@ -54,6 +55,7 @@ pub fn run(cli: Cli, output: Output) -> Result {
         Command::Snapshot(verb) => snapshot::run(&context, verb),
         Command::File(verb) => file::run(&context, verb),
         Command::Container(verb) => container::run(&context, verb),
+        Command::Pool(verb) => pool::run(&context, verb),
         Command::Fork { container, new, owner } => {
             container::fork(&context, &container, &new, &owner)
         }

@@ -152,6 +152,37 @@ pub(crate) fn usage(usage: pool::Usage) -> api::Usage {
     }
 }
 
+pub(crate) fn pool(pool: pool::Pool) -> api::Pool {
+    api::Pool {
+        name: pool.name.to_string(),
+        kind: pool.kind,
+        url: pool.url,
+        away: match pool.state {
+            pool::PoolState::Open => None,
+            pool::PoolState::Away { why } => Some(why),
+        },
+        drain_to: pool.drain_to.map(|to| to.to_string()),
+        segments: pool.segments,
+        stored_bytes: pool.stored_bytes,
+        resources: pool.resources,
+        total_bytes: pool.space.map(|space| space.total),
+        free_bytes: pool.space.map(|space| space.free),
+        problem: pool.problem,
+        settled: pool.settled,
+    }
+}
+
+pub(crate) fn placement(placement: pool::Placement) -> api::Placement {
+    let stored = placement.stored.into_iter();
+    api::Placement {
+        pool: placement.pool.map(|pool| pool.to_string()),
+        stored: stored
+            .map(|(pool, bytes)| api::StoredIn { pool: pool.to_string(), bytes })
+            .collect(),
+        settled: placement.settled,
+    }
+}
+
 fn pool_usage(usage: pool::PoolUsage) -> api::PoolUsage {
     api::PoolUsage {
         name: usage.name,

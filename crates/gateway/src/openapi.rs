@@ -6,7 +6,7 @@ use archipelago_api::{Error, ErrorKind};
 use utoipa::OpenApi;
 
 use crate::routes::{
-    accounts, collection, containers, deltas, disks, files, images, links, reports, shares,
+    accounts, collection, containers, deltas, disks, files, images, links, pools, reports, shares,
     snapshots, tickets, trust, users, volumes,
 };
 
@@ -85,6 +85,18 @@ use crate::routes::{
         containers::fork,
         accounts::join,
         accounts::leave,
+        pools::list,
+        pools::add,
+        pools::show,
+        pools::remove,
+        pools::drain,
+        pools::take_into_use,
+        pools::volume,
+        pools::place_volume,
+        pools::container,
+        pools::place_container,
+        pools::account,
+        pools::place_account,
         collection::collect,
         trust::start,
         trust::show,
@@ -104,6 +116,7 @@ use crate::routes::{
         (name = "files", description = "Objects in containers"),
         (name = "sharing", description = "Who else may do what, and the record of it"),
         (name = "users", description = "Who may log in, and S3 keys"),
+        (name = "pools", description = "Places for data, and what is to be in which"),
         (name = "transfer", description = "Bulk data, out and in"),
         (name = "trust", description = "Scrubbing and checking"),
         (name = "reports", description = "Space, status, health"),

@@ -8,6 +8,7 @@ pub(crate) mod disks;
 pub(crate) mod files;
 pub(crate) mod images;
 pub(crate) mod links;
+pub(crate) mod pools;
 pub(crate) mod reports;
 pub(crate) mod shares;
 pub(crate) mod snapshots;
@@ -78,6 +79,16 @@ pub(crate) fn table() -> Vec<(&'static str, For, MethodRouter<App>)> {
         (path::CONTAINER_FORK, For::Operator, post(containers::fork)),
         (path::MEMBERS, For::Directory, post(accounts::join)),
         (path::MEMBER, For::Directory, delete(accounts::leave)),
+        (path::POOLS, For::Operator, get(pools::list).post(pools::add)),
+        (path::POOL, For::Operator, get(pools::show).delete(pools::remove)),
+        (path::POOL_DRAIN, For::Operator, post(pools::drain).delete(pools::take_into_use)),
+        (path::VOLUME_PLACEMENT, For::Operator, get(pools::volume).post(pools::place_volume)),
+        (path::ACCOUNT_PLACEMENT, For::Operator, get(pools::account).post(pools::place_account)),
+        (
+            path::CONTAINER_PLACEMENT,
+            For::Operator,
+            get(pools::container).post(pools::place_container),
+        ),
         (path::USAGE, For::Operator, get(reports::usage)),
         (path::GC, For::Operator, post(collection::collect)),
         (path::SCRUB, For::Operator, get(trust::show).post(trust::start).delete(trust::stop)),

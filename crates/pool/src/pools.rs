@@ -102,7 +102,10 @@ impl Pools {
             )));
         }
         if let Err(error) = bind(kind) {
-            self.opener.give_up(url);
+            // A commit that failed otherwise may be there after a crash, and then wants its pool.
+            if error.kind() == ErrorKind::AlreadyExists {
+                self.opener.give_up(url);
+            }
             return Err(error);
         }
         self.spread.put(id, Some(store));

@@ -184,7 +184,8 @@ fn verify(
 
 fn taken(root: &Path, held: &str) -> StoreError {
     let why = format!(
-        "the folder {} belongs to {:?}: give this pool another folder",
+        "the folder {} belongs to {:?}: give this pool another folder, or remove the file 'owner' in \
+         it if no store uses it any more",
         root.display(),
         held.lines().last().unwrap_or_default()
     );

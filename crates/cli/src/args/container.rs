@@ -55,6 +55,20 @@ Examples:
         #[command(flatten)]
         owner: Owner,
     },
+    /// Have a container be in another pool: what comes goes there, what is there follows
+    #[command(after_help = "\
+Examples:
+  archipelago container move images --to far
+  archipelago container move logs --to none --account lab")]
+    Move {
+        /// The container
+        #[arg(value_name = "CONT")]
+        name: ContainerName,
+        #[command(flatten)]
+        target: super::pool::Target,
+        #[command(flatten)]
+        owner: Owner,
+    },
     /// Set how much a container may hold
     ///
     /// The sizes of all versions count, and those of parts of unfinished uploads; of objects,

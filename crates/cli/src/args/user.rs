@@ -182,6 +182,17 @@ Examples:
         #[arg(value_name = "SIZE|none")]
         size: BytesQuota,
     },
+    /// Have the containers of an account be in another pool, but for those that say one themselves
+    #[command(after_help = "\
+Examples:
+  archipelago account move lab --to far
+  archipelago account move lab --to none")]
+    Move {
+        /// The account
+        name: AccountName,
+        #[command(flatten)]
+        target: super::pool::Target,
+    },
     /// Remove accounts that own nothing; their users stay
     #[command(after_help = "Example:\n  archipelago account rm lab")]
     Rm {

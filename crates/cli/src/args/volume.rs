@@ -3,6 +3,8 @@
 use archipelago_model::{Source, VolumeName, VolumeSize};
 use clap::Subcommand;
 
+use super::pool::Target;
+
 #[derive(Subcommand, Debug)]
 pub enum Volume {
     /// Make volumes, empty or as clones; several are made all or none
@@ -63,6 +65,25 @@ Examples:
         /// Allow the new size to be smaller
         #[arg(long)]
         shrink: bool,
+    },
+    /// Move a volume and its snapshots to another pool; clients go on meanwhile
+    ///
+    /// It is done in the background, goes on after a restart, and can be reverted by moving it
+    /// back. Data that others share moves with it, once. The newest writes follow from the log of
+    /// the first pool as it goes on.
+    #[command(after_help = "\
+Examples:
+  archipelago volume move web --to ceph2
+  archipelago volume move web --to default --detach
+  archipelago volume move web --to none")]
+    Move {
+        /// The volume
+        name: VolumeName,
+        #[command(flatten)]
+        target: Target,
+        /// Do not wait for the end
+        #[arg(long)]
+        detach: bool,
     },
     /// Remove volumes
     #[command(after_help = "\

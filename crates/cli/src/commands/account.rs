@@ -33,6 +33,10 @@ pub fn run(context: &Context, verb: Verb) -> Result {
                 .output
                 .confirm(&account, |one| format!("account {} may hold {}", one.name, quota(one)))
         }
+        Verb::Move { name, target } => {
+            let path = path::account_placement(name.as_str());
+            super::pool::move_later(context, &format!("account {name}"), &path, &target.to)
+        }
         Verb::Rm { names } => {
             let names: Vec<String> = names.iter().map(AccountName::to_string).collect();
             remove_each(context, "account", &names, |index| {

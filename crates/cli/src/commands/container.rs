@@ -45,6 +45,11 @@ pub fn run(context: &Context, verb: Verb) -> Result {
                 client.delete(&path::container(owner.account.as_str(), names[index].as_str()))
             })
         }
+        Verb::Move { name, target, owner } => {
+            let path = path::container_placement(owner.account.as_str(), name.as_str());
+            let what = format!("container {}", plain(name.as_str()));
+            super::pool::move_later(context, &what, &path, &target.to)
+        }
         Verb::Quota { name, size, objects, owner } => {
             let body = api::SetContainerQuota {
                 quota_bytes: size.map(|quota| quota.0),

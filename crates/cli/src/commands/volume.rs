@@ -27,6 +27,9 @@ pub fn run(context: &Context, verb: Verb) -> Result {
             context.output.confirm(&volume, |v| format!("renamed volume {name} to {}", v.name))
         }
         Verb::Resize { name, size, shrink } => resize(context, &name, size, shrink),
+        Verb::Move { name, target, detach } => {
+            super::pool::move_volume(context, &name, &target.to, detach)
+        }
         Verb::Rm { names, force } => {
             let names: Vec<String> = names.iter().map(VolumeName::to_string).collect();
             remove_each(context, "volume", &names, |index| {

@@ -15,7 +15,7 @@ mod stray;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use archipelago_env::Join;
@@ -61,6 +61,10 @@ pub(crate) struct Mover {
     round: Mutex<Seen>,
     /// Somebody asked for something: the background does not wait.
     wanted: AtomicBool,
+    /// How often somebody did, ...
+    asked: AtomicU64,
+    /// ... and of these, what a round has done all of that could be done.
+    answered: AtomicU64,
     /// Since the store was opened.
     totals: Mutex<Moved>,
     /// What keeps it from moving anything, by pool.
@@ -97,7 +101,13 @@ impl Service {
 impl Mover {
     /// Has the background look now.
     pub fn wake(&self) {
+        self.asked.fetch_add(1, Ordering::AcqRel);
         self.wanted.store(true, Ordering::Release);
+    }
+
+    /// Whether everything is where it is to be, but for the end of the log.
+    pub fn is_settled(&self) -> bool {
+        self.answered.load(Ordering::Acquire) >= self.asked.load(Ordering::Acquire)
     }
 
     /// What keeps segments from leaving a pool or coming into it.
@@ -113,6 +123,7 @@ impl Core {
         if self.pools.reopen(&self.catalog)? {
             seen.swept = false;
         }
+        let asked = self.mover.asked.load(Ordering::Acquire);
         let signs = self.mover_signs();
         if seen.swept && seen.settled == Some(signs) {
             return Ok(done);
@@ -131,6 +142,9 @@ impl Core {
         (totals.left, totals.left_bytes) = (done.left, done.left_bytes);
         drop(totals);
         finished?;
+        if done.left == 0 {
+            self.mover.answered.fetch_max(asked, Ordering::AcqRel);
+        }
         if plan.moves.is_empty() && !plan.later && seen.swept {
             seen.settled = Some(signs);
         }

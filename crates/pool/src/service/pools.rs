@@ -1,5 +1,7 @@
 //! Pools: adding and emptying them, and saying in which one resources are to be.
 
+use std::collections::HashSet;
+
 use archipelago_model::{AccountId, ContainerName, PoolId, PoolName, SegmentId, VolumeName};
 use archipelago_store::{Space, StoreError};
 
@@ -48,6 +50,8 @@ pub struct Pool {
     pub space: Option<Space>,
     /// What keeps segments from coming or leaving.
     pub problem: Option<String>,
+    /// Everything that was to be moved was, since somebody last said where something is to be.
+    pub settled: bool,
 }
 
 /// Where a resource is, and is to be.
@@ -58,6 +62,8 @@ pub struct Placement {
     /// Bytes of the segments that it names, by the pool that they are in. Others may name
     /// them, too.
     pub stored: Vec<(PoolName, u64)>,
+    /// As of a pool.
+    pub settled: bool,
 }
 
 impl Service {
@@ -253,15 +259,25 @@ impl Service {
         account: AccountId,
         name: &ContainerName,
         pool: Option<&PoolName>,
-    ) -> Result<Option<PoolName>, Error> {
-        self.core.catalog.write(|tx| -> Result<(), Error> {
-            let row = container::find(tx, account, name)?.ok_or_else(|| {
-                Error::not_found(format_args!("container '{name}'"), "container ls")
-            })?;
-            put(tx, Placed::Container(row.id), pool)
-        })?;
+    ) -> Result<Placement, Error> {
+        self.core.catalog.write(|tx| put(tx, container_placed(tx, account, name)?, pool))?;
         self.core.mover.wake();
-        Ok(pool.cloned())
+        self.container_placement(account, name)
+    }
+
+    /// Where a container is to be, by its own word.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn container_placement(
+        &self,
+        account: AccountId,
+        name: &ContainerName,
+    ) -> Result<Placement, Error> {
+        let said = self.core.catalog.read(|tx| -> Result<_, Error> {
+            Ok(place::placed(tx, container_placed(tx, account, name)?)?)
+        })?;
+        self.core.placement(said, &[])
     }
 
     /// The same of an account, for those of its containers that say nothing themselves.
@@ -272,7 +288,7 @@ impl Service {
         &self,
         account: AccountId,
         pool: Option<&PoolName>,
-    ) -> Result<Option<PoolName>, Error> {
+    ) -> Result<Placement, Error> {
         self.core.catalog.write(|tx| -> Result<(), Error> {
             if account::get(tx, account)?.is_none() {
                 return Err(Error::not_found("the account", "account ls"));
@@ -280,7 +296,16 @@ impl Service {
             put(tx, Placed::Account(account), pool)
         })?;
         self.core.mover.wake();
-        Ok(pool.cloned())
+        self.account_placement(account)
+    }
+
+    /// Where the containers of an account are to be that say nothing themselves.
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub fn account_placement(&self, account: AccountId) -> Result<Placement, Error> {
+        let said = self.core.catalog.read(|tx| place::placed(tx, Placed::Account(account)))?;
+        self.core.placement(said, &[])
     }
 }
 
@@ -309,6 +334,7 @@ impl Core {
             resources,
             space: answer.ok(),
             problem: self.mover.problem(row.id),
+            settled: self.mover.is_settled(),
         }
     }
 
@@ -356,7 +382,10 @@ impl Core {
         let _held: Vec<_> = roots.iter().map(|root| self.engine.pin(*root)).collect();
         let (rows, known) =
             self.catalog.read(|tx| Ok::<_, Error>((place::list(tx)?, segment::list(tx)?)))?;
-        let named = super::mover::named(self, &known, roots)?;
+        let named = match roots.is_empty() {
+            true => HashSet::new(),
+            false => super::mover::named(self, &known, roots)?,
+        };
         let stored = rows.iter().map(|row| {
             let of_pool = known.iter().filter(|one| {
                 // What a compaction has moved is counted where it went.
@@ -367,8 +396,20 @@ impl Core {
         });
         let stored = stored.filter(|(_, bytes)| *bytes > 0).collect();
         let pool = said.and_then(|id| rows.iter().find(|row| row.id == id));
-        Ok(Placement { pool: pool.map(|row| row.name.clone()), stored })
+        let settled = self.mover.is_settled();
+        Ok(Placement { pool: pool.map(|row| row.name.clone()), stored, settled })
     }
+}
+
+fn container_placed(
+    tx: &Tx<'_>,
+    account: AccountId,
+    name: &ContainerName,
+) -> Result<Placed, Error> {
+    let row = container::find(tx, account, name)?;
+    let row =
+        row.ok_or_else(|| Error::not_found(format_args!("container '{name}'"), "container ls"))?;
+    Ok(Placed::Container(row.id))
 }
 
 fn put(tx: &Tx<'_>, what: Placed, pool: Option<&PoolName>) -> Result<(), Error> {
