@@ -94,6 +94,14 @@ struct ConfigFile {
     backup: BackupSection,
     lifecycle: LifecycleSection,
     pool: PoolSection,
+    mover: MoverSection,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct MoverSection {
+    interval_ms: Option<u64>,
+    bytes_per_second: Option<Bytes>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -406,6 +414,8 @@ fn pool_config(file: &ConfigFile) -> pool::Config {
         (collector.interval_ms, &mut config.collector_interval_ms),
         (collector.grace_ms, &mut config.collector_grace_ms),
         (backup.interval_ms, &mut config.backup_interval_ms),
+        (file.mover.interval_ms, &mut config.mover_interval_ms),
+        (file.mover.bytes_per_second.map(|bytes| bytes.0), &mut config.mover_bytes_per_second),
         (lifecycle.interval_ms, &mut config.lifecycle_interval_ms),
         (lifecycle.day_ms.map(NonZeroU64::get), &mut config.lifecycle_day_ms),
         (lifecycle.upload_age_ms, &mut config.upload_age_ms),

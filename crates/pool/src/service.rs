@@ -108,6 +108,9 @@ pub struct Config {
     /// How often it is looked for segments that are to be in another pool, in ms; 0 for never by
     /// itself.
     pub mover_interval_ms: u64,
+    /// Bytes that are copied from pool to pool in a second at most; 0 for as many as guests do
+    /// not feel.
+    pub mover_bytes_per_second: u64,
     /// How often it is looked for what has ended by itself, in ms; 0 for never.
     pub lifecycle_interval_ms: u64,
     /// What rules of containers call a day, in ms: shorter ones are for tests.
@@ -151,6 +154,7 @@ impl Default for Config {
             collector_grace_ms: 600_000,
             backup_interval_ms: 10_000,
             mover_interval_ms: 30_000,
+            mover_bytes_per_second: 0,
             lifecycle_interval_ms: 60_000,
             lifecycle_day_ms: crate::lifecycle::DAY_MS,
             upload_age_ms: 7 * crate::lifecycle::DAY_MS,

@@ -398,6 +398,7 @@ fn config(caches: bool) -> Config {
         collector_grace_ms: 600_000,
         backup_interval_ms: 10_000,
         mover_interval_ms: 0,
+        mover_bytes_per_second: 0,
     }
 }
 

@@ -236,7 +236,13 @@ impl Core {
     fn copy(&self, one: &Move, pace: &mut Pace<'_>) -> Result<Option<Copied<'_>>, Error> {
         let mut damage = None;
         for _ in 0..COPY_TRIES {
-            let copied = self.pools.spread.copy(one.id, one.to, &mut |_| pace.step());
+            let begun = self.env.clock().monotonic();
+            let mut done = 0;
+            let copied = self.pools.spread.copy(one.id, one.to, &mut |bytes| {
+                done += bytes;
+                self.keep_rate(begun, done);
+                pace.step()
+            });
             let Some(copied) = copied.map_err(store_error)? else { return Ok(None) };
             let mut step = |_| pace.step();
             let scrubbed =
@@ -255,6 +261,21 @@ impl Core {
                 one.id
             ),
         ))
+    }
+
+    /// Waits until so many bytes since `begun` are no more than the configuration wants.
+    fn keep_rate(&self, begun: Duration, done: u64) {
+        let rate = self.config.mover_bytes_per_second;
+        if rate == 0 {
+            return;
+        }
+        let due = begun + Duration::from_secs_f64(done as f64 / rate as f64);
+        let clock = self.env.clock();
+        while let wait @ 1.. = due.saturating_sub(clock.monotonic()).as_nanos()
+            && !self.stopping()
+        {
+            clock.sleep(POLL.min(Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))));
+        }
     }
 
     /// Removes what was copied. Where it is now is found by a look at all pools; that recovery
