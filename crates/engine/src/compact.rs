@@ -47,15 +47,38 @@ pub struct Victim {
     pub live: Live,
 }
 
+/// What of the victims goes to one pool.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// Which.
+    pub pool: PoolId,
+    /// Segments, each with the positions that go there.
+    pub victims: Vec<Victim>,
+}
+
 /// What is to be moved.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Segments that are emptied.
-    pub victims: Vec<Victim>,
+    /// Segments that are emptied, by where what is named of them goes. All that is named of one is
+    /// in some share of it, and in one only.
+    pub shares: Vec<Share>,
     /// Segments that were moved earlier, whose tables the victims carry.
     pub carried: Vec<Victim>,
-    /// Where what is named of them goes.
-    pub pool: PoolId,
+}
+
+impl Job {
+    /// Where the table goes: with the rest, or where the catalog is, so that no pool is asked for
+    /// what is not in it.
+    fn table_pool(&self) -> PoolId {
+        let mut pools = self.shares.iter().map(|share| share.pool);
+        let first = pools.next().unwrap_or(PoolId::FIRST);
+        if pools.all(|pool| pool == first) { first } else { PoolId::FIRST }
+    }
+
+    fn ids(&self) -> HashSet<SegmentId> {
+        let victims = self.shares.iter().flat_map(|share| &share.victims);
+        victims.map(|victim| victim.id).collect()
+    }
 }
 
 /// Figures of a compaction, in bytes.
@@ -99,7 +122,7 @@ impl Engine {
         pace: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Compacted, Error> {
         let shared = self.shared();
-        let ids: Vec<SegmentId> = job.victims.iter().map(|victim| victim.id).collect();
+        let ids: Vec<SegmentId> = job.ids().into_iter().collect();
         shared.segments.avoid(&ids, true);
         let moved = run(shared, job, pace);
         if moved.is_err() {
@@ -136,14 +159,63 @@ fn run(
     pace: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Compacted, Error> {
     let context = &shared.ingest;
-    let expected = job.victims.iter().map(|v| v.live.sectors.len() * SECTOR_BYTES).sum();
-    let mut stats = CompactStats { read_bytes: expected, ..Default::default() };
-    let mut cold = ColdWriter::for_compaction(context, expected, job.pool);
+    let mut done = Compacted {
+        sealed: Vec::new(),
+        carrier: SegmentId::MIN,
+        named: Vec::new(),
+        stats: CompactStats::default(),
+        fresh: shared.pins.fresh(),
+    };
     let mut table = Vec::new();
-    for victim in &job.victims {
-        move_nodes(shared, victim, &mut cold, &mut table)?;
+    let table_pool = job.table_pool();
+    let mut last = None;
+    for (number, share) in job.shares.iter().enumerate() {
+        let cold = move_share(shared, share, &mut table, pace, &mut done)?;
+        // The table goes behind what comes last, if that is in its pool.
+        if share.pool == table_pool && number + 1 == job.shares.len() {
+            last = Some(cold);
+        } else {
+            done.end(cold, &[])?;
+        }
     }
-    let stretches = stretches(&shared.segments, &job.victims)?;
+    let mut cold = last.unwrap_or_else(|| ColdWriter::for_compaction(context, 0, table_pool));
+    let table = table::with_carried(&shared.segments, job, table)?;
+    if table.is_empty() {
+        // Nothing is named of the victims, nor of what they carried: what went to them
+        // goes to a segment of nothing, which the next round frees.
+        cold.begin()?;
+    }
+    done.end(cold, &table)?;
+    done.carrier = done.sealed.last().map(|info| info.id).ok_or(Error::Closed)?;
+    done.stats.stored_bytes = done.sealed.iter().map(|info| info.stored_bytes).sum();
+    Ok(done)
+}
+
+impl Compacted {
+    /// Notes what a writer has written, which is durable then.
+    fn end(&mut self, cold: ColdWriter<'_>, table: &[Forward]) -> Result<(), Error> {
+        let (sealed, fresh) = cold.finish(table)?;
+        self.sealed.extend(sealed);
+        self.fresh.join(fresh);
+        Ok(())
+    }
+}
+
+/// Moves what goes to one pool; what is not sealed yet is in the writer.
+fn move_share<'s>(
+    shared: &'s Arc<Shared>,
+    share: &Share,
+    table: &mut Vec<Forward>,
+    pace: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    done: &mut Compacted,
+) -> Result<ColdWriter<'s>, Error> {
+    let context = &shared.ingest;
+    let expected = share.victims.iter().map(|v| v.live.sectors.len() * SECTOR_BYTES).sum();
+    let mut cold = ColdWriter::for_compaction(context, expected, share.pool);
+    for victim in &share.victims {
+        move_nodes(shared, victim, &mut cold, table)?;
+    }
+    let stretches = stretches(&shared.segments, &share.victims)?;
     let mut mover = Mover {
         shared,
         placing: Placing::new(
@@ -153,7 +225,7 @@ fn run(
             false,
         ),
         moves: Vec::new(),
-        table: &mut table,
+        table,
         at: Synthetic::default(),
         pace,
         done: 0,
@@ -162,18 +234,11 @@ fn run(
         mover.stretch(stretch)?;
     }
     let (extents, moves, named, duplicate_bytes) = mover.finish()?;
-    stats.duplicate_bytes = duplicate_bytes;
-    table::join(&moves, &extents, &mut table)?;
-    let table = table::with_carried(&shared.segments, job, table)?;
-    if table.is_empty() {
-        // Nothing is named of the victims, nor of what they carried: what went to them
-        // goes to a segment of nothing, which the next round frees.
-        cold.begin()?;
-    }
-    let (sealed, fresh) = cold.finish(&table)?;
-    stats.stored_bytes = sealed.iter().map(|info| info.stored_bytes).sum();
-    let carrier = sealed.last().map(|info| info.id).ok_or(Error::Closed)?;
-    Ok(Compacted { sealed, carrier, named, stats, fresh })
+    done.stats.read_bytes += expected;
+    done.stats.duplicate_bytes += duplicate_bytes;
+    done.named.extend(named);
+    table::join(&moves, &extents, table)?;
+    Ok(cold)
 }
 
 /// Map nodes are slots of their own: found by where they begin.
@@ -379,11 +444,6 @@ impl<'a> Parts<'a> {
         }
         out
     }
-}
-
-/// The ids of victims, to ask whether a place is about to be left.
-pub(crate) fn ids(job: &Job) -> HashSet<SegmentId> {
-    job.victims.iter().map(|victim| victim.id).collect()
 }
 
 #[cfg(test)]

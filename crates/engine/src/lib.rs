@@ -48,7 +48,7 @@ pub use archipelago_format::segment::SegmentKind;
 pub use backup::{Backup, BackupBytes, Footer, Salvage};
 pub use checkpoint::{Checkpoint, Cut};
 pub use choice::{Candidate, Choice, Urgency, choose};
-pub use compact::{CompactStats, Compacted, Job, Victim};
+pub use compact::{CompactStats, Compacted, Job, Share, Victim};
 pub use config::{Config, Counters};
 pub use engine::{Engine, Options, Recovery};
 pub use error::{Durable, Error};

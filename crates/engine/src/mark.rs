@@ -62,6 +62,18 @@ pub struct Live {
 }
 
 impl Live {
+    /// What of these positions others do not have.
+    #[must_use]
+    pub fn without(&self, others: &Self) -> Self {
+        Self { sectors: &self.sectors - &others.sectors, nodes: &self.nodes - &others.nodes }
+    }
+
+    /// What of these positions others have, too.
+    #[must_use]
+    pub fn within(&self, others: &Self) -> Self {
+        Self { sectors: &self.sectors & &others.sectors, nodes: &self.nodes & &others.nodes }
+    }
+
     /// Ranges of named positions, ascending.
     pub fn ranges(&self) -> impl Iterator<Item = std::ops::Range<u32>> + '_ {
         let mut sectors = self.sectors.iter();

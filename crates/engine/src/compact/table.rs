@@ -3,7 +3,7 @@
 use archipelago_format::forwarding::Forward;
 use archipelago_model::{Extent, Location};
 
-use super::{Job, Move, ids};
+use super::{Job, Move};
 use crate::error::Error;
 use crate::segments::Segments;
 
@@ -45,7 +45,7 @@ pub(super) fn with_carried(
 ) -> Result<Vec<Forward>, Error> {
     table.sort_unstable_by_key(|entry| entry.from);
     let own = joined(table);
-    let victims = ids(job);
+    let victims = job.ids();
     let mut all = own.clone();
     for old in &job.carried {
         for range in old.live.ranges() {

@@ -22,6 +22,7 @@ use round::Round;
 
 pub(super) use pace::Pace;
 pub(super) use round::passes;
+pub(super) use round::wants::{Wanted, Wants, wanted};
 
 /// The background looks so often whether it has to end.
 const POLL: Duration = Duration::from_millis(200);

@@ -1,6 +1,7 @@
 //! The mover: brings segments into the pools where they are to be, while they are read.
 //!
-//! A segment is moved whole, whoever else names it. It is copied, every byte of the copy is
+//! A segment is moved whole when all that is named of it is wanted in the same pool; else a
+//! compaction takes it apart first. It is copied, every byte of the copy is
 //! verified as a scrub does it, the copy takes its place in one transaction, and what was copied is removed once the backups of the catalog know
 //! of it. A crash between any two steps leaves a copy too many, which the next start finds.
 //! Only what recovery never reads again is moved: sealed, recorded, below the floor of the log.
@@ -27,7 +28,7 @@ use self::plan::{Move, Plan};
 
 pub(super) use self::plan::named;
 use super::collector::Pace;
-use super::{Config, Service};
+use super::{Collection, Config, Service};
 use crate::catalog::segment;
 use crate::core::Core;
 use crate::error::{Error, ErrorKind, store_kind};
@@ -36,6 +37,8 @@ use crate::error::{Error, ErrorKind, store_kind};
 const POLL: Duration = Duration::from_millis(200);
 /// Segments that are moved before what they were copied from is removed.
 const BATCH: usize = 64;
+/// Rounds of compaction in one of the mover's: one that flattens maps leaves the rest to the next.
+const APART_ROUNDS_MAX: u32 = 3;
 /// Copies of one segment that are made before it is called damaged.
 const COPY_TRIES: u32 = 2;
 
@@ -133,7 +136,15 @@ impl Core {
             seen.swept = self.sweep_strays(&mut done)?;
         }
         self.mover.problems.lock().clear();
-        let plan = Plan::make(self)?;
+        let mut plan = Plan::make(self)?;
+        for _ in 0..APART_ROUNDS_MAX {
+            if plan.mixed == 0 || self.stopping() {
+                break;
+            }
+            // Compaction takes apart what is not wanted as a whole.
+            self.collect(Collection::default())?;
+            plan = Plan::make(self)?;
+        }
         let finished = self.follow(&plan, hurry, &mut done);
         let mut totals = self.mover.totals.lock();
         totals.segments += done.segments;
@@ -142,10 +153,10 @@ impl Core {
         (totals.left, totals.left_bytes) = (done.left, done.left_bytes);
         drop(totals);
         finished?;
-        if done.left == 0 {
+        if done.left == 0 && plan.mixed == 0 {
             self.mover.answered.fetch_max(asked, Ordering::AcqRel);
         }
-        if plan.moves.is_empty() && !plan.later && seen.swept {
+        if plan.moves.is_empty() && !plan.later && plan.mixed == 0 && seen.swept {
             seen.settled = Some(signs);
         }
         Ok(done)

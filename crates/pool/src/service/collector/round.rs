@@ -1,6 +1,7 @@
 //! One round of a collection.
 
 mod leaving;
+pub(in crate::service) mod wants;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
@@ -12,6 +13,7 @@ use archipelago_engine::{
 };
 use archipelago_model::{Location, PoolId, SECTOR_BYTES, SegmentId, VolumeId};
 
+use self::wants::{Wanted, Wants};
 use super::pace::Pace;
 use super::{Collected, Collector};
 use crate::catalog::segment::{Kind, Known, State};
@@ -37,6 +39,8 @@ pub(super) struct Round<'a> {
     mark: u64,
     horizon: Horizon,
     roots: Vec<Location>,
+    /// Of these, those whose resources say in which pool they want to be.
+    wanted: Wanted,
     known: Vec<Known>,
     /// Changes of the catalog that the mark began with: what is removed, backups must
     /// know to be gone.
@@ -65,7 +69,7 @@ impl<'a> Round<'a> {
         drop(core.resolving.write());
         // Ends what began with the mark, also when there will be none.
         let held = core.engine.held_roots();
-        let (mark, mut roots, floor, known, changes) = state?;
+        let AtMark { mark, mut roots, wanted, floor, known, changes } = state?;
         horizon.log = horizon.log.min(floor.unwrap_or(FIRST_SEGMENT));
         roots.extend(held);
         roots.sort_unstable();
@@ -79,6 +83,7 @@ impl<'a> Round<'a> {
             mark,
             horizon,
             roots,
+            wanted,
             known,
             changes,
             damaged: HashSet::new(),
@@ -188,19 +193,22 @@ impl<'a> Round<'a> {
         for candidate in self.candidates(pass, mark) {
             of_pools.entry(candidate.info.pool).or_default().push(candidate);
         }
+        let Some(wants) = self.wants(&|id| pass.contains(&id))? else { return Ok(()) };
         for (pool, candidates) in of_pools {
-            self.collect_pool(collector, pool, &candidates, mark)?;
+            self.collect_pool(collector, (pool, &candidates), pass, mark, &wants)?;
         }
         Ok(())
     }
 
-    /// What is named of a pool's segments goes to new ones of the same pool.
+    /// What is named of a pool's segments goes to new ones of the same pool, but for what is
+    /// wanted in another.
     fn collect_pool(
         &mut self,
         collector: &mut Collector,
-        pool: PoolId,
-        candidates: &[Candidate],
+        (pool, candidates): (PoolId, &[Candidate]),
+        pass: &Range<SegmentId>,
         mark: &Mark,
+        wants: &Wants,
     ) -> Result<(), Error> {
         let segment_bytes = self.core.config.cold_segment_bytes;
         let choice = choose(candidates, segment_bytes, self.urgency);
@@ -210,7 +218,9 @@ impl<'a> Round<'a> {
         if !self.core.may_compact_in(pool)? {
             return Ok(());
         }
-        for mut ids in choice.jobs {
+        let mut jobs = choice.jobs;
+        jobs.extend(self.mixed(pool, &|id| pass.contains(&id), wants, mark, &jobs));
+        for mut ids in jobs {
             if self.is_over() || !self.compacts {
                 return Ok(());
             }
@@ -219,7 +229,7 @@ impl<'a> Round<'a> {
             if ids.is_empty() {
                 continue;
             }
-            match self.compact(&ids, pool, mark) {
+            match self.compact(&ids, pool, mark, wants) {
                 // What is full now has room after the removals.
                 Err(error) if error.kind() == ErrorKind::NoSpace => {
                     tracing::warn!(%error, "compaction waits for room");
@@ -356,7 +366,13 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    fn compact(&mut self, ids: &[SegmentId], pool: PoolId, mark: &Mark) -> Result<(), Error> {
+    fn compact(
+        &mut self,
+        ids: &[SegmentId],
+        pool: PoolId,
+        mark: &Mark,
+        wants: &Wants,
+    ) -> Result<(), Error> {
         let core = self.core;
         let victim =
             |id: SegmentId| Victim { id, live: mark.live(id).cloned().unwrap_or_default() };
@@ -365,10 +381,10 @@ impl<'a> Round<'a> {
             .filter(|(_, carrier)| ids.contains(carrier))
             .map(|(old, _)| old)
             .collect();
+        let victims = ids.iter().copied().map(victim).collect();
         let job = Job {
-            victims: ids.iter().copied().map(victim).collect(),
+            shares: wants.shares(pool, victims),
             carried: carried.iter().copied().map(victim).collect(),
-            pool,
         };
         let mut pace = Pace::new(core, self.hurry);
         let moved = match core.engine.compact(&job, &mut |_| pace.step()) {
@@ -506,7 +522,14 @@ fn record_moved(
 }
 
 /// What a round has of the catalog.
-type AtMark = (u64, Vec<Location>, Option<SegmentId>, Vec<Known>, u64);
+struct AtMark {
+    mark: u64,
+    roots: Vec<Location>,
+    wanted: Wanted,
+    floor: Option<SegmentId>,
+    known: Vec<Known>,
+    changes: u64,
+}
 
 /// Raises the mark, and then reads one state of the catalog, which takes seconds where there
 /// are millions of names: nobody else has to wait for that. What is bound between the two is
@@ -518,7 +541,14 @@ fn state_at_mark(core: &Core) -> Result<AtMark, Error> {
         // Counted once the state to be read is fixed, with everything in it: what it does not
         // have any more, no backup of fewer changes knows to be gone.
         let changes = core.catalog.write_aside(|tx| Ok::<_, CatalogError>(tx.changes()))?;
-        Ok((mark, state::roots(tx)?, floor, segment::list(tx)?, changes))
+        Ok(AtMark {
+            mark,
+            roots: state::roots(tx)?,
+            wanted: wants::wanted(tx)?,
+            floor,
+            known: segment::list(tx)?,
+            changes,
+        })
     })
 }
 

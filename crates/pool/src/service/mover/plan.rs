@@ -1,7 +1,7 @@
 //! What is to be moved where.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use archipelago_engine::SegmentKind;
 use archipelago_model::{Location, PoolId, SegmentId};
@@ -10,7 +10,7 @@ use crate::catalog::segment::{Kind, Known, State};
 use crate::catalog::{CatalogError, place, segment, state};
 use crate::core::{Core, FIRST_SEGMENT};
 use crate::error::Error;
-use crate::service::collector::passes;
+use crate::service::collector::{Wanted, Wants, passes, wanted};
 
 /// One segment on its way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,14 +29,16 @@ pub(super) struct Plan {
     pub changes: u64,
     /// Something is to be moved that cannot be yet: the end of the log.
     pub later: bool,
+    /// Segments that hold what others hold, too, and have to be taken apart first.
+    pub mixed: u64,
 }
 
 /// One state of the catalog.
 struct Look {
     known: Vec<Known>,
     drains: BTreeMap<PoolId, PoolId>,
-    /// Roots by the pool that they want.
-    wants: Vec<(PoolId, Vec<Location>)>,
+    roots: Vec<Location>,
+    wanted: Wanted,
     floor: SegmentId,
     changes: u64,
 }
@@ -47,25 +49,19 @@ impl Plan {
         let horizon = core.engine.horizon();
         let resolving = core.resolving.read_recursive();
         let look = look(core)?;
-        let Look { known, drains, wants, floor, changes } = look;
-        let _held: Vec<_> =
-            wants.iter().flat_map(|(_, roots)| roots).map(|root| core.engine.pin(*root)).collect();
+        let Look { known, drains, roots, wanted, floor, changes } = look;
+        let _held: Vec<_> = roots.iter().map(|root| core.engine.pin(*root)).collect();
         drop(resolving);
-        let mut wanted: HashMap<SegmentId, PoolId> = HashMap::new();
-        let mut stays: HashSet<SegmentId> = HashSet::new();
-        for (pool, roots) in &wants {
-            for id in named(core, &known, roots)? {
-                match known.binary_search_by_key(&id, |one| one.id) {
-                    Ok(at) if known[at].pool == *pool => drop(stays.insert(id)),
-                    Ok(_) => drop(wanted.entry(id).or_insert(*pool)),
-                    // The log has it.
-                    Err(_) => {}
-                }
+        let mut wanted_in: HashMap<SegmentId, PoolId> = HashMap::new();
+        let mut mixed = 0;
+        if !wanted.is_empty() {
+            for pass in passes(&known) {
+                mixed += look_at(core, &known, &pass, (&roots, &wanted), &mut wanted_in)?;
             }
         }
-        let mut plan = Self { moves: Vec::new(), changes, later: false };
+        let mut plan = Self { moves: Vec::new(), changes, later: false, mixed };
         for one in known.iter().filter(|one| one.stored_bytes > 0 && one.kind != Kind::Backup) {
-            let wanted = wanted.get(&one.id).filter(|_| !stays.contains(&one.id));
+            let wanted = wanted_in.get(&one.id);
             let to = match drains.get(&one.pool) {
                 // Where it is wanted rather than where the rest goes, unless that is drained, too.
                 Some(to) => *wanted.filter(|pool| !drains.contains_key(pool)).unwrap_or(to),
@@ -96,20 +92,47 @@ fn look(core: &Core) -> Result<Look, Error> {
         .read(|tx| {
             let places = place::list(tx)?;
             let drains = places.iter().filter_map(|row| Some((row.id, row.drain_to?))).collect();
-            let mut wants = Vec::new();
-            for pool in place::wanted(tx)? {
-                wants.push((pool, place::roots(tx, pool)?));
-            }
-            let idle = wants.is_empty() && places.iter().all(|row| row.drain_to.is_none());
+            let wanted = wanted(tx)?;
+            let idle = wanted.is_empty() && places.iter().all(|row| row.drain_to.is_none());
             Ok::<_, CatalogError>(Look {
                 known: if idle { Vec::new() } else { segment::list(tx)? },
                 drains,
-                wants,
+                roots: if wanted.is_empty() { Vec::new() } else { state::roots(tx)? },
+                wanted,
                 floor: state::log_floor(tx)?.unwrap_or(FIRST_SEGMENT),
                 changes: tx.changes(),
             })
         })
         .map_err(Error::from)
+}
+
+/// Notes where those segments of a pass are wanted that are wanted as a whole; gives how many have
+/// to be taken apart, which compaction does.
+fn look_at(
+    core: &Core,
+    known: &[Known],
+    pass: &Range<SegmentId>,
+    (roots, wanted): (&[Location], &Wanted),
+    whole: &mut HashMap<SegmentId, PoolId>,
+) -> Result<u64, Error> {
+    let mut step = stopping(core);
+    let wants = Wants::mark(core, wanted, &|id| pass.contains(&id), &mut step)?;
+    let mut step = stopping(core);
+    let all = core.engine.mark(roots.iter().copied(), &|id| pass.contains(&id), &mut step)?;
+    let mut mixed = 0;
+    for one in known.iter().filter(|one| pass.contains(&one.id) && one.state == State::Sealed) {
+        let Some(live) = all.live(one.id) else { continue };
+        let (parts, rest) = wants.apart(one.pool, one.id, live);
+        match parts.as_slice() {
+            [(pool, _)] if rest.sectors.is_empty() => drop(whole.insert(one.id, *pool)),
+            parts => mixed += u64::from(parts.iter().any(|(pool, _)| *pool != one.pool)),
+        }
+    }
+    Ok(mixed)
+}
+
+fn stopping(core: &Core) -> impl FnMut() -> ControlFlow<()> + '_ {
+    || if core.stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 /// The segments that maps name, and those that what they name was moved into.
@@ -120,10 +143,7 @@ pub(in crate::service) fn named(
 ) -> Result<HashSet<SegmentId>, Error> {
     let mut ids = HashSet::new();
     for pass in passes(known) {
-        let mut step = || match core.stopping() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        };
+        let mut step = stopping(core);
         let mark = core.engine.mark(roots.iter().copied(), &|id| pass.contains(&id), &mut step)?;
         ids.extend(mark.ids());
     }
