@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use archipelago_env::Env;
-use archipelago_model::{PoolId, SegmentId};
+use archipelago_model::{PoolId, PoolName, SegmentId};
 use archipelago_store::Spread;
 use archipelago_store::layer::Rates;
 use parking_lot::Mutex;
@@ -19,8 +19,8 @@ use crate::place as urls;
 pub(crate) struct Pools {
     pub spread: Arc<Spread>,
     opener: urls::Opener,
-    /// Why those are away that could not be opened, by pool.
-    away: Mutex<BTreeMap<PoolId, String>>,
+    /// Those that could not be opened, by name, and why.
+    away: Mutex<BTreeMap<PoolId, (PoolName, String)>>,
     /// One is added, removed or opened again at a time.
     changing: Mutex<()>,
 }
@@ -73,7 +73,7 @@ impl Pools {
             }
             Err(error) => {
                 self.spread.put(row.id, None);
-                if away.insert(row.id, error.to_string()).is_none() {
+                if away.insert(row.id, (row.name.clone(), error.to_string())).is_none() {
                     tracing::error!(pool = %row.name, %error, "a pool is away; trying again");
                 }
                 false
@@ -83,7 +83,18 @@ impl Pools {
 
     /// Why a pool is away; `None` for one that was opened.
     pub fn why_away(&self, pool: PoolId) -> Option<String> {
-        self.away.lock().get(&pool).cloned()
+        self.away.lock().get(&pool).map(|(_, why)| why.clone())
+    }
+
+    /// What is wrong with those that are away.
+    pub fn problem(&self) -> Option<String> {
+        let away = self.away.lock();
+        let (name, why) = away.values().next()?;
+        let others = match away.len() {
+            1 => String::new(),
+            more => format!(", and {} others", more - 1),
+        };
+        Some(format!("pool '{name}' is away{others}: {why}; `archipelago pool ls` tells more"))
     }
 
     /// Makes a place a pool of the store, and notes it by `bind`, which is given its kind.

@@ -1,6 +1,6 @@
 //! `archipelago volume`.
 
-use archipelago_model::{Source, VolumeName, VolumeSize};
+use archipelago_model::{PoolName, Source, VolumeName, VolumeSize};
 use clap::Subcommand;
 
 use super::pool::Target;
@@ -17,7 +17,8 @@ Examples:
   archipelago volume create web --from image:debian-12 --size 40G
   archipelago volume create scratch-1 scratch-2 --size 100G
   archipelago volume create web2 --from snapshot:web@before
-  archipelago volume create web3 --from file:images/debian.qcow2")]
+  archipelago volume create web3 --from file:images/debian.qcow2
+  archipelago volume create db --size 200G --pool ceph2")]
     Create {
         /// The names
         #[arg(required = true, value_name = "NAME")]
@@ -31,6 +32,9 @@ Examples:
         /// Clone the bytes of a file as they are, also where they are a disk image
         #[arg(long, requires = "from")]
         raw: bool,
+        /// The pool in which they are to be; see `volume move`
+        #[arg(long, value_name = "POOL")]
+        pool: Option<PoolName>,
     },
     /// List the volumes
     #[command(after_help = "Example:\n  archipelago volume ls --json")]

@@ -1,7 +1,7 @@
 //! `archipelago volume`.
 
 use archipelago_api::{self as api, path};
-use archipelago_model::{Source, VolumeName, VolumeSize};
+use archipelago_model::{VolumeName, VolumeSize};
 
 use super::{Context, remove_each};
 use crate::args::volume::Volume as Verb;
@@ -11,7 +11,15 @@ use crate::output::text::{exact_size, optional, size, time};
 
 pub fn run(context: &Context, verb: Verb) -> Result {
     match verb {
-        Verb::Create { names, size, from, raw } => create(context, &names, size, from, raw),
+        Verb::Create { names, size, from, raw, pool } => {
+            let body = api::CreateVolumes {
+                names: names.iter().map(VolumeName::to_string).collect(),
+                from: from.map(|source| source.to_string()),
+                size: size.map(VolumeSize::bytes),
+                raw,
+            };
+            create(context, &body, pool.map(|pool| pool.to_string()))
+        }
         Verb::Ls => {
             let volumes: api::Volumes = context.client.get(path::VOLUMES)?;
             context.output.show(&volumes, |list| table(&list.volumes))
@@ -39,20 +47,19 @@ pub fn run(context: &Context, verb: Verb) -> Result {
     }
 }
 
-fn create(
-    context: &Context,
-    names: &[VolumeName],
-    size: Option<VolumeSize>,
-    from: Option<Source>,
-    raw: bool,
-) -> Result {
-    let body = api::CreateVolumes {
-        names: names.iter().map(VolumeName::to_string).collect(),
-        from: from.map(|source| source.to_string()),
-        size: size.map(VolumeSize::bytes),
-        raw,
-    };
-    let volumes: api::Volumes = context.client.post(path::VOLUMES, &body)?;
+fn create(context: &Context, body: &api::CreateVolumes, pool: Option<String>) -> Result {
+    if let Some(pool) = &pool {
+        // So that a name that is wrong makes no volume.
+        let _there: api::Pool = context.client.get(&path::pool(pool))?;
+    }
+    let volumes: api::Volumes = context.client.post(path::VOLUMES, body)?;
+    if pool.is_some() {
+        let wanted = api::SetPlacement { pool };
+        for volume in &volumes.volumes {
+            let route = path::volume_placement(&volume.name);
+            let _placed: api::Placement = context.client.post(&route, &wanted)?;
+        }
+    }
     context.output.confirm(&volumes, |made| {
         let lines: Vec<String> = made.volumes.iter().map(created).collect();
         lines.join("\n")

@@ -147,6 +147,7 @@ impl Service {
             problem: (core.problem.lock().clone())
                 .or_else(|| core.collector_problem.lock().clone())
                 .or_else(|| core.backup_problem.lock().clone())
+                .or_else(|| core.pools.problem())
                 .or_else(|| core.trust.problem()),
             figures: figures(&core.engine.counters())
                 .iter()

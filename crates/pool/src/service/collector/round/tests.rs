@@ -1,5 +1,6 @@
 //! Facts about what is moved when there is little room.
 
+use super::emptying::fitting;
 use super::*;
 
 fn fit(needs: &[u64], free: u64, reserve: u64) -> Vec<u64> {
