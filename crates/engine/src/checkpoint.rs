@@ -145,6 +145,8 @@ impl Engine {
         let mut volumes: Vec<&Arc<Volume>> = volumes.iter().collect();
         volumes.sort_by_key(|v| v.id());
         volumes.dedup_by_key(|v| v.id());
+        // Over a map that recovery could not read nothing is laid.
+        volumes.iter().try_for_each(|volume| volume.check_readable())?;
         let _nodes_that_nobody_names_yet =
             shared.pins.under_way(|| shared.log.position().segment());
         let merged = volumes

@@ -298,6 +298,21 @@ impl Engine {
             .collect()
     }
 
+    /// Volumes of which recovery found writes, and whose maps it could not read.
+    pub fn unread_volumes(&self) -> Vec<Arc<Volume>> {
+        let volumes = self.shared.volumes.read();
+        volumes.values().filter(|volume| volume.is_unread()).cloned().collect()
+    }
+
+    /// Whether a volume can be written, as far as recovery left it so: before its next term begins.
+    ///
+    /// # Errors
+    /// [`Error::MapDamaged`]; [`Error::Store`] when the pool of its map does not answer.
+    pub fn check_readable(&self, id: VolumeId) -> Result<(), Error> {
+        let known = self.shared.volumes.read().get(&id).cloned();
+        known.map_or(Ok(()), |volume| volume.check_readable())
+    }
+
     /// Builds a map from pieces, storing only what is not stored yet.
     ///
     /// # Errors

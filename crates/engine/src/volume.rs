@@ -316,6 +316,10 @@ impl Volume {
         std::mem::replace(&mut *state, empty)
     }
 
+    pub(crate) fn is_unread(&self) -> bool {
+        self.state.read().damaged.is_some()
+    }
+
     /// Reads its map again where recovery could not: a pool may be back.
     ///
     /// # Errors

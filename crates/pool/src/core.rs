@@ -165,6 +165,8 @@ impl Core {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
+        // A term that cannot be used would make void what recovery found under the last one.
+        ids.iter().try_for_each(|id| self.engine.check_readable(*id))?;
         let _resolving = self.resolving.read_recursive();
         let rows = self.catalog.write(|tx| -> Result<_, Error> {
             let mut rows = Vec::with_capacity(ids.len());

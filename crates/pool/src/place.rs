@@ -161,9 +161,9 @@ impl Opener {
     }
 
     /// Lets others have a place that is no pool any more, where that is known to be without harm.
-    pub fn give_up(&self, url: &str) {
+    pub fn give_up(&self, id: PoolId, url: &str) {
         if let Ok(Place::Directory(path)) = parse(url)
-            && let Err(error) = ClaimedDirectory::unclaim(&self.env, &path)
+            && let Err(error) = ClaimedDirectory::unclaim(&self.env, &path, &self.owner(id))
         {
             tracing::warn!(%error, "a folder that is no pool any more still says whose it was");
         }

@@ -115,7 +115,7 @@ impl Pools {
         if let Err(error) = bind(kind) {
             // A commit that failed otherwise may be there after a crash, and then wants its pool.
             if error.kind() == ErrorKind::AlreadyExists {
-                self.opener.give_up(url);
+                self.opener.give_up(id, url);
             }
             return Err(error);
         }
@@ -133,7 +133,7 @@ impl Pools {
         unbind()?;
         self.spread.take(row.id);
         self.away.lock().remove(&row.id);
-        self.opener.give_up(&row.url);
+        self.opener.give_up(row.id, &row.url);
         Ok(())
     }
 

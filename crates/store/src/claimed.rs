@@ -70,12 +70,16 @@ impl ClaimedDirectory {
         Ok(Self { env: env.clone(), root: root.to_owned(), claim, inner })
     }
 
-    /// Gives a folder up: whoever finds it may claim it. One that is not claimed is no error.
+    /// Gives a folder up that is claimed for `owner`: whoever finds it may claim it. One that is
+    /// not is left as it is.
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn unclaim(env: &Env, root: &Path) -> Result<(), StoreError> {
+    pub fn unclaim(env: &Env, root: &Path, owner: &str) -> Result<(), StoreError> {
         let failed = |error| StoreError::from_io(None, "give up a folder for", error);
+        if held(env, root).map_err(failed)? != Some(text(owner)) {
+            return Ok(());
+        }
         match env.disk().remove_file(&root.join(OWNER)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
             _ => env.disk().sync_dir(root).map_err(failed),

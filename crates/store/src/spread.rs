@@ -71,9 +71,12 @@ impl Spread {
 
     /// Forgets a pool. No segment may be in it.
     pub fn take(&self, pool: PoolId) {
-        let mut known = self.known.write();
-        known.others.remove(&pool);
-        known.elsewhere.retain(|_, at| *at != pool);
+        // Dropped when nobody waits for what is known any more: it may have to say good-bye.
+        let _gone = {
+            let mut known = self.known.write();
+            known.elsewhere.retain(|_, at| *at != pool);
+            known.others.remove(&pool)
+        };
     }
 
     /// Notes where segments are.
@@ -113,6 +116,11 @@ impl Spread {
         std::iter::once((PoolId::FIRST, Arc::clone(&self.first))).chain(others).collect()
     }
 
+    fn any_away(&self) -> Option<PoolId> {
+        let known = self.known.read();
+        known.others.iter().find(|(_, store)| store.is_none()).map(|(pool, _)| *pool)
+    }
+
     /// Whether there is but one pool.
     pub fn is_single(&self) -> bool {
         self.known.read().others.is_empty()
@@ -132,7 +140,8 @@ impl Spread {
             }
             // It moved meanwhile, or since the catalog was written that told where it is.
             if self.pool_of(id) == pool && !self.look_for(id, pool)? {
-                return answer;
+                // One that was not asked may have it.
+                return self.any_away().map_or(answer, |pool| Err(away(pool)));
             }
         }
         call(&*self.member(self.pool_of(id))?)

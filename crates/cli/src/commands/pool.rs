@@ -13,7 +13,7 @@ use crate::output::text::{exact_size, plain, size};
 use crate::progress::Progress;
 
 /// How often the server is asked how far it is.
-const POLL: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_secs(1);
 
 pub fn run(context: &Context, verb: Verb) -> Result {
     let client = &context.client;

@@ -89,7 +89,8 @@ impl<'a> Reader<'a> {
         let why = match self.store.read_at(self.id, at, &mut self.bytes) {
             Ok(got) if got == n => return Ok(true),
             Ok(got) => format!("the file ended at byte {}", at + got as u64),
-            Err(error @ StoreError::NotFound { .. }) => {
+            // A pool that does not answer says nothing of the bytes.
+            Err(error @ (StoreError::NotFound { .. } | StoreError::Unavailable { .. })) => {
                 return Err(Halt::Failed(error.into()));
             }
             Err(error) => match std::error::Error::source(&error) {

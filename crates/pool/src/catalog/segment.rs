@@ -231,6 +231,15 @@ pub(crate) fn relocate(
     Ok(rows == 1)
 }
 
+/// What is known of segments whose files are gone is known of no pool.
+pub(crate) fn leave_emptied(tx: &Tx<'_>, pool: PoolId) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE segment SET pool_id = 1 WHERE pool_id = $1 AND stored_bytes = 0",
+        [from_number(pool.get())],
+    )?;
+    Ok(())
+}
+
 /// A segment was found in another pool than the catalog had it in.
 pub(crate) fn found_in(tx: &Tx<'_>, id: SegmentId, pool: PoolId) -> Result<(), CatalogError> {
     tx.execute(

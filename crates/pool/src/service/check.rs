@@ -20,7 +20,7 @@ use super::{Config, Service};
 use crate::catalog::segment::{self, Known, State};
 use crate::catalog::{CatalogError, blocks, check, container, state};
 use crate::core::FIRST_SEGMENT;
-use crate::error::{Error, store_kind};
+use crate::error::{Error, ErrorKind, store_kind};
 use crate::folder::{self, Folder};
 
 pub use explain::{Finding, FindingKind, Severity};
@@ -40,6 +40,10 @@ impl Service {
     /// The catalog or the disk cannot be read at all.
     pub fn check(&self) -> Result<Vec<Finding>, Error> {
         let core = &self.core;
+        // What cannot be looked at is not missing.
+        if let Some(problem) = core.pools.problem() {
+            return Err(Error::new(ErrorKind::Unavailable, format!("not checked: {problem}")));
+        }
         // So that what is sealed is noted, and the floor of the log is raised.
         if let Err(error) = core.checkpoint(&[], false, |_, _| Ok(())) {
             tracing::debug!(%error, "the newest segments are not noted");

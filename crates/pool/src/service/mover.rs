@@ -39,6 +39,9 @@ const POLL: Duration = Duration::from_millis(200);
 const BATCH: usize = 64;
 /// Rounds of compaction in one of the mover's: one that flattens maps leaves the rest to the next.
 const APART_ROUNDS_MAX: u32 = 3;
+/// So much of a pool stays free of what is moved: others write there, too, the log for one.
+const RESERVE_PARTS: u64 = 20;
+const RESERVE_BYTES_MAX: u64 = 4 << 30;
 /// Copies of one segment that are made before it is called damaged.
 const COPY_TRIES: u32 = 2;
 
@@ -68,6 +71,8 @@ pub(crate) struct Mover {
     asked: AtomicU64,
     /// ... and of these, what a round has done all of that could be done.
     answered: AtomicU64,
+    /// Something could not be removed: leftovers are to be looked for.
+    left: AtomicBool,
     /// Since the store was opened.
     totals: Mutex<Moved>,
     /// What keeps it from moving anything, by pool.
@@ -123,7 +128,7 @@ impl Core {
     pub(super) fn move_due(&self, hurry: bool) -> Result<Moved, Error> {
         let mut seen = self.mover.round.lock();
         let mut done = Moved::default();
-        if self.pools.reopen(&self.catalog)? {
+        if self.pools.reopen(&self.catalog)? || self.mover.left.swap(false, Ordering::AcqRel) {
             seen.swept = false;
         }
         let asked = self.mover.asked.load(Ordering::Acquire);
@@ -136,15 +141,8 @@ impl Core {
             seen.swept = self.sweep_strays(&mut done)?;
         }
         self.mover.problems.lock().clear();
-        let mut plan = Plan::make(self)?;
-        for _ in 0..APART_ROUNDS_MAX {
-            if plan.mixed == 0 || self.stopping() {
-                break;
-            }
-            // Compaction takes apart what is not wanted as a whole.
-            self.collect(Collection::default())?;
-            plan = Plan::make(self)?;
-        }
+        let awaited = self.mover.answered.load(Ordering::Acquire) < asked;
+        let plan = self.plan(awaited, hurry)?;
         let finished = self.follow(&plan, hurry, &mut done);
         let mut totals = self.mover.totals.lock();
         totals.segments += done.segments;
@@ -160,6 +158,56 @@ impl Core {
             seen.settled = Some(signs);
         }
         Ok(done)
+    }
+
+    /// What is to be moved. While somebody waits for it, what can be made ready for it is.
+    fn plan(&self, awaited: bool, hurry: bool) -> Result<Plan, Error> {
+        let mut pace = Pace::new(self, hurry);
+        let mut plan = Plan::make(self, &mut pace)?;
+        if awaited && plan.later {
+            // The log goes on in another segment: what is before it may move.
+            self.persist_all()?;
+            self.engine.rest_log()?;
+            self.checkpoint(&[], false, |_, _| Ok(()))?;
+            plan = Plan::make(self, &mut pace)?;
+        }
+        for _ in 0..APART_ROUNDS_MAX {
+            if plan.mixed == 0 || !awaited || self.stopping() {
+                return Ok(plan);
+            }
+            // Compaction takes apart what is not wanted as a whole.
+            let before = plan.mixed;
+            self.collect(Collection::default())?;
+            plan = Plan::make(self, &mut pace)?;
+            if plan.mixed >= before {
+                break;
+            }
+        }
+        if plan.mixed > 0 {
+            self.not_apart(plan.mixed);
+        }
+        Ok(plan)
+    }
+
+    /// Whether a pool has room for so much, and some is left for others.
+    fn ask_room(&self, pool: PoolId, bytes: u64) -> Result<(), Error> {
+        let space = self.pool_space(pool).map_err(store_error)?;
+        let reserve = (space.total / RESERVE_PARTS).min(RESERVE_BYTES_MAX);
+        if space.free >= bytes.saturating_add(reserve) {
+            return Ok(());
+        }
+        let message =
+            "it is nearly full: nothing more moves there; give it more room, or free some";
+        Err(Error::new(ErrorKind::NoSpace, message))
+    }
+
+    /// Says of all pools what keeps some data from its own.
+    fn not_apart(&self, segments: u64) {
+        let problem = format!(
+            "{segments} segments hold what belongs into different pools, and could not be taken \
+             apart yet; `archipelago status` and `scrub` may tell why"
+        );
+        self.mover.problems.lock().insert(PoolId::FIRST, problem);
     }
 
     fn mover_signs(&self) -> Signs {
@@ -210,6 +258,8 @@ impl Core {
                 Err(error) if error.kind() == ErrorKind::Internal => return Err(error),
                 Err(error) => {
                     tracing::warn!(segment = %one.id, %error, "a segment stays where it is for now");
+                    // A copy of it may be left, too.
+                    self.mover.left.store(true, Ordering::Release);
                     let at = if error.kind() == ErrorKind::Damaged { one.from } else { one.to };
                     self.mover.problems.lock().insert(at, error.to_string());
                     continue;
@@ -231,6 +281,7 @@ impl Core {
         if known.as_ref().is_none_or(stays) {
             return Ok(None);
         }
+        self.ask_room(one.to, one.bytes)?;
         let Some(copied) = self.copy(one, pace)? else { return Ok(None) };
         let from = known.map_or(one.from, |known| known.pool);
         let moved = self.catalog.write_aside(|tx| segment::relocate(tx, one.id, from, one.to))?;
@@ -305,6 +356,7 @@ impl Core {
             });
             if let Err(error) = removed {
                 tracing::warn!(segment = %id, %error, "what was copied stays beside the copy");
+                self.mover.left.store(true, Ordering::Release);
                 self.mover.problems.lock().insert(from, error.to_string());
             }
         }

@@ -79,6 +79,8 @@ impl Service {
             trust,
         });
         core.adopt(&core.engine.dirty_volumes())?;
+        // With a handle, no verb takes the catalog's root for all there is of these either.
+        core.engine.unread_volumes().into_iter().for_each(|v| core.attachments.set_recovered(v));
         core.catalog.write(snapshot_file::adopt)?;
         if let Some(problem) = core.catalog.read(snapshot_file::problem)? {
             tracing::warn!("{problem}");

@@ -131,8 +131,7 @@ impl Service {
                 false => Err(taken()),
             })
         })?;
-        // A rebuild learns of it from a backup.
-        core.back_up_if_possible();
+        core.tell_backups();
         self.pool(name)
     }
 
@@ -158,12 +157,14 @@ impl Service {
             }
         }
         core.pools.remove(&row, || {
-            core.catalog.write(|tx| -> Result<(), Error> {
+            let removed = core.catalog.write(|tx| -> Result<(), Error> {
+                segment::leave_emptied(tx, row.id)?;
                 if place::held(tx, row.id)?.segments > 0 || !place::remove(tx, row.id)? {
                     return Err(still_there(name, place::held(tx, row.id)?.segments));
                 }
                 Ok(())
-            })
+            });
+            removed.inspect(|()| core.tell_backups())
         })
     }
 
@@ -242,12 +243,14 @@ impl Service {
     /// `NotFound`; its map cannot be read.
     pub fn volume_placement(&self, name: &VolumeName) -> Result<Placement, Error> {
         let core = &self.core;
-        let _resolving = core.resolving.read_recursive();
-        let (said, roots) = core.catalog.read(|tx| -> Result<_, Error> {
+        let resolving = core.resolving.read_recursive();
+        let (said, root) = core.catalog.read(|tx| -> Result<_, Error> {
             let row = volume_row(tx, name)?;
-            Ok((place::placed(tx, Placed::Volume(row.id))?, vec![row.root]))
+            Ok((place::placed(tx, Placed::Volume(row.id))?, row.root))
         })?;
-        core.placement(said, &roots)
+        let _held = core.engine.pin(root);
+        drop(resolving);
+        core.placement(said, &[root])
     }
 
     /// The same of a container and what is in it; what comes goes there at once.
@@ -338,6 +341,14 @@ impl Core {
         }
     }
 
+    /// A rebuild learns of the pools from a backup, and needs all that it tells of.
+    fn tell_backups(&self) {
+        if let Err(error) = self.back_up_both(self.catalog.changes()) {
+            tracing::warn!(%error, "one backup knows the pools, not two");
+            self.back_up_if_possible();
+        }
+    }
+
     /// Room in one pool.
     pub(super) fn pool_space(&self, pool: PoolId) -> Result<Space, StoreError> {
         if pool == PoolId::FIRST {
@@ -379,7 +390,6 @@ impl Core {
         said: Option<PoolId>,
         roots: &[archipelago_model::Location],
     ) -> Result<Placement, Error> {
-        let _held: Vec<_> = roots.iter().map(|root| self.engine.pin(*root)).collect();
         let (rows, known) =
             self.catalog.read(|tx| Ok::<_, Error>((place::list(tx)?, segment::list(tx)?)))?;
         let named = match roots.is_empty() {

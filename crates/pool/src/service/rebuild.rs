@@ -132,8 +132,9 @@ fn scan(salvage: &Salvage, ids: Vec<SegmentId>, found: &mut Found) -> Result<(),
     Ok(())
 }
 
-/// The same of the pools that the backup knows besides the first. A segment that is in two is a
-/// copy that a move left: the first pool's counts.
+/// The same of the pools that the backup knows besides the first. Of a segment that is in two one
+/// is a copy that a move left: the first that has a footer counts, and the mover looks at both
+/// when the store is opened.
 fn scan_others(
     pools: &Pools,
     catalog: &Catalog,
@@ -154,17 +155,14 @@ fn scan_others(
         }
         let pool = pools.spread.member(row.id).map_err(segments::store_error)?;
         let mut ids = pool.list_from(SegmentId::MIN).map_err(segments::store_error)?;
-        ids.retain(|id| !found.has(*id));
+        ids.retain(|id| !found.footers.contains_key(id));
         pools.spread.found(ids.iter().map(|id| (*id, row.id)));
         scan(salvage, ids, found)?;
+        // Without a footer in one pool it is a copy of what has one in another.
+        let footers = &found.footers;
+        found.unsealed.retain(|info| !footers.contains_key(&info.id));
     }
     Ok(())
-}
-
-impl Found {
-    fn has(&self, id: SegmentId) -> bool {
-        self.footers.contains_key(&id) || self.unsealed.iter().any(|info| info.id == id)
-    }
 }
 
 /// The newest backup that is whole.

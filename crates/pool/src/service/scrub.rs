@@ -295,6 +295,12 @@ impl Job<'_> {
                 files.insert(known.id, known.stored_bytes);
             }
         }
+        let all = files.len();
+        files.retain(|id, _| core.pools.spread.is_open(core.store.pool_of(*id)));
+        if files.len() < all {
+            let segments = all - files.len();
+            tracing::warn!(segments, "a scrub passes over what is in pools that are away");
+        }
         Ok(files.into_iter().collect())
     }
 

@@ -69,8 +69,10 @@ fn a_folder_whose_disk_is_not_mounted_is_away_and_not_empty() {
 fn a_folder_that_was_given_up_may_be_claimed_by_another() {
     let (env, dir) = (Env::real(), TempDir::new().unwrap());
     ClaimedDirectory::claim(&env, dir.path(), "a").unwrap();
-    ClaimedDirectory::unclaim(&env, dir.path()).unwrap();
-    ClaimedDirectory::unclaim(&env, dir.path()).unwrap();
+    ClaimedDirectory::unclaim(&env, dir.path(), "another").unwrap();
+    assert!(ClaimedDirectory::open(&env, dir.path(), "a").is_ok());
+    ClaimedDirectory::unclaim(&env, dir.path(), "a").unwrap();
+    ClaimedDirectory::unclaim(&env, dir.path(), "a").unwrap();
     ClaimedDirectory::claim(&env, dir.path(), "b").unwrap();
     assert!(ClaimedDirectory::open(&env, dir.path(), "b").is_ok());
 }

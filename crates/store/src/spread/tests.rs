@@ -152,6 +152,8 @@ fn a_pool_that_is_away_is_told_as_away_and_the_others_go_on() {
     assert!(matches!(spread.len(id(5)), Err(StoreError::Unavailable { .. })));
     assert!(matches!(spread.create_in(THIRD, id(6), 0), Err(StoreError::Unavailable { .. })));
     assert_eq!(spread.list_from(id(1)).unwrap(), [id(1)]);
+    // What nobody has may be there.
+    assert!(matches!(spread.len(id(9)), Err(StoreError::Unavailable { .. })));
     let back = MemoryStore::new();
     write(&back, THIRD, id(5), b"back");
     spread.put(THIRD, Some(Arc::new(back)));

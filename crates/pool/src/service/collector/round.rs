@@ -47,6 +47,9 @@ pub(super) struct Round<'a> {
     changes: u64,
     /// Segments that could not be moved.
     damaged: HashSet<SegmentId>,
+    /// Pools that have no room, or did not answer, when something was to be written or removed
+    /// there: they are left alone for the rest of the round.
+    spared: HashSet<PoolId>,
     /// Whether live parts are moved in this round.
     compacts: bool,
     /// The log was given its footers, for the room that it had reserved.
@@ -87,6 +90,7 @@ impl<'a> Round<'a> {
             known,
             changes,
             damaged: HashSet::new(),
+            spared: HashSet::new(),
             compacts: true,
             rested: false,
             done,
@@ -215,7 +219,7 @@ impl<'a> Round<'a> {
         self.condemn(&choice.dead)?;
         collector.confirmed.extend(&choice.dead);
         // One that is drained is left to the mover, and one that is away to its coming back.
-        if !self.core.may_compact_in(pool)? {
+        if !self.core.may_compact_in(pool)? || self.spared.contains(&pool) {
             return Ok(());
         }
         let mut jobs = choice.jobs;
@@ -229,7 +233,7 @@ impl<'a> Round<'a> {
             if ids.is_empty() {
                 continue;
             }
-            match self.compact(&ids, pool, mark, wants) {
+            match self.compact_for(&ids, pool, mark, wants) {
                 // What is full now has room after the removals.
                 Err(error) if error.kind() == ErrorKind::NoSpace => {
                     tracing::warn!(%error, "compaction waits for room");
@@ -242,6 +246,10 @@ impl<'a> Round<'a> {
                 // What it shared from leaves: the next round shares from something else.
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
                     tracing::info!(%error, "a compaction was in vain");
+                    if self.core.pool_space(pool).is_err() {
+                        self.spared.insert(pool);
+                        return Ok(());
+                    }
                 }
                 other => other?,
             }
@@ -314,7 +322,15 @@ impl<'a> Round<'a> {
         let core = self.core;
         let known: HashSet<SegmentId> = self.known.iter().map(|one| one.id).collect();
         let mut left = Vec::new();
-        for id in core.store.list_from(FIRST_SEGMENT).map_err(store_error)? {
+        let listed = match core.store.list_from(FIRST_SEGMENT) {
+            // The next round looks again.
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "leftovers of crashes are not looked for");
+                return Ok(());
+            }
+            listed => listed.map_err(store_error)?,
+        };
+        for id in listed {
             // What it is nobody has noted: it may be the log's.
             if self.horizon.allows(id, SegmentKind::Hot)
                 && !known.contains(&id)

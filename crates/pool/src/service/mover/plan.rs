@@ -10,7 +10,7 @@ use crate::catalog::segment::{Kind, Known, State};
 use crate::catalog::{CatalogError, place, segment, state};
 use crate::core::{Core, FIRST_SEGMENT};
 use crate::error::Error;
-use crate::service::collector::{Wanted, Wants, passes, wanted};
+use crate::service::collector::{Pace, Wanted, Wants, passes, wanted};
 
 /// One segment on its way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,7 +44,7 @@ struct Look {
 }
 
 impl Plan {
-    pub fn make(core: &Core) -> Result<Self, Error> {
+    pub fn make(core: &Core, pace: &mut Pace<'_>) -> Result<Self, Error> {
         // First what is under way: what it writes is not moved before it has a name.
         let horizon = core.engine.horizon();
         let resolving = core.resolving.read_recursive();
@@ -56,7 +56,15 @@ impl Plan {
         let mut mixed = 0;
         if !wanted.is_empty() {
             for pass in passes(&known) {
-                mixed += look_at(core, &known, &pass, (&roots, &wanted), &mut wanted_in)?;
+                let may_be_apart = |one: &Known| {
+                    one.id < floor.min(horizon.log)
+                        && horizon.allows(one.id, SegmentKind::Cold)
+                        && !drains.contains_key(&one.pool)
+                        && core.pools.spread.is_open(one.pool)
+                };
+                let looked_at =
+                    look_at(core, &known, &pass, (&roots, &wanted), pace, &mut wanted_in)?;
+                mixed += looked_at.into_iter().filter(|one| may_be_apart(one)).count() as u64;
             }
         }
         let mut plan = Self { moves: Vec::new(), changes, later: false, mixed };
@@ -73,9 +81,10 @@ impl Plan {
             if to == one.pool {
                 continue;
             }
+            // Below the floor recovery looks at nothing, whatever a crash leaves of the move.
             let movable = one.state == State::Sealed
                 && horizon.allows(one.id, SegmentKind::Cold)
-                && (one.kind != Kind::Hot || one.id < floor.min(horizon.log));
+                && one.id < floor.min(horizon.log);
             if movable {
                 let (id, from, bytes) = (one.id, one.pool, one.stored_bytes);
                 plan.moves.push(Move { id, from, to, bytes });
@@ -106,26 +115,27 @@ fn look(core: &Core) -> Result<Look, Error> {
         .map_err(Error::from)
 }
 
-/// Notes where those segments of a pass are wanted that are wanted as a whole; gives how many have
+/// Notes where those segments of a pass are wanted that are wanted as a whole; gives those that have
 /// to be taken apart, which compaction does.
 fn look_at(
     core: &Core,
     known: &[Known],
     pass: &Range<SegmentId>,
     (roots, wanted): (&[Location], &Wanted),
+    pace: &mut Pace<'_>,
     whole: &mut HashMap<SegmentId, PoolId>,
-) -> Result<u64, Error> {
-    let mut step = stopping(core);
-    let wants = Wants::mark(core, wanted, &|id| pass.contains(&id), &mut step)?;
-    let mut step = stopping(core);
-    let all = core.engine.mark(roots.iter().copied(), &|id| pass.contains(&id), &mut step)?;
-    let mut mixed = 0;
+) -> Result<Vec<Known>, Error> {
+    let here = |id: SegmentId| pass.contains(&id);
+    let wants = Wants::mark(core, wanted, &here, &mut || pace.step())?;
+    let all = core.engine.mark(roots.iter().copied(), &here, &mut || pace.step())?;
+    let mut mixed = Vec::new();
     for one in known.iter().filter(|one| pass.contains(&one.id) && one.state == State::Sealed) {
         let Some(live) = all.live(one.id) else { continue };
         let (parts, rest) = wants.apart(one.pool, one.id, live);
         match parts.as_slice() {
             [(pool, _)] if rest.sectors.is_empty() => drop(whole.insert(one.id, *pool)),
-            parts => mixed += u64::from(parts.iter().any(|(pool, _)| *pool != one.pool)),
+            parts if parts.iter().any(|(pool, _)| *pool != one.pool) => mixed.push(*one),
+            _ => {}
         }
     }
     Ok(mixed)

@@ -1,9 +1,13 @@
 //! What an interrupted move left: a copy that nothing says to be the one.
 
+use std::ops::ControlFlow;
+
+use archipelago_engine as engine;
 use archipelago_model::{PoolId, SegmentId};
-use archipelago_store::StoreError;
+use archipelago_store::{Store, StoreError};
 
 use super::Moved;
+use crate::catalog::segment::Known;
 use crate::catalog::{place, segment};
 use crate::core::{Core, FIRST_SEGMENT};
 use crate::error::{Error, store_kind};
@@ -47,8 +51,8 @@ impl Core {
         Ok(all)
     }
 
-    /// Removes a copy if the segment is where the catalog says. Where it is not, what is here is
-    /// the segment: the catalog is older than the move.
+    /// Removes a copy if the segment is whole where the catalog says. Where it is not, and what is
+    /// here is, this is the segment: the catalog is older than the move. Else both stay.
     fn settle_stray(&self, id: SegmentId, at: PoolId) -> Result<bool, Error> {
         let _no_collection = self.collector.lock();
         let spread = &self.pools.spread;
@@ -60,19 +64,32 @@ impl Core {
         }
         let here = spread.member(at).map_err(store_error)?;
         let there = spread.member(known.pool).map_err(store_error)?;
-        match there.len(id) {
-            Ok(len) if len >= known.stored_bytes => {
-                here.remove(id).map_err(store_error)?;
-                Ok(true)
-            }
-            Ok(_) | Err(StoreError::NotFound { .. }) => {
-                if here.len(id).map_err(store_error)? >= known.stored_bytes {
-                    self.catalog.write_aside(|tx| segment::found_in(tx, id, at))?;
-                    spread.found([(id, at)]);
-                }
-                Ok(false)
-            }
-            Err(error) => Err(store_error(error)),
+        if known.stored_bytes == 0 {
+            // It was moved by a compaction, and its file is gone: so is this one.
+            here.remove(id).map_err(store_error)?;
+            return Ok(true);
+        }
+        // A copy may have its full length from the start: only its bytes tell that it is whole.
+        if self.is_whole(&*there, &known)? {
+            here.remove(id).map_err(store_error)?;
+            return Ok(true);
+        }
+        if self.is_whole(&*here, &known)? {
+            tracing::warn!(segment = %id, "a segment is in another pool than the catalog has it in");
+            self.catalog.write_aside(|tx| segment::found_in(tx, id, at))?;
+            spread.found([(id, at)]);
+        }
+        Ok(false)
+    }
+
+    /// Whether a pool has a segment, and every byte of it is right.
+    fn is_whole(&self, pool: &dyn Store, known: &Known) -> Result<bool, Error> {
+        let stored = Some(known.stored_bytes);
+        let mut step = |_| ControlFlow::Continue(());
+        match self.engine.scrub_copy(pool, known.id, stored, &mut step) {
+            Ok(scrubbed) => Ok(scrubbed.is_some_and(|scrubbed| scrubbed.damages.is_empty())),
+            Err(engine::Error::Store(StoreError::NotFound { .. })) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 }

@@ -28,8 +28,37 @@ impl Round<'_> {
         })
     }
 
-    /// Moves what is named of segments of a pool, each part to the pool where it is wanted.
-    pub(super) fn compact(
+    /// Moves what is named of segments of a pool, each part to the pool where it is wanted. Where
+    /// one of those has no room, or does not answer, everything stays in the pool.
+    pub(super) fn compact_for(
+        &mut self,
+        ids: &[SegmentId],
+        pool: PoolId,
+        mark: &Mark,
+        wants: &Wants,
+    ) -> Result<(), Error> {
+        let full: Vec<PoolId> = wants.pools().filter(|to| !self.may_write(*to, pool)).collect();
+        self.spared.extend(full);
+        match self.compact(ids, pool, mark, &wants.but(&self.spared)) {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NoSpace | ErrorKind::Unavailable)
+                    && wants.pools().any(|to| to != pool && !self.spared.contains(&to)) =>
+            {
+                tracing::warn!(%error, "what is wanted in other pools stays in its own for now");
+                self.spared.extend(wants.pools().filter(|to| *to != pool));
+                self.compact(ids, pool, mark, &wants.but(&self.spared))
+            }
+            done => done,
+        }
+    }
+
+    /// Whether another pool has room for what a job may write there.
+    fn may_write(&self, to: PoolId, home: PoolId) -> bool {
+        let room = self.core.pool_space(to).map(|space| space.free);
+        to == home || room.is_ok_and(|free| free / 4 > self.core.config.hot_segment_bytes)
+    }
+
+    fn compact(
         &mut self,
         ids: &[SegmentId],
         pool: PoolId,

@@ -109,11 +109,18 @@ impl Round<'_> {
         let core = self.core;
         let alarms: HashSet<SegmentId> = core.engine.alarms().into_iter().collect();
         let stays = |id| alarms.contains(&id) || core.engine.holds(id);
-        let mut batch: Vec<&Known> = batch.iter().filter(|one| !stays(one.id)).collect();
+        let asked = |one: &&Known| !stays(one.id) && !self.spared.contains(&one.pool);
+        let mut batch: Vec<&Known> = batch.iter().filter(asked).collect();
         // One that cannot be removed must not keep the others.
+        let spared = &mut self.spared;
         batch.retain(|one| match core.store.remove(one.id) {
             Ok(()) => true,
+            // A pool that does not answer is asked once in a round.
+            Err(_) if spared.contains(&one.pool) => false,
             Err(error) => {
+                if error.is_transient() {
+                    spared.insert(one.pool);
+                }
                 tracing::error!(segment = %one.id, %error, "a file cannot be removed; later again");
                 false
             }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use archipelago_engine::{self as engine, Live, Mark, Share, Victim};
 use archipelago_model::{Location, PoolId, SegmentId};
@@ -34,7 +35,7 @@ pub(in crate::service) fn wanted(tx: &Tx<'_>) -> Result<Wanted, CatalogError> {
 /// What of segments is wanted where.
 #[derive(Default)]
 pub(in crate::service) struct Wants {
-    marks: Vec<(PoolId, Mark)>,
+    marks: Vec<(PoolId, Arc<Mark>)>,
 }
 
 impl Wants {
@@ -48,10 +49,22 @@ impl Wants {
         let mut marks = Vec::new();
         for (pool, roots) in roots {
             if core.pools.spread.is_open(*pool) {
-                marks.push((*pool, core.engine.mark(roots.iter().copied(), which, step)?));
+                let mark = core.engine.mark(roots.iter().copied(), which, step)?;
+                marks.push((*pool, Arc::new(mark)));
             }
         }
         Ok(Self { marks })
+    }
+
+    /// The pools that somebody wants.
+    pub fn pools(&self) -> impl Iterator<Item = PoolId> + '_ {
+        self.marks.iter().map(|(pool, _)| *pool)
+    }
+
+    /// The same without what is wanted in these pools.
+    pub fn but(&self, spared: &HashSet<PoolId>) -> Self {
+        let marks = self.marks.iter().filter(|(pool, _)| !spared.contains(pool));
+        Self { marks: marks.cloned().collect() }
     }
 
     /// Takes what is named of a segment apart by where it is wanted: in its own pool first, then
@@ -126,11 +139,19 @@ impl Round<'_> {
         jobs: &[Vec<SegmentId>],
     ) -> Vec<Vec<SegmentId>> {
         let taken: HashSet<SegmentId> = jobs.iter().flatten().copied().collect();
+        // What guests wrote lately is worth it only while somebody waits for a move: most of it
+        // is overwritten before long.
+        let awaited = !self.core.mover.is_settled();
+        if self.spared.contains(&pool) {
+            return Vec::new();
+        }
+        let wants = &wants.but(&self.spared);
         let mixed: Vec<SegmentId> = self
             .known
             .iter()
             .filter(|one| one.pool == pool && one.state == State::Sealed && which(one.id))
-            .filter(|one| one.kind != Kind::Backup && !taken.contains(&one.id))
+            .filter(|one| one.kind == Kind::Cold || (awaited && one.kind == Kind::Hot))
+            .filter(|one| !taken.contains(&one.id) && !self.damaged.contains(&one.id))
             .filter(|one| self.horizon.allows(one.id, super::kind_of(one.kind)))
             .filter(|one| wants.is_mixed(one, mark))
             .map(|one| one.id)
