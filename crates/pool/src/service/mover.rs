@@ -39,7 +39,7 @@ const POLL: Duration = Duration::from_millis(200);
 const BATCH: usize = 64;
 /// Rounds of compaction in one of the mover's: one that flattens maps leaves the rest to the next.
 const APART_ROUNDS_MAX: u32 = 3;
-/// So much of a pool stays free of what is moved: others write there, too, the log for one.
+/// So much of the first pool stays free of what is moved: guests write there.
 const RESERVE_PARTS: u64 = 20;
 const RESERVE_BYTES_MAX: u64 = 4 << 30;
 /// Copies of one segment that are made before it is called damaged.
@@ -192,8 +192,13 @@ impl Core {
     /// Whether a pool has room for so much, and some is left for others.
     fn ask_room(&self, pool: PoolId, bytes: u64) -> Result<(), Error> {
         let space = self.pool_space(pool).map_err(store_error)?;
-        let reserve = (space.total / RESERVE_PARTS).min(RESERVE_BYTES_MAX);
-        if space.free >= bytes.saturating_add(reserve) {
+        // Only the first has the log, and nobody may be without it.
+        let reserve = match pool == PoolId::FIRST {
+            true => (space.total / RESERVE_PARTS).min(RESERVE_BYTES_MAX),
+            false => 0,
+        };
+        // A cluster of Ceph may not know its size yet.
+        if space.total == 0 || space.free >= bytes.saturating_add(reserve) {
             return Ok(());
         }
         let message =

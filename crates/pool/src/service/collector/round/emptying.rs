@@ -54,8 +54,10 @@ impl Round<'_> {
 
     /// Whether another pool has room for what a job may write there.
     fn may_write(&self, to: PoolId, home: PoolId) -> bool {
-        let room = self.core.pool_space(to).map(|space| space.free);
-        to == home || room.is_ok_and(|free| free / 4 > self.core.config.hot_segment_bytes)
+        let segment = self.core.config.hot_segment_bytes;
+        let room = self.core.pool_space(to);
+        // A cluster of Ceph may not know its size yet.
+        to == home || room.is_ok_and(|room| room.total == 0 || room.free / 4 > segment)
     }
 
     fn compact(
