@@ -57,7 +57,8 @@ pub use service::{
     FileCompose, FileComposed, FileRange, FileVersion, Finding, FindingKind, FinishPart,
     FinishUpload, GRAIN_HASH_BYTES, GRANTS_MAX, HASHED_AT_ONCE_BYTES_MAX, HASHED_BLOCK_BYTES,
     HASHED_BLOCKS_MAX, HashList, LINKS_MAX, Moved, NAMES_MAX, NameGrants, PARTS_MAX, POOLS_MAX,
-    PartKeys, PartSums, Place, Placement, Pool, PoolRates, PoolState, PublicLink, Put, Rebuilt, Removed, Roots,
-    SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service, Severity, Stored, TICKET_MARK, TICKET_MS_MAX,
-    Ticket, Touch, Update, UpdateContent, Updated, UpdatedFile, UploadAt,
+    PartKeys, PartSums, Place, Placement, Pool, PoolRates, PoolState, PublicLink, Put, Rebuilt,
+    Removed, Roots, SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service, Severity, Stored,
+    TICKET_MARK, TICKET_MS_MAX, Ticket, Touch, Update, UpdateContent, Updated, UpdatedFile,
+    UploadAt,
 };
