@@ -249,7 +249,7 @@ impl World {
 
     /// The acts of operators.
     fn operate(&mut self) -> Checked {
-        match self.dice.below(35) {
+        match self.dice.below(37) {
             0..=2 => self.create(),
             3..=6 => self.snapshot(),
             7..=10 => self.clone_something(),
@@ -262,9 +262,9 @@ impl World {
             20 => self.rename(),
             21..=22 => self.import(),
             23..=24 => self.put(),
-            25..=30 => self.use_object(),
-            31..=32 => self.place_something(),
-            33 => self.move_due(),
+            25..=32 => self.use_object(),
+            33..=34 => self.place_something(),
+            35 => self.move_due(),
             _ => self.replicate(),
         }
     }

@@ -161,5 +161,5 @@ fn the_example_shows_every_key_with_its_default() {
     let tls = config.tls.unwrap();
     assert!(tls.required && tls.client_ca.is_some());
     let keys = example.lines().filter(|line| !line.starts_with('#') && line.contains(" = "));
-    assert_eq!(keys.count(), 29, "a key was added: show it in the example, then count it here");
+    assert_eq!(keys.count(), 31, "a key was added: show it in the example, then count it here");
 }

@@ -51,7 +51,7 @@ const FAILING: [DiskOp; 10] = [
 
 impl World {
     pub(super) fn fate(&mut self) -> Checked {
-        match self.dice.below(17) {
+        match self.dice.below(18) {
             0 => self.crash(),
             1 | 2 => self.kill(),
             3 => self.close(),
@@ -83,6 +83,7 @@ impl World {
             12 => self.use_stale(),
             13 | 14 => self.slow_down(),
             15 => self.second_host(),
+            16 => self.unplug(),
             _ => self.detach(),
         }
     }

@@ -1,8 +1,11 @@
 //! A second pool: resources say that they are to be in it, or no longer; the mover moves
 //! segments, and power fails in it, or the disk.
 
+use std::path::Path;
+
+use archipelago_env::Mode;
 use archipelago_model::PoolName;
-use archipelago_pool::{Error, ErrorKind, PoolState, Service};
+use archipelago_pool::{Collection, Error, ErrorKind, PoolState, Service};
 
 use super::model::Names;
 use super::names::{CONTAINER, SHELF, parse};
@@ -92,6 +95,61 @@ impl World {
             self.record.count("stray", moved.strays);
         }
         Ok(())
+    }
+
+    /// The second pool is unplugged while nobody runs: the store opens all the same, whoever asks
+    /// for what is in it is told so, and nothing is lost of what was in the log. It comes back
+    /// without a restart.
+    pub(super) fn unplug(&mut self) -> Checked {
+        let (owner, aside) = (Path::new(SECOND).join("owner"), Path::new(SECOND).join("aside"));
+        self.sim.heal();
+        if self.sim.is_off() || self.tight || self.env.disk().open(&owner, Mode::Read).is_err() {
+            return Ok(());
+        }
+        let exact = !self.disturbed;
+        self.note("unplug", "", Ok(()));
+        self.env = self.sim.kill();
+        self.lose_service();
+        (self.disturbed, self.misread, self.failures) = (false, false, 0);
+        self.rename_in_second(&owner, &aside)?;
+        if !self.try_open()? {
+            return Err(Violation::new("the store does not open without its second pool"));
+        }
+        let service = self.service()?;
+        if let Some(volume) = self.some_volume() {
+            self.refused_or_done("attach", service.open_device(&volume).map(drop))?;
+        }
+        if self.dice.coin() {
+            self.refused_or_done("background", service.step(true))?;
+        }
+        if self.dice.coin() {
+            self.refused_or_done("collect", service.collect(Collection::default()).map(drop))?;
+        }
+        self.rename_in_second(&aside, &owner)?;
+        drop(service);
+        self.pools_back()?;
+        let service = self.service()?;
+        self.refused_or_done("background", service.step(true))?;
+        drop(service);
+        self.check_after_restart(exact)
+    }
+
+    /// What an act may come to while a pool is away.
+    fn refused_or_done(&mut self, kind: &'static str, came: Result<(), Error>) -> Checked {
+        self.note(kind, "without a pool", came.as_ref().map(drop));
+        match came {
+            Err(error) if error.kind() != ErrorKind::Unavailable => {
+                Err(Violation::new(format!("{kind} without a pool: {:?}: {error}", error.kind())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn rename_in_second(&self, from: &Path, to: &Path) -> Checked {
+        let disk = self.env.disk();
+        disk.rename(from, to)
+            .and_then(|()| disk.sync_dir(Path::new(SECOND)))
+            .map_err(|error| Violation::new(format!("unplugging failed: {error}")))
     }
 
     /// A pool that could not be opened comes back by itself, once nothing disturbs it.
