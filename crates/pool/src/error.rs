@@ -176,6 +176,11 @@ impl From<archipelago_engine::Error> for Error {
     }
 }
 
+/// What a pool said, as an error of the surface.
+pub(crate) fn store_error(error: archipelago_store::StoreError) -> Error {
+    Error::new(store_kind(&error), error.to_string()).with_source(error)
+}
+
 /// What an error of a backend means.
 pub(crate) fn store_kind(error: &archipelago_store::StoreError) -> ErrorKind {
     use archipelago_store::StoreError as Store;

@@ -23,7 +23,7 @@ use archipelago_store::{
 };
 use url::Url;
 
-use crate::error::{Error, ErrorKind, store_kind};
+use crate::error::{Error, ErrorKind, store_error, store_kind};
 use crate::folder::Folder;
 
 /// What the catalog has of a store whose segments are in its folder.
@@ -178,10 +178,6 @@ impl Opener {
         path.push(format!("-{id}"));
         path.into()
     }
-}
-
-pub(crate) fn store_error(error: StoreError) -> Error {
-    Error::new(store_kind(&error), error.to_string()).with_source(error)
 }
 
 fn unreached(url: &str, error: StoreError) -> Error {

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::catalog::place::PlaceRow;
 use crate::catalog::{Catalog, place, segment};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, store_error};
 use crate::folder::Folder;
 use crate::place as urls;
 
@@ -106,7 +106,7 @@ impl Pools {
     ) -> Result<(), Error> {
         let _one_at_a_time = self.changing.lock();
         let (kind, store) = self.opener.claim(id, url)?;
-        let there = store.list_from(SegmentId::MIN).map_err(urls::store_error)?;
+        let there = store.list_from(SegmentId::MIN).map_err(store_error)?;
         if !there.is_empty() {
             return Err(Error::invalid(format!(
                 "there are segments in {url} already: name an empty place"

@@ -105,8 +105,8 @@ pub struct Config {
     /// How often at most the catalog is dumped into the pool when it changed, in ms;
     /// 0 for with each collection only.
     pub backup_interval_ms: u64,
-    /// How often it is looked for segments that are to be in another pool, in ms; 0 for never by
-    /// itself.
+    /// How often it is looked for segments that are to be in another pool, and for pools that are
+    /// away, in ms; 0 for never.
     pub mover_interval_ms: u64,
     /// Bytes that are copied from pool to pool in a second at most; 0 for as many as guests do
     /// not feel.

@@ -20,7 +20,7 @@ use super::{Config, Service};
 use crate::catalog::segment::{self, Known, State};
 use crate::catalog::{CatalogError, blocks, check, container, state};
 use crate::core::FIRST_SEGMENT;
-use crate::error::{Error, ErrorKind, store_kind};
+use crate::error::{Error, ErrorKind, store_error};
 use crate::folder::{self, Folder};
 
 pub use explain::{Finding, FindingKind, Severity};
@@ -394,10 +394,6 @@ impl Found {
         self.segments.insert(self.findings.len(), id);
         self.add(kind, &format!("segment:{id}"), what);
     }
-}
-
-fn store_error(error: StoreError) -> Error {
-    Error::new(store_kind(&error), error.to_string()).with_source(error)
 }
 
 #[cfg(test)]

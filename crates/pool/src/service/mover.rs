@@ -1,9 +1,9 @@
 //! The mover: brings segments into the pools where they are to be, while they are read.
 //!
 //! A segment is moved whole when all that is named of it is wanted in the same pool; else a
-//! compaction takes it apart first. It is copied, every byte of the copy is
-//! verified as a scrub does it, the copy takes its place in one transaction, and what was copied is removed once the backups of the catalog know
-//! of it. A crash between any two steps leaves a copy too many, which the next start finds.
+//! compaction takes it apart first. It is copied, every byte of the copy is verified as a scrub
+//! does it, the copy takes its place in one transaction, and what was copied is removed once the
+//! backups of the catalog know that recovery does not want it. A crash between any two steps leaves a copy too many, which the next start finds.
 //! Only what recovery never reads again is moved: sealed, recorded, below the floor of the log.
 //!
 //! What is to be where: everything of a pool that is drained goes where it is drained to; what the
@@ -13,7 +13,7 @@
 mod plan;
 mod stray;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,20 +21,23 @@ use std::time::Duration;
 
 use archipelago_env::Join;
 use archipelago_model::{PoolId, SegmentId};
-use archipelago_store::{Copied, StoreError};
+use archipelago_store::Copied;
 use parking_lot::Mutex;
 
-use self::plan::{Move, Plan};
-
 pub(super) use self::plan::named;
+use self::plan::{Move, Plan};
 use super::collector::Pace;
 use super::{Collection, Config, Service};
 use crate::catalog::segment;
 use crate::core::Core;
-use crate::error::{Error, ErrorKind, store_kind};
+use crate::error::{Error, ErrorKind, store_error};
 
 /// The background looks so often whether it has to end, or was asked for something.
 const POLL: Duration = Duration::from_millis(200);
+/// The background looks at all maps each time: so that looking in vain takes at most a part of the
+/// time, it pauses for so many times what such a round took, but for no longer than this.
+const PAUSE_TIMES: u32 = 20;
+const PAUSE_MAX: Duration = Duration::from_secs(3600);
 /// Segments that are moved before what they were copied from is removed.
 const BATCH: usize = 64;
 /// Rounds of compaction in one of the mover's: one that flattens maps leaves the rest to the next.
@@ -225,15 +228,16 @@ impl Core {
         done.left = plan.moves.len() as u64;
         done.left_bytes = plan.moves.iter().map(|one| one.bytes).sum();
         let mut pace = Pace::new(self, hurry);
+        let mut spared = HashSet::new();
         for batch in plan.moves.chunks(BATCH) {
             let mut copied = Vec::new();
-            let moved = self.move_batch(batch, &mut pace, &mut copied, done);
+            let moved = self.move_batch(batch, &mut pace, (&mut copied, &mut spared), done);
             // Also of a batch that was broken off.
             let removed = self.remove_copied(plan.changes, &copied);
-            if moved?.is_break() {
+            removed?;
+            if moved.is_break() {
                 return Ok(());
             }
-            removed?;
         }
         Ok(())
     }
@@ -242,15 +246,14 @@ impl Core {
         &self,
         batch: &[Move],
         pace: &mut Pace<'_>,
-        copied: &mut Vec<(SegmentId, PoolId)>,
+        (copied, spared): (&mut Vec<(SegmentId, PoolId)>, &mut HashSet<PoolId>),
         done: &mut Moved,
-    ) -> Result<ControlFlow<()>, Error> {
+    ) -> ControlFlow<()> {
         for one in batch {
             if self.stopping() {
-                return Ok(ControlFlow::Break(()));
+                return ControlFlow::Break(());
             }
-            // What fails for one pool must not keep the others from theirs.
-            if self.mover.problems.lock().contains_key(&one.to) {
+            if spared.contains(&one.from) || spared.contains(&one.to) {
                 continue;
             }
             match self.move_one(one, pace) {
@@ -260,20 +263,31 @@ impl Core {
                     done.bytes += one.bytes;
                 }
                 Ok(None) => {}
-                Err(error) if error.kind() == ErrorKind::Internal => return Err(error),
                 Err(error) => {
                     tracing::warn!(segment = %one.id, %error, "a segment stays where it is for now");
                     // A copy of it may be left, too.
                     self.mover.left.store(true, Ordering::Release);
-                    let at = if error.kind() == ErrorKind::Damaged { one.from } else { one.to };
-                    self.mover.problems.lock().insert(at, error.to_string());
+                    spared.extend(self.blame(one, &error));
                     continue;
                 }
             }
             done.left -= 1;
             done.left_bytes -= one.bytes;
         }
-        Ok(ControlFlow::Continue(()))
+        ControlFlow::Continue(())
+    }
+
+    /// Says which pool keeps a segment from moving. What one segment has must not keep others from
+    /// theirs, nor one pool others: gives the pool that is left alone for the rest of the round.
+    fn blame(&self, one: &Move, error: &Error) -> Option<PoolId> {
+        let whole = match error.kind() {
+            ErrorKind::NoSpace | ErrorKind::ReadOnly => Some(one.to),
+            ErrorKind::Unavailable if self.pool_space(one.to).is_err() => Some(one.to),
+            ErrorKind::Unavailable => Some(one.from),
+            _ => None,
+        };
+        self.mover.problems.lock().insert(whole.unwrap_or(one.from), error.to_string());
+        whole
     }
 
     /// Moves a segment; gives the pool that it was in. `None`: it is not to be moved any more.
@@ -370,8 +384,9 @@ impl Core {
 
     fn run_mover(&self, interval: Duration) {
         let clock = self.env.clock();
+        let mut pause = interval;
         while !self.stopping() {
-            let until = clock.monotonic() + interval;
+            let until = clock.monotonic() + pause;
             while !self.stopping()
                 && clock.monotonic() < until
                 && !self.mover.wanted.swap(false, Ordering::AcqRel)
@@ -381,7 +396,14 @@ impl Core {
             if self.stopping() {
                 return;
             }
-            match self.move_due(false) {
+            let begun = clock.monotonic();
+            let moved = self.move_due(false);
+            let took = clock.monotonic().saturating_sub(begun);
+            pause = match &moved {
+                Ok(done) if done.segments > 0 => interval,
+                _ => interval.max((took * PAUSE_TIMES).min(PAUSE_MAX)),
+            };
+            match moved {
                 Ok(done) if done.segments + done.strays > 0 => {
                     tracing::info!(
                         segments = done.segments,
@@ -391,14 +413,14 @@ impl Core {
                     );
                 }
                 Ok(_) => {}
-                Err(error) => tracing::error!(%error, "nothing moves between pools; trying again"),
+                Err(_) if self.stopping() => return,
+                Err(error) => {
+                    tracing::error!(%error, "nothing moves between pools; trying again");
+                    self.mover.problems.lock().insert(PoolId::FIRST, error.to_string());
+                }
             }
         }
     }
-}
-
-fn store_error(error: StoreError) -> Error {
-    Error::new(store_kind(&error), error.to_string()).with_source(error)
 }
 
 /// Starts the background, unless the configuration says never.

@@ -18,7 +18,7 @@ use super::{
 use crate::attachments::Attachments;
 use crate::catalog::{Catalog, Founding, guest_view, segment, snapshot_file, state, volume};
 use crate::core::{CatalogIds, Core, FIRST_SEGMENT, head_of};
-use crate::error::{Error, ErrorKind, WITHOUT_COPY, store_kind};
+use crate::error::{Error, ErrorKind, WITHOUT_COPY, store_error};
 use crate::folder::Folder;
 use crate::place;
 use crate::pools::Pools;
@@ -231,10 +231,6 @@ fn owner(env: &Env) -> String {
     let mut id = [0; 8];
     env.random().fill(&mut id);
     format!("embedded-{}", hex::encode(id))
-}
-
-fn store_error(error: archipelago_store::StoreError) -> Error {
-    Error::new(store_kind(&error), error.to_string()).with_source(error)
 }
 
 #[cfg(test)]

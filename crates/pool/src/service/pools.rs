@@ -10,7 +10,7 @@ use crate::catalog::identity::account;
 use crate::catalog::place::{Held, PlaceRow, Placed};
 use crate::catalog::{CatalogError, Tx, container, place, segment, state};
 use crate::core::{Core, volume_row};
-use crate::error::{Error, ErrorKind, store_kind};
+use crate::error::{Error, ErrorKind, store_error};
 
 /// Pools of a store at most: each is a client of its own, with threads and connections.
 pub const POOLS_MAX: usize = 64;
@@ -457,8 +457,4 @@ fn still_there(name: &PoolName, segments: u64) -> Error {
         ),
     };
     Error::in_use(format!("pool '{name}' is in use: {what}"))
-}
-
-fn store_error(error: StoreError) -> Error {
-    Error::new(store_kind(&error), error.to_string()).with_source(error)
 }

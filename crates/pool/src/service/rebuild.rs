@@ -14,7 +14,7 @@ use archipelago_store::Store;
 use super::Service;
 use crate::catalog::{Catalog, Founding, dump, place, segment, state, volume};
 use crate::core::record_segments;
-use crate::error::{Error, ErrorKind, io_kind};
+use crate::error::{Error, ErrorKind, io_kind, store_error};
 use crate::folder::Folder;
 use crate::place as segments;
 use crate::pools::Pools;
@@ -153,8 +153,8 @@ fn scan_others(
                 ),
             ));
         }
-        let pool = pools.spread.member(row.id).map_err(segments::store_error)?;
-        let mut ids = pool.list_from(SegmentId::MIN).map_err(segments::store_error)?;
+        let pool = pools.spread.member(row.id).map_err(store_error)?;
+        let mut ids = pool.list_from(SegmentId::MIN).map_err(store_error)?;
         ids.retain(|id| !found.footers.contains_key(id));
         pools.spread.found(ids.iter().map(|id| (*id, row.id)));
         scan(salvage, ids, found)?;

@@ -14,7 +14,7 @@ use crate::catalog::{
     state, upload, volume,
 };
 use crate::core::{FIRST_SEGMENT, Fixed, shown};
-use crate::error::{Error, store_kind};
+use crate::error::{Error, store_error};
 use crate::resource::{DiskState, Metric, MetricKind, PoolUsage, ResourceUsage, Status, Usage};
 
 /// So many resources with damaged maps are named in one sentence; `check` names all.
@@ -105,11 +105,8 @@ impl Service {
         known: &HashSet<u64>,
     ) -> Result<Vec<PoolUsage>, Error> {
         let core = &self.core;
-        let failed = |error: archipelago_store::StoreError| {
-            Error::new(store_kind(&error), error.to_string()).with_source(error)
-        };
         let mut unknown: HashMap<PoolId, (u64, u64)> = HashMap::new();
-        for id in self.store.list_from(FIRST_SEGMENT).map_err(failed)? {
+        for id in self.store.list_from(FIRST_SEGMENT).map_err(store_error)? {
             if !known.contains(&id.get()) {
                 let (segments, bytes) = unknown.entry(self.store.pool_of(id)).or_default();
                 *segments += 1;
@@ -120,7 +117,7 @@ impl Service {
         let usage = |(row, held): (PlaceRow, Held)| {
             let (segments, bytes) = unknown.get(&row.id).copied().unwrap_or_default();
             let space = match core.pool_space(row.id) {
-                Err(error) if row.id == PoolId::FIRST => return Err(failed(error)),
+                Err(error) if row.id == PoolId::FIRST => return Err(store_error(error)),
                 // One that is away has no room.
                 other => other.unwrap_or(Space { total: 0, free: 0 }),
             };

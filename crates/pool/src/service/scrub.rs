@@ -23,7 +23,7 @@ use super::Service;
 use crate::catalog::scrub::{self, ScrubRow};
 use crate::catalog::segment::{self, Known, State};
 use crate::core::{Core, FIRST_SEGMENT};
-use crate::error::{Error, ErrorKind, store_kind};
+use crate::error::{Error, ErrorKind, store_error};
 use crate::folder;
 use pace::Pace;
 
@@ -395,10 +395,6 @@ impl Job<'_> {
             Ok(scrub::put(tx, &self.row)?)
         })
     }
-}
-
-fn store_error(error: StoreError) -> Error {
-    Error::new(store_kind(&error), error.to_string()).with_source(error)
 }
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ const EMPTY_MAX: u64 = 64 << 10;
 const CUT_AFTER_MAX: u64 = 80;
 /// Operations of one kind that pass before one fails in it.
 const FAIL_AFTER_MAX: u64 = 20;
-/// What fails under a collection: all that it does to the disk.
-const FAILING: [DiskOp; 8] = [
+/// What fails under a collection, or a round of the mover: all that they do to the disk.
+pub(super) const FAILING: [DiskOp; 8] = [
     DiskOp::Write,
     DiskOp::SyncData,
     DiskOp::SyncDir,

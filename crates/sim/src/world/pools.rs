@@ -7,10 +7,11 @@ use archipelago_env::Mode;
 use archipelago_model::PoolName;
 use archipelago_pool::{Collection, Error, ErrorKind, PoolState, Service};
 
+use super::collection::FAILING;
 use super::model::Names;
 use super::names::{CONTAINER, SHELF, parse};
 use super::{Act, Checked, Violation, World};
-use crate::{DiskOp, Failure, Fault};
+use crate::{Failure, Fault};
 
 /// Where the second pool is: on the same disk, outside of the data folder.
 pub(super) const SECOND: &str = "/second";
@@ -20,17 +21,6 @@ const FIRST_NAME: &str = "default";
 const CUT_AFTER_MAX: u64 = 60;
 /// Operations of one kind that pass before one fails in it.
 const FAIL_AFTER_MAX: u64 = 30;
-/// What fails under it: all that it does to the disk.
-const FAILING: [DiskOp; 7] = [
-    DiskOp::Write,
-    DiskOp::SyncData,
-    DiskOp::SyncDir,
-    DiskOp::Allocate,
-    DiskOp::Create,
-    DiskOp::Remove,
-    DiskOp::Read,
-];
-
 impl World {
     /// Says of something in which pool it is to be, or empties the second one, or takes it into
     /// use again. There is none before the first time.

@@ -19,7 +19,7 @@ use super::{Collected, Collector};
 use crate::catalog::segment::{Kind, Known, State};
 use crate::catalog::{CatalogError, segment, state, volume};
 use crate::core::{Core, FIRST_SEGMENT, record, record_segments};
-use crate::error::{Error, ErrorKind, store_kind};
+use crate::error::{Error, ErrorKind, store_error};
 
 /// Segments that are marked together hold so many raw bytes at most, whose bitmaps
 /// take 64 MiB at the worst (a bit a sector); there are more passes for more.
@@ -471,10 +471,6 @@ pub(in crate::service) fn passes(known: &[Known]) -> Vec<Range<SegmentId>> {
     }
     out.push(start..SegmentId::MAX);
     out
-}
-
-fn store_error(error: archipelago_store::StoreError) -> Error {
-    Error::new(store_kind(&error), error.to_string()).with_source(error)
 }
 
 impl Core {

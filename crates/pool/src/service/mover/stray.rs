@@ -10,18 +10,18 @@ use super::Moved;
 use crate::catalog::segment::Known;
 use crate::catalog::{place, segment};
 use crate::core::{Core, FIRST_SEGMENT};
-use crate::error::{Error, store_kind};
+use crate::error::{Error, store_error};
 
 impl Core {
     /// Removes copies beside the segments that they are of, in all pools that are there. Whether
     /// all of them were.
     pub(super) fn sweep_strays(&self, done: &mut Moved) -> Result<bool, Error> {
         let mut all = true;
-        let (places, known) =
-            self.catalog.read(|tx| Ok::<_, Error>((place::list(tx)?, segment::list(tx)?)))?;
+        let places = self.catalog.read(place::list)?;
         if places.len() == 1 {
             return Ok(true);
         }
+        let known = self.catalog.read(segment::list)?;
         for row in places {
             let pool = self.pools.spread.member(row.id);
             let there = match pool.and_then(|pool| pool.list_from(FIRST_SEGMENT)) {
@@ -92,8 +92,4 @@ impl Core {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-fn store_error(error: StoreError) -> Error {
-    Error::new(store_kind(&error), error.to_string()).with_source(error)
 }

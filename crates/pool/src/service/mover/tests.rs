@@ -366,20 +366,33 @@ fn a_lost_catalog_is_rebuilt_from_all_pools() {
 }
 
 #[test]
-fn a_segment_that_rotted_is_not_moved_and_the_others_are() {
-    let (bench, bytes) = world();
+fn a_segment_that_rotted_or_cannot_be_read_is_not_moved_and_the_others_are() {
+    one_stays_and_the_others_move(|path| {
+        let mut raw = fs::read(path).unwrap();
+        raw[100_000] ^= 1;
+        fs::write(path, raw).unwrap();
+    });
+    // A folder in its place is opened, measured, and fails to be read.
+    one_stays_and_the_others_move(|path| {
+        fs::remove_file(path).unwrap();
+        fs::create_dir(path).unwrap();
+    });
+}
+
+fn one_stays_and_the_others_move(harm: impl FnOnce(&std::path::Path)) {
+    let (mut bench, bytes) = world();
     bench.add("second");
     let known = bench.known();
     let rotten = known.iter().find(|one| one.kind == segment::Kind::Cold).unwrap().id;
     let path = bench.dir.path().join(format!("data/pool/segments/0000000/{rotten}.seg"));
-    let mut raw = fs::read(&path).unwrap();
-    raw[100_000] ^= 1;
-    fs::write(&path, raw).unwrap();
+    harm(&path);
+    // No handle is open on it any more.
+    bench.crash();
     bench.clone_as("all", "image:base", None).unwrap();
     bench.service.volume_place(&vol("all"), Some(&pool("second"))).unwrap();
     let done = bench.move_all();
     assert!(done.segments > 0 && done.left == 1, "{done:?}");
-    assert!(bench.segments_in("default").contains(&rotten));
+    assert!(path.exists());
     assert!(!bench.segments_in("second").contains(&rotten));
     let told = bench.service.pool(&pool("default")).unwrap().problem.unwrap();
     assert!(told.contains(&rotten.to_string()), "{told}");
