@@ -384,40 +384,54 @@ impl Core {
 
     fn run_mover(&self, interval: Duration) {
         let clock = self.env.clock();
-        let mut pause = interval;
+        // Maps are not looked at before; pools that are away are.
+        let mut rests_until = Duration::ZERO;
         while !self.stopping() {
-            let until = clock.monotonic() + pause;
-            while !self.stopping()
-                && clock.monotonic() < until
-                && !self.mover.wanted.swap(false, Ordering::AcqRel)
-            {
+            let until = clock.monotonic() + interval;
+            let mut asked = false;
+            while !self.stopping() && clock.monotonic() < until && !asked {
                 clock.sleep(POLL.min(interval));
+                asked = self.mover.wanted.swap(false, Ordering::AcqRel);
             }
             if self.stopping() {
                 return;
             }
             let begun = clock.monotonic();
-            let moved = self.move_due(false);
-            let took = clock.monotonic().saturating_sub(begun);
-            pause = match &moved {
-                Ok(done) if done.segments > 0 => interval,
-                _ => interval.max((took * PAUSE_TIMES).min(PAUSE_MAX)),
-            };
-            match moved {
-                Ok(done) if done.segments + done.strays > 0 => {
-                    tracing::info!(
-                        segments = done.segments,
-                        bytes = done.bytes,
-                        left = done.left,
-                        "moved between pools"
-                    );
+            if asked || begun >= rests_until || self.is_any_back() {
+                let again = self.tell_moved(self.move_due(false));
+                let now = clock.monotonic();
+                let rest = ((now.saturating_sub(begun)) * PAUSE_TIMES).min(PAUSE_MAX);
+                rests_until = if again { now } else { now + rest };
+            }
+        }
+    }
+
+    /// Whether a pool that was away is back: what a move left there is looked for then.
+    fn is_any_back(&self) -> bool {
+        let back = self.pools.reopen(&self.catalog).unwrap_or_else(|error| {
+            tracing::error!(%error, "pools that are away are not looked for; trying again");
+            false
+        });
+        if back {
+            self.mover.left.store(true, Ordering::Release);
+        }
+        back
+    }
+
+    /// Says what came of a round; whether the next one may find more.
+    fn tell_moved(&self, moved: Result<Moved, Error>) -> bool {
+        match moved {
+            Ok(Moved { segments, bytes, left, strays, .. }) => {
+                if segments + strays > 0 {
+                    tracing::info!(segments, bytes, left, strays, "moved between pools");
                 }
-                Ok(_) => {}
-                Err(_) if self.stopping() => return,
-                Err(error) => {
-                    tracing::error!(%error, "nothing moves between pools; trying again");
-                    self.mover.problems.lock().insert(PoolId::FIRST, error.to_string());
-                }
+                segments > 0
+            }
+            Err(_) if self.stopping() => false,
+            Err(error) => {
+                tracing::error!(%error, "nothing moves between pools; trying again");
+                self.mover.problems.lock().insert(PoolId::FIRST, error.to_string());
+                false
             }
         }
     }

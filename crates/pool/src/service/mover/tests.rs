@@ -433,3 +433,34 @@ fn a_move_takes_nothing_of_others_with_it() {
     assert!(bench.get("web", 0, later.len()) == later);
     bench.check_clean();
 }
+
+#[test]
+fn flushed_writes_under_a_pool_that_was_away_at_the_start_are_kept_and_never_passed_over() {
+    let (mut bench, _) = world();
+    bench.add("second");
+    bench.service.volume_place(&vol("web"), Some(&pool("second"))).unwrap();
+    bench.move_all();
+    let new = noise(9, MIB as usize);
+    bench.put("web", 0, &new);
+    bench.service.abandon();
+    let (path, aside) = (bench.place_of("second"), bench.place_of("aside"));
+    fs::rename(&path, &aside).unwrap();
+    bench.service = crate::testing::open(&bench.dir.path().join("data")).unwrap();
+    // Neither a writer nor a clone or a snapshot gets the state before them.
+    let refused = [
+        bench.service.open_device("web").and_then(|d| d.read(0, &mut [0; 4096])),
+        bench.clone_as("copy", "volume:web", None).map(drop),
+        bench.snapshot("web@late"),
+    ];
+    for one in refused {
+        assert_eq!(one.unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+    fs::rename(&aside, &path).unwrap();
+    bench.move_all();
+    // Whoever persists what recovery found does so under the last term.
+    bench.service.step(true).unwrap();
+    assert!(bench.get("web", 0, new.len()) == new);
+    bench.crash();
+    assert!(bench.get("web", 0, new.len()) == new);
+    bench.check_clean();
+}
