@@ -3,18 +3,20 @@
 //! That the pools do what the store asks of them is in `pools.rs`; here is the whole: guests,
 //! images, snapshots and collections over them, `kill -9`, a lost catalog.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use archipelago_conformance::crash::{ROUNDS_VARIABLE, campaign_in};
 use archipelago_conformance::daemon::{Options, binary};
 use archipelago_conformance::env;
 use archipelago_conformance::nbd::{Client, Request};
-use archipelago_conformance::peers::ceph::{Ceph, Purpose};
+use archipelago_conformance::peers::ceph::{Ceph, Purpose, Shape};
 use archipelago_conformance::program::{Program, program};
 use archipelago_conformance::site::{Site, random, sparse_file};
 use archipelago_conformance::stamp::Chance;
+use archipelago_conformance::wait_for;
 use rustix::process::Signal;
 
 const KEY: &str = "POOLKEYPOOLKEY000000";
@@ -22,6 +24,8 @@ const SECRET: &str = "poolsecretpoolsecretpoolsecretpoolsecret";
 const POOL: &str = "pool";
 /// Of each pool, in the suite.
 const KILLS: u32 = 4;
+/// A load that goes on beyond this has hung. The cluster needs some 10 s to miss an OSD.
+const LOAD_MAX: Duration = Duration::from_secs(120);
 const DISK_BYTES: u32 = 6 << 20;
 
 fn with_place<'a>(folder: &'a Path, url: &'a str) -> impl Fn(&Path) -> Options + 'a {
@@ -166,4 +170,39 @@ fn a_store_in_rados_keeps_what_it_acknowledged() -> Result<()> {
     let url = |namespace: &str| format!("rados://{POOL}/{namespace}?conf={config}");
     lives_in(&url("one"))?;
     survives_kills(&|round| Some(url(&format!("crash-{round}"))))
+}
+
+/// With keys (cephx), of a user who may do what the manual says and no more.
+#[test]
+fn one_of_three_osds_dies_under_load_and_no_request_fails() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let shape = Shape { purpose: Purpose::Facts, osds: 3, keys: true };
+    let mut ceph = Ceph::shaped(folder.path(), shape)?;
+    ceph.make_pool(POOL)?;
+    let config = ceph.make_user("archipelago", POOL)?;
+    let url = format!("rados://{POOL}/one?conf={}&user=archipelago", config.display());
+    let site = Site::with(&with_place(folder.path(), &url))?;
+    let cli = site.daemon.cli()?;
+    cli.run(&["volume", "create", "web", "--size", "32M"])?;
+    let log = folder.path().join("fio.log");
+    let uri = format!("--uri={}", site.daemon.uri("web"));
+    let mut fio = program("fio")?
+        .args(["--name=v", "--ioengine=nbd", "--rw=randwrite", "--bs=4k", "--iodepth=8"])
+        .args(["--size=32M", "--verify=crc32c", "--verify_fatal=1", "--verify_backlog=256"])
+        .args(["--fsync=64", "--time_based", "--runtime=20", "--randrepeat=0"])
+        .args([&uri])
+        .background(&File::create(&log)?)?;
+    let underway = || {
+        let pools = cli.json(&["pool", "ls"]).ok()?;
+        pools["pools"][0]["segments"].as_u64().filter(|segments| *segments > 4)
+    };
+    ensure!(wait_for(LOAD_MAX, underway).is_some(), "{}", fs::read_to_string(&log)?);
+    ceph.kill_an_osd()?;
+    ensure!(fio.is_running(), "it came too late: {}", fs::read_to_string(&log)?);
+    let status = fio.wait(LOAD_MAX)?;
+    ensure!(status.success(), "{}", fs::read_to_string(&log)?);
+    cli.run(&["snapshot", "create", "web@after"])?;
+    cli.run(&["gc", "--now"])?;
+    cli.run(&["check"])?;
+    Ok(())
 }

@@ -1,5 +1,5 @@
-//! The smallest Ceph there is: one monitor, one OSD, and a gateway where one is wanted, on ports
-//! of their own.
+//! A small Ceph: one monitor, one OSD or a few, and a gateway where one is wanted, on ports of
+//! their own.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -25,11 +25,23 @@ pub enum Purpose {
     Facts,
 }
 
+/// How large a cluster is, and whom it lets in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shape {
+    /// What it is made for.
+    pub purpose: Purpose,
+    /// OSDs. Each keeps a copy of everything, and all but one have to acknowledge.
+    pub osds: usize,
+    /// Whether keys are asked for (cephx).
+    pub keys: bool,
+}
+
 /// A running cluster.
 pub struct Ceph {
     place: Place,
     ports: [u16; 3],
-    /// The gateway first, then the OSD, then the monitor: the order in which they are ended.
+    osds: usize,
+    /// The gateway first, then the OSDs, then the monitor: the order in which they are ended.
     processes: Vec<Background>,
 }
 
@@ -58,18 +70,30 @@ impl Place {
 }
 
 impl Ceph {
-    /// Starts one below `folder`, without a gateway.
+    /// Starts one of one OSD below `folder`, without a gateway.
     pub fn start(folder: &Path, purpose: Purpose) -> Result<Self> {
+        Self::shaped(folder, Shape { purpose, osds: 1, keys: false })
+    }
+
+    /// Starts one below `folder`, without a gateway.
+    pub fn shaped(folder: &Path, shape: Shape) -> Result<Self> {
         let ports = [free_port()?, free_port()?, free_port()?];
         let place = Place {
             folder: folder.to_owned(),
             config: folder.join("ceph.conf").display().to_string(),
         };
-        fs::write(&place.config, config(folder, ports, purpose))?;
+        fs::write(&place.config, config(folder, ports, shape))?;
         let monitor = monitor(&place, ports[0])?;
-        let osd = osd(&place)?;
-        // What was started is ended in this order.
-        Ok(Self { place, ports, processes: vec![osd, monitor] })
+        // What was started is ended in this order, also when the next one does not start.
+        let mut this = Self { place, ports, osds: 0, processes: vec![monitor] };
+        for id in 0..shape.osds {
+            let osd = osd(&this.place, id, shape.keys)?;
+            this.processes.insert(0, osd);
+            this.osds += 1;
+        }
+        this.await_osds()?;
+        key_of_gateway(&this.place)?;
+        Ok(this)
     }
 
     /// Starts the gateway, with a user of S3.
@@ -80,6 +104,32 @@ impl Ceph {
         let gateway = self.place.daemon("radosgw", &["-n", "client.rgw"])?;
         self.processes.insert(0, gateway);
         await_port(&self.ports[2].to_string())
+    }
+
+    /// Waits until all OSDs take part: pools that are made then have all their copies.
+    fn await_osds(&self) -> Result<()> {
+        let wanted = format!("{} up", self.osds);
+        let up = || self.place.tool("ceph", &["osd", "stat"]).ok().filter(|t| t.contains(&wanted));
+        wait_for(UP_WITHIN, up).context("the OSDs of Ceph do not come up")?;
+        Ok(())
+    }
+
+    /// Makes a user who may do with a pool what the store needs, and no more; gives the file that
+    /// tells where the cluster and the key are.
+    pub fn make_user(&self, name: &str, pool: &str) -> Result<PathBuf> {
+        let entity = format!("client.{name}");
+        let osd = format!("allow rwx pool={pool}");
+        let user = ["auth", "get-or-create", &entity, "mon", "allow r", "osd", &osd];
+        let ring = self.place.folder.join(format!("{name}.keyring"));
+        fs::write(&ring, self.place.tool("ceph", &user)?)?;
+        let config = self.place.folder.join(format!("{name}.conf"));
+        let text = format!(
+            "[global]\nmon_host = [v2:127.0.0.1:{}]\nkeyring = {}\n",
+            self.ports[0],
+            ring.display()
+        );
+        fs::write(&config, text)?;
+        Ok(config)
     }
 
     /// Makes a pool.
@@ -106,12 +156,20 @@ impl Ceph {
 
     /// Its gateway, where one was started.
     pub fn gateway(&self) -> Option<&Background> {
-        self.processes.first().filter(|_| self.processes.len() > 2)
+        self.processes.first().filter(|_| self.processes.len() > self.osds + 1)
     }
 
-    /// Its OSD, to be stopped and let go on.
+    /// Its first OSD, to be stopped and let go on.
     pub fn osd(&self) -> Option<&Background> {
         self.processes.iter().rev().nth(1)
+    }
+
+    /// Ends the OSD that was started last, as a machine that loses its power does.
+    pub fn kill_an_osd(&mut self) -> Result<()> {
+        let last = self.processes.len().checked_sub(1 + self.osds).filter(|_| self.osds > 0);
+        self.processes.remove(last.context("there is no OSD left")?).kill();
+        self.osds -= 1;
+        Ok(())
     }
 }
 
@@ -144,29 +202,51 @@ fn monitor(place: &Place, port: u16) -> Result<Background> {
     place.daemon("ceph-mon", &["-i", "a"])
 }
 
-fn osd(place: &Place) -> Result<Background> {
-    let id = fs::read_to_string("/proc/sys/kernel/random/uuid")?;
-    place.tool("ceph", &["--connect-timeout", "30", "osd", "new", id.trim(), "0"])?;
-    fs::create_dir(place.folder.join("osd.0"))?;
-    place.tool("ceph-osd", &["-i", "0", "--mkfs", "--osd-uuid", id.trim()])?;
-    let osd = place.daemon("ceph-osd", &["-i", "0"])?;
-    let up = || place.tool("ceph", &["osd", "stat"]).ok().filter(|text| text.contains("1 up"));
-    wait_for(UP_WITHIN, up).context("the OSD of Ceph does not come up")?;
+fn osd(place: &Place, id: usize, keys: bool) -> Result<Background> {
+    let uuid = fs::read_to_string("/proc/sys/kernel/random/uuid")?;
+    let (uuid, number) = (uuid.trim(), id.to_string());
+    let data = place.folder.join(format!("osd.{id}"));
+    fs::create_dir(&data)?;
+    let secret = match keys {
+        false => String::new(),
+        true => {
+            let key = call("ceph-authtool", &["--gen-print-key"])?;
+            let (key, name) = (key.trim(), format!("osd.{id}"));
+            let ring = data.join("keyring").display().to_string();
+            call("ceph-authtool", &["--create-keyring", &ring, "-n", &name, "--add-key", key])?;
+            format!("{{\"cephx_secret\":\"{key}\"}}")
+        }
+    };
+    let mut new = vec!["-c", &place.config, "--connect-timeout", "30", "osd", "new", uuid, &number];
+    if keys {
+        new.extend(["-i", "-"]);
+    }
+    program("ceph")?.args(new).input(secret).run()?;
+    place.tool("ceph-osd", &["-i", &number, "--mkfs", "--osd-uuid", uuid])?;
+    place.daemon("ceph-osd", &["-i", &number])
+}
+
+fn key_of_gateway(place: &Place) -> Result<()> {
     let caps = ["mon", "allow rw", "osd", "allow rwx", "mgr", "allow rw"];
     let key = [&["auth", "get-or-create", "client.rgw"], &caps[..]].concat();
     let key = place.tool("ceph", &key)?;
     let ring = place.path("keyring");
     fs::write(&ring, fs::read_to_string(&ring)? + &key)?;
-    Ok(osd)
+    Ok(())
 }
 
 /// A monitor waits a second for more to decide at once.
 const HURRY: &str = "paxos_propose_interval = 0.01\npaxos_min_wait = 0.01\n";
 
 /// Its own settings wherever these do not keep it from running on one machine, or at all.
-fn config(folder: &Path, [monitor, osd, gateway]: [u16; 3], purpose: Purpose) -> String {
+fn config(folder: &Path, [monitor, osd, gateway]: [u16; 3], shape: Shape) -> String {
     let folder = folder.display();
-    let (backend, hurry) = match purpose {
+    let (keys, keyring) = match shape.keys {
+        false => ("none", String::new()),
+        true => ("cephx", format!("keyring = {folder}/osd.$id/keyring\n")),
+    };
+    let (copies, least) = (shape.osds, (shape.osds - 1).max(1));
+    let (backend, hurry) = match shape.purpose {
         Purpose::Figures => ("bluestore", ""),
         Purpose::Facts => ("memstore", HURRY),
     };
@@ -177,14 +257,14 @@ ms_bind_ipv6 = false
 ms_bind_msgr1 = false
 ms_bind_port_min = {osd}
 ms_bind_port_max = {}
-auth_cluster_required = none
-auth_service_required = none
-auth_client_required = none
+auth_cluster_required = {keys}
+auth_service_required = {keys}
+auth_client_required = {keys}
 keyring = {folder}/keyring
 run_dir = {folder}
 log_to_stderr = true
-osd_pool_default_size = 1
-osd_pool_default_min_size = 1
+osd_pool_default_size = {copies}
+osd_pool_default_min_size = {least}
 osd_pool_default_pg_num = 8
 osd_pool_default_pgp_num = 8
 osd_pool_default_pg_autoscale_mode = off
@@ -202,7 +282,7 @@ mon_data_avail_crit = 1
 public_addr = 127.0.0.1
 cluster_addr = 127.0.0.1
 osd_data = {folder}/osd.$id
-osd_objectstore = {backend}
+{keyring}osd_objectstore = {backend}
 memstore_device_bytes = 4294967296
 bluestore_block_size = {OSD_BYTES}
 [client.rgw]

@@ -58,7 +58,9 @@ fn headers(service: &Service, rights: &Rights) -> Result<HeaderMap, Refusal> {
     }
     set(&mut out, "x-timestamp", &timestamp(rights.account.created_ms));
     if let Some(quota) = rights.account.quota_bytes {
-        set(&mut out, "x-account-meta-quota-bytes", &quota.to_string());
+        for name in ["x-account-quota-bytes", "x-account-meta-quota-bytes"] {
+            set(&mut out, name, &quota.to_string());
+        }
     }
     for (name, value) in &service.account_settings(rights.account.id)? {
         if let Some(name) = name.strip_prefix(META)
@@ -82,10 +84,11 @@ pub(super) fn change(service: &Service, ask: &Ask) -> Result<Response, Refusal> 
     rights.check_account_write()?;
     let mut given = meta::given(&ask.headers, HEADER)?;
     let mut removed = meta::given(&ask.headers, REMOVE)?;
-    let quota = quota::said(&mut given, &mut removed, quota::BYTES)?;
-    if quota.is_some() {
+    let quota = quota::OfAccount::new(&ask.headers, &mut given, &mut removed)?;
+    if quota.is_said() {
         rights.check_rule()?;
     }
+    let quota = quota.bytes()?;
     if given.keys().chain(removed.keys()).any(|name| name.starts_with(TEMP_KEY)) {
         rights.check_govern()?;
     }

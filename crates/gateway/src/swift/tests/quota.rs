@@ -88,3 +88,39 @@ fn an_administrator_of_the_store_sets_the_quota_of_an_account() {
     is(&site.ask("POST", "", &remove, b""), 204);
     is(&site.ask("PUT", "/box/a", &ann, b"012"), 201);
 }
+
+#[test]
+fn the_quota_of_an_account_has_the_newer_name_of_swift_too() {
+    let site = Site::start();
+    let (root, ann) = (site.token("root"), site.token("ann"));
+    is(&site.ask("POST", "", &format!("{root}X-Account-Quota-Bytes: 2\r\n"), b""), 204);
+    let shown = site.ask("HEAD", "", &ann, b"");
+    assert_eq!(header(&shown, "x-account-quota-bytes"), Some("2"));
+    assert_eq!(header(&shown, "x-account-meta-quota-bytes"), Some("2"));
+    is(&site.ask("PUT", "/box", &ann, b""), 201);
+    is(&site.ask("PUT", "/box/a", &ann, b"012"), 413);
+    // Of the two names the newer one counts.
+    let both = "X-Account-Meta-Quota-Bytes: 1\r\nX-Account-Quota-Bytes: 3\r\n";
+    is(&site.ask("POST", "", &format!("{root}{both}"), b""), 204);
+    is(&site.ask("PUT", "/box/a", &ann, b"012"), 201);
+    is(&site.ask("POST", "", &format!("{root}X-Remove-Account-Quota-Bytes: t\r\n"), b""), 204);
+    let shown = site.ask("HEAD", "", &ann, b"");
+    assert_eq!(header(&shown, "x-account-quota-bytes"), None);
+}
+
+#[test]
+fn quotas_of_an_account_that_are_not_kept_are_refused() {
+    let site = Site::start();
+    let (root, ann) = (site.token("root"), site.token("ann"));
+    for name in ["Count", "Bytes-Policy-default", "Count-Policy-default"] {
+        for head in
+            [format!("X-Account-Quota-{name}: 0"), format!("X-Remove-Account-Quota-{name}: t")]
+        {
+            is(&site.ask("POST", "", &format!("{ann}{head}\r\n"), b""), 403);
+            let label = "X-Account-Meta-Colour: red\r\n";
+            is(&site.ask("POST", "", &format!("{root}{head}\r\n{label}"), b""), 400);
+        }
+    }
+    // Nothing of such a request is done.
+    assert_eq!(header(&site.ask("HEAD", "", &ann, b""), "x-account-meta-colour"), None);
+}
