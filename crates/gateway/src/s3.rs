@@ -11,6 +11,7 @@
 //! buckets   read   write   parts   listing   tags   lock   lifecycle   settings: the operations
 //! sse       encryption: keys of requests, defaults of buckets
 //! documents who may send one, asked before it is read
+//! signed_headers   nothing is obeyed that the signature does not cover
 //! ```
 //!
 //! A request is S3's when it is signed as S3 signs, or when no other door has its path.
@@ -39,6 +40,7 @@ mod parts;
 mod policy;
 mod read;
 mod settings;
+mod signed_headers;
 mod sse;
 mod tags;
 mod unmeasured;

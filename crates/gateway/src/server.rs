@@ -12,6 +12,7 @@ use axum::extract::FromRequestParts;
 use axum::http::header::{CONNECTION, EXPECT};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Request};
+use hyper::body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -210,13 +211,16 @@ async fn serve_connection(
         }
         let body = Patient::new(body, limit, Pace::new(patience, line.clone()));
         let (fate, waits) = (body.fate(), head.headers.contains_key(EXPECT));
+        // To a body of no bytes HTTP sends no `100 Continue`. Clients of botocore then take the
+        // answer to this request for that to their next one on the connection.
+        let is_empty = body.size_hint().exact() == Some(0);
         head.extensions.insert(fate.clone());
         let answering = routes.call(Request::from_parts(head, Body::new(body)));
         async move {
             let mut answer = answering.await?;
             // A client that was not told to send a body sends its next request: what of that
             // came by now, the library would take for the body.
-            if waits && !fate.is_asked_for() {
+            if waits && (is_empty || !fate.is_asked_for()) {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, std::convert::Infallible>(answer)

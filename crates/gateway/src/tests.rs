@@ -12,6 +12,7 @@ mod matrix;
 mod native;
 mod policies;
 mod requests;
+mod revoked;
 mod shares;
 pub(crate) mod signed;
 mod slow;

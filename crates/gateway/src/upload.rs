@@ -41,6 +41,19 @@ const LINGER_MAX: Duration = Duration::from_secs(10);
 /// upload may take days.
 const ASKED_EVERY: Duration = Duration::from_secs(5);
 
+/// And once all of it came, if that is so long after: what comes at once is of whom was asked
+/// just before.
+const ASKED_AT_END: Duration = Duration::from_secs(1);
+
+/// Finds out whether whoever sends a body may still do so.
+pub(crate) type Again = Box<dyn FnMut(&Service) -> Result<(), Error> + Send>;
+
+/// What is told whose right ended while a body came.
+pub(crate) fn ended() -> Error {
+    let text = "the right to do this ended while the body came; nothing was kept";
+    Error::new(archipelago_pool::ErrorKind::Forbidden, text)
+}
+
 enum Piece {
     Bytes(Bytes),
     End,
@@ -52,14 +65,19 @@ pub(crate) struct Upload {
     body: Body,
     /// The client waits for `100 Continue` before it sends.
     waits: bool,
-    /// Who sends it, by the native API.
-    caller: Option<Caller>,
+    /// Asks for who sends it once more.
+    again: Option<Again>,
 }
 
 impl Upload {
     /// A body that another library has taken out of the request.
     pub(crate) fn of(body: Body, headers: &HeaderMap) -> Self {
-        Self { body, waits: headers.contains_key(EXPECT), caller: None }
+        Self { body, waits: headers.contains_key(EXPECT), again: None }
+    }
+
+    /// The same, for whoever `again` lets go on.
+    pub(crate) fn asking(self, again: Again) -> Self {
+        Self { again: Some(again), ..self }
     }
 
     /// How long it will be, if the client says so.
@@ -73,8 +91,14 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
 
     async fn from_request(mut request: Request, _: &S) -> Result<Self, Infallible> {
         let headers = std::mem::take(request.headers_mut());
-        let caller = request.extensions_mut().remove::<Caller>();
-        Ok(Self { caller, ..Self::of(request.into_body(), &headers) })
+        let again = match request.extensions_mut().remove::<Caller>() {
+            Some(Caller::User(known)) => {
+                let again = move |service: &Service| known.check_still(service);
+                Some(Box::new(again) as Again)
+            }
+            Some(Caller::Operator) | None => None,
+        };
+        Ok(Self { again, ..Self::of(request.into_body(), &headers) })
     }
 }
 
@@ -84,7 +108,7 @@ where
     T: Send + 'static,
     F: FnOnce(&Service, &mut dyn Read) -> Result<T, Error> + Send + 'static,
 {
-    let Upload { mut body, waits, caller } = upload;
+    let Upload { mut body, waits, again } = upload;
     let permit = app.calls.transfer().await?;
     let (sender, receiver) = mpsc::channel(PIECES_MAX);
     let (wanted, want) = oneshot::channel();
@@ -95,7 +119,7 @@ where
         current: Bytes::new(),
         ended: false,
         broken: None,
-        asker: Asker { caller, service: Arc::clone(&app.service), asked: Instant::now() },
+        asker: Asker { again, service: Arc::clone(&app.service), asked: Instant::now() },
         refused: None,
     };
     let service = Arc::clone(&app.service);
@@ -191,19 +215,19 @@ struct BodyReader {
 
 /// Asks again who sends a body, while it comes.
 struct Asker {
-    caller: Option<Caller>,
+    again: Option<Again>,
     service: Arc<Service>,
     asked: Instant,
 }
 
 impl Asker {
-    fn check(&mut self) -> Result<(), Error> {
-        let Some(Caller::User(known)) = &self.caller else { return Ok(()) };
-        if self.asked.elapsed() < ASKED_EVERY {
+    fn check(&mut self, ended: bool) -> Result<(), Error> {
+        let Some(again) = &mut self.again else { return Ok(()) };
+        if self.asked.elapsed() < if ended { ASKED_AT_END } else { ASKED_EVERY } {
             return Ok(());
         }
         self.asked = Instant::now();
-        known.check_still(&self.service)
+        again(&self.service)
     }
 }
 
@@ -224,7 +248,7 @@ impl BodyReader {
             Some(Piece::Broken(reason)) => self.broken = Some(reason),
             None => self.broken = Some("the client went away".to_owned()),
         }
-        if let Err(error) = self.asker.check() {
+        if let Err(error) = self.asker.check(self.ended) {
             self.broken = Some(error.to_string());
             self.refused = Some(error);
         }

@@ -18,7 +18,7 @@ use crate::access;
 use crate::swift::answer::{Refusal, set};
 use crate::swift::call;
 use crate::swift::segments::told;
-use crate::upload::{Upload, upload};
+use crate::upload::{Upload, ended, upload};
 
 /// Whether a `POST` brings blocks.
 pub(super) fn is_meant(ask: &Ask) -> bool {
@@ -37,6 +37,16 @@ pub(super) async fn put(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Respon
     })
     .await?;
     let size = put::size(&ask)?;
+    let asking = Arc::clone(&ask);
+    let again = move |service: &Service| {
+        let still = || -> Result<bool, Refusal> {
+            let caller = Caller::new(service, &asking)?;
+            check(service, &caller, &asking.container()?)?;
+            Ok(caller.identity.account.id == account)
+        };
+        if still().unwrap_or(false) { Ok(()) } else { Err(ended()) }
+    };
+    let body = body.asking(Box::new(again));
     let stored = upload(app, body, move |service, input| service.blocks_put(account, size, input));
     let hashes = stored.await?;
     Ok(hash_list(StatusCode::ACCEPTED, Format::of(&ask)?, &hashes)?)

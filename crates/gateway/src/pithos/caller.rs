@@ -1,5 +1,7 @@
 //! Who asks, and what they may.
 
+use std::sync::Arc;
+
 use archipelago_model::{ContainerName, ObjectName};
 use archipelago_pool::{
     Account, Action, Container, Error, ErrorKind, Identity, Named, Object, Role, Secret, Service,
@@ -9,6 +11,23 @@ use archipelago_pool::{
 use super::ask::Ask;
 use crate::access;
 use crate::swift::answer::Refusal;
+use crate::upload::{Again, ended};
+
+/// Finds out whether whoever sends a body may still write to the object of the request, which is
+/// in `container`.
+pub(super) fn writes_still(ask: &Arc<Ask>, container: u64) -> Again {
+    let ask = Arc::clone(ask);
+    Box::new(move |service| {
+        let home = || -> Result<Container, Refusal> {
+            let caller = Caller::new(service, &ask)?;
+            caller.home(service, &ask.container()?, &ask.object()?, Action::Write)
+        };
+        match home() {
+            Ok(home) if home.id == container => Ok(()),
+            Ok(_) | Err(_) => Err(ended()),
+        }
+    })
+}
 
 /// Who asks, and of which account.
 #[derive(Clone)]

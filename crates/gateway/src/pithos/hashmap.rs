@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ask::Ask;
 use super::blocks::Frame;
-use super::caller::{Caller, denied};
+use super::caller::{Caller, denied, writes_still};
 use super::listing::Format;
 use super::{blocks, meta, object, put, sharing};
 use crate::App;
@@ -180,6 +180,7 @@ pub(super) async fn put(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Respon
         return Err(Refusal::invalid("hashes come as JSON: format=json"));
     }
     let (calls, handle) = (Arc::clone(&app.calls), Handle::current());
+    let body = body.asking(writes_still(&ask, to.container));
     let done = upload(app, body, move |service, input| {
         let said = match said(input) {
             Ok(said) => said,

@@ -11,7 +11,7 @@ use axum::response::Response;
 use parking_lot::Mutex;
 
 use super::ask::{Ask, place};
-use super::caller::Caller;
+use super::caller::{Caller, writes_still};
 use super::sharing::{self, Said, SaidOf};
 use super::{meta, put, versions};
 use crate::App;
@@ -186,6 +186,7 @@ pub(super) async fn update(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Res
     let asked = Arc::clone(&ask);
     let plan = call(app, move |service| plan(service, &asked)).await?;
     let shared = Arc::clone(&app.service);
+    let body = body.asking(writes_still(&ask, plan.container));
     let done = upload(app, body, move |_, input| run(&shared, ask, plan, input));
     let updated = done.await??;
     let mut headers = HeaderMap::new();

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use super::ask::Ask;
-use super::caller::Caller;
+use super::caller::{Caller, writes_still};
 use super::meta;
 use super::sharing::{Said, SaidOf};
 use crate::App;
@@ -33,6 +33,7 @@ pub(super) async fn put(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Respon
     .await?;
     let size = size(&ask)?;
     let name = ask.object()?;
+    let body = body.asking(writes_still(&ask, container));
     let stored = upload(app, body, move |service, input| {
         let to = Target { caller: &caller, container, name: &name, said: &said };
         store(service, &ask, &to, size, input)

@@ -18,7 +18,8 @@ use super::documents::Desk;
 use super::door::Door;
 use super::fault::{Missing, denied, fault};
 use super::policy::{self, Verdict};
-use super::{settings, unmeasured};
+use super::{settings, signed_headers, unmeasured};
+use crate::upload::{Again, ended};
 use crate::{App, access};
 
 /// A signed URL holds for a week at most, in seconds: what S3 has. The library takes any length.
@@ -97,6 +98,9 @@ impl S3Access for Anybody {
         {
             return Err(denied());
         }
+        if cx.credentials().is_some() {
+            signed_headers::check(cx.method(), cx.uri(), cx.headers())?;
+        }
         if holds_too_long(cx.uri()) {
             return Err(s3_error!(
                 AuthorizationQueryParametersError,
@@ -150,6 +154,8 @@ pub(super) struct Actor {
     pub(super) identity: Option<Arc<Identity>>,
     /// The same, with its groups.
     pub(super) subject: Arc<Subject>,
+    /// The public part of the key that signed it.
+    access_key: Option<String>,
     /// Whom it takes for the owner of the bucket.
     expected_owner: Option<String>,
     pub(super) asked: Asked,
@@ -165,18 +171,18 @@ impl Actor {
         let expected = headers.get("x-amz-expected-bucket-owner");
         let expected_owner = expected.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let subject = Arc::new(Subject::anybody());
-        let mut actor = Self { identity: None, subject, expected_owner, asked };
+        let mut actor = Self { identity: None, subject, access_key: None, expected_owner, asked };
         if let Some(credentials) = credentials {
             let known = SIGNER.try_with(|cell| cell.borrow().clone()).ok().flatten();
             let key = &credentials.access_key;
             let Some((_, subject, identity)) = known.filter(|(of, ..)| of == key) else {
                 return Err(denied());
             };
-            // A key of S3 acts for an account, in which a guest may do nothing.
-            if identity.role == Role::Guest && !identity.is_admin() {
+            if !acts(&identity) {
                 return Err(denied());
             }
             (actor.identity, actor.subject) = (Some(identity), subject);
+            actor.access_key = Some(key.clone());
         }
         Ok(actor)
     }
@@ -184,7 +190,28 @@ impl Actor {
     #[cfg(test)]
     pub(super) fn anybody(asked: Asked) -> Self {
         let subject = Arc::new(Subject::anybody());
-        Self { identity: None, subject, expected_owner: None, asked }
+        Self { identity: None, subject, access_key: None, expected_owner: None, asked }
+    }
+
+    /// Finds out whether it may still do this with a bucket while a body of it comes: its key, its
+    /// user and its right may end meanwhile.
+    pub(super) fn still(&self, bucket: &Container, wanted: Permission) -> Again {
+        let (mut asking, bucket) = (self.clone(), bucket.id);
+        Box::new(move |service| {
+            if let Some(key) = &asking.access_key {
+                let (_, identity) = service.key_secret(key).map_err(|_| ended())?;
+                if !acts(&identity) {
+                    return Err(ended());
+                }
+                asking.subject = Arc::new(service.subject(Some(&identity))?);
+                asking.identity = Some(Arc::new(identity));
+            }
+            let home = service.container_by_id(bucket)?;
+            match asking.may(service, &home, &Need::of(&asking, wanted))? {
+                true => Ok(()),
+                false => Err(ended()),
+            }
+        })
     }
 
     /// The account that it acts for.
@@ -282,6 +309,11 @@ impl Actor {
             }
         }
     }
+}
+
+/// A key of S3 acts for an account, in which a guest may do nothing.
+fn acts(identity: &Identity) -> bool {
+    identity.role != Role::Guest || identity.is_admin()
 }
 
 /// Whether something may be done, and if not, why.

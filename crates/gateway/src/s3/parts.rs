@@ -101,7 +101,8 @@ pub(super) async fn put(
     expected.want(Kind::of(&upload_to.meta.settings));
     let size =
         size_of(unmeasured::length(&request.extensions, &request.headers, input.content_length))?;
-    let body = body_of(&request.extensions, input.body.take(), &request.headers);
+    let body = body_of(&request.extensions, input.body.take(), &request.headers)
+        .asking(actor.still(&bucket, Permission::Write));
     let uuid = input.upload_id;
     let stored = upload(&door.app, body, move |service, bytes| {
         let refusal = Refusal::default();

@@ -76,7 +76,8 @@ pub(super) async fn put(
     let claim = door.claim(&actor, &said_of!(input), &bucket).await?;
     claim.list.keep(&mut known.settings)?;
     lock::keep(&actor, &bucket, lock_of!(input), door.now_ms(), &mut known.settings)?;
-    let body = body_of(&request.extensions, input.body.take(), &request.headers);
+    let body = body_of(&request.extensions, input.body.take(), &request.headers)
+        .asking(actor.still(&bucket, Permission::Write));
     let (if_match, if_none_match) = (input.if_match, input.if_none_match);
     if let Some(offset) = input.write_offset_bytes {
         sse::refuse_append(&sealing, &bucket)?;

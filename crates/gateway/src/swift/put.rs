@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use archipelago_model::{ObjectName, VOLUME_BYTES_MAX};
-use archipelago_pool::{Error, Meta, Object, Put, Sealing, Service};
+use archipelago_pool::{Container, Error, Meta, Object, Put, Sealing, Service};
 use axum::http::header::{CONTENT_LENGTH, ETAG, IF_NONE_MATCH, LAST_MODIFIED, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -16,7 +16,7 @@ use super::conditions::bare;
 use super::meta::{self, Veto};
 use super::{call, copy, link, versions};
 use crate::App;
-use crate::upload::{Upload, upload};
+use crate::upload::{Upload, ended, upload};
 
 /// What is to be stored.
 pub(super) struct Plan {
@@ -36,9 +36,22 @@ pub(super) async fn put(app: &App, ask: Arc<Ask>, body: Upload) -> Result<Respon
     if copy::is_meant(&ask) {
         return copy::copy(app, ask).await;
     }
-    let plan = call(app, move |service| plan(service, &ask)).await?;
+    let asked = Arc::clone(&ask);
+    let plan = call(app, move |service| plan(service, &asked)).await?;
+    let home = plan.container;
+    let again = move |service: &Service| match right(service, &ask) {
+        Ok(container) if container.id == home => Ok(()),
+        Ok(_) | Err(_) => Err(ended()),
+    };
+    let body = body.asking(Box::new(again));
     let object = upload(app, body, move |service, input| plan.store(service, input)).await??;
     Ok(created(&object, HeaderMap::new()))
+}
+
+/// The container, for whoever may put this there.
+fn right(service: &Service, ask: &Ask) -> Result<Container, Refusal> {
+    let rights = Rights::new(service, ask)?;
+    rights.home_to_write(service, (&ask.container()?, &ask.object()?), ask)
 }
 
 fn plan(service: &Service, ask: &Ask) -> Result<Plan, Refusal> {

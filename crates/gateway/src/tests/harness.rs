@@ -1,5 +1,6 @@
 //! A server with its pool, and an HTTP client that sees every byte.
 
+use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -87,9 +88,13 @@ impl Harness {
         let mut socket = self.connect();
         let len = body.len();
         let host = if head.contains("Host:") { "" } else { "Host: localhost\r\n" };
-        write!(socket, "{method} {path} HTTP/1.1\r\n{host}Connection: close\r\n").unwrap();
-        write!(socket, "{head}Content-Length: {len}\r\n\r\n").unwrap();
-        socket.write_all(body).unwrap();
+        let line = format!("{method} {path} HTTP/1.1\r\n{host}Connection: close\r\n");
+        let head = format!("{line}{head}Content-Length: {len}\r\n\r\n");
+        let sent = socket.write_all(head.as_bytes()).and_then(|()| socket.write_all(body));
+        // Who is refused early has not sent all of it.
+        if let Err(error) = sent {
+            assert!(matches!(error.kind(), BrokenPipe | ConnectionReset), "{error}");
+        }
         Answer::read(&mut socket)
     }
 

@@ -1,0 +1,90 @@
+use axum::http::HeaderName;
+
+use super::*;
+
+const URL: &str =
+    "/box/key?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=abc&X-Amz-SignedHeaders=";
+
+fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+    pairs
+        .iter()
+        .map(|(name, value)| {
+            (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap())
+        })
+        .collect()
+}
+
+fn by_url(signed: &str, pairs: &[(&str, &str)]) -> S3Result<()> {
+    check(&Method::PUT, &format!("{URL}{signed}").parse().unwrap(), &headers(pairs))
+}
+
+fn by_header(signed: &str, pairs: &[(&str, &str)]) -> S3Result<()> {
+    let value =
+        format!("{FOUR} Credential=a/b/c/s3/aws4_request, SignedHeaders={signed}, Signature=d");
+    let pairs = [&[("authorization", value.as_str()), ("host", "h")], pairs].concat();
+    check(&Method::PUT, &"/box/key".parse().unwrap(), &headers(&pairs))
+}
+
+#[test]
+fn a_header_of_s3_that_is_not_signed_is_refused() {
+    for name in ["x-amz-acl", "x-amz-copy-source", "X-Amz-Meta-Colour", "x-amz-tagging"] {
+        let extra = [(name, "value")];
+        for refused in [by_url("host", &extra), by_header("host", &extra)] {
+            assert_eq!(refused.unwrap_err().code(), &S3ErrorCode::AccessDenied, "{name}");
+        }
+        let lower = name.to_ascii_lowercase();
+        by_url(&format!("host%3B{lower}"), &extra).unwrap();
+        by_header(&format!("host;{lower}"), &extra).unwrap();
+        // What is signed has to be a whole name.
+        assert!(by_header(&format!("host;{lower}x"), &extra).is_err());
+    }
+}
+
+#[test]
+fn what_the_signature_covers_in_another_way_needs_no_place_in_the_list() {
+    let pairs = [("x-amz-content-sha256", "UNSIGNED-PAYLOAD"), ("content-type", "text/plain")];
+    by_url("host", &pairs).unwrap();
+    by_header("host", &pairs).unwrap();
+}
+
+#[test]
+fn the_host_has_to_be_signed() {
+    for signed in ["", "content-type"] {
+        assert!(by_url(signed, &[]).is_err());
+        assert!(by_header(signed, &[]).is_err());
+    }
+}
+
+#[test]
+fn signatures_of_version_two_are_refused() {
+    let by_two = [("authorization", "AWS AKID:c2ln")];
+    let refused = check(&Method::GET, &"/box/key".parse().unwrap(), &headers(&by_two));
+    assert_eq!(refused.unwrap_err().code(), &S3ErrorCode::InvalidRequest);
+    let url = "/box/key?AWSAccessKeyId=a&Signature=b&Expires=9999999999";
+    assert!(check(&Method::GET, &url.parse().unwrap(), &headers(&[])).is_err());
+}
+
+#[test]
+fn one_request_is_signed_in_one_way() {
+    let value = format!("{FOUR} Credential=a, SignedHeaders=host;x-amz-acl, Signature=d");
+    let refused = by_url("host", &[("authorization", &value), ("x-amz-acl", "public-read")]);
+    assert_eq!(refused.unwrap_err().code(), &S3ErrorCode::InvalidArgument);
+}
+
+#[test]
+fn a_list_that_is_there_twice_signs_nothing() {
+    let url = format!("{URL}host&X-Amz-SignedHeaders=host%3Bx-amz-acl");
+    let extra = headers(&[("x-amz-acl", "public-read")]);
+    assert!(check(&Method::PUT, &url.parse().unwrap(), &extra).is_err());
+    let two = "host, SignedHeaders=host;x-amz-acl";
+    assert!(by_header(two, &[("x-amz-acl", "public-read")]).is_err());
+}
+
+#[test]
+fn a_form_brings_no_headers_of_s3() {
+    let form = [("content-type", "multipart/form-data; boundary=x")];
+    let uri: Uri = "/box".parse().unwrap();
+    check(&Method::POST, &uri, &headers(&form)).unwrap();
+    let with = [form[0], ("x-amz-acl", "public-read")];
+    assert!(check(&Method::POST, &uri, &headers(&with)).is_err());
+}
