@@ -12,7 +12,7 @@ use super::ask::{Ask, place};
 use super::caller::Caller;
 use super::sharing::{Said, SaidOf};
 use super::{TREE_MAX, meta, object, put, versions};
-use crate::swift::answer::{self, Refusal};
+use crate::swift::answer::{self, Refusal, unless_replaced};
 use crate::swift::ask::is_true;
 use crate::swift::meta::Veto;
 
@@ -52,7 +52,8 @@ pub(super) fn copy(service: &Service, ask: &Ask) -> Result<Response, Refusal> {
     let target = to.caller.home(service, &to.container, &to.object, Action::Write)?;
     let said = Said::of(service, &to.caller, ask)?;
     let said = said.of_name(service, &to.caller, (target.id, &to.object))?;
-    let (object, hash) = one(service, ask, &copy, (&source, &target), &said)?;
+    let homes = (&source, &target);
+    let (object, hash) = unless_replaced(|| one(service, ask, &copy, homes, &said))?;
     if ask.is_tree()? {
         below(service, ask, &copy, &source, &target)?;
     }
@@ -190,7 +191,7 @@ fn relocate(
     let old = put::old(service, target, names.to)?;
     let finish = &mut |object: &Object| -> Result<Meta, Error> {
         if names.seen != object.id && !(names.any && object.owner.is_none()) {
-            return Err(veto.say(Refusal::precondition("The source has changed meanwhile.")));
+            return Err(veto.say(Refusal::replaced()));
         }
         let made = match names.said {
             Some(said) => merged(ask, copy, object).and_then(|meta| said.shared(meta)),

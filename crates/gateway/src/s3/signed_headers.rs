@@ -21,10 +21,11 @@ const LIST: &str = "SignedHeaders=";
 /// # Errors
 /// `AccessDenied`; `InvalidRequest` for signatures of version 2.
 pub(super) fn check(method: &Method, uri: &Uri, headers: &HeaderMap) -> S3Result<()> {
-    let ours = headers.keys().map(|name| name.as_str()).filter(|name| name.starts_with(OURS));
+    let names = headers.keys().map(|name| name.as_str());
+    let mut ours = names.filter(|name| name.starts_with(OURS) && !COVERED.contains(name));
     if is_form(method, headers) {
         // Its signature covers the fields of the form, and none of them.
-        return match ours.filter(|name| !COVERED.contains(name)).next() {
+        return match ours.next() {
             Some(name) => Err(not_signed(name)),
             None => Ok(()),
         };
@@ -43,8 +44,7 @@ pub(super) fn check(method: &Method, uri: &Uri, headers: &HeaderMap) -> S3Result
         }
     };
     let is_signed = |name: &str| signed.split(';').any(|one| one.eq_ignore_ascii_case(name));
-    let mut needed = ours.filter(|name| !COVERED.contains(name));
-    match needed.find(|name| !is_signed(name)) {
+    match ours.find(|name| !is_signed(name)) {
         Some(name) => Err(not_signed(name)),
         // Which may be where the bucket is.
         None if !is_signed(HOST.as_str()) => Err(not_signed(HOST.as_str())),

@@ -22,11 +22,36 @@ pub(crate) struct Refusal {
     text: String,
     /// In a box, since this is what most functions here may end with.
     headers: Box<HeaderMap>,
+    /// What was to be read was replaced between two looks at it.
+    replaced: bool,
+}
+
+/// How often a copy is begun whose source is replaced meanwhile: somebody who always puts the same
+/// object anew leaves it a chance each time.
+const REPLACED_TRIES: u32 = 16;
+
+/// Runs what may meet [`Refusal::replaced`], until it does not.
+pub(crate) fn unless_replaced<T>(
+    mut run: impl FnMut() -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    for _ in 1..REPLACED_TRIES {
+        match run() {
+            Err(refusal) if refusal.replaced => {}
+            done => return done,
+        }
+    }
+    run()
 }
 
 impl Refusal {
     fn new(status: StatusCode, text: impl fmt::Display) -> Self {
-        Self { status, text: text.to_string(), headers: Box::default() }
+        Self { status, text: text.to_string(), headers: Box::default(), replaced: false }
+    }
+
+    /// The version that rights and conditions were asked of is not the newest any more.
+    pub(crate) fn replaced() -> Self {
+        let text = "The source was replaced again and again; copy it once more.";
+        Self { replaced: true, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }
     }
 
     pub(crate) fn invalid(text: impl fmt::Display) -> Self {
@@ -63,7 +88,12 @@ impl Refusal {
     }
 
     pub(crate) fn not_modified(headers: HeaderMap) -> Self {
-        Self { status: StatusCode::NOT_MODIFIED, text: String::new(), headers: Box::new(headers) }
+        Self {
+            status: StatusCode::NOT_MODIFIED,
+            text: String::new(),
+            headers: Box::new(headers),
+            replaced: false,
+        }
     }
 
     pub(crate) fn range(size: u64) -> Self {

@@ -10,7 +10,7 @@ use axum::http::header::{CONTENT_LENGTH, RANGE};
 use axum::response::Response;
 
 use super::access::Rights;
-use super::answer::{Refusal, http_date, set};
+use super::answer::{Refusal, http_date, set, unless_replaced};
 use super::ask::{Ask, container_name, decode, encode, is_true, object_name};
 use super::meta::{self, Veto};
 use super::put::{self, Plan};
@@ -46,7 +46,7 @@ pub(super) async fn copy(app: &App, ask: Arc<Ask>) -> Result<Response, Refusal> 
     let permit = app.calls.transfer().await?;
     let service = Arc::clone(&app.service);
     let job = tokio::task::spawn_blocking(move || {
-        let done = run(&service, &ask);
+        let done = unless_replaced(|| run(&service, &ask));
         drop(permit);
         done
     });
@@ -196,7 +196,7 @@ fn stretch(ask: &Ask, whole: &Whole, range: Option<&str>) -> Result<(u64, u64), 
 fn same(now: &Object, seen: &Object) -> Result<(), Refusal> {
     match now.id == seen.id {
         true => Ok(()),
-        false => Err(Refusal::precondition("The object was replaced just now; copy it again.")),
+        false => Err(Refusal::replaced()),
     }
 }
 
