@@ -82,8 +82,7 @@ pub(super) async fn put(
     if let Some(offset) = input.write_offset_bytes {
         sse::refuse_append(&sealing, &bucket)?;
         let conditions = (if_match, if_none_match);
-        let container = bucket.id;
-        let owner = claim.owner;
+        let (container, owner) = (bucket.id, claim.owner);
         let append = Append { container, name, offset, size, known, conditions, owner };
         return append.run(door, body, expected).await;
     }
