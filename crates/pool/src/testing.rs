@@ -38,6 +38,22 @@ pub(crate) fn config() -> Config {
     }
 }
 
+/// The server that the tests have their catalogs on, if there is one: `cargo xtask test` runs them
+/// on both.
+pub(crate) fn server_url(path: &Path) -> Option<String> {
+    let server = std::env::var("ARCHIPELAGO_TEST_POSTGRES").ok()?;
+    // One for each folder, so that it is found again when that is opened again.
+    let name = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
+    let sign = if server.contains('?') { '&' } else { '?' };
+    Some(format!("{server}{sign}schema=t_{}", &name[..24]))
+}
+
+/// A configuration that has the catalog on that server.
+pub(crate) fn on_server(data: &Path, config: Config) -> Config {
+    let catalog_url = config.catalog_url.or_else(|| server_url(data));
+    Config { catalog_url, ..config }
+}
+
 pub(crate) fn open(path: &Path) -> Result<Arc<Service>, Error> {
     Service::open(path, Env::real(), config())
 }

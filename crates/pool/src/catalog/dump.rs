@@ -2,15 +2,12 @@
 //!
 //! What tells where segments are is not dumped: their footers tell.
 
+use std::cell::RefCell;
 use std::io::{Read, Write};
 
-use archipelago_format::backup::{
-    BackupError, BackupHeader, BackupReader, BackupWriter, Part, Value,
-};
-use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{ToSql, params_from_iter};
+use archipelago_format::backup::{self, BackupError, BackupHeader, BackupReader, BackupWriter, Part};
 
-use super::{CatalogError, Tx, blocks, container, file, migrate};
+use super::{CatalogError, Tx, Value, blocks, container, file, migrate};
 
 /// What is dumped, each after what it refers to.
 const TABLES: [&str; 25] = [
@@ -66,46 +63,26 @@ pub(crate) fn write(
     out: &mut dyn Write,
 ) -> Result<(), CatalogError> {
     let header = BackupHeader { schema: migrate::KNOWN, store, made_ms };
-    let mut writer = BackupWriter::new(out, &header).map_err(CatalogError::Dump)?;
+    let writer = RefCell::new(BackupWriter::new(out, &header).map_err(CatalogError::Dump)?);
     for table in TABLES {
-        let mut statement = tx.connection.prepare_cached(&format!("SELECT * FROM {table}"))?;
-        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
-        writer.table(table, &columns).map_err(CatalogError::Dump)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let values = (0..columns.len())
-                .map(|at| value(table, at, row.get_ref(at)?))
-                .collect::<Result<Vec<_>, CatalogError>>()?;
-            writer.row(&values).map_err(CatalogError::Dump)?;
-        }
+        let columns =
+            |names: &[String]| writer.borrow_mut().table(table, names).map_err(CatalogError::Dump);
+        let sql = format!("SELECT * FROM {table}");
+        tx.session.each(table, &sql, columns, |row| {
+            let values = row.rest()?;
+            writer.borrow_mut().row(&values).map_err(CatalogError::Dump)
+        })?;
     }
-    writer.finish().map_err(CatalogError::Dump)?;
+    writer.into_inner().finish().map_err(CatalogError::Dump)?;
     Ok(())
 }
 
-fn value(table: &'static str, column: usize, raw: ValueRef<'_>) -> Result<Value, CatalogError> {
-    match raw {
-        ValueRef::Null => Ok(Value::Null),
-        ValueRef::Integer(number) => Ok(Value::Number(number)),
-        ValueRef::Text(text) => match std::str::from_utf8(text) {
-            Ok(text) => Ok(Value::Text(text.to_owned())),
-            Err(error) => Err(CatalogError::Row { table, column, what: error.to_string() }),
-        },
-        ValueRef::Real(_) | ValueRef::Blob(_) => {
-            Err(CatalogError::Row { table, column, what: "no number and no text".to_owned() })
-        }
-    }
-}
-
-struct Column(Value);
-
-impl ToSql for Column {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match &self.0 {
-            Value::Null => ToSqlOutput::Borrowed(ValueRef::Null),
-            Value::Number(number) => ToSqlOutput::Borrowed(ValueRef::Integer(*number)),
-            Value::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
-        })
+/// A column of a dump as a parameter.
+fn value(column: &backup::Value) -> Value<'_> {
+    match column {
+        backup::Value::Null => Value::Null,
+        backup::Value::Number(number) => Value::Number(Some(*number)),
+        backup::Value::Text(text) => Value::Text(Some(text)),
     }
 }
 
@@ -123,6 +100,8 @@ pub(crate) fn restore(tx: &Tx<'_>, input: &mut dyn Read) -> Result<(), CatalogEr
     if got > migrate::KNOWN {
         return Err(CatalogError::Newer { got, known: migrate::KNOWN });
     }
+    // A pool may be emptied into one that comes later.
+    tx.session.defer_references()?;
     for table in TABLES.iter().rev() {
         tx.execute(&format!("DELETE FROM {table}"), [])?;
     }
@@ -131,8 +110,8 @@ pub(crate) fn restore(tx: &Tx<'_>, input: &mut dyn Read) -> Result<(), CatalogEr
         match part {
             Part::Table { name, columns } => insert = insert_into(&name, &columns)?,
             Part::Row(values) => {
-                let values = values.into_iter().map(Column);
-                tx.connection.prepare_cached(&insert)?.execute(params_from_iter(values))?;
+                let values: Vec<Value<'_>> = values.iter().map(value).collect();
+                tx.execute(&insert, values.as_slice())?;
             }
         }
     }

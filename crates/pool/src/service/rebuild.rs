@@ -12,7 +12,7 @@ use archipelago_model::{PoolId, SegmentId, VolumeId};
 use archipelago_store::Store;
 
 use super::Service;
-use crate::catalog::{Catalog, Founding, dump, place, segment, state, volume};
+use crate::catalog::{At, Catalog, Founding, dump, place, segment, state, volume};
 use crate::core::record_segments;
 use crate::error::{Error, ErrorKind, io_kind, store_error};
 use crate::folder::Folder;
@@ -72,8 +72,7 @@ impl Service {
     /// read; `InUse`. Nothing was changed then.
     pub fn rebuild(data: &Path, env: &Env, force: bool) -> Result<Rebuilt, Error> {
         let folder = Folder::open_existing(env, data)?;
-        let old = folder.catalog_path();
-        let blank = matches!(Catalog::is_blank(&**env.disk(), &old), Ok(true));
+        let blank = matches!(Catalog::is_blank(folder.home(env)?.at(env)), Ok(true));
         if !force && !blank {
             return Err(Error::invalid(format!(
                 "{} has a catalog; with --force it is set aside and made anew from its backup",
@@ -224,7 +223,7 @@ fn restore(
         place: segments::row(folder.place()),
         now_ms: env.clock().unix_ms(),
     };
-    let catalog = Catalog::open(&**env.disk(), path, &founding)?;
+    let catalog = Catalog::open(At::File(&**env.disk(), path), &founding)?;
     let mut bytes = salvage.backup(backup)?;
     catalog.write(|tx| dump::restore(tx, &mut bytes))?;
     Ok(catalog)
