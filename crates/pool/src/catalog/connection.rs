@@ -20,6 +20,12 @@ pub(super) enum Session<'a> {
     Postgres(&'a postgres::Connection),
 }
 
+/// What [`Session::each`] gives: the names of the columns, and then one row after the other.
+pub(super) enum Given<'g, 'r> {
+    Columns(&'g [String]),
+    Row(&'g mut Fields<'r>),
+}
+
 impl Connection {
     pub fn session(&self) -> Session<'_> {
         match self {
@@ -86,16 +92,16 @@ impl Session<'_> {
         }
     }
 
+    /// Gives all rows, as they come.
     pub fn each(
         self,
         table: &'static str,
         sql: &str,
-        columns: impl FnOnce(&[String]) -> Result<(), CatalogError>,
-        row: impl FnMut(&mut Fields<'_>) -> Result<(), CatalogError>,
+        take: &mut dyn FnMut(Given<'_, '_>) -> Result<(), CatalogError>,
     ) -> Result<(), CatalogError> {
         match self {
-            Self::Sqlite(connection) => connection.each(table, sql, columns, row),
-            Self::Postgres(connection) => connection.each(table, sql, columns, row),
+            Self::Sqlite(connection) => connection.each(table, sql, take),
+            Self::Postgres(connection) => connection.each(table, sql, take),
         }
     }
 

@@ -20,6 +20,7 @@ pub(super) use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, Statement};
 
+use super::connection::Given;
 use super::row::{Cells, Fields};
 use super::value::Value;
 use super::{CatalogError, STATEMENTS_MAX};
@@ -155,22 +156,21 @@ impl Connection {
         rows.iter().map(|row| decode(&mut Fields::new(table, Cells::Postgres(row)))).collect()
     }
 
-    /// The columns of all that a statement gives, and then each row, which come as they are taken.
+    /// Gives all rows, as they come.
     pub fn each(
         &self,
         table: &'static str,
         sql: &str,
-        columns: impl FnOnce(&[String]) -> Result<(), CatalogError>,
-        mut row: impl FnMut(&mut Fields<'_>) -> Result<(), CatalogError>,
+        take: &mut dyn FnMut(Given<'_, '_>) -> Result<(), CatalogError>,
     ) -> Result<(), CatalogError> {
         let statement = self.prepare(sql, &[])?;
         let names: Vec<String> =
             statement.columns().iter().map(|column| column.name().to_owned()).collect();
-        columns(&names)?;
+        take(Given::Columns(&names))?;
         let none: [&(dyn ToSql + Sync); 0] = [];
         let mut rows = Box::pin(self.wait(self.client.query_raw(&statement, none))?);
         while let Some(found) = self.wait(rows.try_next())? {
-            row(&mut Fields::new(table, Cells::Postgres(&found)))?;
+            take(Given::Row(&mut Fields::new(table, Cells::Postgres(&found))))?;
         }
         Ok(())
     }
@@ -227,6 +227,14 @@ fn told(error: &tokio_postgres::Error, server: &str) -> PostgresError {
             PostgresError::Away { server: server.to_owned(), why }
         }
     }
+}
+
+/// Runs statements behind the back of whoever has the catalog at a url.
+#[cfg(test)]
+pub(crate) fn behind(url: &str, sql: &str) {
+    let settings = Settings::parse(url).unwrap();
+    let server = Server::new(&archipelago_env::Env::real(), &settings);
+    server.connect().unwrap().batch(sql).unwrap();
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use rusqlite::types::{FromSql, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{ErrorCode, OpenFlags, ffi, params_from_iter};
 use thiserror::Error;
 
+use super::connection::Given;
 use super::row::{CellError, Cells, Fields};
 use super::value::Value;
 use super::{CatalogError, STATEMENTS_MAX};
@@ -115,21 +116,20 @@ impl Connection {
         Ok(out)
     }
 
-    /// The columns of all that a statement gives, and then each row.
+    /// Gives all rows, as they come.
     pub fn each(
         &self,
         table: &'static str,
         sql: &str,
-        columns: impl FnOnce(&[String]) -> Result<(), CatalogError>,
-        mut row: impl FnMut(&mut Fields<'_>) -> Result<(), CatalogError>,
+        take: &mut dyn FnMut(Given<'_, '_>) -> Result<(), CatalogError>,
     ) -> Result<(), CatalogError> {
         let mut statement = self.prepare(sql)?;
         let names: Vec<String> =
             statement.column_names().into_iter().map(str::to_owned).collect();
-        columns(&names)?;
+        take(Given::Columns(&names))?;
         let mut rows = statement.query([])?;
         while let Some(found) = rows.next()? {
-            row(&mut Fields::new(table, Cells::Sqlite(found)))?;
+            take(Given::Row(&mut Fields::new(table, Cells::Sqlite(found))))?;
         }
         Ok(())
     }

@@ -52,10 +52,6 @@ impl Folder {
         Ok(Home::Server(Box::new(Settings::parse(url)?), holder))
     }
 
-    /// The url of the catalog; `None` for a file.
-    pub fn catalog_url(&self) -> Option<&str> {
-        self.catalog.as_deref()
-    }
 }
 
 /// For people who are told of it.

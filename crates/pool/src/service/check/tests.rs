@@ -1,6 +1,5 @@
 use std::path::PathBuf;
 
-use rusqlite::Connection;
 
 use super::*;
 use crate::service::Collection;
@@ -59,13 +58,11 @@ impl Planted {
     }
 
     fn sql(&self, sql: &str) {
-        let connection = Connection::open(self.data_folder().join("catalog.sqlite")).unwrap();
-        connection.pragma_update(None, "foreign_keys", false).unwrap();
         let text = sql
             .replace("DATA", &self.data.get().to_string())
             .replace("DEAD", &self.dead.get().to_string())
             .replace("COLD", &self.cold.get().to_string());
-        connection.execute_batch(&text).unwrap();
+        crate::testing::tamper(&self.data_folder(), &text);
     }
 
     fn check(&self) -> Vec<Finding> {

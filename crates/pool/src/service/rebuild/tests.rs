@@ -9,9 +9,7 @@ use crate::testing::{Bench, MIB, noise, open, stream, vol};
 
 fn lose(bench: &Bench) -> PathBuf {
     let data = bench.dir.path().join("data");
-    for name in with_logs(&data.join("catalog.sqlite")) {
-        let _ = fs::remove_file(name);
-    }
+    crate::testing::lose_catalog(&data);
     data
 }
 

@@ -362,8 +362,7 @@ fn foreign_home(bench: &Bench) -> u64 {
 /// Closes the store, changes its catalog, and opens it again.
 fn reopen_with(bench: &mut Bench, sql: &str) {
     bench.service.close().unwrap();
-    let path = bench.dir.path().join("data/catalog.sqlite");
-    rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+    crate::testing::tamper(&bench.dir.path().join("data"), sql);
     bench.service = crate::testing::open(&bench.dir.path().join("data")).unwrap();
 }
 
