@@ -410,13 +410,8 @@ fn pool_config(file: &ConfigFile) -> pool::Config {
         requests: file.pool.requests_per_second.and_then(NonZeroU64::new),
     };
     let catalog_url = file.catalog.url.clone();
-    let mut config = pool::Config {
-        trust_clock,
-        pool_url,
-        catalog_url,
-        pool_rates,
-        ..pool::Config::default()
-    };
+    let mut config =
+        pool::Config { trust_clock, pool_url, catalog_url, pool_rates, ..pool::Config::default() };
     for (given, setting) in [
         (cache.chunks.map(|bytes| bytes.0), &mut config.chunk_cache_bytes),
         (cache.nodes.map(|bytes| bytes.0), &mut config.node_cache_bytes),

@@ -126,9 +126,7 @@ const ON_POSTGRES: &[&str] = &[
     "service::objects",
     "service::lifecycle",
     "service::guest_views",
-    "service::collector",
     "service::mover",
-    "service::check",
     "service::rebuild",
 ];
 
@@ -142,7 +140,10 @@ fn on_postgres(root: &Path) -> Result<(Result<()>, Tally)> {
     };
     let server = Postgres::start(folder.path())?;
     let mut command = cargo(root, &["test", "--quiet", "-p", "archipelago-pool", "--lib", "--"]);
-    command.args(ON_POSTGRES).args(["--include-ignored", "--skip", "many_flipped"]).env(TESTS_VARIABLE, server.server_url());
+    command.arg("--include-ignored").args(ON_POSTGRES);
+    // It makes a hundred thousand rows, one by one.
+    command.args(["--skip", "the_record_is_kept_in_bounds"]);
+    command.env(TESTS_VARIABLE, server.server_url());
     Ok(counted(command))
 }
 

@@ -32,7 +32,8 @@ pub const TESTS_VARIABLE: &str = "ARCHIPELAGO_TEST_POSTGRES";
 impl Postgres {
     /// Makes one below `folder`, which it gets for itself, and starts it.
     pub fn start(folder: &Path) -> Result<Self> {
-        let mut server = Self { folder: folder.join("postgres"), port: free_port()?, process: None };
+        let mut server =
+            Self { folder: folder.join("postgres"), port: free_port()?, process: None };
         fs::create_dir(&server.folder)?;
         if is_root() {
             // The folder of the test is root's alone.

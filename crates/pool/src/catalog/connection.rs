@@ -122,9 +122,7 @@ impl Session<'_> {
     }
 }
 
-fn unless_reference(
-    done: Result<usize, CatalogError>,
-) -> Result<Option<usize>, CatalogError> {
+fn unless_reference(done: Result<usize, CatalogError>) -> Result<Option<usize>, CatalogError> {
     match done {
         Ok(rows) => Ok(Some(rows)),
         Err(error) if error.is_reference() => Ok(None),
@@ -158,7 +156,7 @@ impl Pen {
     pub fn is_over(&self) -> bool {
         match self {
             Self::Sqlite(connection) => connection.is_idle(),
-            Self::Postgres(writing) => writing.connection().is_broken(),
+            Self::Postgres(writing) => writing.is_over(),
         }
     }
 
@@ -170,9 +168,6 @@ impl Pen {
                 Ok(()) => Outcome::Committed,
                 Err(error) => Outcome::Failed(Arc::new(error)),
             },
-            Self::Postgres(writing) if writing.connection().is_broken() => {
-                Outcome::Failed(Arc::new(writing.connection().ended().into()))
-            }
             Self::Postgres(writing) => writing.commit(),
         }
     }
@@ -180,17 +175,9 @@ impl Pen {
     /// Takes back all that is under way.
     pub fn rollback(&self) -> Result<(), CatalogError> {
         match self {
-            Self::Sqlite(connection) if connection.is_idle() => Ok(()),
+            _ if self.is_over() => Ok(()),
             Self::Sqlite(connection) => connection.batch("ROLLBACK"),
             Self::Postgres(writing) => Ok(writing.rollback()?),
-        }
-    }
-
-    /// Lets others have the catalog.
-    pub fn end(&self) {
-        match self {
-            Self::Sqlite(_) => {}
-            Self::Postgres(writing) => writing.end(),
         }
     }
 }

@@ -4,7 +4,9 @@
 
 use std::io::{Read, Write};
 
-use archipelago_format::backup::{self, BackupError, BackupHeader, BackupReader, BackupWriter, Part};
+use archipelago_format::backup::{
+    self, BackupError, BackupHeader, BackupReader, BackupWriter, Part,
+};
 
 use super::connection::Given;
 use super::{Catalog, CatalogError, Tx, Value, blocks, container, file, migrate};

@@ -53,7 +53,9 @@ pub(crate) enum CatalogError {
     #[error("the catalog is damaged: table {0} lacks its row")]
     RowMissing(&'static str),
     /// The file is a database, but none of ours.
-    #[error("catalog.sqlite is not a catalog of Archipelago: it has tables but no schema_version")]
+    #[error(
+        "the database of the catalog is none of Archipelago: it has tables but no schema_version"
+    )]
     NotCatalog,
     /// The schema is from the future.
     #[error(

@@ -104,12 +104,7 @@ pub(super) fn run(pen: &mut Pen, now_ms: u64) -> Result<(), CatalogError> {
     Ok(())
 }
 
-fn migrate(
-    session: Session<'_>,
-    version: u32,
-    sql: &str,
-    now_ms: u64,
-) -> Result<(), CatalogError> {
+fn migrate(session: Session<'_>, version: u32, sql: &str, now_ms: u64) -> Result<(), CatalogError> {
     session.batch(
         "CREATE TABLE IF NOT EXISTS schema_version \
          (version INTEGER PRIMARY KEY, applied_ms BIGINT NOT NULL);",

@@ -234,7 +234,9 @@ fn told(error: &tokio_postgres::Error, server: &str) -> PostgresError {
 pub(crate) fn behind(url: &str, sql: &str) {
     let settings = Settings::parse(url).unwrap();
     let server = Server::new(&archipelago_env::Env::real(), &settings);
-    server.connect().unwrap().batch(sql).unwrap();
+    let connection = server.connect().unwrap();
+    server.make_schema(&connection).unwrap();
+    connection.batch(sql).unwrap();
 }
 
 #[cfg(test)]

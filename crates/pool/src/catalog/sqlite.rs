@@ -36,9 +36,9 @@ pub(crate) struct SqliteError(#[from] rusqlite::Error);
 impl SqliteError {
     /// Whether a row was to go that another row refers to.
     pub fn is_reference(&self) -> bool {
-        self.0.sqlite_error().is_some_and(|failure| {
-            failure.extended_code == ffi::SQLITE_CONSTRAINT_FOREIGNKEY
-        })
+        self.0
+            .sqlite_error()
+            .is_some_and(|failure| failure.extended_code == ffi::SQLITE_CONSTRAINT_FOREIGNKEY)
     }
 
     pub fn kind(&self) -> ErrorKind {
@@ -124,8 +124,7 @@ impl Connection {
         take: &mut dyn FnMut(Given<'_, '_>) -> Result<(), CatalogError>,
     ) -> Result<(), CatalogError> {
         let mut statement = self.prepare(sql)?;
-        let names: Vec<String> =
-            statement.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
         take(Given::Columns(&names))?;
         let mut rows = statement.query([])?;
         while let Some(found) = rows.next()? {

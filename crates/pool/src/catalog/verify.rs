@@ -1,8 +1,8 @@
 //! Whether the catalog itself is sound: pages, references, every row.
 
 use super::{
-    Catalog, CatalogError, Session, Tx, audit, blocks, file, grant, guest_view, identity, image, lifecycle,
-    link, segment, snapshot, upload, volume,
+    Catalog, CatalogError, Session, Tx, audit, blocks, file, grant, guest_view, identity, image,
+    lifecycle, link, segment, snapshot, upload, volume,
 };
 
 /// SQLite tells of so many faults at most; the first few say enough.

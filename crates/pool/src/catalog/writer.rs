@@ -84,9 +84,7 @@ impl Writer {
     pub fn close(&self) {
         let mut turn = self.turn.lock();
         self.commit(&mut turn);
-        if let Some(pen) = turn.pen.take() {
-            pen.end();
-        }
+        turn.pen = None;
     }
 
     /// Runs `body` alone. What it changed is durable on return, or nothing is, when it or the

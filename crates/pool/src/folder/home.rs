@@ -51,7 +51,6 @@ impl Folder {
         );
         Ok(Home::Server(Box::new(Settings::parse(url)?), holder))
     }
-
 }
 
 /// For people who are told of it.

@@ -19,19 +19,12 @@ pub(super) struct Note {
     without: &'static str,
     /// The key of the configuration.
     key: &'static str,
-    /// What may be done where it is to be elsewhere.
-    else_: &'static str,
 }
 
 impl Note {
     /// Where the segments are.
-    pub const PLACE: Self = Self {
-        file: "PLACE",
-        what: "segments",
-        without: "its folder 'pool'",
-        key: "[pool] url",
-        else_: "",
-    };
+    pub const PLACE: Self =
+        Self { file: "PLACE", what: "segments", without: "its folder 'pool'", key: "[pool] url" };
 
     /// Where the catalog is.
     pub const CATALOG: Self = Self {
@@ -39,7 +32,6 @@ impl Note {
         what: "catalog",
         without: "its file catalog.sqlite",
         key: "[catalog] url",
-        else_: ", move it by `archipelago rebuild --catalog`",
     };
 
     /// Notes it, before the folder is a store; what an earlier try noted is void.
@@ -88,7 +80,7 @@ impl Note {
         wanted: Option<&str>,
     ) -> Result<Option<String>, Error> {
         let recorded = self.read(env, root)?;
-        let Self { what, key, else_, .. } = self;
+        let Self { what, key, .. } = self;
         match wanted {
             Some(url) if recorded.as_deref() != Some(url) => {
                 let there = recorded.as_deref().unwrap_or(self.without);
@@ -96,7 +88,7 @@ impl Note {
                 let its = if *what == "segments" { "pool" } else { "catalog" };
                 Err(Error::invalid(format!(
                     "the {what} of the store in {} {is} in {there}, not in {url}: a store keeps its \
-                     {its}; mend {key}{else_}, or choose another folder with --data",
+                     {its}; mend {key}, or choose another folder with --data",
                     root.display()
                 )))
             }

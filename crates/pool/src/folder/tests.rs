@@ -159,7 +159,8 @@ fn a_store_with_its_own_folder_for_segments_gets_no_other_place() {
     let dir = TempDir::new().unwrap();
     open(dir.path()).unwrap();
     let before = contents(dir.path());
-    let error = Folder::open(&Env::real(), dir.path(), Some("rados://p"), None).map(drop).unwrap_err();
+    let error =
+        Folder::open(&Env::real(), dir.path(), Some("rados://p"), None).map(drop).unwrap_err();
     assert!(error.message().contains("its folder 'pool'"), "{error}");
     assert_eq!(contents(dir.path()), before);
 }
@@ -200,4 +201,34 @@ fn a_damaged_place_is_told_and_nothing_is_touched() {
     let after = contents(dir.path());
     let is_ours = |(path, _): &&(PathBuf, u64)| !path.ends_with(LOCK) && !path.ends_with(PID);
     assert!(before.iter().filter(is_ours).eq(after.iter().filter(is_ours)));
+}
+
+#[test]
+fn a_store_keeps_the_place_of_its_catalog() {
+    let (env, dir) = (Env::real(), TempDir::new().unwrap());
+    let (ours, other) = ("postgres://a@127.0.0.1/b", "postgres://a@127.0.0.1/c");
+    Note::CATALOG.write(&env, dir.path(), Some(ours)).unwrap();
+    let store = StoreFile { uuid: [7; 16], dedup_key: [8; 32] };
+    write_store(&env, dir.path(), &store).unwrap();
+    for wanted in [None, Some(ours)] {
+        let folder = Folder::open(&env, dir.path(), None, wanted).unwrap();
+        assert!(matches!(folder.home(&env).unwrap(), Home::Server(..)));
+    }
+    let error = Folder::open(&env, dir.path(), None, Some(other)).map(drop).unwrap_err();
+    assert!(error.message().contains("a store keeps its catalog"), "{error}");
+    let file = TempDir::new().unwrap();
+    drop(open(file.path()).unwrap());
+    let error = Folder::open(&env, file.path(), None, Some(ours)).map(drop).unwrap_err();
+    assert!(error.message().contains("catalog.sqlite"), "{error}");
+}
+
+#[test]
+fn a_catalog_that_cannot_be_reached_makes_no_store() {
+    let (env, dir) = (Env::real(), TempDir::new().unwrap());
+    let url = "postgres://a@127.0.0.1:1/b";
+    let error = Folder::open(&env, dir.path(), None, Some(url)).map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(!dir.path().join(STORE).exists() && !dir.path().join(Note::CATALOG.file).exists());
+    let error = Folder::open(&env, dir.path(), None, Some("file:x")).map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
 }

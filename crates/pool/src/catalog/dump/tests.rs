@@ -32,7 +32,8 @@ fn every_table_is_dumped_or_said_not_to_be() {
     };
     let mut there = catalog.read(all).unwrap();
     there.sort_unstable();
-    let mut said: Vec<&str> = TABLES.into_iter().chain(LEFT_OUT).chain(["schema_version"]).collect();
+    let mut said: Vec<&str> =
+        TABLES.into_iter().chain(LEFT_OUT).chain(["schema_version"]).collect();
     said.sort_unstable();
     assert_eq!(there, said);
 }

@@ -7,6 +7,7 @@
 //! commits nothing, however late it wakes, and after a COMMIT whose answer was lost the count tells
 //! whether it was done, since by then nothing of the old connection can be done any more.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ const AWAY_MAX: Duration = Duration::from_secs(10);
 const AWAY_PAUSE: Duration = Duration::from_millis(100);
 /// After one has waited in vain, others do not wait for so long.
 const AWAY_KNOWN: Duration = Duration::from_secs(1);
+/// The server sees a moment later that a host has let go of a store.
+const HELD_MAX: Duration = Duration::from_secs(2);
 /// How long it is tried to find out whether a change was committed; whoever made it waits.
 const UNKNOWN_MAX: Duration = Duration::from_secs(60);
 /// The server ends a transaction on which nobody goes on for so long, in ms: one of a host that
@@ -133,9 +136,8 @@ impl Server {
 
     /// Refuses a server that would lose what it acknowledges, or sorts names in its own way.
     fn check(&self, connection: &Connection) -> Result<(), PostgresError> {
-        let show = |what: &str| {
-            connection.ask(&format!("SHOW {what}")).map(Option::unwrap_or_default)
-        };
+        let show =
+            |what: &str| connection.ask(&format!("SHOW {what}")).map(Option::unwrap_or_default);
         if show("fsync")? == "off" {
             return Err(self.unfit(
                 "its fsync is off, so that it loses what it acknowledged when the power fails: turn \
@@ -196,14 +198,20 @@ impl Server {
         let connection = self.connect()?;
         self.check(&connection)?;
         self.make_schema(&connection)?;
-        let locked = lock(&connection)?;
         let before = match connection.ask("SELECT to_regclass('catalog_term') IS NOT NULL")? {
             Some(there) if there == "t" => {
                 connection.ask("SELECT holder FROM catalog_term WHERE id = 1")?
             }
             _ => None,
         };
-        if !locked && before.as_deref() != Some(holder) {
+        let mut locked = lock(&connection)?;
+        let until = self.env.clock().monotonic() + HELD_MAX;
+        let others = before.as_deref() != Some(holder);
+        while !locked && others && self.env.clock().monotonic() < until {
+            self.env.clock().sleep(AWAY_PAUSE);
+            locked = lock(&connection)?;
+        }
+        if !locked && others {
             let by = before.unwrap_or_else(|| "it is being made".to_owned());
             return Err(PostgresError::InUse { server: self.settings.to_string(), by });
         }
@@ -214,6 +222,7 @@ impl Server {
         Ok(Writing {
             server: Arc::clone(self),
             connection,
+            open: Cell::new(false),
             term,
             commits,
             locked,
@@ -222,9 +231,10 @@ impl Server {
         })
     }
 
-    fn make_schema(&self, connection: &Connection) -> Result<(), PostgresError> {
+    pub(super) fn make_schema(&self, connection: &Connection) -> Result<(), PostgresError> {
         let schema = &self.settings.schema;
-        let there = format!("SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = '{schema}'");
+        let there =
+            format!("SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = '{schema}'");
         if connection.ask(&there)?.as_deref() == Some("0") {
             connection.batch(&format!("CREATE SCHEMA IF NOT EXISTS {schema}"))?;
         }
@@ -260,6 +270,8 @@ fn lock(connection: &Connection) -> Result<bool, PostgresError> {
 pub(in crate::catalog) struct Writing {
     server: Arc<Server>,
     connection: Connection,
+    /// A transaction is under way: without one a COMMIT would be no error.
+    open: Cell<bool>,
     term: i64,
     /// How many transactions are known to be committed.
     commits: i64,
@@ -286,14 +298,20 @@ impl Writing {
     /// Begins a transaction, on a new connection if the old one ended.
     pub fn begin(&mut self) -> Result<(), PostgresError> {
         self.refuse()?;
-        if !self.connection.is_broken() {
-            match self.connection.batch("BEGIN") {
-                Err(PostgresError::Away { .. }) => {}
-                other => return other,
+        let begun = match self.connection.batch("BEGIN") {
+            Err(PostgresError::Away { .. }) => {
+                self.reconnect()?;
+                self.connection.batch("BEGIN")
             }
-        }
-        self.reconnect()?;
-        self.connection.batch("BEGIN")
+            other => other,
+        };
+        self.open.set(begun.is_ok());
+        begun
+    }
+
+    /// Whether nothing is under way, or nothing that can be committed.
+    pub fn is_over(&self) -> bool {
+        !self.open.get() || self.connection.is_broken()
     }
 
     fn refuse(&self) -> Result<(), PostgresError> {
@@ -338,6 +356,12 @@ impl Writing {
     pub fn commit(&mut self) -> Outcome {
         let Self { term, server, .. } = &*self;
         let owner = &server.owner;
+        if !self.open.replace(false) {
+            return Outcome::TakenBack;
+        }
+        if self.connection.is_broken() {
+            return Outcome::Failed(Arc::new(self.connection.ended().into()));
+        }
         // Nothing that failed before is passed over: what follows would fail, too.
         let done = self.connection.batch(&format!(
             "WITH ours AS (UPDATE catalog_term SET commits = commits + 1 \
@@ -401,16 +425,10 @@ impl Writing {
 
     /// Takes back what is under way. Of a connection that ended, the server does it.
     pub fn rollback(&self) -> Result<(), PostgresError> {
+        self.open.set(false);
         match self.connection.batch("ROLLBACK") {
             Err(PostgresError::Away { .. }) => Ok(()),
             other => other,
-        }
-    }
-
-    /// Lets others have the store.
-    pub fn end(&self) {
-        if !self.connection.is_broken() {
-            let _ = self.connection.batch("SELECT pg_advisory_unlock_all()");
         }
     }
 }

@@ -265,7 +265,10 @@ fn a_database_that_keeps_other_texts_is_refused() {
     let dir = TempDir::new().unwrap();
     let url = url(&dir);
     let name = format!("ascii_{}", std::process::id());
-    behind(&url, &format!("CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0 LOCALE 'C'"));
+    behind(
+        &url,
+        &format!("CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0 LOCALE 'C'"),
+    );
     let (server, schema) = url.split_once('?').unwrap();
     let (server, _) = server.rsplit_once('/').unwrap();
     let told = open_as(&format!("{server}/{name}?{schema}"), "x").map(drop).unwrap_err();

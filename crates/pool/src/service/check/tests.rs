@@ -1,6 +1,5 @@
 use std::path::PathBuf;
 
-
 use super::*;
 use crate::service::Collection;
 use crate::testing::{Bench, MIB, noise, open, stream};
@@ -258,6 +257,8 @@ fn a_healthy_store_has_no_findings() {
 
 #[test]
 fn each_planted_inconsistency_is_found_and_named() {
+    // A server keeps references itself.
+    crate::testing::on_files();
     for (what, plant, kind, resource) in PLANTS {
         let mut planted = world();
         let findings = if *kind == FindingKind::StoreFile {
