@@ -334,6 +334,7 @@ fn a_full_disk_is_told_with_one_remedy() {
 
 #[test]
 fn a_large_dump_of_the_catalog_is_not_stored_twice() {
+    crate::testing::on_files();
     let bench = Bench::new();
     bench.import("base", &stream(&noise(1, 65536))).unwrap();
     let core = &bench.service.core;
