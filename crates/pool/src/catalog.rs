@@ -204,7 +204,7 @@ impl Catalog {
         }
         let connection = match &self.place {
             Place::File(file) => Connection::Sqlite(file.connect(false)?),
-            Place::Server(server) => Connection::Postgres(server.connect()?),
+            Place::Server(server) => Connection::Postgres(Box::new(server.connect()?)),
         };
         self.begin_on(&connection)?;
         Ok(connection)

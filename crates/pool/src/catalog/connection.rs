@@ -10,7 +10,7 @@ use super::{CatalogError, postgres, sqlite};
 /// A connection.
 pub(super) enum Connection {
     Sqlite(sqlite::Connection),
-    Postgres(postgres::Connection),
+    Postgres(Box<postgres::Connection>),
 }
 
 /// The same, of who only looks at it.

@@ -124,7 +124,7 @@ impl Connection {
         take: &mut dyn FnMut(Given<'_, '_>) -> Result<(), CatalogError>,
     ) -> Result<(), CatalogError> {
         let mut statement = self.prepare(sql)?;
-        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         take(Given::Columns(&names))?;
         let mut rows = statement.query([])?;
         while let Some(found) = rows.next()? {
