@@ -44,7 +44,7 @@ pub fn campaign(rounds: u32, seed: u64, told: impl FnMut(&str)) -> Result<()> {
     campaign_in(&|_| None, rounds, seed, told)
 }
 
-/// The same, of stores whose segments are where `place` says of the n-th store.
+/// The same, of stores whose segments, or catalog, are where `place` says of the n-th store.
 pub fn campaign_in(
     place: &dyn Fn(u32) -> Option<String>,
     rounds: u32,
@@ -88,7 +88,8 @@ fn options(folder: &TempDir, place: Option<&str>) -> Result<Options> {
     let settings = settings(folder.path())?;
     if let Some(url) = place {
         let known = std::fs::read_to_string(&settings)?;
-        std::fs::write(&settings, format!("{known}\n[pool]\nurl = \"{url}\"\n"))?;
+        let section = if url.starts_with("postgres:") { "catalog" } else { "pool" };
+        std::fs::write(&settings, format!("{known}\n[{section}]\nurl = \"{url}\"\n"))?;
     }
     let settings = settings.display().to_string();
     Ok(Options::new(&folder.path().join("data")).args(&["--config", &settings]))

@@ -2,6 +2,7 @@
 //! to be compared with it in benchmarks.
 
 pub mod ceph;
+pub mod postgres;
 pub mod unkind;
 
 use std::net::{TcpListener, TcpStream};

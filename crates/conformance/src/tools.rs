@@ -41,6 +41,7 @@ pub const TOOLS: &[Tool] = &[
     Tool { program: "fstrim", package: "util-linux" },
     Tool { program: "fusermount3", package: "fuse3" },
     Tool { program: "gcc", package: "gcc" },
+    Tool { program: "initdb", package: "postgresql" },
     Tool { program: "losetup", package: "mount" },
     Tool { program: "mkfs.ext4", package: "e2fsprogs" },
     Tool { program: "mkfs.xfs", package: "xfsprogs" },
@@ -52,6 +53,8 @@ pub const TOOLS: &[Tool] = &[
     Tool { program: "nbdkit", package: "nbdkit" },
     Tool { program: "openssl", package: "openssl" },
     Tool { program: "openstack", package: "python3-openstackclient" },
+    Tool { program: "postgres", package: "postgresql" },
+    Tool { program: "psql", package: "postgresql-client" },
     Tool { program: "qemu-img", package: "qemu-utils" },
     Tool { program: "qemu-io", package: "qemu-utils" },
     Tool { program: "qemu-nbd", package: "qemu-utils" },
@@ -61,6 +64,7 @@ pub const TOOLS: &[Tool] = &[
     Tool { program: "radosgw-admin", package: "ceph-common" },
     Tool { program: "rclone", package: "rclone" },
     Tool { program: "s3cmd", package: "s3cmd" },
+    Tool { program: "setpriv", package: "util-linux" },
     Tool { program: "swift", package: "python3-swiftclient" },
     Tool { program: "umount", package: "mount" },
     Tool { program: "xfs_repair", package: "xfsprogs" },
@@ -71,6 +75,9 @@ pub const TOOLS: &[Tool] = &[
 /// Where administrators' programs are, which the PATH of a user may lack.
 const MORE_FOLDERS: &[&str] = &["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 
+/// Where Debian puts the programs of each version of PostgreSQL's server.
+const POSTGRES_FOLDER: &str = "/usr/lib/postgresql";
+
 /// Where a program is, if anywhere.
 pub fn find(program: &str) -> Option<PathBuf> {
     if program.contains('/') {
@@ -78,7 +85,16 @@ pub fn find(program: &str) -> Option<PathBuf> {
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(MORE_FOLDERS.iter().map(PathBuf::from));
-    folders.map(|folder| folder.join(program)).find(|path| path.is_file())
+    folders.chain(postgres_folders()).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+/// The newest version first.
+fn postgres_folders() -> Vec<PathBuf> {
+    let versions = std::fs::read_dir(POSTGRES_FOLDER).into_iter().flatten().flatten();
+    let number = |path: &PathBuf| -> Option<u32> { path.file_name()?.to_str()?.parse().ok() };
+    let mut found: Vec<PathBuf> = versions.map(|version| version.path()).collect();
+    found.sort_by_key(|path| std::cmp::Reverse(number(path)));
+    found.into_iter().map(|path| path.join("bin")).collect()
 }
 
 /// The package that brings a program.

@@ -94,6 +94,7 @@ struct ConfigFile {
     backup: BackupSection,
     lifecycle: LifecycleSection,
     pool: PoolSection,
+    catalog: CatalogSection,
     mover: MoverSection,
 }
 
@@ -110,6 +111,12 @@ struct PoolSection {
     url: Option<String>,
     bytes_per_second: Option<Bytes>,
     requests_per_second: Option<u64>,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CatalogSection {
+    url: Option<String>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -402,7 +409,9 @@ fn pool_config(file: &ConfigFile) -> pool::Config {
         bytes: file.pool.bytes_per_second.and_then(|bytes| NonZeroU64::new(bytes.0)),
         requests: file.pool.requests_per_second.and_then(NonZeroU64::new),
     };
-    let mut config = pool::Config { trust_clock, pool_url, pool_rates, ..pool::Config::default() };
+    let catalog_url = file.catalog.url.clone();
+    let mut config =
+        pool::Config { trust_clock, pool_url, catalog_url, pool_rates, ..pool::Config::default() };
     for (given, setting) in [
         (cache.chunks.map(|bytes| bytes.0), &mut config.chunk_cache_bytes),
         (cache.nodes.map(|bytes| bytes.0), &mut config.node_cache_bytes),

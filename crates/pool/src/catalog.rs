@@ -1,9 +1,10 @@
-//! The catalog: names, heads, leases, segment states, in SQLite.
+//! The catalog: names, heads, leases, segment states, in SQLite or in PostgreSQL.
 //!
-//! One connection writes, in `BEGIN IMMEDIATE` transactions; who waits for it shares a commit
-//! with others ([`writer`]). A few others read. All SQL of a table is in the module of that table, in the
-//! dialect that SQLite and PostgreSQL share (`docs/adr/0002-catalog-sqlite.md`);
-//! the exceptions are here and in `migrate`.
+//! One connection writes; who waits for it shares a commit with others ([`writer`]). A few others
+//! read. All SQL of a table is in the module of that table, in the dialect that SQLite and PostgreSQL
+//! share (`docs/adr/0002-catalog-sqlite.md`, `docs/adr/0027-catalog-on-postgresql.md`): parameters
+//! are numbered in the order in which they first appear. What is another's in each is in
+//! [`connection`], [`sqlite`], [`postgres`] and [`migrate`].
 //!
 //! # Architecture invariant
 //! "It does not exist" is an answer of a query that succeeded. A row that cannot
@@ -13,6 +14,7 @@ pub(crate) mod archive;
 pub(crate) mod audit;
 pub(crate) mod blocks;
 pub(crate) mod check;
+mod connection;
 pub(crate) mod container;
 pub(crate) mod dump;
 pub(crate) mod error;
@@ -27,6 +29,7 @@ pub(crate) mod link;
 mod migrate;
 pub(crate) mod part_checksums;
 pub(crate) mod place;
+pub(crate) mod postgres;
 pub(crate) mod quota;
 mod row;
 pub(crate) mod scrub;
@@ -34,22 +37,25 @@ pub(crate) mod seal;
 pub(crate) mod segment;
 pub(crate) mod snapshot;
 pub(crate) mod snapshot_file;
+mod sqlite;
 pub(crate) mod state;
 pub(crate) mod upload;
+mod value;
 mod verify;
 pub(crate) mod volume;
 mod writer;
 
-use std::io::{self, IoSlice};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
+use std::sync::Arc;
 
-use archipelago_env::{Disk, Mode};
+use archipelago_env::{Disk, Env};
 use parking_lot::Mutex;
-use rusqlite::{Connection, OpenFlags, Params, TransactionBehavior};
 
+use connection::{Connection, Pen, Session};
 pub(crate) use error::CatalogError;
+pub(crate) use postgres::Settings;
 use row::Fields;
+use value::{Params, Value};
 use writer::Writer;
 
 /// Idle connections for reading that are kept: as many as there are short verbs at once and as
@@ -57,19 +63,17 @@ use writer::Writer;
 /// reads do. One that was used holds some 100 KiB, up to 2 MiB after long listings.
 const READERS_IDLE_MAX: usize = 32;
 
-/// How long SQLite waits for a lock. Only another process can hold one for
-/// longer than a transaction lasts, as a backup of the catalog does.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Prepared statements kept by each connection: more than there are in all.
 const STATEMENTS_MAX: usize = 192;
 
-/// The write-ahead log of SQLite is cut back to this when it has grown past it
-/// (a thousand clones at once), in bytes.
-const WAL_BYTES_KEPT: u64 = 16 << 20;
-
-/// SQLite's log is written again in pieces of this, in bytes.
-const COPY_BYTES: usize = 1 << 20;
+/// Which database has the catalog.
+#[derive(Clone, Copy)]
+pub(crate) enum At<'a> {
+    /// A file of SQLite.
+    File(&'a dyn Disk, &'a Path),
+    /// A server of PostgreSQL; and who we are, for others who ask there.
+    Server(&'a Env, &'a Settings, &'a str),
+}
 
 /// What a new catalog is told about its store.
 pub(crate) struct Founding<'a> {
@@ -83,16 +87,15 @@ pub(crate) struct Founding<'a> {
 
 /// The open catalog.
 pub(crate) struct Catalog {
-    file: CatalogFile,
+    place: Place,
     writer: Writer,
     readers: Mutex<Readers>,
 }
 
-/// Where the catalog is, as SQLite wants to know it.
-struct CatalogFile {
-    path: PathBuf,
-    /// What keeps the file; `None` for the operating system.
-    vfs: Option<String>,
+/// Where connections lead to.
+enum Place {
+    File(sqlite::File),
+    Server(Arc<postgres::Server>),
 }
 
 /// Connections for reading that nobody uses now.
@@ -104,23 +107,30 @@ struct Readers {
 
 /// A transaction under way.
 pub(crate) struct Tx<'a> {
-    connection: &'a Connection,
+    session: Session<'a>,
     changes: u64,
 }
 
 impl Catalog {
     /// Opens the catalog, brings its schema up to date, and founds it when it is empty.
-    pub fn open(
-        disk: &dyn Disk,
-        path: &Path,
-        founding: &Founding<'_>,
-    ) -> Result<Self, CatalogError> {
-        let file = CatalogFile::new(disk, path);
-        let mut writer = file.connect(OpenFlags::SQLITE_OPEN_CREATE)?;
-        migrate::run(&mut writer, founding.now_ms)?;
-        // What is to be taken back of one of those who share a commit: no file for that.
-        writer.pragma_update(None, "temp_store", "MEMORY")?;
-        let catalog = Self { file, writer: Writer::new(writer), readers: Mutex::default() };
+    pub fn open(at: At<'_>, founding: &Founding<'_>) -> Result<Self, CatalogError> {
+        let (place, mut pen) = match at {
+            At::File(disk, path) => {
+                let file = sqlite::File::new(disk, path);
+                let connection = file.connect(true)?;
+                (Place::File(file), Pen::Sqlite(connection))
+            }
+            At::Server(env, settings, holder) => {
+                let server = postgres::Server::new(env, settings);
+                let writing = server.take(holder)?;
+                (Place::Server(server), Pen::Postgres(Box::new(writing)))
+            }
+        };
+        migrate::run(&mut pen, founding.now_ms)?;
+        if let Pen::Sqlite(connection) = &pen {
+            connection.keep_savepoints_in_memory()?;
+        }
+        let catalog = Self { place, writer: Writer::new(pen), readers: Mutex::default() };
         catalog.write(|tx| {
             match state::uuid(tx)? {
                 None => {
@@ -138,38 +148,27 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Whether the file at `path` holds no catalog yet: it is missing or empty.
-    pub fn is_blank(disk: &dyn Disk, path: &Path) -> Result<bool, CatalogError> {
-        match disk.open(path, Mode::Read).and_then(|file| file.len()) {
-            Ok(0) => {}
-            Ok(_) => {
-                let connection = CatalogFile::new(disk, path).connect(OpenFlags::empty())?;
-                return migrate::version(&connection).map(|version| version == 0);
+    /// Whether there is no catalog yet.
+    pub fn is_blank(at: At<'_>) -> Result<bool, CatalogError> {
+        match at {
+            At::File(disk, path) => {
+                if sqlite::is_empty(disk, path)? {
+                    return Ok(true);
+                }
+                let connection = sqlite::File::new(disk, path).connect(false)?;
+                migrate::version(Session::Sqlite(&connection)).map(|version| version == 0)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(CatalogError::File { path: path.to_owned(), source: error }),
+            At::Server(env, settings, _) => Ok(postgres::Server::new(env, settings).is_blank()?),
         }
-        Ok(true)
     }
 
-    /// Writes SQLite's logs again as they read now, and makes them durable. To be
-    /// called before anything else looks at the catalog.
-    ///
-    /// A commit whose sync failed may be in the system's cache and not on the disk. A
-    /// process that starts then reads it there, takes it for committed and appends to
-    /// it; without this, a power cut would take that commit and all behind it.
-    pub fn settle(disk: &dyn Disk, path: &Path) -> Result<(), CatalogError> {
-        for suffix in ["-wal", "-journal"] {
-            let mut log = path.as_os_str().to_owned();
-            log.push(suffix);
-            let log = PathBuf::from(log);
-            match write_again(disk, &log) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(CatalogError::File { path: log, source }),
-                Ok(()) => {}
-            }
+    /// To be called before anything else looks at the catalog: see [`sqlite::settle`].
+    pub fn settle(at: At<'_>) -> Result<(), CatalogError> {
+        match at {
+            At::File(disk, path) => sqlite::settle(disk, path),
+            // A server settles what it has itself.
+            At::Server(..) => Ok(()),
         }
-        Ok(())
     }
 
     /// Runs `body` in a transaction that sees one state of the catalog and changes nothing.
@@ -177,17 +176,11 @@ impl Catalog {
         &self,
         body: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut connection = match self.idle_reader()? {
-            Some(connection) => connection,
-            None => self.file.connect(OpenFlags::empty())?,
-        };
         // First: what is committed meanwhile may be seen or not.
         let changes = self.changes();
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Deferred)
-            .map_err(CatalogError::from)?;
-        let result = body(&Tx { connection: &transaction, changes });
-        let ended = transaction.rollback();
+        let connection = self.begin_read()?;
+        let result = body(&Tx { session: connection.session(), changes });
+        let ended = connection.session().batch("ROLLBACK");
         // A connection that could not end its transaction is not used again.
         if ended.is_ok() {
             let mut readers = self.readers.lock();
@@ -196,6 +189,34 @@ impl Catalog {
             }
         }
         result
+    }
+
+    /// A connection with a transaction that sees one state.
+    fn begin_read(&self) -> Result<Connection, CatalogError> {
+        if let Some(connection) = self.idle_reader()? {
+            match self.begin_on(&connection) {
+                // It ended while nobody used it, and so did the others.
+                Err(CatalogError::Postgres(postgres::PostgresError::Away { .. })) => {
+                    self.readers.lock().idle.clear();
+                }
+                begun => return begun.map(|()| connection),
+            }
+        }
+        let connection = match &self.place {
+            Place::File(file) => Connection::Sqlite(file.connect(false)?),
+            Place::Server(server) => Connection::Postgres(Box::new(server.connect()?)),
+        };
+        self.begin_on(&connection)?;
+        Ok(connection)
+    }
+
+    fn begin_on(&self, connection: &Connection) -> Result<(), CatalogError> {
+        match (&self.place, connection) {
+            (Place::Server(server), Connection::Postgres(connection)) => {
+                Ok(server.begin_read(connection)?)
+            }
+            _ => connection.session().batch("BEGIN DEFERRED"),
+        }
     }
 
     /// Runs `body` when nothing else may change the catalog. What it changed is durable on
@@ -249,10 +270,14 @@ impl Tx<'_> {
         self.changes
     }
 
-    /// Runs a statement; gives the number of rows that it changed. Parameters are taken in
-    /// the order in which they *appear*, whatever their numbers: SQLite knows `$2` as a name.
+    /// Runs a statement; gives the number of rows that it changed.
     fn execute(&self, sql: &str, params: impl Params) -> Result<usize, CatalogError> {
-        Ok(self.connection.prepare_cached(sql)?.execute(params)?)
+        self.session.execute(sql, &params.values())
+    }
+
+    /// The same, of a row that others may refer to: then it stays, and this gives `None`.
+    fn attempt(&self, sql: &str, params: impl Params) -> Result<Option<usize>, CatalogError> {
+        self.session.attempt(sql, &params.values())
     }
 
     /// Runs any statement: for tests that spoil something.
@@ -269,12 +294,7 @@ impl Tx<'_> {
         params: impl Params,
         decode: impl FnOnce(&mut Fields<'_>) -> Result<T, CatalogError>,
     ) -> Result<Option<T>, CatalogError> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query(params)?;
-        match rows.next()? {
-            Some(row) => decode(&mut Fields::new(table, row)).map(Some),
-            None => Ok(None),
-        }
+        self.session.first(table, sql, &params.values(), decode)
     }
 
     /// All rows.
@@ -283,72 +303,9 @@ impl Tx<'_> {
         table: &'static str,
         sql: &str,
         params: impl Params,
-        mut decode: impl FnMut(&mut Fields<'_>) -> Result<T, CatalogError>,
+        decode: impl FnMut(&mut Fields<'_>) -> Result<T, CatalogError>,
     ) -> Result<Vec<T>, CatalogError> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query(params)?;
-        let mut out = Vec::new();
-        while let Some(row) = rows.next()? {
-            out.push(decode(&mut Fields::new(table, row))?);
-        }
-        Ok(out)
-    }
-}
-
-impl CatalogFile {
-    fn new(disk: &dyn Disk, path: &Path) -> Self {
-        Self { path: path.to_owned(), vfs: disk.sqlite_vfs() }
-    }
-
-    fn connect(&self, extra: OpenFlags) -> Result<Connection, CatalogError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | extra;
-        let connection = match &self.vfs {
-            None => Connection::open_with_flags(&self.path, flags)?,
-            Some(vfs) => Connection::open_with_flags_and_vfs(&self.path, flags, vfs.as_str())?,
-        };
-        prepare(&connection)?;
-        Ok(connection)
-    }
-}
-
-fn prepare(connection: &Connection) -> Result<(), CatalogError> {
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    // FULL: a transaction is durable when its commit returns, also in WAL mode.
-    for (pragma, value) in [("journal_mode", "WAL"), ("synchronous", "FULL")] {
-        connection.pragma_update_and_check(None, pragma, value, |_| Ok(())).or_else(no_rows)?;
-    }
-    connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "trusted_schema", false)?;
-    connection
-        .pragma_update_and_check(None, "journal_size_limit", WAL_BYTES_KEPT.cast_signed(), |_| {
-            Ok(())
-        })
-        .or_else(no_rows)?;
-    Ok(())
-}
-
-fn write_again(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    let file = disk.open(path, Mode::Write)?;
-    let mut piece = vec![0; COPY_BYTES];
-    let mut at = 0;
-    loop {
-        let read = file.read_at(at, &mut piece)?;
-        if read == 0 {
-            break;
-        }
-        file.write_all_at(at, &[IoSlice::new(&piece[..read])])?;
-        at += read as u64;
-    }
-    file.sync_data()?;
-    disk.sync_dir(path.parent().unwrap_or(path))
-}
-
-/// Some pragmas answer with a row when they are set, some do not.
-fn no_rows(error: rusqlite::Error) -> Result<(), rusqlite::Error> {
-    match error {
-        rusqlite::Error::QueryReturnedNoRows => Ok(()),
-        other => Err(other),
+        self.session.all(table, sql, &params.values(), decode)
     }
 }
 

@@ -5,6 +5,7 @@
 //! LOCK.pid        who holds it, for the error message
 //! STORE           makes the folder a store: written before anything else is
 //! PLACE           where the segments are, if not in pool/: written before STORE
+//! CATALOG         where the catalog is, if not in catalog.sqlite: written before STORE
 //! catalog.sqlite  the catalog
 //! secret.key      seals secrets in the catalog; made when first needed
 //! pool/           segments
@@ -12,6 +13,8 @@
 //! tmp/            nothing in it is worth anything after a crash
 //! ```
 
+mod home;
+mod note;
 mod secret_key;
 
 use std::io::{self, IoSlice};
@@ -20,12 +23,13 @@ use std::path::{Path, PathBuf};
 use archipelago_engine::Damage;
 use archipelago_env::{Entry, Env, Lock, Mode};
 use archipelago_format::FormatError;
-use archipelago_format::pool_file::{POOL_FILE_BYTES_MAX, PoolFile};
 use archipelago_format::store_file::{STORE_FILE_BYTES, StoreFile};
 
 use crate::error::{Error, ErrorKind, io_kind};
 use crate::place;
+use note::Note;
 
+pub(crate) use home::Home;
 pub(crate) use secret_key::{read_secret_key, secret_key};
 
 const LOCK: &str = "LOCK";
@@ -33,31 +37,38 @@ const PID: &str = "LOCK.pid";
 pub(crate) const STORE: &str = "STORE";
 const CATALOG: &str = "catalog.sqlite";
 const POOL: &str = "pool";
-const PLACE: &str = "PLACE";
 const STAGING: &str = "staging";
 const TMP: &str = "tmp";
 
 /// What may be in a folder that becomes a store: what a crash while making one
 /// leaves, and what a fresh filesystem has.
-const HARMLESS: [&str; 5] = [LOCK, PID, TMP, PLACE, "lost+found"];
+const HARMLESS: [&str; 6] = [LOCK, PID, TMP, Note::PLACE.file, Note::CATALOG.file, "lost+found"];
 
 /// An open data folder. Nobody else has it open until this is dropped.
 pub(crate) struct Folder {
     root: PathBuf,
     store: StoreFile,
     place: Option<String>,
+    catalog: Option<String>,
     _lock: Box<dyn Lock>,
 }
 
 impl Folder {
     /// Opens the folder, and makes it a store when it is missing or empty: one whose segments
-    /// are at `place`, if that is a url. A store has the place that it was made with.
+    /// are at `place` and whose catalog is at `catalog`, if these are urls. A store has those that
+    /// it was made with.
     ///
     /// # Errors
-    /// Whatever is not ours, is newer, is damaged, is open elsewhere or has its segments
-    /// elsewhere is refused; it was not touched then.
-    pub fn open(env: &Env, root: &Path, place: Option<&str>) -> Result<Self, Error> {
+    /// Whatever is not ours, is newer, is damaged, is open elsewhere or has its segments or its
+    /// catalog elsewhere is refused; it was not touched then.
+    pub fn open(
+        env: &Env,
+        root: &Path,
+        place: Option<&str>,
+        catalog: Option<&str>,
+    ) -> Result<Self, Error> {
         place.map_or(Ok(()), place::check)?;
+        catalog.map_or(Ok(()), home::check)?;
         match env.disk().list(root) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 env.disk().create_dir_all(root).map_err(|e| failed("make", root, e))?;
@@ -76,15 +87,19 @@ impl Folder {
         let lock = take_lock(env, root)?;
         // Again, under the lock: another process may have made the store meanwhile.
         let entries = env.disk().list(root).map_err(|e| failed("read", root, e))?;
-        let (store, place) = match inspect(env, root, &entries)? {
+        let (store, place, catalog) = match inspect(env, root, &entries)? {
             Some(store) => {
-                let recorded = recorded_place(env, root, place)?;
+                let recorded = Note::PLACE.recorded(env, root, place)?;
+                let catalog = Note::CATALOG.recorded(env, root, catalog)?;
                 settle_store(env, root).map_err(|e| failed("write to", root, e))?;
-                (store, recorded)
+                (store, recorded, catalog)
             }
-            None => (found(env, root, place)?, place.map(str::to_owned)),
+            None => {
+                let store = found(env, root, place, catalog)?;
+                (store, place.map(str::to_owned), catalog.map(str::to_owned))
+            }
         };
-        Ok(Self { root: root.to_owned(), store, place, _lock: lock })
+        Ok(Self { root: root.to_owned(), store, place, catalog, _lock: lock })
     }
 
     /// Opens a folder that is a store already.
@@ -94,7 +109,7 @@ impl Folder {
     pub fn open_existing(env: &Env, root: &Path) -> Result<Self, Error> {
         Self::must_be_store(env, root)?;
         read_store(env, root)?;
-        Self::open(env, root, None)
+        Self::open(env, root, None, None)
     }
 
     /// Refuses a folder that never was a store, in words for who mistyped its name.
@@ -173,10 +188,11 @@ impl Folder {
 
     /// The error for a catalog that is gone while segments are there.
     pub fn catalog_lost(&self) -> Error {
+        let catalog = self.catalog.as_deref().unwrap_or(CATALOG);
         Error::new(
             ErrorKind::Damaged,
             format!(
-                "{0} has segments but no catalog: put {CATALOG} back from a copy, or make it anew \
+                "{0} has segments but no catalog: put {catalog} back from a copy, or make it anew \
                  by `archipelago rebuild --data {0}`",
                 self.root.display()
             ),
@@ -274,12 +290,17 @@ fn write_pid(env: &Env, root: &Path) -> io::Result<()> {
 }
 
 /// Makes the folder a store: the file appears whole or not at all.
-fn found(env: &Env, root: &Path, place: Option<&str>) -> Result<StoreFile, Error> {
-    if let Some(url) = place {
-        // A store that is made has this place for ever: better a mistake is found now.
-        place::reach(env, url)?;
-    }
-    write_place(env, root, place)?;
+fn found(
+    env: &Env,
+    root: &Path,
+    place: Option<&str>,
+    catalog: Option<&str>,
+) -> Result<StoreFile, Error> {
+    // A store that is made has these places for ever: better a mistake is found now.
+    place.map_or(Ok(()), |url| place::reach(env, url))?;
+    catalog.map_or(Ok(()), |url| home::reach(env, url))?;
+    Note::PLACE.write(env, root, place)?;
+    Note::CATALOG.write(env, root, catalog)?;
     let mut store = StoreFile { uuid: [0; 16], dedup_key: [0; 32] };
     env.random().fill(&mut store.uuid);
     env.random().fill(&mut store.dedup_key);
@@ -306,58 +327,6 @@ fn write_whole(env: &Env, root: &Path, name: &str, bytes: &[u8]) -> io::Result<(
     file.write_all_at(0, &[IoSlice::new(bytes)])?;
     file.sync_data()?;
     disk.rename(&path, &root.join(name))
-}
-
-/// Notes where the segments of a store will be, before it is one; what an earlier try noted
-/// is void.
-fn write_place(env: &Env, root: &Path, place: Option<&str>) -> Result<(), Error> {
-    let wrong = |e| failed("write to", root, e);
-    match place {
-        // Also where there is none: a crash may have taken it away without a sync.
-        None => match env.disk().remove_file(&root.join(PLACE)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(wrong(error)),
-            _ => env.disk().sync_dir(root).map_err(wrong),
-        },
-        Some(url) => {
-            let file = PoolFile::new(url)
-                .map_err(|error| Error::invalid(format!("the url of the pool: {error}")))?;
-            write_whole(env, root, PLACE, &file.encode()).map_err(wrong)?;
-            settle_store(env, root).map_err(wrong)
-        }
-    }
-}
-
-/// Where the segments of a store are; `wanted` must not be another place.
-fn recorded_place(env: &Env, root: &Path, wanted: Option<&str>) -> Result<Option<String>, Error> {
-    let path = root.join(PLACE);
-    let recorded = match env.disk().open(&path, Mode::Read) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(failed("read", &path, error)),
-        Ok(file) => {
-            let mut raw = [0; POOL_FILE_BYTES_MAX + 1];
-            let len = file.read_at(0, &mut raw).map_err(|e| failed("read", &path, e))?;
-            let file = PoolFile::decode(&raw[..len]).map_err(|error| {
-                let newer = matches!(error, FormatError::Version { .. });
-                let kind = if newer { ErrorKind::Invalid } else { ErrorKind::Damaged };
-                let remedy =
-                    if newer { "use a newer archipelago" } else { "put it back from a backup" };
-                Error::new(kind, format!("{}: {error}: {remedy}", path.display()))
-                    .with_source(error)
-            })?;
-            Some(file.url().to_owned())
-        }
-    };
-    match wanted {
-        Some(url) if recorded.as_deref() != Some(url) => {
-            let there = recorded.as_deref().unwrap_or("its folder 'pool'");
-            Err(Error::invalid(format!(
-                "the segments of the store in {} are in {there}, not in {url}: a store keeps its \
-                 pool; mend [pool] url, or choose another folder with --data",
-                root.display()
-            )))
-        }
-        _ => Ok(recorded),
-    }
 }
 
 /// Makes the name of `STORE` durable, before anything else of the store is made: whoever

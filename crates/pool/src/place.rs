@@ -195,7 +195,7 @@ fn unreached(url: &str, error: StoreError) -> Error {
 
 /// A name of this host. One that has none has another one each time: it waits for the end of its
 /// own lease, and takes nothing from a host that has none either.
-fn machine(env: &Env) -> String {
+pub(crate) fn machine(env: &Env) -> String {
     let read = || -> io::Result<String> {
         let mut bytes = [0; 64];
         let file = env.disk().open(Path::new(MACHINE_ID), Mode::Read)?;

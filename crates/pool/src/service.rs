@@ -80,6 +80,9 @@ pub struct Config {
     /// Where the segments of a new store are, as a url; `None` for its folder `pool`. A store
     /// that is there keeps its own, and refuses another one.
     pub pool_url: Option<String>,
+    /// Where the catalog of a new store is, as a url; `None` for its file `catalog.sqlite`. A store
+    /// that is there keeps its own, and refuses another one.
+    pub catalog_url: Option<String>,
     /// What a pool with a url is asked for in a second.
     pub pool_rates: PoolRates,
     /// Memory for verified chunks, in bytes.
@@ -142,6 +145,7 @@ impl Default for Config {
         let engine = archipelago_engine::Config::default();
         Self {
             pool_url: None,
+            catalog_url: None,
             pool_rates: PoolRates::default(),
             chunk_cache_bytes: engine.chunk_cache_bytes,
             node_cache_bytes: engine.node_cache_bytes,

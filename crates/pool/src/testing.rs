@@ -1,6 +1,7 @@
 //! What the tests of this crate share: a store in a temporary folder, and devices
 //! that are written and read with little text.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -35,6 +36,57 @@ pub(crate) fn config() -> Config {
         mover_interval_ms: 0,
         lifecycle_interval_ms: 0,
         ..Config::default()
+    }
+}
+
+/// The server that the tests have their catalogs on, if there is one: `cargo xtask test` runs them
+/// on both.
+pub(crate) fn server_url(path: &Path) -> Option<String> {
+    let server = std::env::var("ARCHIPELAGO_TEST_POSTGRES").ok().filter(|_| !ON_FILES.get())?;
+    // One for each folder, so that it is found again when that is opened again.
+    let name = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
+    let sign = if server.contains('?') { '&' } else { '?' };
+    Some(format!("{server}{sign}schema=t_{}", &name[..24]))
+}
+
+/// A configuration that has the catalog on that server.
+pub(crate) fn on_server(data: &Path, config: Config) -> Config {
+    let catalog_url = config.catalog_url.or_else(|| server_url(data));
+    Config { catalog_url, ..config }
+}
+
+thread_local! {
+    static ON_FILES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// For a test of what only files do: its catalogs are in files, also where others are on a server.
+pub(crate) fn on_files() {
+    ON_FILES.set(true);
+}
+
+/// Changes the catalog of a store behind its back; references are not looked at.
+pub(crate) fn tamper(data: &Path, sql: &str) {
+    match server_url(data) {
+        Some(url) => {
+            let sql = format!("SET session_replication_role = replica; {sql}");
+            crate::catalog::postgres::behind(&url, &sql);
+        }
+        None => {
+            let file = rusqlite::Connection::open(data.join("catalog.sqlite")).unwrap();
+            file.pragma_update(None, "foreign_keys", false).unwrap();
+            file.execute_batch(sql).unwrap();
+        }
+    }
+}
+
+/// The catalog of a store is gone.
+pub(crate) fn lose_catalog(data: &Path) {
+    if let Some(url) = server_url(data) {
+        let schema = url.rsplit('=').next().unwrap();
+        crate::catalog::postgres::behind(&url, &format!("DROP SCHEMA {schema} CASCADE"));
+    }
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(data.join(format!("catalog.sqlite{suffix}")));
     }
 }
 

@@ -381,6 +381,7 @@ fn config(caches: bool) -> Config {
     let cache = |bytes| if caches { bytes } else { 1 };
     Config {
         pool_url: None,
+        catalog_url: None,
         pool_rates: PoolRates::default(),
         chunk_cache_bytes: cache(256 << 10),
         node_cache_bytes: cache(64 << 10),

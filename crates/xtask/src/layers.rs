@@ -29,12 +29,13 @@ const FREE: &[&str] = &["sim", "protocols", "conformance", "fuzzing", "xtask"];
 /// Libraries that carry one concern, and the only crates that know of it.
 const ONLY: &[(&str, &[&str])] = &[
     ("rusqlite", &["pool"]),
+    ("tokio-postgres", &["pool"]),
     ("argon2", &["pool"]),
     ("aws-lc-rs", &["pool"]),
     ("axum", &["gateway"]),
     ("imago", &["image"]),
     ("clap", &["cli"]),
-    ("tokio", &["gateway", "node", "image", "store"]),
+    ("tokio", &["gateway", "node", "image", "store", "pool"]),
     ("object_store", &["store"]),
     ("libloading", &["store"]),
     ("zstd", &["format", "engine", "pool", "image", "layout"]),

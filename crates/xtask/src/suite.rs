@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use archipelago_conformance::daemon::BINARY_VARIABLE;
+use archipelago_conformance::peers::postgres::{Postgres, TESTS_VARIABLE};
 use archipelago_env::Env;
 
 use crate::{call, layers, packages, tidy};
@@ -105,10 +106,44 @@ pub fn run(root: &Path) -> Result<()> {
         command.env(BINARY_VARIABLE, target(root).join("debug/archipelago"));
         counted(command)
     });
+    run.step("postgresql", || on_postgres(root).unwrap_or_else(|e| (Err(e), Tally::default())));
     run.step("doc tests", || {
         counted(cargo(root, &["test", "--quiet", "--doc", "--workspace", "--no-fail-fast"]))
     });
     run.finish()
+}
+
+/// What of the pool's tests runs a second time, with the catalog on a server of PostgreSQL: those of
+/// the catalog itself, and of the verbs that use all of its tables.
+const ON_POSTGRES: &[&str] = &[
+    "catalog::",
+    "service::tests",
+    "service::open",
+    "service::volumes",
+    "service::snapshots",
+    "service::identity",
+    "service::grants",
+    "service::objects",
+    "service::lifecycle",
+    "service::guest_views",
+    "service::mover",
+    "service::rebuild",
+];
+
+/// Runs them. In memory, where that is a file system of its own: what is to be seen is not how fast
+/// a disk is.
+fn on_postgres(root: &Path) -> Result<(Result<()>, Tally)> {
+    let memory = Path::new("/dev/shm");
+    let folder = match memory.is_dir() {
+        true => tempfile::tempdir_in(memory)?,
+        false => tempfile::tempdir()?,
+    };
+    let server = Postgres::start(folder.path())?;
+    let mut command = cargo(root, &["test", "--quiet", "-p", "archipelago-pool", "--lib", "--"]);
+    // They wait for the server more than they work.
+    command.args(["--include-ignored", "--test-threads=8"]).args(ON_POSTGRES);
+    command.env(TESTS_VARIABLE, server.server_url());
+    Ok(counted(command))
 }
 
 fn cargo(root: &Path, arguments: &[&str]) -> Command {

@@ -61,7 +61,8 @@ fn each(
     name: &ObjectName,
     see: &mut dyn FnMut(Object) -> bool,
 ) -> Result<(), Refusal> {
-    let end = format!("{name}\0");
+    // What comes next: no name has a NUL.
+    let end = format!("{name}\u{1}");
     let prefix = name.to_string();
     let mut walk = Walk { prefix, end: Some(end), limit: ROWS, ..Walk::default() };
     let (mut after, mut seen) = (None, Seen::default());

@@ -82,7 +82,7 @@ fn fit(tx: &Tx<'_>, class: &str, bytes_max: u64) -> Result<(), CatalogError> {
     tx.execute(
         "DELETE FROM audit WHERE class = $1 AND number <= COALESCE((SELECT MAX(number) FROM \
          (SELECT number, SUM(octet_length(actor) + octet_length(resource) + octet_length(detail)) \
-         OVER (ORDER BY number DESC) AS bytes FROM audit WHERE class = $1) WHERE bytes > $2), 0)",
+         OVER (ORDER BY number DESC) AS bytes FROM audit WHERE class = $1) newer WHERE bytes > $2), 0)",
         (class, from_number(bytes_max)),
     )?;
     Ok(())

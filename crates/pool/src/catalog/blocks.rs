@@ -218,7 +218,8 @@ pub(crate) fn put_upload(
     )?;
     tx.execute(
         "INSERT INTO block_waiting (account_id, blocks, bytes) VALUES ($1, 1, $2) \
-         ON CONFLICT (account_id) DO UPDATE SET blocks = blocks + 1, bytes = bytes + $2",
+         ON CONFLICT (account_id) DO UPDATE SET \
+         blocks = block_waiting.blocks + 1, bytes = block_waiting.bytes + excluded.bytes",
         (account, from_number(row.size)),
     )?;
     Ok(())

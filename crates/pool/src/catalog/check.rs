@@ -22,7 +22,7 @@ pub(crate) fn counters(tx: &Tx<'_>) -> Result<Counters, CatalogError> {
           SELECT id FROM container UNION ALL SELECT id FROM file UNION ALL \
           SELECT id FROM upload UNION ALL SELECT id FROM block_list UNION ALL \
           SELECT id FROM account UNION ALL SELECT id FROM user_ UNION ALL \
-          SELECT id FROM group_ UNION ALL SELECT id FROM application_credential)) \
+          SELECT id FROM group_ UNION ALL SELECT id FROM application_credential) named) \
          FROM store_state WHERE id = 1",
         [],
         |row| {

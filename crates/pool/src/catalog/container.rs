@@ -5,9 +5,13 @@ use archipelago_model::{AccountId, ContainerName};
 use super::row::{Fields, from_number};
 use super::{CatalogError, Tx, grant, link};
 use crate::grant::Shared;
+use crate::lock::DefaultLock;
 use crate::object::{ARCHIVE_HISTORY, ARCHIVE_STACK, Container, Stretch, Totals, Versioning};
 
 const TABLE: &str = "container";
+
+/// Where the lock of a bucket was before there was one for all doors.
+const S3_LOCK: &str = "s3.lock";
 
 const SELECT: &str = "SELECT id, account_id, name, bucket IS NOT NULL, versioning, settings, \
      objects, bytes, old_bytes, quota_bytes, quota_objects, created_ms FROM container";
@@ -134,9 +138,9 @@ pub(crate) fn archiving(
     archive: &ContainerName,
     limit: usize,
 ) -> Result<Vec<u64>, CatalogError> {
-    let of = |setting: &str| format!("json_extract(settings, '$.\"{setting}\"') = $2");
+    let of = |setting: &str| tx.session.member("settings", setting);
     let sql = format!(
-        "SELECT id FROM container WHERE account_id = $1 AND ({} OR {}) LIMIT $3",
+        "SELECT id FROM container WHERE account_id = $1 AND ({} = $2 OR {} = $2) LIMIT $3",
         of(ARCHIVE_STACK),
         of(ARCHIVE_HISTORY)
     );
@@ -261,20 +265,31 @@ pub(crate) fn recount(tx: &Tx<'_>) -> Result<(), CatalogError> {
 /// Notes the default locks of a dump that is from before there was one for all doors: as
 /// migration 11 does. Without, rebuilt containers would give no lock to what comes.
 pub(super) fn note_default_locks(tx: &Tx<'_>) -> Result<(), CatalogError> {
-    let said = |what: &str| {
-        let rule = "$.rule.default_retention";
-        format!("json_extract(json_extract(settings, '$.\"s3.lock\"'), '{rule}.{what}')")
-    };
-    let (mode, days, years) = (said("mode"), said("days"), said("years"));
-    tx.execute(
-        &format!(
-            "UPDATE container SET settings = json_set(settings, '$.\"lock.default\"', \
-             json_object('mode', {mode}, 'days', COALESCE({days}, 365 * {years})) || '') \
-             WHERE {mode} IS NOT NULL AND json_extract(settings, '$.\"lock.default\"') IS NULL"
-        ),
+    let ids: Vec<u64> = tx.all(
+        TABLE,
+        "SELECT id FROM container WHERE settings LIKE '%s3.lock%' ORDER BY id",
         [],
+        |row| row.number(),
     )?;
+    for id in ids {
+        let Some(mut container) = get(tx, id)? else { continue };
+        if DefaultLock::of(&container).is_none()
+            && let Some(lock) = container.settings.get(S3_LOCK).and_then(|said| said_lock(said))
+        {
+            DefaultLock::put(Some(&lock), &mut container);
+            update(tx, &container)?;
+        }
+    }
     Ok(())
+}
+
+/// The lock in words of S3.
+fn said_lock(said: &str) -> Option<DefaultLock> {
+    let said: serde_json::Value = serde_json::from_str(said).ok()?;
+    let rule = said.pointer("/rule/default_retention")?;
+    let number = |name: &str| rule.get(name).and_then(serde_json::Value::as_u64);
+    let days = number("days").or_else(|| number("years")?.checked_mul(365))?;
+    Some(DefaultLock { mode: rule.get("mode")?.as_str()?.to_owned(), days: days.try_into().ok()? })
 }
 
 /// What is counted wrong: of which container or account, and what it counts and has.
@@ -291,7 +306,7 @@ pub(crate) fn miscounted(tx: &Tx<'_>) -> Result<Vec<(String, String)>, CatalogEr
           (SELECT COALESCE(SUM(f.size), 0) FROM file f \
            WHERE f.container_id = c.id AND f.latest = 0) \
           + (SELECT COALESCE(SUM(p.size), 0) FROM part p JOIN upload u \
-             ON u.id = p.upload_id WHERE u.container_id = c.id) AS real_old FROM container c) \
+             ON u.id = p.upload_id WHERE u.container_id = c.id) AS real_old FROM container c) counted \
          WHERE objects <> real_objects OR bytes <> real_bytes OR old_bytes <> real_old \
          ORDER BY name, id",
         [],
@@ -312,7 +327,7 @@ pub(crate) fn miscounted(tx: &Tx<'_>) -> Result<Vec<(String, String)>, CatalogEr
           (SELECT COALESCE(SUM(c.bytes + c.old_bytes), 0) FROM container c \
            WHERE c.account_id = o.id) AS real_bytes \
           FROM (SELECT account_id AS id FROM container UNION SELECT account_id FROM account_usage) o \
-          LEFT JOIN account a ON a.id = o.id LEFT JOIN account_usage u ON u.account_id = o.id) \
+          LEFT JOIN account a ON a.id = o.id LEFT JOIN account_usage u ON u.account_id = o.id) counted \
          WHERE versions <> real_versions OR bytes <> real_bytes ORDER BY account",
         [],
         |row| {

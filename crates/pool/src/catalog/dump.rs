@@ -5,12 +5,11 @@
 use std::io::{Read, Write};
 
 use archipelago_format::backup::{
-    BackupError, BackupHeader, BackupReader, BackupWriter, Part, Value,
+    self, BackupError, BackupHeader, BackupReader, BackupWriter, Part,
 };
-use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{ToSql, params_from_iter};
 
-use super::{CatalogError, Tx, blocks, container, file, migrate};
+use super::connection::Given;
+use super::{Catalog, CatalogError, Tx, Value, blocks, container, file, migrate};
 
 /// What is dumped, each after what it refers to.
 const TABLES: [&str; 25] = [
@@ -43,17 +42,8 @@ const TABLES: [&str; 25] = [
 
 /// What is not: `token`, since one that was revoked after the dump would be valid again; what is
 /// made anew of the rest; what footers tell; and `schema_version`, which the header has.
-#[cfg(test)]
-const NOT_DUMPED: [&str; 8] = [
-    "token",
-    "account_usage",
-    "block",
-    "block_waiting",
-    "segment",
-    "scrub",
-    "damage",
-    "schema_version",
-];
+const LEFT_OUT: [&str; 7] =
+    ["token", "account_usage", "block", "block_waiting", "segment", "scrub", "damage"];
 
 /// The version of the schema that has columns for when things end.
 const ENDINGS: u32 = 11;
@@ -68,44 +58,25 @@ pub(crate) fn write(
     let header = BackupHeader { schema: migrate::KNOWN, store, made_ms };
     let mut writer = BackupWriter::new(out, &header).map_err(CatalogError::Dump)?;
     for table in TABLES {
-        let mut statement = tx.connection.prepare_cached(&format!("SELECT * FROM {table}"))?;
-        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
-        writer.table(table, &columns).map_err(CatalogError::Dump)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let values = (0..columns.len())
-                .map(|at| value(table, at, row.get_ref(at)?))
-                .collect::<Result<Vec<_>, CatalogError>>()?;
-            writer.row(&values).map_err(CatalogError::Dump)?;
-        }
+        let sql = format!("SELECT * FROM {table}");
+        tx.session.each(table, &sql, &mut |given| {
+            match given {
+                Given::Columns(names) => writer.table(table, names),
+                Given::Row(row) => writer.row(&row.rest()?),
+            }
+            .map_err(CatalogError::Dump)
+        })?;
     }
     writer.finish().map_err(CatalogError::Dump)?;
     Ok(())
 }
 
-fn value(table: &'static str, column: usize, raw: ValueRef<'_>) -> Result<Value, CatalogError> {
-    match raw {
-        ValueRef::Null => Ok(Value::Null),
-        ValueRef::Integer(number) => Ok(Value::Number(number)),
-        ValueRef::Text(text) => match std::str::from_utf8(text) {
-            Ok(text) => Ok(Value::Text(text.to_owned())),
-            Err(error) => Err(CatalogError::Row { table, column, what: error.to_string() }),
-        },
-        ValueRef::Real(_) | ValueRef::Blob(_) => {
-            Err(CatalogError::Row { table, column, what: "no number and no text".to_owned() })
-        }
-    }
-}
-
-struct Column(Value);
-
-impl ToSql for Column {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match &self.0 {
-            Value::Null => ToSqlOutput::Borrowed(ValueRef::Null),
-            Value::Number(number) => ToSqlOutput::Borrowed(ValueRef::Integer(*number)),
-            Value::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
-        })
+/// A column of a dump as a parameter.
+fn value(column: &backup::Value) -> Value<'_> {
+    match column {
+        backup::Value::Null => Value::Null,
+        backup::Value::Number(number) => Value::Number(Some(*number)),
+        backup::Value::Text(text) => Value::Text(Some(text)),
     }
 }
 
@@ -123,16 +94,13 @@ pub(crate) fn restore(tx: &Tx<'_>, input: &mut dyn Read) -> Result<(), CatalogEr
     if got > migrate::KNOWN {
         return Err(CatalogError::Newer { got, known: migrate::KNOWN });
     }
-    for table in TABLES.iter().rev() {
-        tx.execute(&format!("DELETE FROM {table}"), [])?;
-    }
+    clear(tx, TABLES)?;
     let mut insert = String::new();
     while let Some(part) = reader.next()? {
         match part {
             Part::Table { name, columns } => insert = insert_into(&name, &columns)?,
             Part::Row(values) => {
-                let values = values.into_iter().map(Column);
-                tx.connection.prepare_cached(&insert)?.execute(params_from_iter(values))?;
+                insert_row(tx, &insert, &values)?;
             }
         }
     }
@@ -147,12 +115,53 @@ pub(crate) fn restore(tx: &Tx<'_>, input: &mut dyn Read) -> Result<(), CatalogEr
     Ok(())
 }
 
+/// Puts all rows of a catalog of the same version in the place of those of another one; whole, or
+/// not at all.
+pub(crate) fn copy(from: &Catalog, to: &Catalog) -> Result<(), CatalogError> {
+    to.write(|tx| {
+        let tables = || TABLES.into_iter().chain(LEFT_OUT);
+        clear(tx, tables())?;
+        from.read(|source| {
+            for table in tables() {
+                let (sql, mut insert) = (format!("SELECT * FROM {table}"), String::new());
+                source.session.each(table, &sql, &mut |given| match given {
+                    Given::Columns(names) => {
+                        insert = insert_into(table, names)?;
+                        Ok(())
+                    }
+                    Given::Row(row) => insert_row(tx, &insert, &row.rest()?),
+                })?;
+            }
+            Ok(())
+        })
+    })
+}
+
+/// Removes what is in these tables. References are looked at when all is in: a pool may be emptied
+/// into one that comes later.
+fn clear(
+    tx: &Tx<'_>,
+    tables: impl IntoIterator<Item = &'static str, IntoIter: DoubleEndedIterator>,
+) -> Result<(), CatalogError> {
+    tx.session.defer_references()?;
+    for table in tables.into_iter().rev() {
+        tx.execute(&format!("DELETE FROM {table}"), [])?;
+    }
+    Ok(())
+}
+
+fn insert_row(tx: &Tx<'_>, insert: &str, row: &[backup::Value]) -> Result<(), CatalogError> {
+    let values: Vec<Value<'_>> = row.iter().map(value).collect();
+    tx.execute(insert, values.as_slice()).map(drop)
+}
+
 /// The statement for the rows of a table; names that no schema of ours has are refused.
 fn insert_into(table: &str, columns: &[String]) -> Result<String, CatalogError> {
     let plain = |name: &str| {
         name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     };
-    if !TABLES.contains(&table) || !columns.iter().all(|column| plain(column)) {
+    let ours = TABLES.contains(&table) || LEFT_OUT.contains(&table);
+    if !ours || !columns.iter().all(|column| plain(column)) {
         return Err(CatalogError::ForeignDump(table.to_owned()));
     }
     let places: Vec<String> = (1..=columns.len()).map(|n| format!("${n}")).collect();

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rusqlite::ErrorCode;
-use rusqlite::ffi;
 use thiserror::Error;
 
+use super::postgres::PostgresError;
+use super::sqlite::SqliteError;
 use crate::error::{Error as PoolError, ErrorKind};
 
 /// Why the catalog did not do it; nothing was changed.
@@ -14,11 +14,15 @@ use crate::error::{Error as PoolError, ErrorKind};
 pub(crate) enum CatalogError {
     /// SQLite refused.
     #[error("the catalog failed: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(#[source] SqliteError),
+    /// PostgreSQL did, or is away.
+    #[error("the catalog: {0}")]
+    Postgres(#[from] PostgresError),
     /// The commit that it shared with others failed.
-    #[error("the catalog failed: {0}")]
-    Commit(#[source] Arc<rusqlite::Error>),
-    /// What others did in the commit that it shared failed so that SQLite took all of it back.
+    #[error("{0}")]
+    Commit(#[source] Arc<CatalogError>),
+    /// What others did in the commit that it shared failed so that the database took all of it
+    /// back.
     #[error("the catalog took it back, since what others did at the same time failed")]
     TakenBack,
     /// A value has no text.
@@ -49,7 +53,9 @@ pub(crate) enum CatalogError {
     #[error("the catalog is damaged: table {0} lacks its row")]
     RowMissing(&'static str),
     /// The file is a database, but none of ours.
-    #[error("catalog.sqlite is not a catalog of Archipelago: it has tables but no schema_version")]
+    #[error(
+        "the database of the catalog is none of Archipelago: it has tables but no schema_version"
+    )]
     NotCatalog,
     /// The schema is from the future.
     #[error(
@@ -143,16 +149,19 @@ pub(crate) enum CatalogError {
 impl CatalogError {
     /// Whether a row was to go that another row refers to.
     pub fn is_reference(&self) -> bool {
-        matches!(self, Self::Sqlite(error) if error.sqlite_error().is_some_and(
-            |failure| failure.extended_code == ffi::SQLITE_CONSTRAINT_FOREIGNKEY
-        ))
+        match self {
+            Self::Sqlite(error) => error.is_reference(),
+            Self::Postgres(error) => error.is_reference(),
+            _ => false,
+        }
     }
 
     /// What to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Sqlite(error) => sqlite_kind(error),
-            Self::Commit(error) => sqlite_kind(error),
+            Self::Sqlite(error) => error.kind(),
+            Self::Postgres(error) => error.kind(),
+            Self::Commit(error) => error.kind(),
             Self::File { source, .. } => crate::error::io_kind(source),
             Self::Row { .. } | Self::RowMissing(_) | Self::NotCatalog | Self::Foreign { .. } => {
                 ErrorKind::Damaged
@@ -168,23 +177,14 @@ impl CatalogError {
             Self::Quota(_) => ErrorKind::QuotaExceeded,
         }
     }
-}
 
-fn sqlite_kind(error: &rusqlite::Error) -> ErrorKind {
-    let Some(failure) = error.sqlite_error() else {
-        return ErrorKind::Internal;
-    };
-    match failure.code {
-        ErrorCode::DiskFull => ErrorKind::NoSpace,
-        // The index of the write-ahead log grows by mapping: no room for it is
-        // told as an input/output error.
-        ErrorCode::SystemIoFailure if failure.extended_code == ffi::SQLITE_IOERR_SHMSIZE => {
-            ErrorKind::NoSpace
+    /// Whether the database is one that is not in the data folder.
+    fn is_elsewhere(&self) -> bool {
+        match self {
+            Self::Postgres(_) => true,
+            Self::Commit(error) => error.is_elsewhere(),
+            _ => false,
         }
-        ErrorCode::ReadOnly => ErrorKind::ReadOnly,
-        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => ErrorKind::Damaged,
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => ErrorKind::Unavailable,
-        _ => ErrorKind::Internal,
     }
 }
 
@@ -192,6 +192,11 @@ impl From<CatalogError> for PoolError {
     fn from(error: CatalogError) -> Self {
         let kind = error.kind();
         let remedy = match kind {
+            ErrorKind::NoSpace if error.is_elsewhere() => {
+                "; free some space on the disk of the catalog's server"
+            }
+            // It says what to do itself.
+            _ if error.is_elsewhere() => "",
             ErrorKind::NoSpace => "; free some space on the disk that holds the data folder",
             ErrorKind::ReadOnly
                 if !matches!(error, CatalogError::OfSnapshot(_) | CatalogError::ForSnapshots) =>

@@ -16,6 +16,9 @@ use crate::seal::Seal;
 
 const TABLE: &str = "file";
 
+/// Versions whose ends are noted together, in memory.
+const NOTED_TOGETHER: i64 = 1000;
+
 /// The newest version of an object, with the name of its container.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct FileRow {
@@ -212,17 +215,28 @@ pub(crate) fn remove_no_later(tx: &Tx<'_>, now_ms: u64, than_ms: u64) -> Result<
     Ok(())
 }
 
-/// Notes when versions of a dump end that is from before there were columns for it.
+/// Notes when versions of a dump end that is from before there were columns for it: as migration
+/// 11 does.
 pub(super) fn note_ends(tx: &Tx<'_>) -> Result<(), CatalogError> {
-    let ends = "1000 * CAST(json_extract(meta, '$.settings.\"swift.delete-at\"') AS INTEGER)";
-    tx.execute(
-        &format!(
-            "UPDATE file SET ends_ms = {ends}, remove_ms = {ends} \
-             WHERE ends_ms IS NULL AND {ends} IS NOT NULL"
-        ),
-        [],
-    )?;
-    Ok(())
+    let mut behind = -1;
+    loop {
+        // Names of settings are in few of them.
+        let rows: Vec<(i64, Meta)> = tx.all(
+            TABLE,
+            "SELECT id, meta FROM file WHERE id > $1 AND ends_ms IS NULL \
+             AND meta LIKE '%delete-at%' ORDER BY id LIMIT $2",
+            (behind, NOTED_TOGETHER),
+            |row| Ok((row.signed()?, row.json()?)),
+        )?;
+        let Some((last, _)) = rows.last() else { return Ok(()) };
+        behind = *last;
+        for (id, meta) in &rows {
+            if let Some(ends) = meta.ends_ms().map(from_number) {
+                let sql = "UPDATE file SET ends_ms = $1, remove_ms = $1 WHERE id = $2";
+                tx.execute(sql, (ends, *id))?;
+            }
+        }
+    }
 }
 
 /// The newest versions of a container that are no markers, by name, `limit` at most.

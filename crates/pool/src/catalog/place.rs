@@ -98,11 +98,7 @@ pub(crate) fn set_drain(tx: &Tx<'_>, id: PoolId, to: Option<PoolId>) -> Result<(
 
 /// Forgets a pool. False when something is in it, or says that it is to be.
 pub(crate) fn remove(tx: &Tx<'_>, id: PoolId) -> Result<bool, CatalogError> {
-    match tx.execute("DELETE FROM pool_place WHERE id = $1", [from_number(id.get())]) {
-        Ok(_) => Ok(true),
-        Err(error) if error.is_reference() => Ok(false),
-        Err(error) => Err(error),
-    }
+    Ok(tx.attempt("DELETE FROM pool_place WHERE id = $1", [from_number(id.get())])?.is_some())
 }
 
 /// What is in a pool.

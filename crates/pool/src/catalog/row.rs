@@ -3,38 +3,100 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use archipelago_format::backup;
 use archipelago_model::{Epoch, Location, SegmentId, Source, VolumeSize};
-use rusqlite::Row;
-use rusqlite::types::FromSql;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::CatalogError;
+use super::{postgres, sqlite};
 
 /// Columns that [`Fields::file_source`] reads: whose file it is (null of the first account) and its
 /// container, of `container c`; the object comes behind them.
 pub(super) const FILE_SOURCE: &str =
     "(SELECT name FROM account WHERE id = c.account_id AND id <> 0), c.name";
 
+/// A row, as the database gives it.
+#[derive(Clone, Copy)]
+pub(super) enum Cells<'r> {
+    Sqlite(&'r sqlite::Row<'r>),
+    Postgres(&'r postgres::Row),
+}
+
+/// Why a column could not be read.
+pub(super) enum CellError {
+    /// The database failed.
+    Catalog(CatalogError),
+    /// It holds something else.
+    What(String),
+}
+
 /// Reads the columns of a row from left to right.
 pub(super) struct Fields<'r> {
     table: &'static str,
-    row: &'r Row<'r>,
+    row: Cells<'r>,
     column: usize,
 }
 
+/// A column that may be null.
+trait Raw: Sized {
+    fn read(row: Cells<'_>, column: usize) -> Result<Option<Self>, CellError>;
+}
+
+impl Raw for i64 {
+    fn read(row: Cells<'_>, column: usize) -> Result<Option<Self>, CellError> {
+        match row {
+            Cells::Sqlite(row) => sqlite::number(row, column),
+            Cells::Postgres(row) => postgres::number(row, column),
+        }
+    }
+}
+
+impl Raw for String {
+    fn read(row: Cells<'_>, column: usize) -> Result<Option<Self>, CellError> {
+        match row {
+            Cells::Sqlite(row) => sqlite::text(row, column),
+            Cells::Postgres(row) => postgres::text(row, column),
+        }
+    }
+}
+
+impl Raw for backup::Value {
+    fn read(row: Cells<'_>, column: usize) -> Result<Option<Self>, CellError> {
+        match row {
+            Cells::Sqlite(row) => sqlite::any(row, column).map(Some),
+            Cells::Postgres(row) => postgres::any(row, column).map(Some),
+        }
+    }
+}
+
 impl<'r> Fields<'r> {
-    pub fn new(table: &'static str, row: &'r Row<'r>) -> Self {
+    pub fn new(table: &'static str, row: Cells<'r>) -> Self {
         Self { table, row, column: 0 }
     }
 
-    fn raw<T: FromSql>(&mut self) -> Result<T, CatalogError> {
-        let column = self.column;
+    fn raw_or_null<T: Raw>(&mut self) -> Result<Option<T>, CatalogError> {
+        let (table, column) = (self.table, self.column);
         self.column += 1;
-        self.row.get(column).map_err(|error| match error {
-            rusqlite::Error::SqliteFailure(..) => CatalogError::Sqlite(error),
-            other => CatalogError::Row { table: self.table, column, what: other.to_string() },
+        T::read(self.row, column).map_err(|error| match error {
+            CellError::Catalog(error) => error,
+            CellError::What(what) => CatalogError::Row { table, column, what },
         })
+    }
+
+    fn raw<T: Raw>(&mut self) -> Result<T, CatalogError> {
+        let value = self.raw_or_null()?;
+        let (table, column) = (self.table, self.column - 1);
+        value.ok_or_else(|| CatalogError::Row { table, column, what: "it is null".to_owned() })
+    }
+
+    /// All columns that were not read yet, whatever is in them.
+    pub fn rest(&mut self) -> Result<Vec<backup::Value>, CatalogError> {
+        let columns = match self.row {
+            Cells::Sqlite(row) => row.as_ref().column_count(),
+            Cells::Postgres(row) => row.len(),
+        };
+        (self.column..columns).map(|_| self.raw()).collect()
     }
 
     fn check<T, E: Display>(&self, value: Result<T, E>) -> Result<T, CatalogError> {
@@ -47,7 +109,7 @@ impl<'r> Fields<'r> {
 
     /// A file as a SOURCE: [`FILE_SOURCE`].
     pub fn file_source(&mut self) -> Result<Source, CatalogError> {
-        let account: Option<String> = self.raw()?;
+        let account: Option<String> = self.raw_or_null()?;
         let account = account.map(|name| self.check(name.parse())).transpose()?;
         let (container, object) = (self.parsed()?, self.parsed()?);
         Ok(match account {
@@ -72,7 +134,7 @@ impl<'r> Fields<'r> {
 
     /// A number or null.
     pub fn number_or_null(&mut self) -> Result<Option<u64>, CatalogError> {
-        let value: Option<i64> = self.raw()?;
+        let value: Option<i64> = self.raw_or_null()?;
         value.map(|value| self.check(u64::try_from(value))).transpose()
     }
 
@@ -95,7 +157,7 @@ impl<'r> Fields<'r> {
     }
 
     pub fn text_or_null(&mut self) -> Result<Option<String>, CatalogError> {
-        self.raw()
+        self.raw_or_null()
     }
 
     /// A text of a kind that its type checks.
@@ -120,7 +182,7 @@ impl<'r> Fields<'r> {
     }
 
     pub fn location_or_null(&mut self) -> Result<Option<Location>, CatalogError> {
-        let raw: Option<i64> = self.raw()?;
+        let raw: Option<i64> = self.raw_or_null()?;
         Ok(raw.map(|raw| Location::from_raw(raw.cast_unsigned())))
     }
 
@@ -137,7 +199,7 @@ impl<'r> Fields<'r> {
 
     /// The same, or null.
     pub fn json_or_null<T: DeserializeOwned>(&mut self) -> Result<Option<T>, CatalogError> {
-        let text: Option<String> = self.raw()?;
+        let text: Option<String> = self.raw_or_null()?;
         text.map(|text| self.check(serde_json::from_str(&text))).transpose()
     }
 

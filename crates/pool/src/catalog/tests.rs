@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use archipelago_env::Env;
 use archipelago_model::{
     Epoch, ImageId, Location, PoolId, SegmentId, SnapshotId, VolumeId, VolumeSize,
@@ -10,7 +12,7 @@ use crate::error::{Error, ErrorKind};
 
 const UUID: [u8; 16] = [7; 16];
 
-fn founding() -> Founding<'static> {
+pub(super) fn founding() -> Founding<'static> {
     Founding { uuid: UUID, place: ("directory", "file:pool"), now_ms: 1_000 }
 }
 
@@ -19,7 +21,14 @@ fn path(dir: &TempDir) -> PathBuf {
 }
 
 fn open_at(path: &Path, founding: &Founding<'_>) -> Result<Catalog, CatalogError> {
-    Catalog::open(&**Env::real().disk(), path, founding)
+    let env = Env::real();
+    match crate::testing::server_url(path.parent().unwrap()) {
+        Some(url) => {
+            let settings = Settings::parse(&url).unwrap();
+            Catalog::open(At::Server(&env, &settings, &path.display().to_string()), founding)
+        }
+        None => Catalog::open(At::File(&**env.disk(), path), founding),
+    }
 }
 
 fn open(dir: &TempDir) -> Catalog {
@@ -34,7 +43,7 @@ pub(super) fn fresh() -> (TempDir, Catalog) {
 
 /// Changes the file behind the catalog's back.
 fn tamper(dir: &TempDir, sql: &str) {
-    Connection::open(path(dir)).unwrap().execute_batch(sql).unwrap();
+    crate::testing::tamper(dir.path(), sql);
 }
 
 pub(super) fn row(id: u64, name: &str) -> VolumeRow {
@@ -93,6 +102,7 @@ fn a_transaction_that_fails_leaves_nothing() {
 
 #[test]
 fn a_row_that_cannot_be_read_is_damage_and_not_an_absent_one() {
+    crate::testing::on_files();
     let (dir, catalog) = fresh();
     insert(&catalog, &row(1, "web"));
     tamper(&dir, "UPDATE volume SET size = 'many' WHERE name = 'web'");
@@ -266,6 +276,7 @@ fn readers_see_the_catalog_while_it_is_written() {
 
 #[test]
 fn a_newer_schema_is_refused_and_left_alone() {
+    crate::testing::on_files();
     let (dir, catalog) = fresh();
     drop(catalog);
     tamper(&dir, "INSERT INTO schema_version VALUES (99, 0)");
@@ -294,6 +305,7 @@ fn another_database_is_refused() {
 
 #[test]
 fn a_file_that_is_no_database_is_damage() {
+    crate::testing::on_files();
     let dir = TempDir::new().unwrap();
     std::fs::write(path(&dir), vec![b'x'; 8192]).unwrap();
     let error = open_at(&path(&dir), &founding()).map(drop).unwrap_err();
@@ -303,15 +315,15 @@ fn a_file_that_is_no_database_is_damage() {
 
 #[test]
 fn commits_are_durable_and_references_are_checked() {
+    crate::testing::on_files();
     let (_dir, catalog) = fresh();
     let asked = catalog.write_aside(|tx| {
         let pragma = |name: &str| {
             let sql = format!("PRAGMA {name}");
-            tx.connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap()
+            tx.first("pragma", &sql, [], |row| row.signed()).unwrap().unwrap()
         };
         assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (2, 1));
-        let sql = "PRAGMA journal_mode";
-        let mode: String = tx.connection.query_row(sql, [], |row| row.get(0)).unwrap();
+        let mode = tx.first("pragma", "PRAGMA journal_mode", [], |row| row.text())?.unwrap();
         assert_eq!(mode, "wal");
         Ok::<_, CatalogError>(())
     });

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use rusqlite::Connection;
 
+use super::connection::Pen;
 use super::{CatalogError, Tx};
 
 /// So many share a commit at most: each waits for all that come behind it.
@@ -32,7 +32,7 @@ pub(super) struct Writer {
 /// What whoever has the turn works with.
 struct Turn {
     /// `None` once it was closed.
-    connection: Option<Connection>,
+    pen: Option<Pen>,
     group: Option<Group>,
 }
 
@@ -53,16 +53,17 @@ struct End {
 
 /// What became of a group.
 #[derive(Clone)]
-enum Outcome {
+pub(super) enum Outcome {
     Committed,
-    Failed(Arc<rusqlite::Error>),
+    Failed(Arc<CatalogError>),
+    /// The database took all of it back, since something of it failed.
     TakenBack,
 }
 
 impl Writer {
-    pub fn new(connection: Connection) -> Self {
+    pub fn new(pen: Pen) -> Self {
         Self {
-            turn: Mutex::new(Turn { connection: Some(connection), group: None }),
+            turn: Mutex::new(Turn { pen: Some(pen), group: None }),
             queued: AtomicUsize::new(0),
             changes: AtomicU64::new(0),
         }
@@ -83,7 +84,7 @@ impl Writer {
     pub fn close(&self) {
         let mut turn = self.turn.lock();
         self.commit(&mut turn);
-        turn.connection = None;
+        turn.pen = None;
     }
 
     /// Runs `body` alone. What it changed is durable on return, or nothing is, when it or the
@@ -111,21 +112,12 @@ impl Writer {
     /// Ends the transaction under way, if there is one.
     fn commit(&self, turn: &mut Turn) {
         let Some(group) = turn.group.take() else { return };
-        let committed = match &turn.connection {
-            // After some errors SQLite has taken back all of it by itself.
-            Some(connection) if connection.is_autocommit() => Outcome::TakenBack,
-            Some(connection) => match connection.execute_batch("COMMIT") {
-                Ok(()) => Outcome::Committed,
-                Err(error) => {
-                    turn.take_back();
-                    Outcome::Failed(Arc::new(error))
-                }
-            },
-            None => Outcome::TakenBack,
-        };
-        if matches!(committed, Outcome::Committed) {
+        let committed = turn.pen.as_mut().map_or(Outcome::TakenBack, Pen::commit);
+        match committed {
             // Before another transaction begins: who sees this change must find it counted.
-            self.changes.fetch_add(group.counted, Ordering::AcqRel);
+            Outcome::Committed => drop(self.changes.fetch_add(group.counted, Ordering::AcqRel)),
+            Outcome::Failed(_) => turn.take_back(),
+            Outcome::TakenBack => {}
         }
         group.end.come(committed);
     }
@@ -152,12 +144,10 @@ impl Turn {
     /// Takes back all that was not committed. Where that fails, nobody writes any more: what is
     /// half done must not be committed with what comes.
     fn take_back(&mut self) {
-        let Some(connection) = &self.connection else { return };
-        if !connection.is_autocommit()
-            && let Err(error) = connection.execute_batch("ROLLBACK")
-        {
+        let Some(pen) = &self.pen else { return };
+        if let Err(error) = pen.rollback() {
             tracing::error!(%error, "a transaction of the catalog cannot be taken back");
-            self.connection = None;
+            self.pen = None;
         }
     }
 }
@@ -174,15 +164,15 @@ struct Member<'a> {
 impl<'a> Member<'a> {
     fn begin(writer: &'a Writer, mut turn: MutexGuard<'a, Turn>) -> Result<Self, CatalogError> {
         let nested = turn.group.is_some();
-        let connection = turn.connection.as_ref().ok_or(CatalogError::Closed)?;
-        let begun = connection.execute_batch(match nested {
-            true => "SAVEPOINT member",
-            false => "BEGIN IMMEDIATE",
-        });
+        let pen = turn.pen.as_mut().ok_or(CatalogError::Closed)?;
+        let begun = match nested {
+            true => pen.session().batch("SAVEPOINT member"),
+            false => pen.begin(),
+        };
         if let Err(error) = begun {
             // Those before have nobody else who ends it.
             writer.commit(&mut turn);
-            return Err(error.into());
+            return Err(error);
         }
         if !nested {
             turn.group = Some(Group { end: Arc::default(), members: 0, counted: 0 });
@@ -190,25 +180,25 @@ impl<'a> Member<'a> {
         Ok(Self { writer, turn, nested, ended: false })
     }
 
-    fn connection(&self) -> Result<&Connection, CatalogError> {
-        self.turn.connection.as_ref().ok_or(CatalogError::Closed)
+    fn pen(&self) -> Result<&Pen, CatalogError> {
+        self.turn.pen.as_ref().ok_or(CatalogError::Closed)
     }
 
     fn tx(&self) -> Result<Tx<'_>, CatalogError> {
         let not_committed = self.turn.group.as_ref().map_or(0, |group| group.counted);
         let changes = self.writer.changes() + not_committed;
-        Ok(Tx { connection: self.connection()?, changes })
+        Ok(Tx { session: self.pen()?.session(), changes })
     }
 
     /// Keeps or takes back what was done, and ends the transaction unless others go on with
     /// it. Gives what is to be waited for.
     fn end(mut self, keep: bool, counts: bool) -> Result<Option<Arc<End>>, CatalogError> {
-        let connection = self.connection()?;
-        let over = connection.is_autocommit();
+        let pen = self.pen()?;
+        let over = pen.is_over();
         let left = match (self.nested, keep) {
             _ if over => Ok(()),
-            (true, true) => connection.execute_batch("RELEASE member"),
-            (true, false) => connection.execute_batch("ROLLBACK TO member; RELEASE member"),
+            (true, true) => pen.session().batch("RELEASE member"),
+            (true, false) => pen.session().batch("ROLLBACK TO member; RELEASE member"),
             (false, _) => Ok(()),
         };
         if left.is_err() || !self.nested && !keep {

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::*;
 
 fn open(root: &Path) -> Result<Folder, Error> {
-    Folder::open(&Env::real(), root, None)
+    Folder::open(&Env::real(), root, None, None)
 }
 
 fn refused(root: &Path) -> Error {
@@ -136,7 +136,7 @@ fn what_a_crash_while_founding_left_is_taken_up() {
 fn placed(root: &Path, url: &str) {
     let env = Env::real();
     let store = StoreFile { uuid: [7; 16], dedup_key: [8; 32] };
-    write_place(&env, root, Some(url)).unwrap();
+    Note::PLACE.write(&env, root, Some(url)).unwrap();
     write_store(&env, root, &store).unwrap();
 }
 
@@ -146,10 +146,10 @@ fn a_store_keeps_the_place_of_its_segments() {
     placed(dir.path(), "s3://bucket/a");
     let env = Env::real();
     for wanted in [None, Some("s3://bucket/a")] {
-        let folder = Folder::open(&env, dir.path(), wanted).unwrap();
+        let folder = Folder::open(&env, dir.path(), wanted, None).unwrap();
         assert_eq!(folder.place(), Some("s3://bucket/a"));
     }
-    let error = Folder::open(&env, dir.path(), Some("s3://bucket/b")).map(drop).unwrap_err();
+    let error = Folder::open(&env, dir.path(), Some("s3://bucket/b"), None).map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.message().contains("s3://bucket/a, not in s3://bucket/b"), "{error}");
 }
@@ -159,7 +159,8 @@ fn a_store_with_its_own_folder_for_segments_gets_no_other_place() {
     let dir = TempDir::new().unwrap();
     open(dir.path()).unwrap();
     let before = contents(dir.path());
-    let error = Folder::open(&Env::real(), dir.path(), Some("rados://p")).map(drop).unwrap_err();
+    let error =
+        Folder::open(&Env::real(), dir.path(), Some("rados://p"), None).map(drop).unwrap_err();
     assert!(error.message().contains("its folder 'pool'"), "{error}");
     assert_eq!(contents(dir.path()), before);
 }
@@ -171,10 +172,10 @@ fn a_place_that_cannot_be_reached_makes_no_store() {
     std::fs::write(&keys, "aws_access_key_id=A\naws_secret_access_key=B\n").unwrap();
     let root = dir.path().join("data");
     let url = format!("s3://b?endpoint=http://127.0.0.1:1&credentials={}", keys.display());
-    let error = Folder::open(&Env::real(), &root, Some(&url)).map(drop).unwrap_err();
+    let error = Folder::open(&Env::real(), &root, Some(&url), None).map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-    Folder::open(&Env::real(), &root, Some("nonsense")).map(drop).unwrap_err();
-    assert!(!root.join(STORE).exists() && !root.join(PLACE).exists());
+    Folder::open(&Env::real(), &root, Some("nonsense"), None).map(drop).unwrap_err();
+    assert!(!root.join(STORE).exists() && !root.join(Note::PLACE.file).exists());
     // The next try may name another place, or none.
     assert_eq!(open(&root).unwrap().place(), None);
 }
@@ -182,16 +183,16 @@ fn a_place_that_cannot_be_reached_makes_no_store() {
 #[test]
 fn what_an_earlier_try_noted_is_void() {
     let dir = TempDir::new().unwrap();
-    write_place(&Env::real(), dir.path(), Some("s3://bucket/a")).unwrap();
+    Note::PLACE.write(&Env::real(), dir.path(), Some("s3://bucket/a")).unwrap();
     assert_eq!(open(dir.path()).unwrap().place(), None);
-    assert!(!dir.path().join(PLACE).exists());
+    assert!(!dir.path().join(Note::PLACE.file).exists());
 }
 
 #[test]
 fn a_damaged_place_is_told_and_nothing_is_touched() {
     let dir = TempDir::new().unwrap();
     placed(dir.path(), "s3://bucket/a");
-    let path = dir.path().join(PLACE);
+    let path = dir.path().join(Note::PLACE.file);
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[20] ^= 1;
     std::fs::write(&path, bytes).unwrap();
@@ -200,4 +201,34 @@ fn a_damaged_place_is_told_and_nothing_is_touched() {
     let after = contents(dir.path());
     let is_ours = |(path, _): &&(PathBuf, u64)| !path.ends_with(LOCK) && !path.ends_with(PID);
     assert!(before.iter().filter(is_ours).eq(after.iter().filter(is_ours)));
+}
+
+#[test]
+fn a_store_keeps_the_place_of_its_catalog() {
+    let (env, dir) = (Env::real(), TempDir::new().unwrap());
+    let (ours, other) = ("postgres://a@127.0.0.1/b", "postgres://a@127.0.0.1/c");
+    Note::CATALOG.write(&env, dir.path(), Some(ours)).unwrap();
+    let store = StoreFile { uuid: [7; 16], dedup_key: [8; 32] };
+    write_store(&env, dir.path(), &store).unwrap();
+    for wanted in [None, Some(ours)] {
+        let folder = Folder::open(&env, dir.path(), None, wanted).unwrap();
+        assert!(matches!(folder.home(&env).unwrap(), Home::Server(..)));
+    }
+    let error = Folder::open(&env, dir.path(), None, Some(other)).map(drop).unwrap_err();
+    assert!(error.message().contains("a store keeps its catalog"), "{error}");
+    let file = TempDir::new().unwrap();
+    drop(open(file.path()).unwrap());
+    let error = Folder::open(&env, file.path(), None, Some(ours)).map(drop).unwrap_err();
+    assert!(error.message().contains("catalog.sqlite"), "{error}");
+}
+
+#[test]
+fn a_catalog_that_cannot_be_reached_makes_no_store() {
+    let (env, dir) = (Env::real(), TempDir::new().unwrap());
+    let url = "postgres://a@127.0.0.1:1/b";
+    let error = Folder::open(&env, dir.path(), None, Some(url)).map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(!dir.path().join(STORE).exists() && !dir.path().join(Note::CATALOG.file).exists());
+    let error = Folder::open(&env, dir.path(), None, Some("file:x")).map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
 }

@@ -78,8 +78,8 @@ fn the_catalog_says_what_kind_a_place_is() {
 fn a_secret_in_the_url_of_a_store_that_is_elsewhere_is_not_repeated() {
     let dir = tempfile::tempdir().unwrap();
     let (data, env) = (dir.path().join("data"), Env::real());
-    drop(Folder::open(&env, &data, None).unwrap());
-    let said = |url| Folder::open(&env, &data, Some(url)).err().unwrap().to_string();
+    drop(Folder::open(&env, &data, None, None).unwrap());
+    let said = |url| Folder::open(&env, &data, Some(url), None).err().unwrap().to_string();
     assert!(!said("s3://KEY:hush@bucket/p").contains("hush"));
     assert!(said("s3://bucket/p").contains("a store keeps its pool"));
 }

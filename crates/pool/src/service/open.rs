@@ -19,7 +19,7 @@ use crate::attachments::Attachments;
 use crate::catalog::{Catalog, Founding, guest_view, segment, snapshot_file, state, volume};
 use crate::core::{CatalogIds, Core, FIRST_SEGMENT, head_of};
 use crate::error::{Error, ErrorKind, WITHOUT_COPY, store_error};
-use crate::folder::Folder;
+use crate::folder::{Folder, Home};
 use crate::place;
 use crate::pools::Pools;
 
@@ -43,7 +43,10 @@ impl Service {
         config: Config,
         layers: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
     ) -> Result<Arc<Service>, Error> {
-        let folder = Folder::open(&env, data, config.pool_url.as_deref())?;
+        #[cfg(test)]
+        let config = crate::testing::on_server(data, config);
+        let (pool, catalog) = (config.pool_url.as_deref(), config.catalog_url.as_deref());
+        let folder = Folder::open(&env, data, pool, catalog)?;
         let pools = Pools::new(&env, &folder, config.pool_rates.each_way())?;
         let store = layers(Arc::clone(&pools.spread) as Arc<dyn Store>);
         let catalog = Arc::new(open_catalog(&env, &folder, &*store)?);
@@ -110,9 +113,10 @@ impl Service {
 }
 
 fn open_catalog(env: &Env, folder: &Folder, store: &dyn Store) -> Result<Catalog, Error> {
-    Catalog::settle(&**env.disk(), &folder.catalog_path())?;
+    let home = folder.home(env)?;
+    Catalog::settle(home.at(env))?;
     // A new catalog over old segments would give their ids again.
-    if Catalog::is_blank(&**env.disk(), &folder.catalog_path())?
+    if Catalog::is_blank(home.at(env))?
         && !store.list_from(FIRST_SEGMENT).map_err(store_error)?.is_empty()
     {
         return Err(folder.catalog_lost());
@@ -122,7 +126,10 @@ fn open_catalog(env: &Env, folder: &Folder, store: &dyn Store) -> Result<Catalog
         place: place::row(folder.place()),
         now_ms: env.clock().unix_ms(),
     };
-    Ok(Catalog::open(&**env.disk(), &folder.catalog(env)?, &founding)?)
+    if let Home::File(_) = home {
+        folder.catalog(env)?;
+    }
+    Ok(Catalog::open(home.at(env), &founding)?)
 }
 
 /// Refuses a pool that lacks what the catalog has: its disk may not be mounted, and

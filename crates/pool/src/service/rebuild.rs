@@ -12,10 +12,10 @@ use archipelago_model::{PoolId, SegmentId, VolumeId};
 use archipelago_store::Store;
 
 use super::Service;
-use crate::catalog::{Catalog, Founding, dump, place, segment, state, volume};
+use crate::catalog::{At, Catalog, Founding, dump, place, segment, state, volume};
 use crate::core::record_segments;
 use crate::error::{Error, ErrorKind, io_kind, store_error};
-use crate::folder::Folder;
+use crate::folder::{Folder, Home};
 use crate::place as segments;
 use crate::pools::Pools;
 
@@ -72,8 +72,13 @@ impl Service {
     /// read; `InUse`. Nothing was changed then.
     pub fn rebuild(data: &Path, env: &Env, force: bool) -> Result<Rebuilt, Error> {
         let folder = Folder::open_existing(env, data)?;
-        let old = folder.catalog_path();
-        let blank = matches!(Catalog::is_blank(&**env.disk(), &old), Ok(true));
+        let home = folder.home(env)?;
+        let blank = match (Catalog::is_blank(home.at(env)), &home) {
+            (Ok(blank), _) => blank,
+            // One that is damaged is no reason to keep it.
+            (Err(_), Home::File(_)) => false,
+            (Err(error), Home::Server(..)) => return Err(error.into()),
+        };
         if !force && !blank {
             return Err(Error::invalid(format!(
                 "{} has a catalog; with --force it is set aside and made anew from its backup",
@@ -93,8 +98,18 @@ impl Service {
         let catalog = restore(env, &folder, &new, &salvage, backup)?;
         scan_others(&pools, &catalog, &salvage, &mut found)?;
         build(&catalog, &found, &mut report)?;
-        catalog.close();
-        report.set_aside = folder.install_catalog(env, &new)?;
+        match home {
+            Home::File(_) => {
+                catalog.close();
+                report.set_aside = folder.install_catalog(env, &new)?;
+            }
+            Home::Server(..) => {
+                let there = Catalog::open(home.at(env), &founding(env, &folder))?;
+                dump::copy(&catalog, &there)?;
+                there.close();
+                catalog.close();
+            }
+        }
         Ok(report)
     }
 }
@@ -211,6 +226,14 @@ fn no_backup(report: &Rebuilt, data: &Path, blank: bool) -> Error {
     )
 }
 
+fn founding<'f>(env: &Env, folder: &'f Folder) -> Founding<'f> {
+    Founding {
+        uuid: folder.store().uuid,
+        place: segments::row(folder.place()),
+        now_ms: env.clock().unix_ms(),
+    }
+}
+
 /// Makes the new catalog beside the old one's place, with what the backup has.
 fn restore(
     env: &Env,
@@ -219,12 +242,7 @@ fn restore(
     salvage: &Salvage,
     backup: SegmentId,
 ) -> Result<Catalog, Error> {
-    let founding = Founding {
-        uuid: folder.store().uuid,
-        place: segments::row(folder.place()),
-        now_ms: env.clock().unix_ms(),
-    };
-    let catalog = Catalog::open(&**env.disk(), path, &founding)?;
+    let catalog = Catalog::open(At::File(&**env.disk(), path), &founding(env, folder))?;
     let mut bytes = salvage.backup(backup)?;
     catalog.write(|tx| dump::restore(tx, &mut bytes))?;
     Ok(catalog)

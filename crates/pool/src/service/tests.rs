@@ -63,6 +63,7 @@ fn a_crash_again_before_anything_is_persisted_loses_nothing() {
 
 #[test]
 fn a_row_that_cannot_be_read_keeps_its_name_and_its_data() {
+    crate::testing::on_files();
     let bench = Bench::new();
     bench.create("web", 64 * MIB);
     bench.put("web", 0, &noise(1, 4096));
@@ -97,6 +98,7 @@ fn a_row_that_cannot_be_read_keeps_its_name_and_its_data() {
 
 #[test]
 fn segments_without_a_catalog_are_not_taken_for_a_new_store() {
+    crate::testing::on_files();
     let bench = Bench::new();
     bench.create("web", 64 * MIB);
     bench.put("web", 0, &noise(1, 4096));
@@ -109,6 +111,7 @@ fn segments_without_a_catalog_are_not_taken_for_a_new_store() {
 
 #[test]
 fn the_catalog_of_another_store_is_refused() {
+    crate::testing::on_files();
     let (one, two) = (Bench::new(), Bench::new());
     one.service.close().unwrap();
     two.service.close().unwrap();
@@ -331,6 +334,7 @@ fn a_full_disk_is_told_with_one_remedy() {
 
 #[test]
 fn a_large_dump_of_the_catalog_is_not_stored_twice() {
+    crate::testing::on_files();
     let bench = Bench::new();
     bench.import("base", &stream(&noise(1, 65536))).unwrap();
     let core = &bench.service.core;

@@ -5,14 +5,14 @@ use archipelago_format::backup::{BackupHeader, BackupWriter, Value};
 use serde_json::json;
 
 use super::*;
+use crate::catalog::Session;
 use crate::catalog::tests::fresh;
 use crate::lock::DefaultLock;
 
 fn numbers(catalog: &crate::catalog::Catalog, sql: &str) -> Vec<Option<i64>> {
     let all = |tx: &Tx<'_>| -> Result<Vec<Option<i64>>, CatalogError> {
-        let mut statement = tx.connection.prepare(sql)?;
-        let rows = statement.query_map([], |row| row.get(0))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let numbers = tx.all("any", sql, [], |row| row.number_or_null())?;
+        Ok(numbers.into_iter().map(|number| number.map(u64::cast_signed)).collect())
     };
     catalog.read(all).unwrap()
 }
@@ -21,15 +21,19 @@ fn numbers(catalog: &crate::catalog::Catalog, sql: &str) -> Vec<Option<i64>> {
 fn every_table_is_dumped_or_said_not_to_be() {
     let (_dir, catalog) = fresh();
     let all = |tx: &Tx<'_>| -> Result<Vec<String>, CatalogError> {
-        let sql =
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
-        let mut statement = tx.connection.prepare(sql)?;
-        let names = statement.query_map([], |row| row.get(0))?;
-        Ok(names.collect::<Result<_, _>>()?)
+        let sql = match tx.session {
+            Session::Sqlite(_) => "SELECT name FROM sqlite_master WHERE type = 'table'",
+            Session::Postgres(_) => {
+                "SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = \
+                 current_schema() AND tablename <> 'catalog_term'"
+            }
+        };
+        tx.all("any", sql, [], |row| row.text())
     };
     let mut there = catalog.read(all).unwrap();
     there.sort_unstable();
-    let mut said: Vec<&str> = TABLES.into_iter().chain(NOT_DUMPED).collect();
+    let mut said: Vec<&str> =
+        TABLES.into_iter().chain(LEFT_OUT).chain(["schema_version"]).collect();
     said.sort_unstable();
     assert_eq!(there, said);
 }
@@ -92,7 +96,7 @@ fn whose_an_object_is_comes_back() {
     assert_eq!(numbers(&catalog, "SELECT owner_id FROM file"), [None]);
     let mut dump = Vec::new();
     let write = |tx: &Tx<'_>| {
-        tx.connection.execute("UPDATE file SET owner_id = 9", [])?;
+        tx.execute("UPDATE file SET owner_id = 9", [])?;
         super::write(tx, [7; 16], 0, &mut dump)
     };
     catalog.write(write).unwrap();
@@ -109,4 +113,24 @@ fn what_ends_and_stays_in_a_newer_dump_stays() {
     catalog.write(|tx| restore(tx, &mut dump.as_slice())).unwrap();
     assert_eq!(numbers(&catalog, "SELECT ends_ms FROM file"), [Some(60_000)]);
     assert_eq!(numbers(&catalog, "SELECT remove_ms FROM file"), [None]);
+}
+
+/// Made before the one that it is emptied into.
+#[test]
+fn a_pool_that_is_being_emptied_comes_back() {
+    let (_dir, catalog) = fresh();
+    let mut dump = Vec::new();
+    let write = |tx: &Tx<'_>| {
+        for (id, name) in [(5, "old"), (9, "new")] {
+            let sql = "INSERT INTO pool_place (id, name, kind, url) VALUES ($1, $2, 'x', 'y')";
+            tx.execute(sql, (i64::from(id), name))?;
+        }
+        tx.execute("UPDATE pool_place SET drain_to = 9 WHERE id = 5", [])?;
+        super::write(tx, [7; 16], 0, &mut dump)
+    };
+    catalog.write(write).unwrap();
+    let (_dir, other) = fresh();
+    other.write(|tx| restore(tx, &mut dump.as_slice())).unwrap();
+    let drains = "SELECT drain_to FROM pool_place ORDER BY id";
+    assert_eq!(numbers(&other, drains), [None, Some(9), None]);
 }

@@ -129,9 +129,5 @@ pub(crate) fn remove(tx: &Tx<'_>, id: AccountId) -> Result<bool, CatalogError> {
     ] {
         tx.execute(sql, [id])?;
     }
-    match tx.execute("DELETE FROM account WHERE id = $1", [id]) {
-        Ok(_) => Ok(true),
-        Err(error) if error.is_reference() => Ok(false),
-        Err(error) => Err(error),
-    }
+    Ok(tx.attempt("DELETE FROM account WHERE id = $1", [id])?.is_some())
 }

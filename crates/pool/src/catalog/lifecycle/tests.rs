@@ -1,10 +1,9 @@
 //! Facts about the notes on rules.
 
-use archipelago_env::Env;
 use tempfile::TempDir;
 
 use super::*;
-use crate::catalog::{Catalog, Founding, container};
+use crate::catalog::{Catalog, container};
 use crate::lifecycle::Filter;
 
 fn rule(id: &str) -> Rule {
@@ -20,10 +19,7 @@ fn rule(id: &str) -> Rule {
 
 /// A catalog with a container 5 that has a rule, to be followed at 10.
 fn fresh() -> (TempDir, Catalog) {
-    let dir = TempDir::new().unwrap();
-    let founding = Founding { uuid: [7; 16], place: ("directory", "file:pool"), now_ms: 1_000 };
-    let path = dir.path().join("catalog.sqlite");
-    let catalog = Catalog::open(&**Env::real().disk(), &path, &founding).unwrap();
+    let (dir, catalog) = crate::catalog::tests::fresh();
     let made = catalog.write(|tx| {
         container::insert(tx, 5, archipelago_model::AccountId::new(0), &"a".parse().unwrap(), 1)?;
         put(tx, 5, &[rule("one")], "said", 10)

@@ -1,15 +1,17 @@
 //! Facts about migrations that change rows.
 
+use rusqlite::Connection;
+
 use super::*;
 
 /// A catalog with the migrations before the one with these words.
 fn before(words: &str) -> (Connection, &'static str) {
     let connection = Connection::open_in_memory().unwrap();
-    let at = MIGRATIONS.iter().position(|sql| sql.contains(words)).unwrap();
-    for sql in &MIGRATIONS[..at] {
+    let at = SQLITE.iter().position(|sql| sql.contains(words)).unwrap();
+    for sql in &SQLITE[..at] {
         connection.execute_batch(sql).unwrap();
     }
-    (connection, MIGRATIONS[at])
+    (connection, SQLITE[at])
 }
 
 #[test]

@@ -93,9 +93,9 @@ fn a_commit_that_fails_fails_for_all_and_the_next_works() {
         let first = begin(scope, &catalog, 1, "a");
         // References that are looked at when all is committed.
         let second = catalog.write(|tx| {
-            tx.connection.execute_batch(
-                "PRAGMA defer_foreign_keys = 1; \
-                 INSERT INTO lease (volume_id, owner, epoch, expires_ms) VALUES (99, 'x', 1, 0)",
+            tx.session.defer_references()?;
+            tx.session.batch(
+                "INSERT INTO lease (volume_id, owner, epoch, expires_ms) VALUES (99, 'x', 1, 0)",
             )?;
             Ok::<_, CatalogError>(())
         });
@@ -123,11 +123,12 @@ fn a_defect_in_one_leaves_nobody_waiting() {
 
 #[test]
 fn all_that_sqlite_takes_back_by_itself_is_told_to_everybody() {
+    crate::testing::on_files();
     let (_dir, catalog) = fresh();
     std::thread::scope(|scope| {
         let first = begin(scope, &catalog, 1, "a");
         let second = catalog.write(|tx| {
-            tx.connection.execute_batch("ROLLBACK")?;
+            tx.session.batch("ROLLBACK")?;
             Ok::<_, CatalogError>(())
         });
         assert!(matches!(second, Err(CatalogError::TakenBack)));

@@ -107,9 +107,7 @@ fn a_rebuild_bears_the_rotten_footer_of_a_segment_that_was_moved() {
     bench.service.core.back_up().unwrap();
     bench.service.close().unwrap();
     let data = bench.dir.path().join("data");
-    for suffix in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(data.join(format!("catalog.sqlite{suffix}")));
-    }
+    crate::testing::lose_catalog(&data);
     let path = segment_path(&bench, moved);
     let mut bytes = std::fs::read(&path).unwrap();
     let at = bytes.len() - 20;
@@ -265,9 +263,7 @@ fn the_backup_before_knows_what_a_round_removed() {
     let newest = core.catalog.read(crate::catalog::segment::backups).unwrap()[0];
     bench.service.abandon();
     let data = bench.dir.path().join("data");
-    for suffix in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(data.join(format!("catalog.sqlite{suffix}")));
-    }
+    crate::testing::lose_catalog(&data);
     let path = segment_path(&bench, newest);
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[600] ^= 1;

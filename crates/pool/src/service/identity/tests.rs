@@ -235,14 +235,12 @@ fn an_account_that_owns_something_stays_with_all_that_it_has() {
     let bob = make(&bench, "bob");
     let (key, _) = bench.service.key_create(&named("bob"), &named("bob")).unwrap();
     // As the table of containers will.
-    let catalog = bench.dir.path().join("data/catalog.sqlite");
-    let other = rusqlite::Connection::open(catalog).unwrap();
-    let sql = "CREATE TABLE owned (account_id INTEGER NOT NULL REFERENCES account (id))";
-    other.execute_batch(sql).unwrap();
-    other.execute("INSERT INTO owned VALUES ($1)", [bob.account.id.get().cast_signed()]).unwrap();
+    let tamper = |sql: &str| crate::testing::tamper(&bench.dir.path().join("data"), sql);
+    tamper("CREATE TABLE owned (account_id BIGINT NOT NULL REFERENCES account (id))");
+    tamper(&format!("INSERT INTO owned VALUES ({})", bob.account.id));
     assert_eq!(kind(bench.service.account_remove(&named("bob"))), ErrorKind::InUse);
     bench.service.key_secret(&key.id).unwrap();
-    other.execute("DELETE FROM owned", []).unwrap();
+    tamper("DELETE FROM owned");
     bench.service.account_remove(&named("bob")).unwrap();
 }
 
@@ -263,9 +261,7 @@ fn users_keys_and_groups_survive_the_loss_of_the_catalog_and_tokens_do_not() {
     bench.service.core.back_up().unwrap();
     bench.service.close().unwrap();
     let data = bench.dir.path().join("data");
-    for name in ["catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"] {
-        let _ = std::fs::remove_file(data.join(name));
-    }
+    crate::testing::lose_catalog(&data);
     Service::rebuild(&data, &archipelago_env::Env::real(), false).unwrap();
     bench.service = crate::testing::open(&data).unwrap();
     let service = &bench.service;

@@ -352,9 +352,7 @@ fn a_lost_catalog_is_rebuilt_from_all_pools() {
     bench.move_all();
     bench.service.close().unwrap();
     let data = bench.dir.path().join("data");
-    for name in ["catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"] {
-        let _ = fs::remove_file(data.join(name));
-    }
+    crate::testing::lose_catalog(&data);
     let rebuilt = Service::rebuild(&data, &archipelago_env::Env::real(), false).unwrap();
     assert_eq!(rebuilt.volumes, 1);
     bench.service = crate::testing::open(&data).unwrap();

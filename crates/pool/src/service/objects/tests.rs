@@ -485,9 +485,7 @@ fn a_rebuilt_catalog_has_versions_and_uploads() {
     home.bench.reopen();
     home.bench.service.close().unwrap();
     let data = home.bench.dir.path().join("data");
-    for suffix in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(data.join(format!("catalog.sqlite{suffix}")));
-    }
+    crate::testing::lose_catalog(&data);
     Service::rebuild(&data, &archipelago_env::Env::real(), false).unwrap();
     home.bench.service = crate::testing::open(&data).unwrap();
     assert_eq!(home.get("x", Which::Version(old.id)).unwrap(), b"old");

@@ -234,8 +234,9 @@ fn shown_as(walk: &Walk, name: &str) -> Option<String> {
 fn behind(walk: &Walk, mut left: Stretch, mut prefix: String) -> Option<Stretch> {
     if walk.reverse {
         if walk.flat {
-            // The name that is just the prefix is shown itself.
-            prefix.push('\0');
+            // The name that is just the prefix is shown itself. What comes next to it: no name has
+            // a NUL, and no database need know one.
+            prefix.push('\u{1}');
         }
         left.below = Some(prefix);
     } else {

@@ -69,6 +69,7 @@ fn damage_of_a_log_that_was_closed_in_peace_keeps_no_store_from_opening() {
 
 #[test]
 fn the_last_segment_of_a_log_that_was_closed_in_peace_may_be_damaged_too() {
+    crate::testing::on_files();
     let mut bench = Bench::new();
     bench.import("base", &stream(&noise(3, 300_032))).unwrap();
     bench.create("web", MIB);

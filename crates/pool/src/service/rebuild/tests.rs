@@ -9,9 +9,7 @@ use crate::testing::{Bench, MIB, noise, open, stream, vol};
 
 fn lose(bench: &Bench) -> PathBuf {
     let data = bench.dir.path().join("data");
-    for name in with_logs(&data.join("catalog.sqlite")) {
-        let _ = fs::remove_file(name);
-    }
+    crate::testing::lose_catalog(&data);
     data
 }
 
@@ -121,6 +119,7 @@ fn when_the_newest_backup_rotted_the_one_before_is_used_and_said() {
 
 #[test]
 fn a_catalog_that_is_there_is_set_aside_only_when_told_so() {
+    crate::testing::on_files();
     let (bench, _) = busy();
     bench.service.close().unwrap();
     let data = bench.dir.path().join("data");
@@ -230,6 +229,7 @@ fn volumes_that_only_the_open_end_of_the_log_knows_are_counted() {
 
 #[test]
 fn without_a_backup_a_rebuild_says_what_to_do_and_changes_nothing() {
+    crate::testing::on_files();
     let (mut bench, contents) = busy();
     bench.service.abandon();
     let data = bench.dir.path().join("data");
@@ -260,4 +260,22 @@ fn a_folder_that_is_no_store_is_told_as_one() {
         assert!(error.message().contains("`archipelago serve`"), "{error}");
     }
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+#[ignore = "needs a server"]
+fn a_catalog_on_a_server_is_replaced_only_when_told_so() {
+    let mut bench = Bench::new();
+    bench.create("web", MIB);
+    bench.service.core.back_up().unwrap();
+    bench.create("late", MIB);
+    bench.service.abandon();
+    let data = bench.dir.path().join("data");
+    let refused = Service::rebuild(&data, &Env::real(), false).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid);
+    let rebuilt = Service::rebuild(&data, &Env::real(), true).unwrap();
+    assert_eq!((rebuilt.volumes, rebuilt.set_aside), (1, None));
+    bench.service = open(&data).unwrap();
+    assert_eq!(bench.service.volumes().unwrap().len(), 1);
+    assert_eq!(bench.service.check().unwrap(), []);
 }

@@ -245,9 +245,9 @@ fn blocks_of_an_upload_that_was_given_up_go_after_a_minute_when_room_is_asked_fo
         home.service().core.catalog.read(|tx| blocks::waiting(tx, ACCOUNT)).unwrap().0
     };
     assert_eq!(all(), 1);
-    let catalog = home.bench.dir.path().join("data/catalog.sqlite");
+    let data = home.bench.dir.path().join("data");
     let old = "UPDATE block_upload SET created_ms = created_ms - 60001";
-    rusqlite::Connection::open(catalog).unwrap().execute(old, []).unwrap();
+    crate::testing::tamper(&data, old);
     assert_eq!(all(), 0);
 }
 

@@ -513,12 +513,7 @@ fn a_backup_brings_sealed_objects_back() {
     upload.complete(&[&part]);
     home.service().close().unwrap();
     let data = home.bench.dir.path().join("data");
-    for entry in std::fs::read_dir(&data).unwrap() {
-        let path = entry.unwrap().path();
-        if path.file_name().unwrap().to_str().unwrap().starts_with("catalog") {
-            std::fs::remove_file(path).unwrap();
-        }
-    }
+    crate::testing::lose_catalog(&data);
     Service::rebuild(&data, &archipelago_env::Env::real(), false).unwrap();
     home.bench.service = crate::testing::open(&data).unwrap();
     assert!(home.get("x", Which::Latest).unwrap() == text(5000));
