@@ -141,6 +141,11 @@ impl Engine {
         Ok((Arc::new(Self { shared }), recovery))
     }
 
+    /// Every segment that is made from now on has this id or a greater one.
+    pub fn next_segment(&self) -> SegmentId {
+        self.shared.segments.next_id()
+    }
+
     pub(crate) const fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }

@@ -6,6 +6,7 @@ use archipelago_format::backup::{BackupHeader, BackupWriter, Value};
 use archipelago_format::batch::{Header as BatchHeader, Kind, Record};
 use archipelago_format::forwarding::{Forward, encode_forwarding};
 use archipelago_format::node::{Child, Node, Run};
+use archipelago_format::cache_file::{CacheHeader, PageRecord, encode_token};
 use archipelago_format::pool_file::PoolFile;
 use archipelago_format::segment::{
     Codec, Directory, Fingerprint, FooterParts, SegmentHeader, SegmentKind, Slot, SlotPage,
@@ -66,7 +67,18 @@ pub fn all() -> Vec<Seed> {
     add("batch_header", vec![batch(&records()), batch(&records()[1..2])]);
     let pool = PoolFile::new("s3://bucket/prefix").expect("it is short");
     let store = StoreFile { uuid: [7; 16], dedup_key: [9; 32] };
-    add("store_file", vec![store.encode().to_vec(), pool.encode()]);
+    let cache = CacheHeader { store: [7; 16], token: [1; 16] };
+    let page = PageRecord::of(SegmentId::MIN, 70_000, 1, &[0; 4464]);
+    add(
+        "store_file",
+        vec![
+            store.encode().to_vec(),
+            pool.encode(),
+            cache.encode().to_vec(),
+            encode_token(&cache.token).to_vec(),
+            page.encode().to_vec(),
+        ],
+    );
     add("transfer_stream", streams());
     add(
         "names",

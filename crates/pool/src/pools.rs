@@ -13,11 +13,13 @@ use crate::catalog::place::PlaceRow;
 use crate::catalog::{Catalog, place, segment};
 use crate::error::{Error, ErrorKind, store_error};
 use crate::folder::Folder;
+use crate::near::{HostCacheConfig, Near};
 use crate::place as urls;
 
 /// What opens pools, and what came of it.
 pub(crate) struct Pools {
     pub spread: Arc<Spread>,
+    pub near: Near,
     opener: urls::Opener,
     /// Those that could not be opened, by name, and why.
     away: Mutex<BTreeMap<PoolId, (PoolName, String)>>,
@@ -27,10 +29,18 @@ pub(crate) struct Pools {
 
 impl Pools {
     /// With the first pool alone, as long as the catalog is not open.
-    pub fn new(env: &Env, folder: &Folder, rates: Rates) -> Result<Self, Error> {
+    pub fn new(
+        env: &Env,
+        folder: &Folder,
+        rates: Rates,
+        cache: &HostCacheConfig,
+    ) -> Result<Self, Error> {
         let spread = Arc::new(Spread::new(urls::open(env, folder, rates)?));
         let opener = urls::Opener::new(env, folder, rates);
-        Ok(Self { spread, opener, away: Mutex::default(), changing: Mutex::default() })
+        // Not before the first pool is there: what is without the cache is not opened then either.
+        let near = Near::open(env, folder, cache)?;
+        near.note(PoolId::FIRST, folder.place());
+        Ok(Self { spread, near, opener, away: Mutex::default(), changing: Mutex::default() })
     }
 
     /// Opens the others that the catalog has. One that does not open is away, and tried again by
@@ -65,6 +75,7 @@ impl Pools {
         let mut away = self.away.lock();
         match opened {
             Ok(store) => {
+                self.near.note(row.id, Some(&row.url));
                 self.spread.put(row.id, Some(store));
                 if away.remove(&row.id).is_some() {
                     tracing::info!(pool = %row.name, "a pool is back");
@@ -119,6 +130,7 @@ impl Pools {
             }
             return Err(error);
         }
+        self.near.note(id, Some(url));
         self.spread.put(id, Some(store));
         Ok(())
     }
@@ -132,6 +144,7 @@ impl Pools {
         let _one_at_a_time = self.changing.lock();
         unbind()?;
         self.spread.take(row.id);
+        self.near.note(row.id, None);
         self.away.lock().remove(&row.id);
         self.opener.give_up(row.id, &row.url);
         Ok(())

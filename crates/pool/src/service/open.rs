@@ -44,11 +44,14 @@ impl Service {
         layers: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
     ) -> Result<Arc<Service>, Error> {
         let folder = Folder::open(&env, data, config.pool_url.as_deref())?;
-        let pools = Pools::new(&env, &folder, config.pool_rates.each_way())?;
-        let store = layers(Arc::clone(&pools.spread) as Arc<dyn Store>);
+        let rates = config.pool_rates.each_way();
+        let pools = Pools::new(&env, &folder, rates, &config.host_cache)?;
+        let spread = Arc::clone(&pools.spread) as Arc<dyn Store>;
+        let store = layers(pools.near.round(spread));
         let catalog = Arc::new(open_catalog(&env, &folder, &*store)?);
         pools.open_others(&catalog)?;
         let engine = open_engine(&env, &config, &folder, &store, &pools, &catalog)?;
+        pools.near.begin(engine.next_segment())?;
         let trust = Trust::open(&env, &config, &catalog)?;
         let core = Arc::new(Core {
             owner: owner(&env),
