@@ -4,9 +4,9 @@ mod segments;
 
 use archipelago_format::backup::{BackupHeader, BackupWriter, Value};
 use archipelago_format::batch::{Header as BatchHeader, Kind, Record};
+use archipelago_format::cache_file::{CacheHeader, PageRecord, encode_token};
 use archipelago_format::forwarding::{Forward, encode_forwarding};
 use archipelago_format::node::{Child, Node, Run};
-use archipelago_format::cache_file::{CacheHeader, PageRecord, encode_token};
 use archipelago_format::pool_file::PoolFile;
 use archipelago_format::segment::{
     Codec, Directory, Fingerprint, FooterParts, SegmentHeader, SegmentKind, Slot, SlotPage,

@@ -185,7 +185,8 @@ fn reads_right(env: &Env, store: &Cached, reads: u32) {
     for _ in 0..reads {
         let mut dice = [0; 12];
         env.random().fill(&mut dice);
-        let number = |at: usize| u64::from(u32::from_le_bytes(dice[at..at + 4].try_into().unwrap()));
+        let number =
+            |at: usize| u64::from(u32::from_le_bytes(dice[at..at + 4].try_into().unwrap()));
         let (segment, at) = (1 + number(0) % 12, number(4) % SEGMENT);
         let mut out = vec![0; 1 + number(8) as usize % (3 * PAGE as usize)];
         let got = store.read_sealed(id(segment), at, &mut out).unwrap();

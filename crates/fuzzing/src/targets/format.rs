@@ -5,11 +5,11 @@
 
 use archipelago_format::backup::{BackupReader, BackupWriter, Part};
 use archipelago_format::batch::Header as BatchHeader;
+use archipelago_format::cache_file::{CacheHeader, PageRecord, decode_token, encode_token};
 use archipelago_format::forwarding::{
     FORWARD_PAGE_BYTES, ForwardIndex, decode_forward_page, encode_forwarding,
 };
 use archipelago_format::node::Node;
-use archipelago_format::cache_file::{CacheHeader, PageRecord, decode_token, encode_token};
 use archipelago_format::pool_file::PoolFile;
 use archipelago_format::segment::{
     Directory, Fingerprint, HEADER_BYTES, SegmentHeader, SlotPage, Trailer, decode_footer_records,
