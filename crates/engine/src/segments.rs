@@ -27,6 +27,7 @@ use quick_cache::sync::Cache;
 
 pub(crate) use self::read::unpack_zstd;
 use crate::config::Config;
+use crate::engine::Doubt;
 use crate::error::Error;
 
 /// Ids are taken from the catalog so many at a time: one transaction for 8 GiB
@@ -136,6 +137,7 @@ impl Weighter<Location, Arc<[u8]>> for ChunkWeight {
 /// All segments of the store.
 pub(crate) struct Segments {
     store: Arc<dyn Store>,
+    doubt: Option<Doubt>,
     env: Env,
     store_uuid: [u8; 16],
     ids: Arc<dyn SegmentIds>,
@@ -169,6 +171,7 @@ impl Segments {
         let (chunk, slot) = (config.chunk_cache_bytes, config.slot_cache_bytes);
         Self {
             store,
+            doubt: None,
             env,
             store_uuid,
             ids,
@@ -186,6 +189,11 @@ impl Segments {
             misses: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
         }
+    }
+
+    /// The same, above caches that may have wrong bytes.
+    pub(crate) fn doubting(self, doubt: Option<Doubt>) -> Self {
+        Self { doubt, ..self }
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
@@ -454,7 +462,9 @@ impl Segments {
         mut read: impl FnMut() -> Result<T, Error>,
     ) -> Result<T, Error> {
         match read() {
-            Err(error @ Error::Damaged { .. }) if self.store.doubt(id) => {
+            Err(error @ Error::Damaged { .. })
+                if self.doubt.as_ref().is_some_and(|doubt| doubt(id)) =>
+            {
                 tracing::warn!(segment = %id, %error, "reading it from its pool again");
                 read()
             }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use archipelago_engine::Doubt;
 use archipelago_env::Env;
 use archipelago_model::{PoolId, SegmentId};
 use archipelago_store::layer::Cached;
@@ -80,6 +81,12 @@ impl Near {
     /// The log was read back; `next` and greater ids are of segments to come.
     pub fn begin(&self, next: SegmentId) -> Result<(), Error> {
         self.cache.as_ref().map_or(Ok(()), |cache| cache.begin(next)).map_err(store_error)
+    }
+
+    /// Drops what it has of a segment whose bytes were wrong.
+    pub fn doubt(&self) -> Option<Doubt> {
+        let cache = Arc::clone(self.cache.as_ref()?);
+        Some(Arc::new(move |id| cache.doubt(id)))
     }
 
     /// What is wrong with it.

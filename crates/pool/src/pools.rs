@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use archipelago_env::Env;
 use archipelago_model::{PoolId, PoolName, SegmentId};
-use archipelago_store::Spread;
-use archipelago_store::layer::Rates;
+use archipelago_store::{Spread, Store};
 use parking_lot::Mutex;
 
 use crate::catalog::place::PlaceRow;
 use crate::catalog::{Catalog, place, segment};
 use crate::error::{Error, ErrorKind, store_error};
 use crate::folder::Folder;
-use crate::near::{HostCacheConfig, Near};
+use crate::near::Near;
 use crate::place as urls;
+use crate::service::Config;
 
 /// What opens pools, and what came of it.
 pub(crate) struct Pools {
@@ -29,18 +29,20 @@ pub(crate) struct Pools {
 
 impl Pools {
     /// With the first pool alone, as long as the catalog is not open.
-    pub fn new(
-        env: &Env,
-        folder: &Folder,
-        rates: Rates,
-        cache: &HostCacheConfig,
-    ) -> Result<Self, Error> {
+    pub fn new(env: &Env, folder: &Folder, config: &Config) -> Result<Self, Error> {
+        let rates = config.pool_rates.each_way();
         let spread = Arc::new(Spread::new(urls::open(env, folder, rates)?));
         let opener = urls::Opener::new(env, folder, rates);
-        // Not before the first pool is there: what is without the cache is not opened then either.
-        let near = Near::open(env, folder, cache)?;
+        // Not before the first pool is there: what fails here has opened nothing without a cache.
+        let near = Near::open(env, folder, &config.host_cache)?;
         near.note(PoolId::FIRST, folder.place());
-        Ok(Self { spread, near, opener, away: Mutex::default(), changing: Mutex::default() })
+        let (away, changing) = (Mutex::default(), Mutex::new(()));
+        Ok(Self { spread, near, opener, away, changing })
+    }
+
+    /// All of them, read through the cache where they are far.
+    pub fn store(&self) -> Arc<dyn Store> {
+        self.near.round(Arc::clone(&self.spread) as Arc<dyn Store>)
     }
 
     /// Opens the others that the catalog has. One that does not open is away, and tried again by

@@ -135,7 +135,7 @@ pub struct PoolRates {
 }
 
 impl PoolRates {
-    fn each_way(self) -> Rates {
+    pub(crate) fn each_way(self) -> Rates {
         Rates { read_bytes: self.bytes, written_bytes: self.bytes, calls: self.requests }
     }
 }

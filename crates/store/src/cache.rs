@@ -215,7 +215,7 @@ impl HostCache {
 
     /// Drops what is kept of a segment that is gone, or whose bytes are not what they should be: the
     /// pool may give better ones. Whether there was any.
-    pub(crate) fn drop_segment(&self, id: SegmentId) -> bool {
+    pub fn doubt(&self, id: SegmentId) -> bool {
         !self.state.lock().drop_segment(id).is_empty()
     }
 

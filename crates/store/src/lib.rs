@@ -100,7 +100,7 @@ pub trait Store: Send + Sync {
 
     /// As [`Self::read_at`], of a segment that is sealed, for ever: where a cache has its bytes,
     /// the place is not asked, and what is gone from there may still be read. Whoever asks
-    /// verifies what comes, and says so where it is wrong ([`Self::doubt`]).
+    /// verifies what comes, and says so where it is wrong ([`HostCache::doubt`]).
     ///
     /// # Errors
     /// As [`Self::read_at`].
@@ -114,13 +114,6 @@ pub trait Store: Send + Sync {
     /// As [`Self::len`].
     fn sealed_len(&self, id: SegmentId) -> Result<u64, StoreError> {
         self.len(id)
-    }
-
-    /// Drops what caches have of a segment whose bytes were wrong. Whether there was any: then
-    /// the place may give better ones.
-    fn doubt(&self, id: SegmentId) -> bool {
-        let _nothing = id;
-        false
     }
 
     /// The length in bytes: of a sealed segment, exactly what it was sealed at;

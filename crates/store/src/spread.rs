@@ -213,10 +213,6 @@ impl Store for Spread {
         self.with(id, |store| store.sealed_len(id))
     }
 
-    fn doubt(&self, id: SegmentId) -> bool {
-        self.member(self.pool_of(id)).is_ok_and(|store| store.doubt(id))
-    }
-
     fn len(&self, id: SegmentId) -> Result<u64, StoreError> {
         self.with(id, |store| store.len(id))
     }

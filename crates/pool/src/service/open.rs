@@ -44,14 +44,11 @@ impl Service {
         layers: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
     ) -> Result<Arc<Service>, Error> {
         let folder = Folder::open(&env, data, config.pool_url.as_deref())?;
-        let rates = config.pool_rates.each_way();
-        let pools = Pools::new(&env, &folder, rates, &config.host_cache)?;
-        let spread = Arc::clone(&pools.spread) as Arc<dyn Store>;
-        let store = layers(pools.near.round(spread));
+        let pools = Pools::new(&env, &folder, &config)?;
+        let store = layers(pools.store());
         let catalog = Arc::new(open_catalog(&env, &folder, &*store)?);
         pools.open_others(&catalog)?;
         let engine = open_engine(&env, &config, &folder, &store, &pools, &catalog)?;
-        pools.near.begin(engine.next_segment())?;
         let trust = Trust::open(&env, &config, &catalog)?;
         let core = Arc::new(Core {
             owner: owner(&env),
@@ -188,6 +185,8 @@ fn open_engine(
         let sealed = segment::logged_from(tx, floor.unwrap_or(SegmentId::MIN))?;
         Ok((floor, volume::list(tx)?, sealed, segment::list(tx)?))
     })?;
+    // Before ids are taken: those that are given from now on are none that were.
+    let given = catalog.read(state::next_segment)?;
     let (mut forwarded, mut condemned) = (Vec::new(), Vec::new());
     for one in &known {
         match one.state {
@@ -219,7 +218,9 @@ fn open_engine(
         recorded: &|id| sealed.get(&id.get()).copied(),
         forwarded: &forwarded,
         condemned: &condemned,
+        doubt: pools.near.doubt(),
     })?;
+    pools.near.begin(engine.next_segment().max(given))?;
     tracing::info!(
         records = recovery.records,
         segments = recovery.segments,

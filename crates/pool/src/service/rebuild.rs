@@ -11,12 +11,11 @@ use archipelago_env::{Env, Mode};
 use archipelago_model::{PoolId, SegmentId, VolumeId};
 use archipelago_store::Store;
 
-use super::Service;
+use super::{Config, Service};
 use crate::catalog::{Catalog, Founding, dump, place, segment, state, volume};
 use crate::core::record_segments;
 use crate::error::{Error, ErrorKind, io_kind, store_error};
 use crate::folder::Folder;
-use crate::near::HostCacheConfig;
 use crate::place as segments;
 use crate::pools::Pools;
 
@@ -82,8 +81,7 @@ impl Service {
             )));
         }
         // The first pool alone: its backups tell of the others.
-        let rates = super::PoolRates::default().each_way();
-        let pools = Pools::new(env, &folder, rates, &HostCacheConfig::default())?;
+        let pools = Pools::new(env, &folder, &Config::default())?;
         let store = Arc::clone(&pools.spread) as Arc<dyn Store>;
         let salvage = Salvage::new(store, env.clone(), folder.store().uuid);
         let mut found = Found::default();

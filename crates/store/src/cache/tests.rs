@@ -350,12 +350,12 @@ fn a_pool_that_is_away_is_not_missed_for_what_is_kept() {
 fn bytes_that_the_pool_gave_wrong_once_go_when_they_are_doubted() {
     let mut rig = Rig::new();
     rig.seal(1, LEN);
-    let (_, store) = rig.open();
+    let (cache, store) = rig.open();
     rig.faults.inject(Fault::once(Op::Read, Effect::Flip { offset: 50, mask: 1 }));
     assert_ne!(read(&store, 1, 0, 100), content(1, 100));
     assert_ne!(read(&store, 1, 0, 100), content(1, 100), "it is kept");
-    assert!(store.doubt(id(1)));
-    assert!(!store.doubt(id(1)));
+    assert!(cache.doubt(id(1)));
+    assert!(!cache.doubt(id(1)));
     is_right(&store, 1, 0, 100);
 }
 

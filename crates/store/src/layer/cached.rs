@@ -65,11 +65,6 @@ impl Store for Cached {
         if self.is_far(id) { self.cache.len(&*self.inner, id) } else { self.inner.sealed_len(id) }
     }
 
-    fn doubt(&self, id: SegmentId) -> bool {
-        let (mine, below) = (self.cache.drop_segment(id), self.inner.doubt(id));
-        mine || below
-    }
-
     fn len(&self, id: SegmentId) -> Result<u64, StoreError> {
         self.inner.len(id)
     }
@@ -77,7 +72,7 @@ impl Store for Cached {
     fn remove(&self, id: SegmentId) -> Result<(), StoreError> {
         self.inner.remove(id)?;
         // Nobody asks for it again: its places are for others.
-        self.cache.drop_segment(id);
+        self.cache.doubt(id);
         Ok(())
     }
 

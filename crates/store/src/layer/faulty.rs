@@ -340,10 +340,6 @@ impl Store for Faulty {
         self.plan.around(Op::Len, Some(id), || self.inner.sealed_len(id))
     }
 
-    fn doubt(&self, id: SegmentId) -> bool {
-        self.inner.doubt(id)
-    }
-
     fn len(&self, id: SegmentId) -> Result<u64, StoreError> {
         self.plan.around(Op::Len, Some(id), || self.inner.len(id))
     }

@@ -148,10 +148,6 @@ impl Store for Metered {
         self.counters.count(&self.counters.lens, self.inner.sealed_len(id))
     }
 
-    fn doubt(&self, id: SegmentId) -> bool {
-        self.inner.doubt(id)
-    }
-
     fn len(&self, id: SegmentId) -> Result<u64, StoreError> {
         self.counters.count(&self.counters.lens, self.inner.len(id))
     }

@@ -160,10 +160,6 @@ impl Store for Retrying {
         self.again.call(|| self.inner.sealed_len(id))
     }
 
-    fn doubt(&self, id: SegmentId) -> bool {
-        self.inner.doubt(id)
-    }
-
     fn len(&self, id: SegmentId) -> Result<u64, StoreError> {
         self.again.call(|| self.inner.len(id))
     }

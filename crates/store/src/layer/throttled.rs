@@ -154,10 +154,6 @@ impl Store for Throttled {
         self.inner.sealed_len(id)
     }
 
-    fn doubt(&self, id: SegmentId) -> bool {
-        self.inner.doubt(id)
-    }
-
     fn len(&self, id: SegmentId) -> Result<u64, StoreError> {
         self.limits.call();
         self.inner.len(id)

@@ -29,7 +29,10 @@ impl Far {
             HostCache::open(&Env::real(), dir.path(), [1; 16], CACHE_BYTES_MIN, None).unwrap();
         cache.set_far(PoolId::FIRST, true);
         let cached = Cached::new(Arc::clone(&pool) as Arc<dyn Store>, Arc::clone(&cache));
-        Self { _dir: dir, faults, pool, cache, rig: Rig::over(Arc::new(cached)) }
+        let mut rig = Rig::over(Arc::new(cached));
+        let doubted = Arc::clone(&cache);
+        rig.doubt = Some(Arc::new(move |id| doubted.doubt(id)));
+        Self { _dir: dir, faults, pool, cache, rig }
     }
 
     /// Volume 1, whose data is in sealed segments.
