@@ -102,18 +102,17 @@ impl HostCache {
                 return Ok(true);
             }
             let (ours, theirs) = self.claim(segment.id, &missing);
-            let fetched = match ours.span() {
-                Some(span) => {
-                    if !self.fetch(segment, ours, &span, wanted)? {
-                        return Ok(false);
-                    }
-                    missing.retain(|page| !span.contains(page));
-                    span
+            let fetched = ours.span();
+            if let Some(span) = &fetched {
+                if !self.fetch(segment, ours, span, wanted)? {
+                    return Ok(false);
                 }
-                #[expect(clippy::reversed_empty_ranges, reason = "no page")]
-                None => 1..=0,
-            };
-            for (page, flight) in theirs.into_iter().filter(|(page, _)| !fetched.contains(page)) {
+                missing.retain(|page| !span.contains(page));
+            }
+            for (page, flight) in theirs {
+                if fetched.as_ref().is_some_and(|span| span.contains(&page)) {
+                    continue;
+                }
                 match flight.wait() {
                     Landed::Bytes(bytes, from) => {
                         wanted.take(u64::from(page) * PAGE_BYTES, &bytes[from..]);
