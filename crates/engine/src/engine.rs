@@ -26,6 +26,9 @@ use crate::segments::{SegmentIds, Segments};
 use crate::view::View;
 use crate::volume::{Head, State, Volume};
 
+/// Whether there was anything of a segment to be dropped from caches.
+pub type Doubt = Arc<dyn Fn(SegmentId) -> bool + Send + Sync>;
+
 /// What an engine is opened with.
 pub struct Options<'a> {
     /// Clock and randomness.
@@ -53,6 +56,8 @@ pub struct Options<'a> {
     pub forwarded: &'a [(SegmentId, SegmentId)],
     /// Segments that nobody names and that are not removed yet.
     pub condemned: &'a [SegmentId],
+    /// Drops what caches below have of a segment whose bytes were wrong; whether there was any.
+    pub doubt: Option<Doubt>,
 }
 
 /// What opening found in the log.
@@ -97,7 +102,8 @@ impl Engine {
     /// then nothing was changed. [`Error::Store`] when the backend fails.
     pub fn open(options: Options<'_>) -> Result<(Arc<Self>, Recovery), Error> {
         let Options { env, store, config, store_uuid, dedup_key, ids, .. } = options;
-        let segments = Arc::new(Segments::new(store, env.clone(), store_uuid, ids, &config));
+        let segments = Segments::new(store, env.clone(), store_uuid, ids, &config);
+        let segments = Arc::new(segments.doubting(options.doubt.clone()));
         segments.forward(options.forwarded);
         segments.condemn(options.condemned);
         let nodes = Arc::new(Nodes::new(Arc::clone(&segments), config.node_cache_bytes));
@@ -139,6 +145,11 @@ impl Engine {
             shared.volumes.write().insert(head.volume, volume);
         }
         Ok((Arc::new(Self { shared }), recovery))
+    }
+
+    /// Every segment that is made from now on has this id or a greater one.
+    pub fn next_segment(&self) -> SegmentId {
+        self.shared.segments.next_id()
     }
 
     pub(crate) const fn shared(&self) -> &Arc<Shared> {

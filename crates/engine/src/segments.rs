@@ -27,6 +27,7 @@ use quick_cache::sync::Cache;
 
 pub(crate) use self::read::unpack_zstd;
 use crate::config::Config;
+use crate::engine::Doubt;
 use crate::error::Error;
 
 /// Ids are taken from the catalog so many at a time: one transaction for 8 GiB
@@ -136,6 +137,7 @@ impl Weighter<Location, Arc<[u8]>> for ChunkWeight {
 /// All segments of the store.
 pub(crate) struct Segments {
     store: Arc<dyn Store>,
+    doubt: Option<Doubt>,
     env: Env,
     store_uuid: [u8; 16],
     ids: Arc<dyn SegmentIds>,
@@ -169,6 +171,7 @@ impl Segments {
         let (chunk, slot) = (config.chunk_cache_bytes, config.slot_cache_bytes);
         Self {
             store,
+            doubt: None,
             env,
             store_uuid,
             ids,
@@ -186,6 +189,11 @@ impl Segments {
             misses: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
         }
+    }
+
+    /// The same, above caches that may have wrong bytes.
+    pub(crate) fn doubting(self, doubt: Option<Doubt>) -> Self {
+        Self { doubt, ..self }
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
@@ -344,14 +352,14 @@ impl Segments {
         if let Some(directory) = self.directories.get(&id) {
             return Ok(directory);
         }
-        let directory = Arc::new(self.load_directory(id)?);
+        let directory = Arc::new(self.sure(id, || self.load_directory(id))?);
         self.directories.insert(id, Arc::clone(&directory));
         Ok(directory)
     }
 
     fn load_directory(&self, id: SegmentId) -> Result<Directory, Error> {
         let bad = |e: FormatError| self.damaged_segment(id, &e);
-        let mut len = self.store.len(id)?;
+        let mut len = self.len(id)?;
         let mut tail = self.tail(id, len)?;
         if Trailer::decode(last(&tail)).is_err() {
             // The cut to its length may have been lost with a sync that failed:
@@ -413,7 +421,11 @@ impl Segments {
 
     /// A verified part of a footer.
     pub(crate) fn section(&self, id: SegmentId, section: Section) -> Result<Vec<u8>, Error> {
-        let len = self.store.len(id)?;
+        self.sure(id, || self.load_section(id, section))
+    }
+
+    fn load_section(&self, id: SegmentId, section: Section) -> Result<Vec<u8>, Error> {
+        let len = self.len(id)?;
         if section.offset.checked_add(section.len).is_none_or(|end| end > len) {
             let e = FormatError::Field { what: "segment directory", field: "section" };
             return Err(self.damaged_segment(id, &e));
@@ -442,8 +454,35 @@ impl Segments {
             .map_err(|e| self.damaged_segment(id, &e))
     }
 
+    /// Does `read` again where bytes were wrong that came out of a cache: a pool that gave them
+    /// once need not give them again.
+    fn sure<T>(
+        &self,
+        id: SegmentId,
+        mut read: impl FnMut() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match read() {
+            Err(error @ Error::Damaged { .. })
+                if self.doubt.as_ref().is_some_and(|doubt| doubt(id)) =>
+            {
+                tracing::warn!(segment = %id, %error, "reading it from its pool again");
+                read()
+            }
+            other => other,
+        }
+    }
+
+    fn len(&self, id: SegmentId) -> Result<u64, Error> {
+        Ok(if self.is_open(id) { self.store.len(id) } else { self.store.sealed_len(id) }?)
+    }
+
     fn read_exact(&self, id: SegmentId, offset: u64, out: &mut [u8]) -> Result<(), Error> {
-        let got = self.store.read_at(id, offset, out)?;
+        // What is not open any more is sealed; while the log is read back, no cache serves.
+        let got = if self.is_open(id) {
+            self.store.read_at(id, offset, out)
+        } else {
+            self.store.read_sealed(id, offset, out)
+        }?;
         if got == out.len() {
             return Ok(());
         }

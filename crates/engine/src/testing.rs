@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use crate::checkpoint::{Checkpoint, LogSink};
 use crate::config::Config;
-use crate::engine::{Engine, Options};
+use crate::engine::{Doubt, Engine, Options};
 use crate::error::Error;
 use crate::log::Log;
 use crate::map::{NodeSink, Nodes};
@@ -69,6 +69,7 @@ impl NodeSink for Bench {
 pub(crate) struct Rig {
     pub faults: Faulty,
     pub room_wait: Duration,
+    pub doubt: Option<Doubt>,
     ids: Mutex<Arc<Counter>>,
     heads: Mutex<HashMap<VolumeId, Head>>,
     floor: Mutex<Option<SegmentId>>,
@@ -83,6 +84,7 @@ impl Rig {
         Self {
             faults: Faulty::new(store),
             room_wait: Config::default().log_room_wait,
+            doubt: None,
             ids: Mutex::default(),
             heads: Mutex::default(),
             floor: Mutex::default(),
@@ -110,6 +112,7 @@ impl Rig {
             recorded: &|_| None,
             forwarded: &[],
             condemned: &[],
+            doubt: self.doubt.clone(),
         })?;
         Ok(opened.0)
     }

@@ -12,6 +12,7 @@
 pub mod backup;
 pub mod batch;
 pub mod bytes;
+pub mod cache_file;
 pub mod forwarding;
 pub mod hash_list;
 pub mod node;

@@ -4,6 +4,7 @@ mod segments;
 
 use archipelago_format::backup::{BackupHeader, BackupWriter, Value};
 use archipelago_format::batch::{Header as BatchHeader, Kind, Record};
+use archipelago_format::cache_file::{CacheHeader, PageRecord, encode_token};
 use archipelago_format::forwarding::{Forward, encode_forwarding};
 use archipelago_format::node::{Child, Node, Run};
 use archipelago_format::pool_file::PoolFile;
@@ -64,9 +65,7 @@ pub fn all() -> Vec<Seed> {
     add("backup", vec![backup().expect("memory takes all")]);
     add("map_node", nodes().iter().map(Node::encode).collect());
     add("batch_header", vec![batch(&records()), batch(&records()[1..2])]);
-    let pool = PoolFile::new("s3://bucket/prefix").expect("it is short");
-    let store = StoreFile { uuid: [7; 16], dedup_key: [9; 32] };
-    add("store_file", vec![store.encode().to_vec(), pool.encode()]);
+    add("store_file", store_files());
     add("transfer_stream", streams());
     add(
         "names",
@@ -96,6 +95,21 @@ pub fn all() -> Vec<Seed> {
 
 fn texts(all: &[&str]) -> Vec<Vec<u8>> {
     all.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+/// The files at the top of a data folder, and the index of a cache.
+fn store_files() -> Vec<Vec<u8>> {
+    let pool = PoolFile::new("s3://bucket/prefix").expect("it is short");
+    let store = StoreFile { uuid: [7; 16], dedup_key: [9; 32] };
+    let cache = CacheHeader { store: [7; 16], token: [1; 16] };
+    let page = PageRecord::of(SegmentId::MIN, 70_000, 1, &[0; 4464]);
+    vec![
+        store.encode().to_vec(),
+        pool.encode(),
+        cache.encode().to_vec(),
+        encode_token(&cache.token).to_vec(),
+        page.encode().to_vec(),
+    ]
 }
 
 const ID: SegmentId = SegmentId::MIN;

@@ -179,6 +179,9 @@ struct CacheSection {
     chunks: Option<Bytes>,
     nodes: Option<Bytes>,
     slots: Option<Bytes>,
+    bytes: Option<Bytes>,
+    path: Option<PathBuf>,
+    directories: bool,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -260,7 +263,7 @@ impl Config {
     }
 
     fn overlay(options: &ServeOptions, file: ConfigFile, base: &Path) -> Result<Self, ServeError> {
-        let pool = pool_config(&file);
+        let pool = pool_config(&file, base)?;
         let data = options.data.clone().or(file.data.map(|path| base.join(path)));
         let http = options.http.as_deref().or(file.http.listen.as_deref());
         let nbd = if options.nbd.is_empty() {
@@ -401,7 +404,7 @@ fn tls_files(tls: TlsSection, base: &Path) -> TlsFiles {
     }
 }
 
-fn pool_config(file: &ConfigFile) -> pool::Config {
+fn pool_config(file: &ConfigFile, base: &Path) -> Result<pool::Config, ServeError> {
     let ConfigFile { cache, checkpoint, segments, collector, backup, lifecycle, .. } = file;
     let trust_clock = lifecycle.trust_clock;
     let pool_url = file.pool.url.clone();
@@ -410,8 +413,15 @@ fn pool_config(file: &ConfigFile) -> pool::Config {
         requests: file.pool.requests_per_second.and_then(NonZeroU64::new),
     };
     let catalog_url = file.catalog.url.clone();
-    let mut config =
-        pool::Config { trust_clock, pool_url, catalog_url, pool_rates, ..pool::Config::default() };
+    let host_cache = host_cache(cache, base)?;
+    let mut config = pool::Config {
+        trust_clock,
+        pool_url,
+        catalog_url,
+        pool_rates,
+        host_cache,
+        ..pool::Config::default()
+    };
     for (given, setting) in [
         (cache.chunks.map(|bytes| bytes.0), &mut config.chunk_cache_bytes),
         (cache.nodes.map(|bytes| bytes.0), &mut config.node_cache_bytes),
@@ -433,7 +443,23 @@ fn pool_config(file: &ConfigFile) -> pool::Config {
             *setting = value;
         }
     }
-    config
+    Ok(config)
+}
+
+/// The cache of pools on a disk of the host.
+fn host_cache(cache: &CacheSection, base: &Path) -> Result<pool::HostCacheConfig, ServeError> {
+    let bytes = cache.bytes.map_or(0, |bytes| bytes.0);
+    if bytes > 0 && bytes < pool::CACHE_BYTES_MIN {
+        return Err(ServeError::Setting(format!(
+            "[cache] bytes is {bytes}: a cache on a disk has {} bytes at least, and 0 is none",
+            pool::CACHE_BYTES_MIN
+        )));
+    }
+    Ok(pool::HostCacheConfig {
+        bytes,
+        folder: cache.path.as_ref().map(|path| base.join(path)),
+        directories: cache.directories,
+    })
 }
 
 fn nbd_addresses(texts: &[String], base: &Path) -> Result<Vec<NbdAddress>, ServeError> {

@@ -10,9 +10,12 @@
 //! secret.key      seals secrets in the catalog; made when first needed
 //! pool/           segments
 //! staging/        open segments of a pool that cannot append
+//! cache/          pages of sealed segments in far pools; nothing is lost with it
+//! CACHE           which cache saw every opening of the store
 //! tmp/            nothing in it is worth anything after a crash
 //! ```
 
+mod cache_token;
 mod home;
 mod note;
 mod secret_key;
@@ -38,6 +41,8 @@ pub(crate) const STORE: &str = "STORE";
 const CATALOG: &str = "catalog.sqlite";
 const POOL: &str = "pool";
 const STAGING: &str = "staging";
+const CACHE: &str = "CACHE";
+const CACHE_FOLDER: &str = "cache";
 const TMP: &str = "tmp";
 
 /// What may be in a folder that becomes a store: what a crash while making one
@@ -179,6 +184,11 @@ impl Folder {
     /// Where open segments of a place are that cannot append.
     pub fn staging(&self) -> PathBuf {
         self.root.join(STAGING)
+    }
+
+    /// Where the cache of far pools is, if nobody says another place.
+    pub fn cache(&self) -> PathBuf {
+        self.root.join(CACHE_FOLDER)
     }
 
     /// Where the segments are, if nowhere else.

@@ -17,6 +17,7 @@ mod hold;
 mod identity;
 mod lifecycle;
 mod lock;
+mod near;
 mod object;
 mod outgoing;
 mod place;
@@ -27,6 +28,7 @@ mod service;
 #[cfg(test)]
 mod testing;
 
+pub use archipelago_store::CACHE_BYTES_MIN;
 pub use audit::{AuditEntry, AuditEvent};
 pub use device::{ChangedRange, Device, StatusRange, Write};
 pub use error::{Error, ErrorKind};
@@ -56,9 +58,9 @@ pub use service::{
     Damages, Decide, DeltaPut, DiskFormat, DiskView, Ended, FILES_AT_ONCE_MAX, FORK_OBJECTS_MAX,
     FileCompose, FileComposed, FileRange, FileVersion, Finding, FindingKind, FinishPart,
     FinishUpload, GRAIN_HASH_BYTES, GRANTS_MAX, HASHED_AT_ONCE_BYTES_MAX, HASHED_BLOCK_BYTES,
-    HASHED_BLOCKS_MAX, HashList, LINKS_MAX, Moved, NAMES_MAX, NameGrants, PARTS_MAX, POOLS_MAX,
-    PartKeys, PartSums, Place, Placement, Pool, PoolRates, PoolState, PublicLink, Put, Rebuilt,
-    Removed, Roots, SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service, Severity, Stored,
-    TICKET_MARK, TICKET_MS_MAX, Ticket, Touch, Update, UpdateContent, Updated, UpdatedFile,
-    UploadAt,
+    HASHED_BLOCKS_MAX, HashList, HostCacheConfig, LINKS_MAX, Moved, NAMES_MAX, NameGrants,
+    PARTS_MAX, POOLS_MAX, PartKeys, PartSums, Place, Placement, Pool, PoolRates, PoolState,
+    PublicLink, Put, Rebuilt, Removed, Roots, SNAPSHOTS_MAX, ScrubOptions, ScrubState, Service,
+    Severity, Stored, TICKET_MARK, TICKET_MS_MAX, Ticket, Touch, Update, UpdateContent, Updated,
+    UpdatedFile, UploadAt,
 };

@@ -73,6 +73,17 @@ pub(crate) fn check(url: &str) -> Result<(), Error> {
     }
 }
 
+/// Whether a place is so far that a disk of this host is nearer: one that is not on this host, and
+/// a folder where those that are `directories` are said to be so.
+pub(crate) fn is_far(url: &str, directories: bool) -> bool {
+    match parse(url) {
+        Ok(Place::Bucket(_) | Place::Rados(_)) => true,
+        Ok(Place::Directory(_)) => directories,
+        // The folder `pool` is no url.
+        Err(_) => false,
+    }
+}
+
 /// Whether a place is what it should be and lets us in, as far as that is seen without a
 /// change of it: asked before a store is made that can have no other one.
 pub(crate) fn reach(env: &Env, url: &str) -> Result<(), Error> {

@@ -5,19 +5,21 @@ use std::sync::Arc;
 
 use archipelago_env::Env;
 use archipelago_model::{PoolId, PoolName, SegmentId};
-use archipelago_store::Spread;
-use archipelago_store::layer::Rates;
+use archipelago_store::{Spread, Store};
 use parking_lot::Mutex;
 
 use crate::catalog::place::PlaceRow;
 use crate::catalog::{Catalog, place, segment};
 use crate::error::{Error, ErrorKind, store_error};
 use crate::folder::Folder;
+use crate::near::Near;
 use crate::place as urls;
+use crate::service::Config;
 
 /// What opens pools, and what came of it.
 pub(crate) struct Pools {
     pub spread: Arc<Spread>,
+    pub near: Near,
     opener: urls::Opener,
     /// Those that could not be opened, by name, and why.
     away: Mutex<BTreeMap<PoolId, (PoolName, String)>>,
@@ -27,10 +29,20 @@ pub(crate) struct Pools {
 
 impl Pools {
     /// With the first pool alone, as long as the catalog is not open.
-    pub fn new(env: &Env, folder: &Folder, rates: Rates) -> Result<Self, Error> {
+    pub fn new(env: &Env, folder: &Folder, config: &Config) -> Result<Self, Error> {
+        let rates = config.pool_rates.each_way();
         let spread = Arc::new(Spread::new(urls::open(env, folder, rates)?));
         let opener = urls::Opener::new(env, folder, rates);
-        Ok(Self { spread, opener, away: Mutex::default(), changing: Mutex::default() })
+        // Not before the first pool is there: what fails here has opened nothing without a cache.
+        let near = Near::open(env, folder, &config.host_cache)?;
+        near.note(PoolId::FIRST, folder.place());
+        let (away, changing) = (Mutex::default(), Mutex::new(()));
+        Ok(Self { spread, near, opener, away, changing })
+    }
+
+    /// All of them, read through the cache where they are far.
+    pub fn store(&self) -> Arc<dyn Store> {
+        self.near.round(Arc::clone(&self.spread) as Arc<dyn Store>)
     }
 
     /// Opens the others that the catalog has. One that does not open is away, and tried again by
@@ -65,6 +77,7 @@ impl Pools {
         let mut away = self.away.lock();
         match opened {
             Ok(store) => {
+                self.near.note(row.id, Some(&row.url));
                 self.spread.put(row.id, Some(store));
                 if away.remove(&row.id).is_some() {
                     tracing::info!(pool = %row.name, "a pool is back");
@@ -119,6 +132,7 @@ impl Pools {
             }
             return Err(error);
         }
+        self.near.note(id, Some(url));
         self.spread.put(id, Some(store));
         Ok(())
     }
@@ -132,6 +146,7 @@ impl Pools {
         let _one_at_a_time = self.changing.lock();
         unbind()?;
         self.spread.take(row.id);
+        self.near.note(row.id, None);
         self.away.lock().remove(&row.id);
         self.opener.give_up(row.id, &row.url);
         Ok(())

@@ -37,6 +37,7 @@ use parking_lot::Mutex;
 use crate::core::Core;
 use crate::error::Error;
 use crate::folder::Folder;
+pub use crate::near::HostCacheConfig;
 
 pub(crate) use backups::Backups;
 pub use check::{Finding, FindingKind, Severity};
@@ -85,6 +86,8 @@ pub struct Config {
     pub catalog_url: Option<String>,
     /// What a pool with a url is asked for in a second.
     pub pool_rates: PoolRates,
+    /// The cache of far pools on a disk of this host.
+    pub host_cache: HostCacheConfig,
     /// Memory for verified chunks, in bytes.
     pub chunk_cache_bytes: u64,
     /// Memory for map nodes, in bytes.
@@ -135,7 +138,7 @@ pub struct PoolRates {
 }
 
 impl PoolRates {
-    fn each_way(self) -> Rates {
+    pub(crate) fn each_way(self) -> Rates {
         Rates { read_bytes: self.bytes, written_bytes: self.bytes, calls: self.requests }
     }
 }
@@ -147,6 +150,7 @@ impl Default for Config {
             pool_url: None,
             catalog_url: None,
             pool_rates: PoolRates::default(),
+            host_cache: HostCacheConfig::default(),
             chunk_cache_bytes: engine.chunk_cache_bytes,
             node_cache_bytes: engine.node_cache_bytes,
             slot_cache_bytes: engine.slot_cache_bytes,

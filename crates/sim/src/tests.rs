@@ -1,7 +1,10 @@
 //! Facts about the simulated world as a whole, with the segment store in it.
 
-use archipelago_model::SegmentId;
-use archipelago_store::{DirectoryStore, Store, StoreError, conformance};
+use archipelago_model::{PoolId, SegmentId};
+use archipelago_store::layer::Cached;
+use archipelago_store::{
+    CACHE_BYTES_MIN, DirectoryStore, HostCache, MemoryStore, Store, StoreError, conformance,
+};
 use std::io::IoSlice;
 
 use super::*;
@@ -167,4 +170,60 @@ fn a_seal_after_one_that_failed_is_durable() {
         let env = handle.crash();
         assert_eq!(store(&env).unwrap().len(id(1)).unwrap(), 512, "seed {seed}");
     }
+}
+
+/// A page of the cache, and less than a segment.
+const PAGE: u64 = 64 << 10;
+const SEGMENT: u64 = 30 * PAGE + 777;
+
+fn byte(segment: u64, at: u64) -> u8 {
+    (at ^ (at >> 8) ^ (at >> 16) ^ (segment * 37)) as u8
+}
+
+/// Reads so many ranges, each of which has to be right.
+fn reads_right(env: &Env, store: &Cached, reads: u32) {
+    for _ in 0..reads {
+        let mut dice = [0; 12];
+        env.random().fill(&mut dice);
+        let number =
+            |at: usize| u64::from(u32::from_le_bytes(dice[at..at + 4].try_into().unwrap()));
+        let (segment, at) = (1 + number(0) % 12, number(4) % SEGMENT);
+        let mut out = vec![0; 1 + number(8) as usize % (3 * PAGE as usize)];
+        let got = store.read_sealed(id(segment), at, &mut out).unwrap();
+        assert_eq!(got as u64, (SEGMENT - at).min(out.len() as u64));
+        let expected = (at..).map(|at| byte(segment, at));
+        assert!(out[..got].iter().copied().eq(expected.take(got)), "{segment} {at} {got}");
+    }
+}
+
+#[test]
+fn a_cache_that_power_cuts_tear_gives_no_wrong_byte() {
+    let pool = Arc::new(MemoryStore::new());
+    for segment in 1..=12 {
+        let writer = pool.create(id(segment), SEGMENT).unwrap();
+        let bytes: Vec<u8> = (0..SEGMENT).map(|at| byte(segment, at)).collect();
+        writer.write_at(0, &[IoSlice::new(&bytes)]).unwrap();
+        writer.seal(SEGMENT).unwrap();
+    }
+    let (mut torn, mut warm) = (0, 0);
+    for seed in 0..12 {
+        let (mut env, handle) = env(seed);
+        let mut token = None;
+        for life in 0..6 {
+            let folder = Path::new("/cache");
+            let cache = HostCache::open(&env, folder, [1; 16], CACHE_BYTES_MIN, token).unwrap();
+            token = Some(cache.token());
+            cache.set_far(PoolId::FIRST, true);
+            cache.begin(SegmentId::MAX).unwrap();
+            let store = Cached::new(pool.clone() as Arc<dyn Store>, Arc::clone(&cache));
+            warm += u64::from(life > 0 && cache.figures().bytes > 0);
+            reads_right(&env, &store, 60);
+            // Amid a write, or between two.
+            handle.inject(Fault::once(DiskOp::Write, Failure::Io));
+            reads_right(&env, &store, 20);
+            torn += cache.figures().mismatches;
+            env = if life % 3 == 2 { handle.kill() } else { handle.crash() };
+        }
+    }
+    assert!(torn > 0 && warm > 0, "{torn} pages were torn, {warm} lives began warm");
 }

@@ -46,7 +46,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use archipelago_env::Env;
-use archipelago_pool::{Config, Device, Error, ErrorKind, PoolRates, Service};
+use archipelago_pool::{Config, Device, Error, ErrorKind, HostCacheConfig, PoolRates, Service};
 
 pub use layers::{DiskLayer, Layers, Meddler, Present, StoreLayer};
 pub use long::long;
@@ -383,6 +383,7 @@ fn config(caches: bool) -> Config {
         pool_url: None,
         catalog_url: None,
         pool_rates: PoolRates::default(),
+        host_cache: HostCacheConfig::default(),
         chunk_cache_bytes: cache(256 << 10),
         node_cache_bytes: cache(64 << 10),
         slot_cache_bytes: cache(64 << 10),

@@ -163,6 +163,7 @@ impl World {
             recorded: &|id| recorded.get(&id).copied(),
             forwarded: &[],
             condemned: &[],
+            doubt: None,
         })?;
         for disk in self.disks.values_mut() {
             disk.head.epoch = Epoch::new(disk.head.epoch.get() + 1);

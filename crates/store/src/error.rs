@@ -113,6 +113,28 @@ impl StoreError {
         )
     }
 
+    /// The same error for another one who waited for the same answer.
+    pub(crate) fn again(&self) -> Self {
+        let same = |source: &io::Error| io::Error::new(source.kind(), source.to_string());
+        match self {
+            Self::NotFound { segment } => Self::NotFound { segment: *segment },
+            Self::AlreadyExists { segment } => Self::AlreadyExists { segment: *segment },
+            Self::NoSpace { segment, op } => Self::NoSpace { segment: *segment, op },
+            Self::ReadOnly { segment, op } => Self::ReadOnly { segment: *segment, op },
+            Self::Unavailable { segment, op, source } => {
+                Self::Unavailable { segment: *segment, op, source: same(source) }
+            }
+            Self::Denied { segment, op, why } => {
+                Self::Denied { segment: *segment, op, why: why.clone() }
+            }
+            Self::Fenced { segment, op } => Self::Fenced { segment: *segment, op },
+            Self::Unusable { why } => Self::Unusable { why: why.clone() },
+            Self::Io { segment, op, source } => {
+                Self::Io { segment: *segment, op, source: same(source) }
+            }
+        }
+    }
+
     /// A writer was used after it was sealed, or after its sync had failed.
     pub(crate) fn unwritable(segment: SegmentId, op: &'static str, why: &'static str) -> Self {
         Self::Io { segment: Some(segment), op, source: io::Error::other(why) }

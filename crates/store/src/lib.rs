@@ -8,6 +8,7 @@
 //! Every backend passes [`conformance`].
 
 mod bucket;
+mod cache;
 mod claimed;
 pub mod conformance;
 mod directory;
@@ -27,6 +28,7 @@ use archipelago_model::{PoolId, SegmentId};
 
 pub use archipelago_env::Space;
 pub use bucket::BucketStore;
+pub use cache::{CACHE_BYTES_MIN, CacheFigures, HostCache};
 pub use claimed::ClaimedDirectory;
 pub use directory::DirectoryStore;
 pub use error::StoreError;
@@ -95,6 +97,24 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Io`]; `buf` is then in an unknown state.
     fn read_at(&self, id: SegmentId, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError>;
+
+    /// As [`Self::read_at`], of a segment that is sealed, for ever: where a cache has its bytes,
+    /// the place is not asked, and what is gone from there may still be read. Whoever asks
+    /// verifies what comes, and says so where it is wrong ([`HostCache::doubt`]).
+    ///
+    /// # Errors
+    /// As [`Self::read_at`].
+    fn read_sealed(&self, id: SegmentId, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
+        self.read_at(id, offset, buf)
+    }
+
+    /// As [`Self::len`], of a segment that is sealed, likewise.
+    ///
+    /// # Errors
+    /// As [`Self::len`].
+    fn sealed_len(&self, id: SegmentId) -> Result<u64, StoreError> {
+        self.len(id)
+    }
 
     /// The length in bytes: of a sealed segment, exactly what it was sealed at;
     /// of an open one, at least the end of its last write, and it may count

@@ -205,6 +205,14 @@ impl Store for Spread {
         self.with(id, |store| store.read_at(id, offset, buf))
     }
 
+    fn read_sealed(&self, id: SegmentId, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
+        self.with(id, |store| store.read_sealed(id, offset, buf))
+    }
+
+    fn sealed_len(&self, id: SegmentId) -> Result<u64, StoreError> {
+        self.with(id, |store| store.sealed_len(id))
+    }
+
     fn len(&self, id: SegmentId) -> Result<u64, StoreError> {
         self.with(id, |store| store.len(id))
     }

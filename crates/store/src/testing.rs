@@ -1,10 +1,14 @@
-//! For tests: a world whose time passes by sleeping only.
+//! For tests: a world whose time passes by sleeping only, and a disk that fails when told to.
+
+mod disk;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use archipelago_env::{Clock, Env};
 use parking_lot::Mutex;
+
+pub(crate) use disk::{IllDisk, Ills};
 
 /// A clock that only sleeping moves.
 #[derive(Default)]

@@ -12,7 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("env", &["model"]),
     ("format", &["model"]),
     ("layout", &["model"]),
-    ("store", &["env", "model"]),
+    ("store", &["format", "env", "model"]),
     ("engine", &["store", "format", "env", "model"]),
     ("pool", &["engine", "store", "format", "layout", "env", "model"]),
     ("block", &["pool", "env", "model"]),

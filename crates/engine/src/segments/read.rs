@@ -143,10 +143,11 @@ impl Segments {
             return Ok(page);
         }
         let offset = directory.slots.offset + u64::from(number) * SLOT_PAGE_BYTES as u64;
-        let mut bytes = vec![0; SLOT_PAGE_BYTES];
-        self.read_exact(id, offset, &mut bytes)?;
-        let page = SlotPage::decode(&bytes, number).map_err(|e| self.damaged_segment(id, &e))?;
-        let page = Arc::new(page);
+        let page = Arc::new(self.sure(id, || {
+            let mut bytes = vec![0; SLOT_PAGE_BYTES];
+            self.read_exact(id, offset, &mut bytes)?;
+            SlotPage::decode(&bytes, number).map_err(|e| self.damaged_segment(id, &e))
+        })?);
         self.pages.insert((id, number), Arc::clone(&page));
         Ok(page)
     }
@@ -178,14 +179,16 @@ impl Segments {
             last = next;
         }
         let out = &mut out[..len];
-        self.read_exact(segment_of(at), u64::from(first.slot.offset), out)?;
-        let mut rest = &*out;
-        for bounded in &run {
-            let (piece, tail) = rest.split_at(bounded.raw_bytes());
-            self.verify(at, &bounded.slot, piece)?;
-            rest = tail;
-        }
-        Ok(len)
+        self.sure(segment_of(at), || {
+            self.read_exact(segment_of(at), u64::from(first.slot.offset), out)?;
+            let mut rest = &*out;
+            for bounded in &run {
+                let (piece, tail) = rest.split_at(bounded.raw_bytes());
+                self.verify(at, &bounded.slot, piece)?;
+                rest = tail;
+            }
+            Ok(len)
+        })
     }
 
     /// A chunk by way of the cache. Plain pieces are not cached: the system's own
@@ -207,6 +210,10 @@ impl Segments {
     }
 
     fn load(&self, at: Location, bounded: &Bounded) -> Result<Arc<[u8]>, Error> {
+        self.sure(segment_of(at), || self.load_once(at, bounded))
+    }
+
+    fn load_once(&self, at: Location, bounded: &Bounded) -> Result<Arc<[u8]>, Error> {
         let slot = &bounded.slot;
         let raw_bytes = bounded.raw_bytes();
         if raw_bytes > CHUNK_BYTES_MAX {

@@ -12,6 +12,8 @@ use super::*;
 use crate::log;
 use crate::testing::Bench;
 
+mod host_cache;
+
 const ID: SegmentId = SegmentId::MIN;
 const BODY: u64 = 512 + 1024 + 512;
 

@@ -74,6 +74,7 @@ pub fn engine(
         recorded: &|_| None,
         forwarded: &[],
         condemned: &[],
+        doubt: None,
     };
     Engine::open(options).map(|(engine, _)| engine)
 }

@@ -5,6 +5,7 @@
 
 use archipelago_format::backup::{BackupReader, BackupWriter, Part};
 use archipelago_format::batch::Header as BatchHeader;
+use archipelago_format::cache_file::{CacheHeader, PageRecord, decode_token, encode_token};
 use archipelago_format::forwarding::{
     FORWARD_PAGE_BYTES, ForwardIndex, decode_forward_page, encode_forwarding,
 };
@@ -193,8 +194,18 @@ pub fn batch_header(bytes: &[u8]) {
     );
 }
 
-/// The file that makes a folder a store, and the one beside it that says where its segments are.
+/// The file that makes a folder a store, the ones beside it that say where its segments are and
+/// which cache it trusts, and the index of a cache.
 pub fn store_file(bytes: &[u8]) {
+    if let Ok(header) = CacheHeader::decode(bytes) {
+        assert_eq!(header.encode(), bytes);
+    }
+    if let Ok(token) = decode_token(bytes) {
+        assert_eq!(encode_token(&token), bytes);
+    }
+    if let Some(record) = bytes.first_chunk().and_then(PageRecord::decode) {
+        assert_eq!(record.encode(), bytes[..record.encode().len()]);
+    }
     if let Ok(file) = PoolFile::decode(bytes) {
         assert_eq!(file.encode(), bytes);
     }

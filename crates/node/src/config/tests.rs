@@ -153,6 +153,23 @@ fn a_rate_of_nothing_is_none() {
 }
 
 #[test]
+fn a_cache_on_a_disk_has_a_size_and_a_folder_relative_to_the_file() {
+    let cache = load("[cache]\nbytes = '50G'\npath = '/ssd'", ServeOptions::default()).unwrap();
+    let cache = cache.pool.host_cache;
+    assert_eq!((cache.bytes, cache.folder), (50 << 30, Some("/ssd".into())));
+    assert!(!cache.directories);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.toml");
+    std::fs::write(&path, "[cache]\nbytes = '16M'\npath = 'c'\ndirectories = true").unwrap();
+    let options = ServeOptions { config: Some(path), ..Default::default() };
+    let cache = Config::load(&options).unwrap().pool.host_cache;
+    assert_eq!((cache.folder, cache.directories), (Some(dir.path().join("c")), true));
+    assert_eq!(load("", ServeOptions::default()).unwrap().pool.host_cache.bytes, 0);
+    let error = load("[cache]\nbytes = 1000", ServeOptions::default()).err().unwrap();
+    assert!(error.to_string().contains("at least"), "{error}");
+}
+
+#[test]
 fn the_example_shows_every_key_with_its_default() {
     let example = include_str!("../../example.toml");
     let config = load(example, ServeOptions::default()).unwrap();
@@ -161,5 +178,5 @@ fn the_example_shows_every_key_with_its_default() {
     let tls = config.tls.unwrap();
     assert!(tls.required && tls.client_ca.is_some());
     let keys = example.lines().filter(|line| !line.starts_with('#') && line.contains(" = "));
-    assert_eq!(keys.count(), 31, "a key was added: show it in the example, then count it here");
+    assert_eq!(keys.count(), 33, "a key was added: show it in the example, then count it here");
 }

@@ -43,6 +43,14 @@ pub(crate) fn raise_log_floor(tx: &Tx<'_>, floor: SegmentId) -> Result<(), Catal
     Ok(())
 }
 
+/// The first segment id that nobody was given.
+pub(crate) fn next_segment(tx: &Tx<'_>) -> Result<SegmentId, CatalogError> {
+    let sql = "SELECT next_segment FROM store_state WHERE id = 1";
+    let next = tx.first(TABLE, sql, [], |row| row.number::<u64>())?;
+    let next = next.ok_or(CatalogError::RowMissing(TABLE))?;
+    Ok(SegmentId::new(next).unwrap_or(SegmentId::MAX))
+}
+
 /// `count` ids for segments that were never given before and never will be again.
 pub(crate) fn take_segment_ids(tx: &Tx<'_>, count: u64) -> Result<Range<u64>, CatalogError> {
     let end = tx

@@ -47,8 +47,8 @@ impl Service {
         let config = crate::testing::on_server(data, config);
         let (pool, catalog) = (config.pool_url.as_deref(), config.catalog_url.as_deref());
         let folder = Folder::open(&env, data, pool, catalog)?;
-        let pools = Pools::new(&env, &folder, config.pool_rates.each_way())?;
-        let store = layers(Arc::clone(&pools.spread) as Arc<dyn Store>);
+        let pools = Pools::new(&env, &folder, &config)?;
+        let store = layers(pools.store());
         let catalog = Arc::new(open_catalog(&env, &folder, &*store)?);
         pools.open_others(&catalog)?;
         let engine = open_engine(&env, &config, &folder, &store, &pools, &catalog)?;
@@ -192,6 +192,8 @@ fn open_engine(
         let sealed = segment::logged_from(tx, floor.unwrap_or(SegmentId::MIN))?;
         Ok((floor, volume::list(tx)?, sealed, segment::list(tx)?))
     })?;
+    // Before ids are taken: those that are given from now on are none that were.
+    let given = catalog.read(state::next_segment)?;
     let (mut forwarded, mut condemned) = (Vec::new(), Vec::new());
     for one in &known {
         match one.state {
@@ -223,7 +225,9 @@ fn open_engine(
         recorded: &|id| sealed.get(&id.get()).copied(),
         forwarded: &forwarded,
         condemned: &condemned,
+        doubt: pools.near.doubt(),
     })?;
+    pools.near.begin(engine.next_segment().max(given))?;
     tracing::info!(
         records = recovery.records,
         segments = recovery.segments,

@@ -11,7 +11,7 @@ use archipelago_env::{Env, Mode};
 use archipelago_model::{PoolId, SegmentId, VolumeId};
 use archipelago_store::Store;
 
-use super::Service;
+use super::{Config, Service};
 use crate::catalog::{At, Catalog, Founding, dump, place, segment, state, volume};
 use crate::core::record_segments;
 use crate::error::{Error, ErrorKind, io_kind, store_error};
@@ -86,7 +86,7 @@ impl Service {
             )));
         }
         // The first pool alone: its backups tell of the others.
-        let pools = Pools::new(env, &folder, super::PoolRates::default().each_way())?;
+        let pools = Pools::new(env, &folder, &Config::default())?;
         let store = Arc::clone(&pools.spread) as Arc<dyn Store>;
         let salvage = Salvage::new(store, env.clone(), folder.store().uuid);
         let mut found = Found::default();

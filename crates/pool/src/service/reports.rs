@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use archipelago_engine::{Counters, Pin};
 use archipelago_format::hash_list::HASH_BYTES;
 use archipelago_model::{Location, PoolId, Source};
-use archipelago_store::Space;
+use archipelago_store::{CacheFigures, Space};
 
 use super::{Collected, Ended, Service};
 use crate::catalog::place::{Held, PlaceRow};
@@ -145,11 +145,13 @@ impl Service {
                 .or_else(|| core.collector_problem.lock().clone())
                 .or_else(|| core.backup_problem.lock().clone())
                 .or_else(|| core.pools.problem())
+                .or_else(|| core.pools.near.problem())
                 .or_else(|| core.trust.problem()),
             figures: figures(&core.engine.counters())
                 .iter()
                 .chain(&collected(&core.collected()))
                 .chain(&ended(&core.ended()))
+                .chain(&near(core.pools.near.figures()))
                 .map(|(name, _, _, value)| ((*name).to_owned(), *value as f64))
                 .collect(),
             ..Status::default()
@@ -180,6 +182,7 @@ impl Service {
             .into_iter()
             .chain(collected(&self.core.collected()))
             .chain(ended(&self.core.ended()))
+            .chain(near(self.core.pools.near.figures()))
             .map(|(name, help, kind, value)| metric(name, help, kind, value as f64))
             .collect();
         let gauges = [
@@ -312,6 +315,28 @@ fn figures(counters: &Counters) -> Vec<Figure> {
         ("chunk_cache_bytes", "Bytes in the cache of chunks.", Gauge, c.chunk_cache_bytes),
         ("node_cache_bytes", "Bytes in the cache of map nodes.", Gauge, c.node_cache_bytes),
         ("damaged_reads_total", "Reads that failed verification.", Counter, c.damaged_reads),
+    ]
+}
+
+/// Nothing where there is no cache on the host's disk.
+fn near(figures: Option<CacheFigures>) -> Vec<Figure> {
+    use MetricKind::{Counter, Gauge};
+    let Some(f) = figures else { return Vec::new() };
+    vec![
+        ("host_cache_hits_total", "Pages read from the host's disk.", Counter, f.hits),
+        ("host_cache_misses_total", "Pages that were not there.", Counter, f.misses),
+        ("host_cache_requests_total", "Requests made of pools for them.", Counter, f.requests),
+        ("host_cache_fetched_bytes_total", "Bytes that these brought.", Counter, f.fetched_bytes),
+        ("host_cache_evictions_total", "Pages that had to go for others.", Counter, f.evictions),
+        (
+            "host_cache_mismatches_total",
+            "Pages that did not match their checksum: torn by a crash, or rotten.",
+            Counter,
+            f.mismatches,
+        ),
+        ("host_cache_errors_total", "Errors of the disk of the cache.", Counter, f.errors),
+        ("host_cache_bytes", "Bytes of pages on the host's disk.", Gauge, f.bytes),
+        ("host_cache_max_bytes", "Bytes that there may be.", Gauge, f.bytes_max),
     ]
 }
 

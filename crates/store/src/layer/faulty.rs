@@ -19,9 +19,9 @@ pub enum Op {
     Create,
     /// [`Store::reopen`]
     Reopen,
-    /// [`Store::read_at`]
+    /// [`Store::read_at`], [`Store::read_sealed`]
     Read,
-    /// [`Store::len`]
+    /// [`Store::len`], [`Store::sealed_len`]
     Len,
     /// [`Store::remove`]
     Remove,
@@ -275,6 +275,33 @@ impl Plan {
     }
 }
 
+impl Faulty {
+    fn harmed(
+        &self,
+        id: SegmentId,
+        offset: u64,
+        buf: &mut [u8],
+        read: impl Fn(&mut [u8]) -> Result<usize, StoreError>,
+    ) -> Result<usize, StoreError> {
+        match self.plan.due(Op::Read, Some(id), Some((offset, buf.len()))) {
+            None => read(buf),
+            Some(Effect::Flip { offset: flipped, mask }) => {
+                let got = read(buf)?;
+                // In range of `buf` because it matched, though perhaps behind the end.
+                buf[(flipped - offset) as usize] ^= mask;
+                Ok(got)
+            }
+            Some(Effect::Fail(failure)) => Err(failure.error(Some(id), Op::Read)),
+            Some(Effect::Hang) => Err(HUNG.error(Some(id), Op::Read)),
+            Some(Effect::FailAfter(failure)) => {
+                read(buf)?;
+                Err(failure.error(Some(id), Op::Read))
+            }
+            Some(Effect::Torn { .. }) => Err(Failure::Io.error(Some(id), Op::Read)),
+        }
+    }
+}
+
 impl Store for Faulty {
     fn create(&self, id: SegmentId, capacity: u64) -> Result<Arc<dyn SegmentWriter>, StoreError> {
         let inner = self.plan.around(Op::Create, Some(id), || self.inner.create(id, capacity))?;
@@ -302,22 +329,15 @@ impl Store for Faulty {
     }
 
     fn read_at(&self, id: SegmentId, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
-        match self.plan.due(Op::Read, Some(id), Some((offset, buf.len()))) {
-            None => self.inner.read_at(id, offset, buf),
-            Some(Effect::Flip { offset: flipped, mask }) => {
-                let read = self.inner.read_at(id, offset, buf)?;
-                // In range of `buf` because it matched, though perhaps behind the end.
-                buf[(flipped - offset) as usize] ^= mask;
-                Ok(read)
-            }
-            Some(Effect::Fail(failure)) => Err(failure.error(Some(id), Op::Read)),
-            Some(Effect::Hang) => Err(HUNG.error(Some(id), Op::Read)),
-            Some(Effect::FailAfter(failure)) => {
-                self.inner.read_at(id, offset, buf)?;
-                Err(failure.error(Some(id), Op::Read))
-            }
-            Some(Effect::Torn { .. }) => Err(Failure::Io.error(Some(id), Op::Read)),
-        }
+        self.harmed(id, offset, buf, |buf| self.inner.read_at(id, offset, buf))
+    }
+
+    fn read_sealed(&self, id: SegmentId, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
+        self.harmed(id, offset, buf, |buf| self.inner.read_sealed(id, offset, buf))
+    }
+
+    fn sealed_len(&self, id: SegmentId) -> Result<u64, StoreError> {
+        self.plan.around(Op::Len, Some(id), || self.inner.sealed_len(id))
     }
 
     fn len(&self, id: SegmentId) -> Result<u64, StoreError> {

@@ -137,6 +137,17 @@ impl Store for Metered {
         Ok(read)
     }
 
+    fn read_sealed(&self, id: SegmentId, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
+        let result = self.inner.read_sealed(id, offset, buf);
+        let read = self.counters.count(&self.counters.reads, result)?;
+        add(&self.counters.read_bytes, read as u64);
+        Ok(read)
+    }
+
+    fn sealed_len(&self, id: SegmentId) -> Result<u64, StoreError> {
+        self.counters.count(&self.counters.lens, self.inner.sealed_len(id))
+    }
+
     fn len(&self, id: SegmentId) -> Result<u64, StoreError> {
         self.counters.count(&self.counters.lens, self.inner.len(id))
     }

@@ -152,6 +152,14 @@ impl Store for Retrying {
         self.again.call(|| self.inner.read_at(id, offset, buf))
     }
 
+    fn read_sealed(&self, id: SegmentId, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
+        self.again.call(|| self.inner.read_sealed(id, offset, buf))
+    }
+
+    fn sealed_len(&self, id: SegmentId) -> Result<u64, StoreError> {
+        self.again.call(|| self.inner.sealed_len(id))
+    }
+
     fn len(&self, id: SegmentId) -> Result<u64, StoreError> {
         self.again.call(|| self.inner.len(id))
     }

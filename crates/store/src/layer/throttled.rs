@@ -144,6 +144,16 @@ impl Store for Throttled {
         self.inner.read_at(id, offset, buf)
     }
 
+    fn read_sealed(&self, id: SegmentId, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
+        self.limits.read(buf.len() as u64);
+        self.inner.read_sealed(id, offset, buf)
+    }
+
+    fn sealed_len(&self, id: SegmentId) -> Result<u64, StoreError> {
+        self.limits.call();
+        self.inner.sealed_len(id)
+    }
+
     fn len(&self, id: SegmentId) -> Result<u64, StoreError> {
         self.limits.call();
         self.inner.len(id)
