@@ -401,6 +401,7 @@ impl Engine {
             chunk_cache_bytes,
             node_cache_bytes: shared.nodes.cached_bytes(),
             damaged_reads,
+            mended_reads: shared.segments.mended(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use archipelago_env::Env;
 use archipelago_model::{PoolId, PoolName, SegmentId};
-use archipelago_store::Spread;
+use archipelago_store::{Member, Spread};
 use archipelago_store::layer::Rates;
 use parking_lot::Mutex;
 
@@ -14,6 +14,9 @@ use crate::catalog::{Catalog, place, segment};
 use crate::error::{Error, ErrorKind, store_error};
 use crate::folder::Folder;
 use crate::place as urls;
+
+/// Where the segments are that are in other pools than the first, and where second copies are.
+pub(crate) type Moves = (Vec<(SegmentId, PoolId)>, Vec<(SegmentId, PoolId)>);
 
 /// What opens pools, and what came of it.
 pub(crate) struct Pools {
@@ -28,7 +31,8 @@ pub(crate) struct Pools {
 impl Pools {
     /// With the first pool alone, as long as the catalog is not open.
     pub fn new(env: &Env, folder: &Folder, rates: Rates) -> Result<Self, Error> {
-        let spread = Arc::new(Spread::new(urls::open(env, folder, rates)?));
+        let clock = Arc::clone(env.clock());
+        let spread = Arc::new(Spread::new(urls::open(env, folder, rates)?, Some(clock)));
         let opener = urls::Opener::new(env, folder, rates);
         Ok(Self { spread, opener, away: Mutex::default(), changing: Mutex::default() })
     }
@@ -36,12 +40,14 @@ impl Pools {
     /// Opens the others that the catalog has. One that does not open is away, and tried again by
     /// [`Self::reopen`].
     pub fn open_others(&self, catalog: &Catalog) -> Result<(), Error> {
-        let (rows, elsewhere) =
-            catalog.read(|tx| Ok::<_, Error>((place::list(tx)?, segment::elsewhere(tx)?)))?;
+        let (rows, elsewhere, seconds) = catalog.read(|tx| {
+            Ok::<_, Error>((place::list(tx)?, segment::elsewhere(tx)?, segment::seconds(tx)?))
+        })?;
         for row in rows.iter().filter(|row| row.id != PoolId::FIRST) {
             self.try_open(row);
         }
         self.spread.found(elsewhere);
+        self.spread.seconds(seconds);
         Ok(())
     }
 
@@ -72,7 +78,7 @@ impl Pools {
                 true
             }
             Err(error) => {
-                self.spread.put(row.id, None);
+                self.spread.put(row.id, None::<Member>);
                 if away.insert(row.id, (row.name.clone(), error.to_string())).is_none() {
                     tracing::error!(pool = %row.name, %error, "a pool is away; trying again");
                 }
@@ -106,7 +112,7 @@ impl Pools {
     ) -> Result<(), Error> {
         let _one_at_a_time = self.changing.lock();
         let (kind, store) = self.opener.claim(id, url)?;
-        let there = store.list_from(SegmentId::MIN).map_err(store_error)?;
+        let there = store.patient.list_from(SegmentId::MIN).map_err(store_error)?;
         if !there.is_empty() {
             return Err(Error::invalid(format!(
                 "there are segments in {url} already: name an empty place"
@@ -134,6 +140,21 @@ impl Pools {
         self.spread.take(row.id);
         self.away.lock().remove(&row.id);
         self.opener.give_up(row.id, &row.url);
+        Ok(())
+    }
+
+    /// Gives a pool up that is lost: what it had is where `unbind` says from now on.
+    pub fn lose(
+        &self,
+        row: &PlaceRow,
+        unbind: impl FnOnce() -> Result<Moves, Error>,
+    ) -> Result<(), Error> {
+        let _one_at_a_time = self.changing.lock();
+        let (elsewhere, seconds) = unbind()?;
+        self.spread.take(row.id);
+        self.spread.found(elsewhere);
+        self.spread.only_seconds(seconds);
+        self.away.lock().remove(&row.id);
         Ok(())
     }
 

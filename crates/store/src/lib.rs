@@ -32,7 +32,7 @@ pub use directory::DirectoryStore;
 pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use rados::{RadosSettings, RadosStore};
-pub use spread::{Copied, Spread};
+pub use spread::{Copied, Member, Spread};
 
 /// One place for segments. All calls may be made from any thread, at any time.
 ///
@@ -71,6 +71,13 @@ pub trait Store: Send + Sync {
     ) -> Result<Arc<dyn SegmentWriter>, StoreError> {
         let _single = pool;
         self.create(id, capacity)
+    }
+
+    /// The places that have a copy of a segment each, where there are several: whoever finds that
+    /// what was read is not what was written asks each of them. None where there is but one.
+    fn copies(&self, id: SegmentId) -> Vec<Arc<dyn Store>> {
+        let _single = id;
+        Vec::new()
     }
 
     /// In which pool a segment is, as far as anybody said; [`PoolId::FIRST`] where nobody did.

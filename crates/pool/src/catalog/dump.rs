@@ -13,9 +13,10 @@ use rusqlite::{ToSql, params_from_iter};
 use super::{CatalogError, Tx, blocks, container, file, migrate};
 
 /// What is dumped, each after what it refers to.
-const TABLES: [&str; 25] = [
+const TABLES: [&str; 26] = [
     "store_state",
     "pool_place",
+    "pool_mirror",
     "account",
     "user_",
     "membership",

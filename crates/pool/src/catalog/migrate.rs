@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0018_object_owner.sql"),
     include_str!("../../migrations/sqlite/0019_part_checksums.sql"),
     include_str!("../../migrations/sqlite/0020_pools.sql"),
+    include_str!("../../migrations/sqlite/0021_replicas.sql"),
 ];
 
 /// The version of the schema that this program works with.

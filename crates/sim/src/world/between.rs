@@ -85,6 +85,10 @@ impl Store for Interrupted {
         self.below.pool_of(id)
     }
 
+    fn copies(&self, id: SegmentId) -> Vec<Arc<dyn Store>> {
+        self.below.copies(id)
+    }
+
     fn reopen(&self, id: SegmentId) -> Result<Arc<dyn SegmentWriter>, StoreError> {
         self.below.reopen(id)
     }

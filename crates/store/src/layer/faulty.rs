@@ -292,6 +292,10 @@ impl Store for Faulty {
         Ok(self.plan.writer(id, inner))
     }
 
+    fn copies(&self, id: SegmentId) -> Vec<Arc<dyn Store>> {
+        self.inner.copies(id)
+    }
+
     fn pool_of(&self, id: SegmentId) -> PoolId {
         self.inner.pool_of(id)
     }

@@ -121,6 +121,10 @@ impl Store for Metered {
         self.counters.count(&self.counters.creates, created).map(|inner| self.writer(inner))
     }
 
+    fn copies(&self, id: SegmentId) -> Vec<Arc<dyn Store>> {
+        self.inner.copies(id)
+    }
+
     fn pool_of(&self, id: SegmentId) -> PoolId {
         self.inner.pool_of(id)
     }

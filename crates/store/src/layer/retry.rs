@@ -139,6 +139,10 @@ impl Store for Retrying {
         Ok(self.writer(created))
     }
 
+    fn copies(&self, id: SegmentId) -> Vec<Arc<dyn Store>> {
+        self.inner.copies(id)
+    }
+
     fn pool_of(&self, id: SegmentId) -> PoolId {
         self.inner.pool_of(id)
     }

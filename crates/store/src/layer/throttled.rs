@@ -130,6 +130,10 @@ impl Store for Throttled {
         self.inner.create_in(pool, id, capacity).map(|inner| self.writer(inner))
     }
 
+    fn copies(&self, id: SegmentId) -> Vec<Arc<dyn Store>> {
+        self.inner.copies(id)
+    }
+
     fn pool_of(&self, id: SegmentId) -> PoolId {
         self.inner.pool_of(id)
     }
