@@ -136,11 +136,16 @@ impl Service {
 
     /// What was moved since the store was opened, and what is left by the last round.
     pub fn moved(&self) -> Moved {
-        *self.core.mover.totals.lock()
+        self.core.mover.totals()
     }
 }
 
 impl Mover {
+    /// Since the store was opened.
+    pub fn totals(&self) -> Moved {
+        *self.totals.lock()
+    }
+
     /// A copy that was damaged or missing is whole.
     pub fn healed(&self) {
         self.totals.lock().healed += 1;

@@ -86,9 +86,14 @@ impl Service {
         let salvage = Salvage::new(store, env.clone(), folder.store().uuid);
         let mut found = Found::default();
         scan(&salvage, salvage.ids()?, &mut found)?;
-        let mut report = Rebuilt::default();
-        let backup = choose(&salvage, &found, folder.store().uuid, &mut report)
-            .ok_or_else(|| no_backup(&report, data, blank))?;
+        let (mut report, uuid) = (Rebuilt::default(), folder.store().uuid);
+        let mut backup = choose(&salvage, &found, uuid, &mut report);
+        if backup.is_none() && !blank && pools.open_as_before(env, &folder) {
+            // The first pool has lost them, and its mirror may not.
+            scan(&salvage, salvage.ids()?, &mut found)?;
+            backup = choose(&salvage, &found, uuid, &mut report);
+        }
+        let backup = backup.ok_or_else(|| no_backup(&report, data, blank))?;
         let new = folder.new_catalog_path(env)?;
         let catalog = restore(env, &folder, &new, &salvage, backup)?;
         scan_others(&pools, &catalog, &salvage, &mut found)?;
@@ -96,6 +101,37 @@ impl Service {
         catalog.close();
         report.set_aside = folder.install_catalog(env, &new)?;
         Ok(report)
+    }
+}
+
+impl Pools {
+    /// Opens the others that an old catalog has, if it can be read; whether there are any.
+    fn open_as_before(&self, env: &Env, folder: &Folder) -> bool {
+        let founding = founding(env, folder);
+        let opened = Catalog::open(&**env.disk(), &folder.catalog_path(), &founding)
+            .map_err(Error::from)
+            .and_then(|old| {
+                let opened = self.open_others(&old);
+                old.close();
+                // Where a second copy is all there is, the segment is there.
+                self.spread.only_seconds([]);
+                opened
+            });
+        match opened {
+            Ok(()) => !self.spread.is_single(),
+            Err(error) => {
+                tracing::warn!(%error, "the old catalog does not tell of other pools");
+                false
+            }
+        }
+    }
+}
+
+fn founding<'a>(env: &Env, folder: &'a Folder) -> Founding<'a> {
+    Founding {
+        uuid: folder.store().uuid,
+        place: segments::row(folder.place()),
+        now_ms: env.clock().unix_ms(),
     }
 }
 
@@ -219,12 +255,7 @@ fn restore(
     salvage: &Salvage,
     backup: SegmentId,
 ) -> Result<Catalog, Error> {
-    let founding = Founding {
-        uuid: folder.store().uuid,
-        place: segments::row(folder.place()),
-        now_ms: env.clock().unix_ms(),
-    };
-    let catalog = Catalog::open(&**env.disk(), path, &founding)?;
+    let catalog = Catalog::open(&**env.disk(), path, &founding(env, folder))?;
     let mut bytes = salvage.backup(backup)?;
     catalog.write(|tx| dump::restore(tx, &mut bytes))?;
     Ok(catalog)

@@ -13,7 +13,7 @@ use crate::catalog::{
     CatalogError, Tx, blocks, file, guest_view, image, place, segment, snapshot, snapshot_file,
     state, upload, volume,
 };
-use crate::core::{FIRST_SEGMENT, Fixed, shown};
+use crate::core::{Core, FIRST_SEGMENT, Fixed, shown};
 use crate::error::{Error, store_error};
 use crate::resource::{DiskState, Metric, MetricKind, PoolUsage, ResourceUsage, Status, Usage};
 
@@ -123,10 +123,10 @@ impl Service {
             };
             Ok(PoolUsage {
                 name: row.name.as_str().to_owned(),
-                physical: held.stored_bytes + bytes,
+                physical: held.stored_bytes + held.copy_bytes + bytes,
                 total: space.total,
                 free: space.free,
-                segments: held.segments + segments,
+                segments: held.segments + held.copies + segments,
             })
         };
         pools.into_iter().map(usage).collect()
@@ -180,6 +180,7 @@ impl Service {
             .into_iter()
             .chain(collected(&self.core.collected()))
             .chain(ended(&self.core.ended()))
+            .chain(self.core.copies())
             .map(|(name, help, kind, value)| metric(name, help, kind, value as f64))
             .collect();
         let gauges = [
@@ -210,6 +211,26 @@ impl Service {
             metrics.push(metric("pool_free_bytes", help, kind, space.free as f64));
         }
         metrics
+    }
+}
+
+impl Core {
+    /// Figures of second copies.
+    fn copies(&self) -> [Figure; 4] {
+        use MetricKind::Counter;
+        let done = self.mover.totals();
+        let answered = self.pools.spread.answered_by_others();
+        [
+            ("copies_made_total", "Second copies made.", Counter, done.copies),
+            ("copies_adopted_total", "Second copies found to be whole.", Counter, done.adopted),
+            ("copies_healed_total", "Copies that scrubs made anew.", Counter, done.healed),
+            (
+                "copy_reads_total",
+                "Reads that second copies answered since a pool did not.",
+                Counter,
+                answered,
+            ),
+        ]
     }
 }
 

@@ -63,7 +63,7 @@ impl Service {
         if row.id == PoolId::FIRST {
             return Err(Error::invalid(format!(
                 "pool '{name}' has the log and the backups of the catalog: stop the store, and \
-                 make its catalog anew from what it is mirrored to by `archipelago rebuild --lost`"
+                 make its catalog anew by `archipelago rebuild --force`, which finds what its mirror has"
             )));
         }
         // Nobody makes or moves a segment there meanwhile.
