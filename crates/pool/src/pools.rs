@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use archipelago_env::Env;
 use archipelago_model::{PoolId, PoolName, SegmentId};
-use archipelago_store::{Member, Spread};
 use archipelago_store::layer::Rates;
+use archipelago_store::{Member, Spread};
 use parking_lot::Mutex;
 
 use crate::catalog::place::PlaceRow;

@@ -26,8 +26,8 @@ use parking_lot::RwLock;
 use crate::{SegmentWriter, Space, Store, StoreError};
 
 pub use copy::Copied;
-pub use second::Member;
 use second::Health;
+pub use second::Member;
 
 /// Pools in which a segment is looked for, one after the other, that moves while it is asked
 /// for: more moves than that in one call are none of ours.

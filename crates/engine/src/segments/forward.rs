@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use archipelago_format::forwarding::{
     FORWARD_PAGE_BYTES, Forward, ForwardIndex, decode_forward_page,
 };
-use archipelago_format::{FormatError, crc32c};
 use archipelago_format::segment::Section;
+use archipelago_format::{FormatError, crc32c};
 use archipelago_model::{Extent, Location, SegmentId};
 use archipelago_store::Store;
 use parking_lot::{Mutex, RwLock};
@@ -261,8 +261,7 @@ impl Segments {
             return Ok(index);
         }
         let section = self.directory(carrier)?.forwarding;
-        let index =
-            self.of_any_copy(carrier, |store| self.load_index(store, carrier, section))?;
+        let index = self.of_any_copy(carrier, |store| self.load_index(store, carrier, section))?;
         let index = Arc::new(index);
         self.leaving.indexes.insert(carrier, Arc::clone(&index));
         Ok(index)

@@ -106,10 +106,9 @@ pub(crate) fn set_drain(tx: &Tx<'_>, id: PoolId, to: Option<PoolId>) -> Result<(
 /// Has everything of a pool be in another one, too, or no longer.
 pub(crate) fn set_mirror(tx: &Tx<'_>, id: PoolId, to: Option<PoolId>) -> Result<(), CatalogError> {
     match to {
-        None => tx.execute(
-            "DELETE FROM pool_mirror WHERE pool_id = $1",
-            [from_number(id.get())],
-        )?,
+        None => {
+            tx.execute("DELETE FROM pool_mirror WHERE pool_id = $1", [from_number(id.get())])?
+        }
         Some(to) => tx.execute(
             "INSERT INTO pool_mirror (pool_id, to_id) VALUES ($1, $2) \
              ON CONFLICT (pool_id) DO UPDATE SET to_id = excluded.to_id",

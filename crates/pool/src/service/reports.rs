@@ -333,12 +333,7 @@ fn figures(counters: &Counters) -> Vec<Figure> {
         ("chunk_cache_bytes", "Bytes in the cache of chunks.", Gauge, c.chunk_cache_bytes),
         ("node_cache_bytes", "Bytes in the cache of map nodes.", Gauge, c.node_cache_bytes),
         ("damaged_reads_total", "Reads that failed verification.", Counter, c.damaged_reads),
-        (
-            "mended_reads_total",
-            "Of these, answered from a second copy.",
-            Counter,
-            c.mended_reads,
-        ),
+        ("mended_reads_total", "Of these, answered from a second copy.", Counter, c.mended_reads),
     ]
 }
 

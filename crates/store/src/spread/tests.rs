@@ -281,7 +281,8 @@ fn whoever_finds_a_copy_wrong_may_ask_each() {
     memories[0].remove(id(1)).unwrap();
     write(&*memories[0], PoolId::FIRST, id(1), b"wrong");
     assert_eq!(read(&spread, id(1)).unwrap(), b"wrong");
-    let all: Vec<_> = spread.copies(id(1)).iter().map(|copy| read(&**copy, id(1)).unwrap()).collect();
+    let all: Vec<_> =
+        spread.copies(id(1)).iter().map(|copy| read(&**copy, id(1)).unwrap()).collect();
     assert_eq!(all, [b"wrong".to_vec(), b"whole".to_vec()]);
     assert!(spread.copies(id(9)).is_empty());
     // One that is made anew is read by nobody meanwhile.

@@ -53,9 +53,9 @@ impl Core {
     ) -> Result<(), Error> {
         self.mover.mirror_problems.lock().clear();
         self.rest_log_for_copies(seen)?;
-        let (lacking, unwanted) = self.catalog.read(|tx| {
-            Ok::<_, CatalogError>((segment::lacking(tx)?, segment::unwanted(tx)?))
-        })?;
+        let (lacking, unwanted) = self
+            .catalog
+            .read(|tx| Ok::<_, CatalogError>((segment::lacking(tx)?, segment::unwanted(tx)?)))?;
         for (id, at) in unwanted {
             self.remove_copy(id, at)?;
         }
@@ -150,9 +150,8 @@ impl Core {
         one: &Again,
         step: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Option<Copied<'_>>, Error> {
-        let make = &|pace: &mut Step<'_>| {
-            self.pools.spread.copy_again(one.id, one.from, one.to, pace)
-        };
+        let make =
+            &|pace: &mut Step<'_>| self.pools.spread.copy_again(one.id, one.from, one.to, pace);
         self.copy_verified((one.id, one.bytes), step, make)
     }
 
