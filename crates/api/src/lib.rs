@@ -38,7 +38,9 @@ pub use error::{Error, ErrorKind};
 pub use file::{File, FileQuery, Files, PutQuery, RemoveFileQuery, UpdateQuery, UpdatedFile};
 pub use image::{Disk, Image, ImageFile, Images, ImportQuery};
 pub use link::{AuditLog, AuditQuery, AuditRow, CreateLink, LIFETIME_MS_MAX, Link, Links};
-pub use pool::{AddPool, DrainPool, Placement, Pool, Pools, SetPlacement, StoredIn};
+pub use pool::{
+    AddPool, DrainPool, LosePool, MirrorPool, Placement, Pool, Pools, SetPlacement, StoredIn,
+};
 pub use report::{Health, PoolUsage, ResourceUsage, Status, Usage};
 pub use share::{CreateShare, EndShareQuery, Share, ShareQuery, ShareWith, Shares};
 pub use snapshot::{

@@ -90,6 +90,10 @@ pub const POOLS: &str = "/v1/pools";
 pub const POOL: &str = "/v1/pools/{name}";
 /// `POST` [`DrainPool`](crate::DrainPool), `DELETE` to take it into use again.
 pub const POOL_DRAIN: &str = "/v1/pools/{name}/drain";
+/// `POST` [`MirrorPool`](crate::MirrorPool), `DELETE` to have it be nowhere else any more.
+pub const POOL_MIRROR: &str = "/v1/pools/{name}/mirror";
+/// `POST` [`LosePool`](crate::LosePool).
+pub const POOL_LOST: &str = "/v1/pools/{name}/lost";
 /// `GET`, `POST` [`SetPlacement`](crate::SetPlacement).
 pub const VOLUME_PLACEMENT: &str = "/v1/volumes/{name}/placement";
 /// `GET`, `POST` [`SetPlacement`](crate::SetPlacement).
@@ -131,6 +135,16 @@ pub fn volume_rename(name: &str) -> String {
 /// [`VOLUME_RESIZE`] of one volume.
 pub fn volume_resize(name: &str) -> String {
     format!("{}/resize", volume(name))
+}
+
+/// [`POOL_MIRROR`] of one pool.
+pub fn pool_mirror(name: &str) -> String {
+    format!("{}/mirror", pool(name))
+}
+
+/// [`POOL_LOST`] of one pool.
+pub fn pool_lost(name: &str) -> String {
+    format!("{}/lost", pool(name))
 }
 
 /// [`VOLUME_PLACEMENT`] of one volume.

@@ -18,10 +18,22 @@ pub struct Pool {
     pub away: Option<String>,
     /// The pool that everything of it goes to, while it is drained.
     pub drain_to: Option<String>,
+    /// The pool where the second copy of everything in it is to be.
+    pub mirror: Option<String>,
+    /// Sealed segments of it whose second copy is still to be made.
+    pub lacking: u64,
+    /// Their bytes.
+    pub lacking_bytes: u64,
     /// Segments that are in it.
     pub segments: u64,
     /// Their bytes.
     pub stored_bytes: u64,
+    /// Second copies in it, of segments of other pools.
+    pub copies: u64,
+    /// Their bytes.
+    pub copy_bytes: u64,
+    /// Reads that another pool has answered since the store was opened, because this one did not.
+    pub answered_by_copies: u64,
     /// Accounts, containers and volumes that are to be in it by their own word.
     pub resources: u64,
     /// Bytes of the place as a whole; null where it does not answer.
@@ -60,6 +72,23 @@ pub struct DrainPool {
     /// Which; null for the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+}
+
+/// Has everything of a pool be in another one, too.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MirrorPool {
+    /// Which.
+    pub to: String,
+}
+
+/// Gives up a pool that is lost for ever.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LosePool {
+    /// Also when something of it has no second copy, which is lost then.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// Says in which pool something is to be.

@@ -32,6 +32,9 @@ pub struct Scrub {
     pub bytes: u64,
     /// Bytes that it will have read.
     pub total_bytes: u64,
+    /// Copies that were damaged or missing, and that it replaced by whole ones.
+    #[serde(default)]
+    pub healed: u64,
     /// Bytes a second at most.
     pub rate: Option<u64>,
     /// Why the last one ended early.

@@ -230,3 +230,92 @@ fn what_cannot_be_a_pool_is_refused_with_the_reason() -> Result<()> {
     cli.run(&["pool", "rm", "one"])?;
     Ok(())
 }
+
+#[test]
+fn fio_finds_every_checksum_while_one_of_two_pools_goes_and_comes_back() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let site = Site::with(&settings(folder.path()))?;
+    let cli = site.daemon.cli()?;
+    cli.run(&["volume", "create", "web", "--size", "64M"])?;
+    let (disk, aside) = (folder.path().join("disk2"), folder.path().join("aside"));
+    for name in ["disk2", "disk3"] {
+        let url = format!("file://{}", folder.path().join(name).display());
+        cli.run(&["pool", "add", name, &url])?;
+    }
+    cli.run(&["volume", "move", "web", "--to", "disk2"])?;
+    cli.run(&["pool", "mirror", "disk2", "--to", "disk3"])?;
+    let uri = format!("--uri={}", site.daemon.uri("web"));
+    let mut fio = program("fio")?
+        .args(["--name=v", "--ioengine=nbd", "--rw=randrw", "--bs=4k", "--iodepth=16"])
+        .args(["--size=64M", "--verify=crc32c", "--verify_fatal=1", "--verify_backlog=1024"])
+        .args(["--time_based", "--runtime=20", "--randrepeat=0"])
+        .args([&uri])
+        .background(&File::create(folder.path().join("fio.log"))?)?;
+    let mut rounds = 0;
+    while fio.is_running() {
+        // What guests wrote leaves the log, and so does what they read.
+        cli.run(&["gc", "--now"])?;
+        cli.run(&["pool", "mirror", "disk2", "--to", "disk3"])?;
+        fs::rename(&disk, &aside)?;
+        let read = site.read("web", 0, 1 << 20).map(drop);
+        fs::rename(&aside, &disk)?;
+        read.context("while a pool was away")?;
+        rounds += 1;
+    }
+    let status = fio.wait(MOVED_WITHIN)?;
+    ensure!(status.success(), "{}", fs::read_to_string(folder.path().join("fio.log"))?);
+    ensure!(rounds > 1, "{rounds} rounds");
+    cli.run(&["check"])?;
+    Ok(())
+}
+
+#[test]
+fn a_store_goes_on_without_a_pool_that_is_mirrored_and_scrub_heals_what_rots() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut site = Site::with(&settings(folder.path()))?;
+    let cli = site.daemon.cli()?;
+    for name in ["disk2", "disk3"] {
+        let url = format!("file://{}", folder.path().join(name).display());
+        cli.run(&["pool", "add", name, &url])?;
+    }
+    cli.run(&["volume", "create", "web", "--size", "8M"])?;
+    let bytes = random(&mut Chance::new(3), 4 << 20);
+    site.write("web", 0, &bytes)?;
+    cli.run(&["snapshot", "create", "web@s"])?;
+    cli.run(&["gc", "--now"])?;
+    cli.run(&["volume", "move", "web", "--to", "disk2"])?;
+    cli.run(&["pool", "mirror", "disk2", "--to", "disk3"])?;
+    let copies = cli.json(&["pool", "show", "disk3"])?["copies"].as_u64();
+    ensure!(copies.is_some_and(|copies| copies > 0), "{copies:?} copies");
+    // A bit of every segment of one pool.
+    site.daemon.kill();
+    let mut rotten = 0;
+    for shard in fs::read_dir(folder.path().join("disk2/segments"))? {
+        for file in fs::read_dir(shard?.path())? {
+            let path = file?.path();
+            let mut raw = fs::read(&path)?;
+            let at = raw.len() / 2;
+            raw[at] ^= 4;
+            fs::write(&path, raw)?;
+            rotten += 1;
+        }
+    }
+    site.daemon = settings(folder.path())(&site.data()).like(&site.daemon).start()?;
+    let cli = site.daemon.cli()?;
+    ensure!(site.read("web", 0, 4 << 20)? == bytes, "it is not read from the whole copies");
+    let scrub = cli.json(&["scrub"])?;
+    ensure!(scrub["healed"].as_u64() == Some(rotten), "{rotten} rotten: {scrub}");
+    ensure!(scrub["damages"].as_array().is_some_and(Vec::is_empty), "{scrub}");
+    // One dies for ever.
+    site.daemon.kill();
+    fs::remove_dir_all(folder.path().join("disk2"))?;
+    site.daemon = settings(folder.path())(&site.data()).like(&site.daemon).start()?;
+    let cli = site.daemon.cli()?;
+    ensure!(site.read("web", 0, 4 << 20)? == bytes, "it is not read without the pool");
+    let said = cli.fails(&["pool", "rm", "disk2"])?;
+    ensure!(said.contains("in use"), "{said}");
+    cli.run(&["pool", "rm", "disk2", "--lost"])?;
+    ensure!(site.read("web", 0, 4 << 20)? == bytes, "it is not what it was");
+    cli.run(&["check"])?;
+    Ok(())
+}

@@ -94,4 +94,6 @@ pub struct Counters {
     pub node_cache_bytes: u64,
     /// Reads that failed verification.
     pub damaged_reads: u64,
+    /// Of these, answered from another copy of the segment.
+    pub mended_reads: u64,
 }

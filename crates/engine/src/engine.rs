@@ -29,6 +29,9 @@ use crate::volume::{Head, State, Volume};
 /// Whether there was anything of a segment to be dropped from caches.
 pub type Doubt = Arc<dyn Fn(SegmentId) -> bool + Send + Sync>;
 
+/// Gives the places that have a copy of a segment each; none where there is but one.
+pub type Copies = Arc<dyn Fn(SegmentId) -> Vec<Arc<dyn Store>> + Send + Sync>;
+
 /// What an engine is opened with.
 pub struct Options<'a> {
     /// Clock and randomness.
@@ -58,6 +61,8 @@ pub struct Options<'a> {
     pub condemned: &'a [SegmentId],
     /// Drops what caches below have of a segment whose bytes were wrong; whether there was any.
     pub doubt: Option<Doubt>,
+    /// The places that have a copy of a segment each, where there are several.
+    pub copies: Option<Copies>,
 }
 
 /// What opening found in the log.
@@ -103,7 +108,8 @@ impl Engine {
     pub fn open(options: Options<'_>) -> Result<(Arc<Self>, Recovery), Error> {
         let Options { env, store, config, store_uuid, dedup_key, ids, .. } = options;
         let segments = Segments::new(store, env.clone(), store_uuid, ids, &config);
-        let segments = Arc::new(segments.doubting(options.doubt.clone()));
+        let segments = segments.doubting(options.doubt.clone(), options.copies.clone());
+        let segments = Arc::new(segments);
         segments.forward(options.forwarded);
         segments.condemn(options.condemned);
         let nodes = Arc::new(Nodes::new(Arc::clone(&segments), config.node_cache_bytes));
@@ -412,6 +418,7 @@ impl Engine {
             chunk_cache_bytes,
             node_cache_bytes: shared.nodes.cached_bytes(),
             damaged_reads,
+            mended_reads: shared.segments.mended(),
         }
     }
 

@@ -50,7 +50,7 @@ pub use checkpoint::{Checkpoint, Cut};
 pub use choice::{Candidate, Choice, Urgency, choose};
 pub use compact::{CompactStats, Compacted, Job, Share, Victim};
 pub use config::{Config, Counters};
-pub use engine::{Doubt, Engine, Options, Recovery};
+pub use engine::{Copies, Doubt, Engine, Options, Recovery};
 pub use error::{Durable, Error};
 pub use guest::GuestLoad;
 pub use ingest::{IngestError, IngestStats, Ingested, Piece, PieceError};

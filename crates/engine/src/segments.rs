@@ -27,7 +27,7 @@ use quick_cache::sync::Cache;
 
 pub(crate) use self::read::unpack_zstd;
 use crate::config::Config;
-use crate::engine::Doubt;
+use crate::engine::{Copies, Doubt};
 use crate::error::Error;
 
 /// Ids are taken from the catalog so many at a time: one transaction for 8 GiB
@@ -138,6 +138,7 @@ impl Weighter<Location, Arc<[u8]>> for ChunkWeight {
 pub(crate) struct Segments {
     store: Arc<dyn Store>,
     doubt: Option<Doubt>,
+    copies: Option<Copies>,
     env: Env,
     store_uuid: [u8; 16],
     ids: Arc<dyn SegmentIds>,
@@ -157,6 +158,7 @@ pub(crate) struct Segments {
     hits: AtomicU64,
     misses: AtomicU64,
     damaged: AtomicU64,
+    mended: AtomicU64,
 }
 
 impl Segments {
@@ -172,6 +174,7 @@ impl Segments {
         Self {
             store,
             doubt: None,
+            copies: None,
             env,
             store_uuid,
             ids,
@@ -188,12 +191,14 @@ impl Segments {
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
+            mended: AtomicU64::new(0),
         }
     }
 
-    /// The same, above caches that may have wrong bytes.
-    pub(crate) fn doubting(self, doubt: Option<Doubt>) -> Self {
-        Self { doubt, ..self }
+    /// The same, above caches that may have wrong bytes, and pools of which another may have a
+    /// segment as well.
+    pub(crate) fn doubting(self, doubt: Option<Doubt>, copies: Option<Copies>) -> Self {
+        Self { doubt, copies, ..self }
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
@@ -212,6 +217,38 @@ impl Segments {
     pub(crate) fn figures(&self) -> (u64, u64, u64, u64) {
         let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
         (get(&self.hits), get(&self.misses), self.chunks.weight(), get(&self.damaged))
+    }
+
+    /// Reads that failed verification, and that another copy has answered.
+    pub(crate) fn mended(&self) -> u64 {
+        self.mended.load(Ordering::Relaxed)
+    }
+
+    /// Makes something of what is stored of a segment; where that is not what was written, once
+    /// more without what a cache has of it (a pool that gave wrong bytes once need not give them
+    /// again), and then of each copy that there is, until one is whole.
+    fn of_any_copy<T>(
+        &self,
+        id: SegmentId,
+        mut make: impl FnMut(&dyn Store) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut made = make(&*self.store);
+        if let Err(error @ Error::Damaged { .. }) = &made
+            && self.doubt.as_ref().is_some_and(|doubt| doubt(id))
+        {
+            tracing::warn!(segment = %id, %error, "reading it from its pool again");
+            made = make(&*self.store);
+        }
+        if !matches!(made, Err(Error::Damaged { .. })) {
+            return made;
+        }
+        for copy in self.copies.as_ref().map(|copies| copies(id)).unwrap_or_default() {
+            if let Ok(good) = make(&*copy) {
+                self.mended.fetch_add(1, Ordering::Relaxed);
+                return Ok(good);
+            }
+        }
+        made
     }
 
     /// A fresh id, durable in the catalog.
@@ -352,20 +389,21 @@ impl Segments {
         if let Some(directory) = self.directories.get(&id) {
             return Ok(directory);
         }
-        let directory = Arc::new(self.sure(id, || self.load_directory(id))?);
+        let loaded = self.of_any_copy(id, |store| self.load_directory(store, id))?;
+        let directory = Arc::new(loaded);
         self.directories.insert(id, Arc::clone(&directory));
         Ok(directory)
     }
 
-    fn load_directory(&self, id: SegmentId) -> Result<Directory, Error> {
+    fn load_directory(&self, store: &dyn Store, id: SegmentId) -> Result<Directory, Error> {
         let bad = |e: FormatError| self.damaged_segment(id, &e);
-        let mut len = self.len(id)?;
-        let mut tail = self.tail(id, len)?;
+        let mut len = self.len(store, id)?;
+        let mut tail = self.tail(store, id, len)?;
         if Trailer::decode(last(&tail)).is_err() {
             // The cut to its length may have been lost with a sync that failed:
             // then zeros that were reserved follow the trailer.
-            len = self.end_of_bytes(id, len)?;
-            tail = self.tail(id, len)?;
+            len = self.end_of_bytes(store, id, len)?;
+            tail = self.tail(store, id, len)?;
         }
         let tail_at = len - tail.len() as u64;
         let at = tail.len().saturating_sub(TRAILER_BYTES);
@@ -378,7 +416,7 @@ impl Segments {
             tail[(trailer.directory_offset - tail_at) as usize..at].to_vec()
         } else {
             let mut bytes = vec![0; trailer.directory_len as usize];
-            self.read_exact(id, trailer.directory_offset, &mut bytes)?;
+            self.read_exact(store, id, trailer.directory_offset, &mut bytes)?;
             bytes
         };
         let (got, expected) = (crc32c(&bytes), trailer.directory_crc);
@@ -398,19 +436,19 @@ impl Segments {
     }
 
     /// The last bytes of a file of `len` bytes.
-    fn tail(&self, id: SegmentId, len: u64) -> Result<Vec<u8>, Error> {
+    fn tail(&self, store: &dyn Store, id: SegmentId, len: u64) -> Result<Vec<u8>, Error> {
         let mut tail = vec![0; len.min(TAIL_BYTES) as usize];
-        self.read_exact(id, len - tail.len() as u64, &mut tail)?;
+        self.read_exact(store, id, len - tail.len() as u64, &mut tail)?;
         Ok(tail)
     }
 
     /// Where the zeros at the end of a file begin.
-    fn end_of_bytes(&self, id: SegmentId, len: u64) -> Result<u64, Error> {
+    fn end_of_bytes(&self, store: &dyn Store, id: SegmentId, len: u64) -> Result<u64, Error> {
         let mut end = len;
         let mut window = vec![0; WINDOW_BYTES];
         while end > 0 {
             let n = end.min(WINDOW_BYTES as u64) as usize;
-            self.read_exact(id, end - n as u64, &mut window[..n])?;
+            self.read_exact(store, id, end - n as u64, &mut window[..n])?;
             if let Some(last) = window[..n].iter().rposition(|&b| b != 0) {
                 return Ok(end - (n - 1 - last) as u64);
             }
@@ -421,17 +459,22 @@ impl Segments {
 
     /// A verified part of a footer.
     pub(crate) fn section(&self, id: SegmentId, section: Section) -> Result<Vec<u8>, Error> {
-        self.sure(id, || self.load_section(id, section))
+        self.of_any_copy(id, |store| self.section_of(store, id, section))
     }
 
-    fn load_section(&self, id: SegmentId, section: Section) -> Result<Vec<u8>, Error> {
-        let len = self.len(id)?;
+    fn section_of(
+        &self,
+        store: &dyn Store,
+        id: SegmentId,
+        section: Section,
+    ) -> Result<Vec<u8>, Error> {
+        let len = self.len(store, id)?;
         if section.offset.checked_add(section.len).is_none_or(|end| end > len) {
             let e = FormatError::Field { what: "segment directory", field: "section" };
             return Err(self.damaged_segment(id, &e));
         }
         let mut bytes = vec![0; section.len as usize];
-        self.read_exact(id, section.offset, &mut bytes)?;
+        self.read_exact(store, id, section.offset, &mut bytes)?;
         let (got, expected) = (crc32c(&bytes), section.crc);
         if got != expected {
             let e = FormatError::Checksum { what: "segment footer", got, expected };
@@ -454,34 +497,22 @@ impl Segments {
             .map_err(|e| self.damaged_segment(id, &e))
     }
 
-    /// Does `read` again where bytes were wrong that came out of a cache: a pool that gave them
-    /// once need not give them again.
-    fn sure<T>(
+    fn len(&self, store: &dyn Store, id: SegmentId) -> Result<u64, Error> {
+        Ok(if self.is_open(id) { store.len(id) } else { store.sealed_len(id) }?)
+    }
+
+    fn read_exact(
         &self,
+        store: &dyn Store,
         id: SegmentId,
-        mut read: impl FnMut() -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        match read() {
-            Err(error @ Error::Damaged { .. })
-                if self.doubt.as_ref().is_some_and(|doubt| doubt(id)) =>
-            {
-                tracing::warn!(segment = %id, %error, "reading it from its pool again");
-                read()
-            }
-            other => other,
-        }
-    }
-
-    fn len(&self, id: SegmentId) -> Result<u64, Error> {
-        Ok(if self.is_open(id) { self.store.len(id) } else { self.store.sealed_len(id) }?)
-    }
-
-    fn read_exact(&self, id: SegmentId, offset: u64, out: &mut [u8]) -> Result<(), Error> {
+        offset: u64,
+        out: &mut [u8],
+    ) -> Result<(), Error> {
         // What is not open any more is sealed; while the log is read back, no cache serves.
         let got = if self.is_open(id) {
-            self.store.read_at(id, offset, out)
+            store.read_at(id, offset, out)
         } else {
-            self.store.read_sealed(id, offset, out)
+            store.read_sealed(id, offset, out)
         }?;
         if got == out.len() {
             return Ok(());

@@ -113,6 +113,7 @@ impl Rig {
             forwarded: &[],
             condemned: &[],
             doubt: self.doubt.clone(),
+            copies: None,
         })?;
         Ok(opened.0)
     }

@@ -82,6 +82,8 @@ pub(crate) fn table() -> Vec<(&'static str, For, MethodRouter<App>)> {
         (path::POOLS, For::Operator, get(pools::list).post(pools::add)),
         (path::POOL, For::Operator, get(pools::show).delete(pools::remove)),
         (path::POOL_DRAIN, For::Operator, post(pools::drain).delete(pools::take_into_use)),
+        (path::POOL_MIRROR, For::Operator, post(pools::mirror).delete(pools::unmirror)),
+        (path::POOL_LOST, For::Operator, post(pools::lose)),
         (path::VOLUME_PLACEMENT, For::Operator, get(pools::volume).post(pools::place_volume)),
         (path::ACCOUNT_PLACEMENT, For::Operator, get(pools::account).post(pools::place_account)),
         (

@@ -19,7 +19,7 @@ use archipelago_model::PoolId;
 use archipelago_store::layer::{Patience, Rates, Retrying, Throttled};
 use archipelago_store::s3::{self, Credentials, S3Settings};
 use archipelago_store::{
-    ClaimedDirectory, DirectoryStore, RadosSettings, RadosStore, Store, StoreError,
+    ClaimedDirectory, DirectoryStore, Member, RadosSettings, RadosStore, Store, StoreError,
 };
 use url::Url;
 
@@ -97,10 +97,10 @@ pub(crate) fn reach(env: &Env, url: &str) -> Result<(), Error> {
 
 /// Opens the place of a store's segments that it was made with. One with a url is asked for no
 /// more than `rates`.
-pub(crate) fn open(env: &Env, folder: &Folder, rates: Rates) -> Result<Arc<dyn Store>, Error> {
+pub(crate) fn open(env: &Env, folder: &Folder, rates: Rates) -> Result<Member, Error> {
     let Some(url) = folder.place() else {
         let directory = DirectoryStore::open(env, &folder.pool()).map_err(store_error)?;
-        return Ok(Arc::new(directory));
+        return Ok(Arc::new(directory).into());
     };
     Opener::new(env, folder, rates).open(PoolId::FIRST, url)
 }
@@ -132,7 +132,7 @@ impl Opener {
     }
 
     /// Opens a pool.
-    pub fn open(&self, id: PoolId, url: &str) -> Result<Arc<dyn Store>, Error> {
+    pub fn open(&self, id: PoolId, url: &str) -> Result<Member, Error> {
         let (env, owner) = (&self.env, self.owner(id));
         let opened: Result<Arc<dyn Store>, StoreError> = match parse(url)? {
             Place::Bucket(bucket) => {
@@ -149,8 +149,9 @@ impl Opener {
             Place::Directory(path) => ClaimedDirectory::open(env, &path, &owner)
                 .map(|store| self.throttled(Arc::new(store))),
         };
-        let store = opened.map_err(|error| unreached(url, error))?;
-        Ok(Arc::new(Retrying::new(store, env.clone(), Patience::default())))
+        let hasty = opened.map_err(|error| unreached(url, error))?;
+        let patient = Retrying::new(Arc::clone(&hasty), env.clone(), Patience::default());
+        Ok(Member { patient: Arc::new(patient), hasty })
     }
 
     fn throttled(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
@@ -158,7 +159,7 @@ impl Opener {
     }
 
     /// Makes a place a pool, unless it is another one; gives its kind.
-    pub fn claim(&self, id: PoolId, url: &str) -> Result<(&'static str, Arc<dyn Store>), Error> {
+    pub fn claim(&self, id: PoolId, url: &str) -> Result<(&'static str, Member), Error> {
         let kind = match parse(url)? {
             Place::Bucket(_) => "s3",
             Place::Rados(_) => "rados",

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use archipelago_engine::Copies;
 use archipelago_env::Env;
 use archipelago_model::{PoolId, PoolName, SegmentId};
-use archipelago_store::{Spread, Store};
+use archipelago_store::{Member, Spread, Store};
 use parking_lot::Mutex;
 
 use crate::catalog::place::PlaceRow;
@@ -15,6 +16,9 @@ use crate::folder::Folder;
 use crate::near::Near;
 use crate::place as urls;
 use crate::service::Config;
+
+/// Where the segments are that are in other pools than the first, and where second copies are.
+pub(crate) type Moves = (Vec<(SegmentId, PoolId)>, Vec<(SegmentId, PoolId)>);
 
 /// What opens pools, and what came of it.
 pub(crate) struct Pools {
@@ -31,13 +35,20 @@ impl Pools {
     /// With the first pool alone, as long as the catalog is not open.
     pub fn new(env: &Env, folder: &Folder, config: &Config) -> Result<Self, Error> {
         let rates = config.pool_rates.each_way();
-        let spread = Arc::new(Spread::new(urls::open(env, folder, rates)?));
+        let clock = Arc::clone(env.clock());
+        let spread = Arc::new(Spread::new(urls::open(env, folder, rates)?, Some(clock)));
         let opener = urls::Opener::new(env, folder, rates);
         // Not before the first pool is there: what fails here has opened nothing without a cache.
         let near = Near::open(env, folder, &config.host_cache)?;
         near.note(PoolId::FIRST, folder.place());
         let (away, changing) = (Mutex::default(), Mutex::new(()));
         Ok(Self { spread, near, opener, away, changing })
+    }
+
+    /// Gives the places that have a copy of a segment each.
+    pub fn copies(&self) -> Copies {
+        let spread = Arc::clone(&self.spread);
+        Arc::new(move |id| spread.copies(id))
     }
 
     /// All of them, read through the cache where they are far.
@@ -48,12 +59,14 @@ impl Pools {
     /// Opens the others that the catalog has. One that does not open is away, and tried again by
     /// [`Self::reopen`].
     pub fn open_others(&self, catalog: &Catalog) -> Result<(), Error> {
-        let (rows, elsewhere) =
-            catalog.read(|tx| Ok::<_, Error>((place::list(tx)?, segment::elsewhere(tx)?)))?;
+        let (rows, elsewhere, seconds) = catalog.read(|tx| {
+            Ok::<_, Error>((place::list(tx)?, segment::elsewhere(tx)?, segment::seconds(tx)?))
+        })?;
         for row in rows.iter().filter(|row| row.id != PoolId::FIRST) {
             self.try_open(row);
         }
         self.spread.found(elsewhere);
+        self.spread.seconds(seconds);
         Ok(())
     }
 
@@ -85,7 +98,7 @@ impl Pools {
                 true
             }
             Err(error) => {
-                self.spread.put(row.id, None);
+                self.spread.put(row.id, None::<Member>);
                 if away.insert(row.id, (row.name.clone(), error.to_string())).is_none() {
                     tracing::error!(pool = %row.name, %error, "a pool is away; trying again");
                 }
@@ -119,7 +132,7 @@ impl Pools {
     ) -> Result<(), Error> {
         let _one_at_a_time = self.changing.lock();
         let (kind, store) = self.opener.claim(id, url)?;
-        let there = store.list_from(SegmentId::MIN).map_err(store_error)?;
+        let there = store.patient.list_from(SegmentId::MIN).map_err(store_error)?;
         if !there.is_empty() {
             return Err(Error::invalid(format!(
                 "there are segments in {url} already: name an empty place"
@@ -149,6 +162,21 @@ impl Pools {
         self.near.note(row.id, None);
         self.away.lock().remove(&row.id);
         self.opener.give_up(row.id, &row.url);
+        Ok(())
+    }
+
+    /// Gives a pool up that is lost: what it had is where `unbind` says from now on.
+    pub fn lose(
+        &self,
+        row: &PlaceRow,
+        unbind: impl FnOnce() -> Result<Moves, Error>,
+    ) -> Result<(), Error> {
+        let _one_at_a_time = self.changing.lock();
+        let (elsewhere, seconds) = unbind()?;
+        self.spread.take(row.id);
+        self.spread.found(elsewhere);
+        self.spread.only_seconds(seconds);
+        self.away.lock().remove(&row.id);
         Ok(())
     }
 

@@ -249,7 +249,7 @@ impl World {
 
     /// The acts of operators.
     fn operate(&mut self) -> Checked {
-        match self.dice.below(37) {
+        match self.dice.below(38) {
             0..=2 => self.create(),
             3..=6 => self.snapshot(),
             7..=10 => self.clone_something(),
@@ -265,6 +265,7 @@ impl World {
             25..=32 => self.use_object(),
             33..=34 => self.place_something(),
             35 => self.move_due(),
+            36 => self.mirror_something(),
             _ => self.replicate(),
         }
     }

@@ -34,7 +34,7 @@ pub use directory::DirectoryStore;
 pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use rados::{RadosSettings, RadosStore};
-pub use spread::{Copied, Spread};
+pub use spread::{Copied, Member, Spread};
 
 /// One place for segments. All calls may be made from any thread, at any time.
 ///

@@ -4,23 +4,30 @@
 //! opened ([`Spread::found`]). Sealed segments never change, so one can be copied from pool to
 //! pool while it is read ([`Spread::copy`]), and reads go to the copy from one moment on.
 //!
+//! A segment may have a *second* copy in another pool ([`Spread::seconds`]): what the pool does not
+//! give that it is in is read there, and with it a second copy goes when the segment is removed.
+//!
 //! # Architecture invariant
 //! Where a segment is said to be is where it is looked for first, never the proof that it is
 //! gone: one that is missing there is looked for in the other pools, and only when none of them
 //! has it, it is [`StoreError::NotFound`]. So a catalog that is older than a move still reads.
 
 mod copy;
+mod second;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
+use archipelago_env::Clock;
 use archipelago_model::{PoolId, SegmentId};
 use parking_lot::RwLock;
 
 use crate::{SegmentWriter, Space, Store, StoreError};
 
 pub use copy::Copied;
+use second::Health;
+pub use second::Member;
 
 /// Pools in which a segment is looked for, one after the other, that moves while it is asked
 /// for: more moves than that in one call are none of ours.
@@ -28,16 +35,19 @@ const LOOKS_MAX: u32 = 8;
 
 /// The pools of a store.
 pub struct Spread {
-    first: Arc<dyn Store>,
+    first: Member,
     known: RwLock<Known>,
+    health: Health,
 }
 
 #[derive(Default)]
 struct Known {
     /// All but the first; `None` for one that is away since it was to be opened.
-    others: BTreeMap<PoolId, Option<Arc<dyn Store>>>,
+    others: BTreeMap<PoolId, Option<Member>>,
     /// Where the segments are that are not in the first pool.
     elsewhere: HashMap<SegmentId, PoolId>,
+    /// Where second copies are, that were verified.
+    seconds: HashMap<SegmentId, PoolId>,
     /// Copies that are being made: nobody finds a segment in one.
     copies: HashSet<(SegmentId, PoolId)>,
 }
@@ -53,19 +63,24 @@ impl Known {
         } else {
             self.elsewhere.insert(id, pool);
         }
+        // One of both is no second one.
+        if self.seconds.get(&id) == Some(&pool) {
+            self.seconds.remove(&id);
+        }
     }
 }
 
 impl Spread {
-    /// A store of one pool.
-    pub fn new(first: Arc<dyn Store>) -> Self {
-        Self { first, known: RwLock::default() }
+    /// A store of one pool. One with a clock remembers for a while which pool failed.
+    pub fn new(first: impl Into<Member>, clock: Option<Arc<dyn Clock>>) -> Self {
+        Self { first: first.into(), known: RwLock::default(), health: Health::new(clock) }
     }
 
     /// Adds a pool, or puts one that was away in its place; `None` for one that is away.
-    pub fn put(&self, pool: PoolId, store: Option<Arc<dyn Store>>) {
+    pub fn put(&self, pool: PoolId, store: Option<impl Into<Member>>) {
         if pool != PoolId::FIRST {
-            self.known.write().others.insert(pool, store);
+            self.known.write().others.insert(pool, store.map(Into::into));
+            self.health.forget(pool);
         }
     }
 
@@ -75,6 +90,7 @@ impl Spread {
         let _gone = {
             let mut known = self.known.write();
             known.elsewhere.retain(|_, at| *at != pool);
+            known.seconds.retain(|_, at| *at != pool);
             known.others.remove(&pool)
         };
     }
@@ -98,11 +114,15 @@ impl Spread {
     /// [`StoreError::Unavailable`] for one that is away, [`StoreError::Unusable`] for one that
     /// is not there.
     pub fn member(&self, pool: PoolId) -> Result<Arc<dyn Store>, StoreError> {
+        self.member_of(pool).map(|member| member.patient)
+    }
+
+    fn member_of(&self, pool: PoolId) -> Result<Member, StoreError> {
         if pool == PoolId::FIRST {
-            return Ok(Arc::clone(&self.first));
+            return Ok(self.first.clone());
         }
         match self.known.read().others.get(&pool) {
-            Some(Some(store)) => Ok(Arc::clone(store)),
+            Some(Some(member)) => Ok(member.clone()),
             Some(None) => Err(away(pool)),
             None => Err(StoreError::Unusable { why: format!("there is no pool {pool}") }),
         }
@@ -112,8 +132,9 @@ impl Spread {
     fn open(&self) -> Vec<(PoolId, Arc<dyn Store>)> {
         let known = self.known.read();
         let others = known.others.iter();
-        let others = others.filter_map(|(pool, store)| Some((*pool, Arc::clone(store.as_ref()?))));
-        std::iter::once((PoolId::FIRST, Arc::clone(&self.first))).chain(others).collect()
+        let others =
+            others.filter_map(|(pool, member)| Some((*pool, member.as_ref()?.patient.clone())));
+        std::iter::once((PoolId::FIRST, self.first.patient.clone())).chain(others).collect()
     }
 
     fn any_away(&self) -> Option<PoolId> {
@@ -175,7 +196,7 @@ impl Spread {
 
 impl Store for Spread {
     fn create(&self, id: SegmentId, capacity: u64) -> Result<Arc<dyn SegmentWriter>, StoreError> {
-        self.first.create(id, capacity)
+        self.first.patient.create(id, capacity)
     }
 
     fn create_in(
@@ -185,7 +206,7 @@ impl Store for Spread {
         capacity: u64,
     ) -> Result<Arc<dyn SegmentWriter>, StoreError> {
         if pool == PoolId::FIRST {
-            return self.first.create(id, capacity);
+            return self.first.patient.create(id, capacity);
         }
         let member = self.member(pool)?;
         // Before it is there, so that whoever lists finds it where it is said to be.
@@ -202,24 +223,26 @@ impl Store for Spread {
     }
 
     fn read_at(&self, id: SegmentId, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
-        self.with(id, |store| store.read_at(id, offset, buf))
+        self.read(id, |store| store.read_at(id, offset, buf))
     }
 
     fn read_sealed(&self, id: SegmentId, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
-        self.with(id, |store| store.read_sealed(id, offset, buf))
+        self.read(id, |store| store.read_sealed(id, offset, buf))
     }
 
     fn sealed_len(&self, id: SegmentId) -> Result<u64, StoreError> {
-        self.with(id, |store| store.sealed_len(id))
+        self.read(id, |store| store.sealed_len(id))
     }
 
     fn len(&self, id: SegmentId) -> Result<u64, StoreError> {
-        self.with(id, |store| store.len(id))
+        self.read(id, |store| store.len(id))
     }
 
+    /// With its second copy. One whose pool does not answer stays there, and nobody reads it.
     fn remove(&self, id: SegmentId) -> Result<(), StoreError> {
         let pool = self.pool_of(id);
         self.member(pool)?.remove(id)?;
+        self.remove_second(id);
         let mut known = self.known.write();
         if known.pool_of(id) == pool {
             known.settle(id, PoolId::FIRST);
@@ -241,11 +264,11 @@ impl Store for Spread {
 
     /// Of the first pool: the log and whatever nobody placed goes there.
     fn space(&self) -> Result<Space, StoreError> {
-        self.first.space()
+        self.first.patient.space()
     }
 
     fn gains_from_zeros(&self) -> bool {
-        self.first.gains_from_zeros()
+        self.first.patient.gains_from_zeros()
     }
 }
 

@@ -74,11 +74,51 @@ Examples:
         /// The pool
         name: PoolName,
     },
-    /// Give pools up in which nothing is
-    #[command(after_help = "Example:\n  archipelago pool rm disk2")]
+    /// Have everything of a pool be in another one, too
+    ///
+    /// Each sealed segment gets a second copy there, verified before it counts, and so do the
+    /// backups of the catalog. What one pool does not give, or gives damaged, is read in the other.
+    /// The copies are made in the background, go on after a restart, and follow what is written,
+    /// within a minute or two. The pool `default` may be mirrored, too.
+    #[command(after_help = "\
+Examples:
+  archipelago pool mirror default --to disk2
+  archipelago pool mirror ceph2 --to far --detach")]
+    Mirror {
+        /// The pool
+        name: PoolName,
+        /// Where the second copies are to be
+        #[arg(long, value_name = "POOL")]
+        to: PoolName,
+        /// Do not wait for the copies of what is there now
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Have what is in a pool be nowhere else any more; the second copies are removed
+    #[command(after_help = "Example:\n  archipelago pool unmirror default")]
+    Unmirror {
+        /// The pool
+        name: PoolName,
+    },
+    /// Give pools up in which nothing is, or that are lost
+    ///
+    /// With --lost, a pool that is away and will never come back: from now on its segments are where
+    /// their second copies are. It is refused while some have none, unless --force says that these
+    /// are lost as well; `scrub` then tells what they were. The place is never looked at again.
+    #[command(after_help = "\
+Examples:
+  archipelago pool rm disk2
+  archipelago pool rm disk2 --lost
+  archipelago pool rm disk2 --lost --force")]
     Rm {
         /// The pools
         #[arg(required = true, value_name = "NAME")]
         names: Vec<PoolName>,
+        /// They will never come back: go on with second copies
+        #[arg(long)]
+        lost: bool,
+        /// Also when something has no second copy, and is lost with them
+        #[arg(long, requires = "lost")]
+        force: bool,
     },
 }

@@ -37,9 +37,22 @@ pub fn run(context: &Context, verb: Verb) -> Result {
             let pool: api::Pool = client.get(&path::pool(name.as_str()))?;
             context.output.confirm(&pool, |one| format!("pool {} is in use", plain(&one.name)))
         }
-        Verb::Rm { names } => {
+        Verb::Mirror { name, to, detach } => mirror(context, &name, &to, detach),
+        Verb::Unmirror { name } => {
+            client.delete(&path::pool_mirror(name.as_str()))?;
+            let pool: api::Pool = client.get(&path::pool(name.as_str()))?;
+            let told = |one: &api::Pool| format!("pool {} has no mirror", plain(&one.name));
+            context.output.confirm(&pool, told)
+        }
+        Verb::Rm { names, lost, force } => {
             let names: Vec<String> = names.iter().map(PoolName::to_string).collect();
-            remove_each(context, "pool", &names, |index| client.delete(&path::pool(&names[index])))
+            remove_each(context, "pool", &names, |index| match lost {
+                true => {
+                    let body = api::LosePool { force };
+                    client.post_for_bytes(&path::pool_lost(&names[index]), &body).map(drop)
+                }
+                false => client.delete(&path::pool(&names[index])),
+            })
         }
     }
 }
@@ -68,6 +81,33 @@ fn drain(context: &Context, name: &PoolName, to: Option<&PoolName>, detach: bool
             (false, left) => format!(
                 "what somebody names has left pool {name}; {left} segments wait to be freed: \
                  `archipelago gc --now`"
+            ),
+        }
+    })
+}
+
+fn mirror(context: &Context, name: &PoolName, to: &PoolName, detach: bool) -> Result {
+    let client = &context.client;
+    let body = api::MirrorPool { to: to.to_string() };
+    let mut pool: api::Pool = client.post(&path::pool_mirror(name.as_str()), &body)?;
+    let all = pool.lacking_bytes;
+    let progress = Progress::new(context.output, "copying");
+    while !detach && pool.lacking > 0 {
+        progress.set(all.saturating_sub(pool.lacking_bytes), all);
+        context.env.clock().sleep(POLL);
+        pool = client.get(&path::pool(name.as_str()))?;
+        if pool.lacking > 0 {
+            told(&client.get(&path::pool(to.as_str()))?)?;
+        }
+    }
+    drop(progress);
+    context.output.confirm(&pool, |one| {
+        let (name, to) = (plain(&one.name), plain(to.as_str()));
+        match one.lacking {
+            0 => format!("what is in pool {name} is in pool {to}, too"),
+            left => format!(
+                "pool {name} is being copied to {to}: {left} segments are left; \
+                 `archipelago pool ls` tells how far"
             ),
         }
     })
@@ -132,7 +172,11 @@ fn state(pool: &api::Pool) -> String {
     match (&pool.away, &pool.drain_to) {
         (Some(_), _) => "away".to_owned(),
         (None, Some(to)) => format!("drained to {}", plain(to)),
-        (None, None) => "in use".to_owned(),
+        (None, None) => match (&pool.mirror, pool.lacking) {
+            (None, _) => "in use".to_owned(),
+            (Some(to), 0) => format!("mirrored to {}", plain(to)),
+            (Some(to), left) => format!("mirrored to {}, {left} to copy", plain(to)),
+        },
     }
 }
 
@@ -145,10 +189,19 @@ fn view(one: &api::Pool) -> String {
         ("state", state(one)),
         ("segments", one.segments.to_string()),
         ("stored", exact_size(one.stored_bytes)),
+        ("copies", format!("{} segments, {}", one.copies, size(one.copy_bytes))),
         ("resources", one.resources.to_string()),
         ("free", room(one.free_bytes)),
         ("in all", room(one.total_bytes)),
     ];
+    if let Some(to) = &one.mirror {
+        let left = format!("{} segments, {}", one.lacking, size(one.lacking_bytes));
+        rows.push(("mirror", plain(to)));
+        rows.push(("to copy", left));
+    }
+    if one.answered_by_copies > 0 {
+        rows.push(("read in copies", one.answered_by_copies.to_string()));
+    }
     rows.extend(one.away.iter().map(|why| ("away", plain(why))));
     rows.extend(one.problem.iter().map(|problem| ("problem", plain(problem))));
     facts(rows)
@@ -161,6 +214,8 @@ fn table(pools: &[api::Pool]) -> String {
         Column::Left("STATE"),
         Column::Right("SEGMENTS"),
         Column::Right("STORED"),
+        Column::Right("COPIES"),
+        Column::Right("FAILED"),
         Column::Right("FREE"),
         Column::Left("URL"),
     ];
@@ -171,6 +226,8 @@ fn table(pools: &[api::Pool]) -> String {
             state(one),
             one.segments.to_string(),
             size(one.stored_bytes),
+            size(one.copy_bytes),
+            one.answered_by_copies.to_string(),
             one.free_bytes.map_or_else(|| "-".to_owned(), size),
             plain(&one.url),
         ]

@@ -71,6 +71,9 @@ fn scrub_view(scrub: &api::Scrub) -> String {
     };
     let read = format!("{} of {} segments", size(scrub.bytes), scrub.segments);
     let mut lines = vec![("scrub", word.to_owned()), ("read", read)];
+    if scrub.healed > 0 {
+        lines.push(("healed", format!("{} copies, each from the other", scrub.healed)));
+    }
     if scrub.running {
         lines.push(("in all", size(scrub.total_bytes)));
     }

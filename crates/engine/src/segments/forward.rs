@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use archipelago_format::forwarding::{
     FORWARD_PAGE_BYTES, Forward, ForwardIndex, decode_forward_page,
 };
+use archipelago_format::segment::Section;
 use archipelago_format::{FormatError, crc32c};
 use archipelago_model::{Extent, Location, SegmentId};
+use archipelago_store::Store;
 use parking_lot::{Mutex, RwLock};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -259,8 +261,20 @@ impl Segments {
             return Ok(index);
         }
         let section = self.directory(carrier)?.forwarding;
+        let index = self.of_any_copy(carrier, |store| self.load_index(store, carrier, section))?;
+        let index = Arc::new(index);
+        self.leaving.indexes.insert(carrier, Arc::clone(&index));
+        Ok(index)
+    }
+
+    fn load_index(
+        &self,
+        store: &dyn Store,
+        carrier: SegmentId,
+        section: Section,
+    ) -> Result<ForwardIndex, Error> {
         // The section's length is a number that was read: it is held against the file.
-        let known = self.store.len(carrier)?;
+        let known = self.len(store, carrier)?;
         let bytes = ForwardIndex::bytes_in(section.len);
         if section.offset.checked_add(section.len).is_none_or(|end| end > known) || section.len == 0
         {
@@ -268,16 +282,13 @@ impl Segments {
             return Err(self.damaged_segment(carrier, &e));
         }
         let mut raw = vec![0; bytes as usize];
-        self.read_exact(carrier, section.offset, &mut raw)?;
+        self.read_exact(store, carrier, section.offset, &mut raw)?;
         let (got, expected) = (crc32c(&raw), section.crc);
         if got != expected {
             let e = FormatError::Checksum { what: "forwarding index", got, expected };
             return Err(self.damaged_segment(carrier, &e));
         }
-        let index = ForwardIndex::decode(&raw).map_err(|e| self.damaged_segment(carrier, &e))?;
-        let index = Arc::new(index);
-        self.leaving.indexes.insert(carrier, Arc::clone(&index));
-        Ok(index)
+        ForwardIndex::decode(&raw).map_err(|e| self.damaged_segment(carrier, &e))
     }
 
     fn page(
@@ -290,11 +301,13 @@ impl Segments {
             return Ok(page);
         }
         let section = self.directory(carrier)?.forwarding;
-        let mut bytes = vec![0; FORWARD_PAGE_BYTES];
-        self.read_exact(carrier, section.offset + index.page_offset(number), &mut bytes)?;
-        let page: Arc<[Forward]> = decode_forward_page(&bytes, number)
-            .map_err(|e| self.damaged_segment(carrier, &e))?
-            .into();
+        let page = self.of_any_copy(carrier, |store| {
+            let (mut bytes, at) =
+                (vec![0; FORWARD_PAGE_BYTES], section.offset + index.page_offset(number));
+            self.read_exact(store, carrier, at, &mut bytes)?;
+            decode_forward_page(&bytes, number).map_err(|e| self.damaged_segment(carrier, &e))
+        })?;
+        let page: Arc<[Forward]> = page.into();
         self.leaving.pages.insert((carrier, number), Arc::clone(&page));
         Ok(page)
     }

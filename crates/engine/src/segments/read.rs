@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use archipelago_format::crc32c;
 use archipelago_format::segment::{Codec, Directory, SLOT_PAGE_BYTES, Slot, SlotPage};
 use archipelago_model::{Location, SECTOR_BYTES, SegmentId};
+use archipelago_store::Store;
 use zstd::bulk::Decompressor;
 
 use super::{OpenSlots, Segments};
@@ -143,11 +144,12 @@ impl Segments {
             return Ok(page);
         }
         let offset = directory.slots.offset + u64::from(number) * SLOT_PAGE_BYTES as u64;
-        let page = Arc::new(self.sure(id, || {
+        let page = self.of_any_copy(id, |store| {
             let mut bytes = vec![0; SLOT_PAGE_BYTES];
-            self.read_exact(id, offset, &mut bytes)?;
+            self.read_exact(store, id, offset, &mut bytes)?;
             SlotPage::decode(&bytes, number).map_err(|e| self.damaged_segment(id, &e))
-        })?);
+        })?;
+        let page = Arc::new(page);
         self.pages.insert((id, number), Arc::clone(&page));
         Ok(page)
     }
@@ -179,8 +181,9 @@ impl Segments {
             last = next;
         }
         let out = &mut out[..len];
-        self.sure(segment_of(at), || {
-            self.read_exact(segment_of(at), u64::from(first.slot.offset), out)?;
+        let id = segment_of(at);
+        self.of_any_copy(id, |store| {
+            self.read_exact(store, id, u64::from(first.slot.offset), out)?;
             let mut rest = &*out;
             for bounded in &run {
                 let (piece, tail) = rest.split_at(bounded.raw_bytes());
@@ -210,17 +213,22 @@ impl Segments {
     }
 
     fn load(&self, at: Location, bounded: &Bounded) -> Result<Arc<[u8]>, Error> {
-        self.sure(segment_of(at), || self.load_once(at, bounded))
+        self.of_any_copy(segment_of(at), |store| self.load_from(store, at, bounded))
     }
 
-    fn load_once(&self, at: Location, bounded: &Bounded) -> Result<Arc<[u8]>, Error> {
+    fn load_from(
+        &self,
+        store: &dyn Store,
+        at: Location,
+        bounded: &Bounded,
+    ) -> Result<Arc<[u8]>, Error> {
         let slot = &bounded.slot;
         let raw_bytes = bounded.raw_bytes();
         if raw_bytes > CHUNK_BYTES_MAX {
             return Err(self.damaged(at, "the slot is larger than any chunk"));
         }
         let mut stored = vec![0; slot.stored as usize];
-        self.read_exact(segment_of(at), u64::from(slot.offset), &mut stored)?;
+        self.read_exact(store, segment_of(at), u64::from(slot.offset), &mut stored)?;
         self.verify(at, slot, &stored)?;
         let mut raw = match slot.codec {
             Codec::Raw => stored,

@@ -75,6 +75,7 @@ pub fn engine(
         forwarded: &[],
         condemned: &[],
         doubt: None,
+        copies: None,
     };
     Engine::open(options).map(|(engine, _)| engine)
 }

@@ -1,6 +1,8 @@
 //! Pools, and which of them resources are to be in: the operator's.
 
-use archipelago_api::{AddPool, DrainPool, Placement, Pool, Pools, SetPlacement};
+use archipelago_api::{
+    AddPool, DrainPool, LosePool, MirrorPool, Placement, Pool, Pools, SetPlacement,
+};
 use archipelago_model::{AccountName, ContainerName, PoolName, VolumeName};
 use archipelago_pool::Named;
 use axum::Json as JsonBody;
@@ -89,6 +91,47 @@ pub(crate) async fn take_into_use(
     let name: PoolName = parse(&name)?;
     let pool = app.calls.call(&app.service, move |service| service.pool_use(&name)).await?;
     Ok(JsonBody(convert::pool(pool)))
+}
+
+/// Has each sealed segment of a pool be in another one, too, in the background from now on.
+#[utoipa::path(post, path = "/v1/pools/{name}/mirror", tag = "pools", request_body = MirrorPool,
+    params(("name" = String, Path, description = "The pool")),
+    responses((status = 200, description = "The pool as it is now", body = Pool), Failures))]
+pub(crate) async fn mirror(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Json(request): Json<MirrorPool>,
+) -> Result<JsonBody<Pool>, Failure> {
+    let (name, to): (PoolName, PoolName) = (parse(&name)?, parse(&request.to)?);
+    let mirrored = app.calls.call(&app.service, move |s| s.pool_mirror(&name, &to)).await?;
+    Ok(JsonBody(convert::pool(mirrored)))
+}
+
+/// Has what is in a pool be nowhere else any more. Its second copies go in the background.
+#[utoipa::path(delete, path = "/v1/pools/{name}/mirror", tag = "pools",
+    params(("name" = String, Path, description = "The pool")),
+    responses((status = 200, description = "The pool as it is now", body = Pool), Failures))]
+pub(crate) async fn unmirror(
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<JsonBody<Pool>, Failure> {
+    let name: PoolName = parse(&name)?;
+    let pool = app.calls.call(&app.service, move |service| service.pool_unmirror(&name)).await?;
+    Ok(JsonBody(convert::pool(pool)))
+}
+
+/// Gives up a pool that is lost for ever: second copies take the place of what was in it.
+#[utoipa::path(post, path = "/v1/pools/{name}/lost", tag = "pools", request_body = LosePool,
+    params(("name" = String, Path, description = "The pool")),
+    responses((status = 204, description = "It is no pool any more"), Failures))]
+pub(crate) async fn lose(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Json(request): Json<LosePool>,
+) -> Result<StatusCode, Failure> {
+    let name: PoolName = parse(&name)?;
+    app.calls.call(&app.service, move |service| service.pool_lost(&name, request.force)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Tells where a volume is, and is to be.

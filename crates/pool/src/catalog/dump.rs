@@ -12,9 +12,10 @@ use super::connection::Given;
 use super::{Catalog, CatalogError, Tx, Value, blocks, container, file, migrate};
 
 /// What is dumped, each after what it refers to.
-const TABLES: [&str; 25] = [
+const TABLES: [&str; 26] = [
     "store_state",
     "pool_place",
+    "pool_mirror",
     "account",
     "user_",
     "membership",

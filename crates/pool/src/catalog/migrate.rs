@@ -28,11 +28,15 @@ const SQLITE: &[&str] = &[
     include_str!("../../migrations/sqlite/0018_object_owner.sql"),
     include_str!("../../migrations/sqlite/0019_part_checksums.sql"),
     include_str!("../../migrations/sqlite/0020_pools.sql"),
+    include_str!("../../migrations/sqlite/0021_replicas.sql"),
 ];
 
 /// The same for PostgreSQL, whose first catalogs were of this version: all up to it are one.
 const POSTGRES_FIRST: u32 = 20;
-const POSTGRES: &[&str] = &[include_str!("../../migrations/postgres/0020_first.sql")];
+const POSTGRES: &[&str] = &[
+    include_str!("../../migrations/postgres/0020_first.sql"),
+    include_str!("../../migrations/postgres/0021_replicas.sql"),
+];
 
 /// The version of the schema that this program works with.
 pub(super) const KNOWN: u32 = SQLITE.len() as u32;

@@ -19,6 +19,8 @@ pub(crate) struct PlaceRow {
     pub url: String,
     /// Where everything of it goes, if it is to be emptied.
     pub drain_to: Option<PoolId>,
+    /// Where the second copy of everything in it is to be.
+    pub mirror: Option<PoolId>,
 }
 
 /// What is in a pool.
@@ -26,6 +28,9 @@ pub(crate) struct PlaceRow {
 pub(crate) struct Held {
     pub segments: u64,
     pub stored_bytes: u64,
+    /// Second copies of what is in other pools.
+    pub copies: u64,
+    pub copy_bytes: u64,
 }
 
 /// What says in which pool it is to be.
@@ -46,7 +51,8 @@ impl Placed {
     }
 }
 
-const SELECT: &str = "SELECT id, name, kind, url, drain_to FROM pool_place";
+const SELECT: &str = "SELECT p.id, p.name, p.kind, p.url, p.drain_to, m.to_id \
+     FROM pool_place p LEFT JOIN pool_mirror m ON m.pool_id = p.id";
 
 fn decode(row: &mut Fields<'_>) -> Result<PlaceRow, CatalogError> {
     Ok(PlaceRow {
@@ -55,6 +61,7 @@ fn decode(row: &mut Fields<'_>) -> Result<PlaceRow, CatalogError> {
         kind: row.text()?,
         url: row.text()?,
         drain_to: row.number_or_null()?.map(PoolId::new),
+        mirror: row.number_or_null()?.map(PoolId::new),
     })
 }
 
@@ -79,12 +86,12 @@ pub(crate) fn insert(tx: &Tx<'_>, place: &PlaceRow) -> Result<bool, CatalogError
 
 /// All, the first one first.
 pub(crate) fn list(tx: &Tx<'_>) -> Result<Vec<PlaceRow>, CatalogError> {
-    tx.all(TABLE, &format!("{SELECT} ORDER BY id"), [], decode)
+    tx.all(TABLE, &format!("{SELECT} ORDER BY p.id"), [], decode)
 }
 
 /// By name.
 pub(crate) fn find(tx: &Tx<'_>, name: &PoolName) -> Result<Option<PlaceRow>, CatalogError> {
-    tx.first(TABLE, &format!("{SELECT} WHERE name = $1"), [name.as_str()], decode)
+    tx.first(TABLE, &format!("{SELECT} WHERE p.name = $1"), [name.as_str()], decode)
 }
 
 /// Has everything of a pool go to another one, or no longer.
@@ -96,21 +103,62 @@ pub(crate) fn set_drain(tx: &Tx<'_>, id: PoolId, to: Option<PoolId>) -> Result<(
     Ok(())
 }
 
+/// Has everything of a pool be in another one, too, or no longer.
+pub(crate) fn set_mirror(tx: &Tx<'_>, id: PoolId, to: Option<PoolId>) -> Result<(), CatalogError> {
+    match to {
+        None => {
+            tx.execute("DELETE FROM pool_mirror WHERE pool_id = $1", [from_number(id.get())])?
+        }
+        Some(to) => tx.execute(
+            "INSERT INTO pool_mirror (pool_id, to_id) VALUES ($1, $2) \
+             ON CONFLICT (pool_id) DO UPDATE SET to_id = excluded.to_id",
+            (from_number(id.get()), from_number(to.get())),
+        )?,
+    };
+    Ok(())
+}
+
+/// Where the second copy of everything in a pool is to be.
+pub(crate) fn mirror_of(tx: &Tx<'_>, id: PoolId) -> Result<Option<PoolId>, CatalogError> {
+    let sql = "SELECT to_id FROM pool_mirror WHERE pool_id = $1";
+    tx.first(TABLE, sql, [from_number(id.get())], |row| row.number().map(PoolId::new))
+}
+
+/// Forgets all that refers to a pool that is lost: what wanted to be there wants to be in `heir`,
+/// or says nothing any more.
+pub(crate) fn lose(tx: &Tx<'_>, id: PoolId, heir: Option<PoolId>) -> Result<(), CatalogError> {
+    let lost = from_number(id.get());
+    tx.execute("DELETE FROM pool_mirror WHERE pool_id = $1 OR to_id = $1", [lost])?;
+    tx.execute("UPDATE pool_place SET drain_to = NULL WHERE drain_to = $1", [lost])?;
+    for table in ["account", "container", "volume"] {
+        tx.execute(
+            &format!("UPDATE {table} SET pool_id = $1 WHERE pool_id = $2"),
+            (heir.map(|heir| from_number(heir.get())), lost),
+        )?;
+    }
+    Ok(())
+}
+
 /// Forgets a pool. False when something is in it, or says that it is to be.
 pub(crate) fn remove(tx: &Tx<'_>, id: PoolId) -> Result<bool, CatalogError> {
+    set_mirror(tx, id, None)?;
     Ok(tx.attempt("DELETE FROM pool_place WHERE id = $1", [from_number(id.get())])?.is_some())
 }
 
 /// What is in a pool.
 pub(crate) fn held(tx: &Tx<'_>, id: PoolId) -> Result<Held, CatalogError> {
-    let held = tx.first(
-        TABLE,
-        "SELECT COUNT(*), COALESCE(SUM(stored_bytes), 0) FROM segment \
-         WHERE pool_id = $1 AND stored_bytes > 0",
-        [from_number(id.get())],
-        |row| Ok(Held { segments: row.number()?, stored_bytes: row.number()? }),
-    )?;
-    held.ok_or(CatalogError::RowMissing("segment"))
+    let sums = |column: &str| {
+        let sql = format!(
+            "SELECT COUNT(*), COALESCE(SUM(stored_bytes), 0) FROM segment \
+             WHERE {column} = $1 AND stored_bytes > 0"
+        );
+        let sums = tx.first(TABLE, &sql, [from_number(id.get())], |row| {
+            Ok((row.number()?, row.number()?))
+        })?;
+        sums.ok_or(CatalogError::RowMissing("segment"))
+    };
+    let ((segments, stored_bytes), (copies, copy_bytes)) = (sums("pool_id")?, sums("copy_id")?);
+    Ok(Held { segments, stored_bytes, copies, copy_bytes })
 }
 
 /// How many resources are to be in a pool by their own word.

@@ -19,6 +19,8 @@ pub(crate) struct ScrubRow {
     pub finished_ms: Option<u64>,
     pub segments: u64,
     pub bytes: u64,
+    /// Copies that it replaced by whole ones.
+    pub healed: u64,
 }
 
 /// Damage as it was found.
@@ -34,7 +36,8 @@ pub(crate) struct DamageRow {
 pub(crate) fn get(tx: &Tx<'_>) -> Result<Option<ScrubRow>, CatalogError> {
     tx.first(
         "scrub",
-        "SELECT next_segment, started_ms, finished_ms, segments, bytes FROM scrub WHERE id = 1",
+        "SELECT next_segment, started_ms, finished_ms, segments, bytes, healed FROM scrub \
+         WHERE id = 1",
         [],
         |row| {
             Ok(ScrubRow {
@@ -43,6 +46,7 @@ pub(crate) fn get(tx: &Tx<'_>) -> Result<Option<ScrubRow>, CatalogError> {
                 finished_ms: row.number_or_null()?,
                 segments: row.number()?,
                 bytes: row.number()?,
+                healed: row.number()?,
             })
         },
     )
@@ -51,16 +55,18 @@ pub(crate) fn get(tx: &Tx<'_>) -> Result<Option<ScrubRow>, CatalogError> {
 /// Notes how far a scrub is; its rate stays.
 pub(crate) fn put(tx: &Tx<'_>, scrub: &ScrubRow) -> Result<(), CatalogError> {
     tx.execute(
-        "INSERT INTO scrub (id, next_segment, started_ms, finished_ms, segments, bytes) \
-         VALUES (1, $1, $2, $3, $4, $5) ON CONFLICT (id) DO UPDATE SET \
+        "INSERT INTO scrub (id, next_segment, started_ms, finished_ms, segments, bytes, healed) \
+         VALUES (1, $1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET \
          next_segment = excluded.next_segment, started_ms = excluded.started_ms, \
-         finished_ms = excluded.finished_ms, segments = excluded.segments, bytes = excluded.bytes",
+         finished_ms = excluded.finished_ms, segments = excluded.segments, \
+         bytes = excluded.bytes, healed = excluded.healed",
         (
             from_number(scrub.next),
             from_number(scrub.started_ms),
             scrub.finished_ms.map(from_number),
             from_number(scrub.segments),
             from_number(scrub.bytes),
+            from_number(scrub.healed),
         ),
     )?;
     Ok(())

@@ -172,10 +172,12 @@ pub(crate) struct Known {
     pub state: State,
     pub stored_bytes: u64,
     pub raw_bytes: u64,
+    /// The pool with a second copy that was verified.
+    pub copy: Option<PoolId>,
 }
 
 const SELECT: &str =
-    "SELECT id, pool_id, kind, state, stored_bytes, raw_bytes, forwarded_to FROM segment";
+    "SELECT id, pool_id, kind, state, stored_bytes, raw_bytes, forwarded_to, copy_id FROM segment";
 
 fn decode(row: &mut Fields<'_>) -> Result<Known, CatalogError> {
     let (id, pool) = (row.segment()?, PoolId::new(row.number()?));
@@ -196,7 +198,8 @@ fn decode(row: &mut Fields<'_>) -> Result<Known, CatalogError> {
         }
         (other, _) => return Err(row.wrong(other)),
     };
-    Ok(Known { id, pool, kind, state, stored_bytes, raw_bytes })
+    let copy = row.number_or_null()?.map(PoolId::new);
+    Ok(Known { id, pool, kind, state, stored_bytes, raw_bytes, copy })
 }
 
 /// All segments, ascending.
@@ -216,6 +219,112 @@ pub(crate) fn elsewhere(tx: &Tx<'_>) -> Result<Vec<(SegmentId, PoolId)>, Catalog
     })
 }
 
+/// The second copies that were verified.
+pub(crate) fn seconds(tx: &Tx<'_>) -> Result<Vec<(SegmentId, PoolId)>, CatalogError> {
+    tx.all(TABLE, "SELECT id, copy_id FROM segment WHERE copy_id IS NOT NULL", [], |row| {
+        Ok((row.segment()?, PoolId::new(row.number()?)))
+    })
+}
+
+/// A second copy that is to be made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Lacking {
+    pub id: SegmentId,
+    pub pool: PoolId,
+    pub to: PoolId,
+    pub bytes: u64,
+}
+
+/// The sealed segments of pools that are mirrored whose second copy is still to be made, each with
+/// the pool that it is to be in.
+pub(crate) fn lacking(tx: &Tx<'_>) -> Result<Vec<Lacking>, CatalogError> {
+    tx.all(
+        TABLE,
+        "SELECT s.id, s.pool_id, m.to_id, s.stored_bytes FROM segment s \
+         JOIN pool_mirror m ON m.pool_id = s.pool_id \
+         WHERE s.state = 'sealed' AND s.stored_bytes > 0 \
+         AND (s.copy_id IS NULL OR s.copy_id <> m.to_id) ORDER BY s.id",
+        [],
+        |row| {
+            let (id, pool) = (row.segment()?, PoolId::new(row.number()?));
+            Ok(Lacking { id, pool, to: PoolId::new(row.number()?), bytes: row.number()? })
+        },
+    )
+}
+
+/// How many second copies of what is in a pool are still to be made, and their bytes.
+pub(crate) fn lacking_of(tx: &Tx<'_>, pool: PoolId) -> Result<(u64, u64), CatalogError> {
+    let sums = tx.first(
+        TABLE,
+        "SELECT COUNT(*), COALESCE(SUM(s.stored_bytes), 0) FROM segment s \
+         JOIN pool_mirror m ON m.pool_id = s.pool_id \
+         WHERE s.pool_id = $1 AND s.state = 'sealed' AND s.stored_bytes > 0 \
+         AND (s.copy_id IS NULL OR s.copy_id <> m.to_id)",
+        [from_number(pool.get())],
+        |row| Ok((row.number()?, row.number()?)),
+    )?;
+    sums.ok_or(CatalogError::RowMissing(TABLE))
+}
+
+/// The second copies that nobody wants where they are, any more.
+pub(crate) fn unwanted(tx: &Tx<'_>) -> Result<Vec<(SegmentId, PoolId)>, CatalogError> {
+    tx.all(
+        TABLE,
+        "SELECT s.id, s.copy_id FROM segment s \
+         LEFT JOIN pool_mirror m ON m.pool_id = s.pool_id \
+         WHERE s.copy_id IS NOT NULL AND m.to_id IS NULL ORDER BY s.id",
+        [],
+        |row| Ok((row.segment()?, PoolId::new(row.number()?))),
+    )
+}
+
+/// A second copy was verified; whether it counts. Of what is leaving, or has moved, none does.
+pub(crate) fn note_copy(
+    tx: &Tx<'_>,
+    id: SegmentId,
+    pool: PoolId,
+    copy: PoolId,
+) -> Result<bool, CatalogError> {
+    let rows = tx.execute(
+        "UPDATE segment SET copy_id = $1 WHERE id = $2 AND pool_id = $3 AND state = 'sealed'",
+        (from_number(copy.get()), from_number(id.get()), from_number(pool.get())),
+    )?;
+    Ok(rows == 1)
+}
+
+/// A second copy does not count any more.
+pub(crate) fn forget_copy(tx: &Tx<'_>, id: SegmentId, copy: PoolId) -> Result<(), CatalogError> {
+    tx.execute(
+        "UPDATE segment SET copy_id = NULL WHERE id = $1 AND copy_id = $2",
+        (from_number(id.get()), from_number(copy.get())),
+    )?;
+    Ok(())
+}
+
+/// What is in a pool and has no second copy: how much of it, and its bytes.
+pub(crate) fn single_in(tx: &Tx<'_>, pool: PoolId) -> Result<(u64, u64), CatalogError> {
+    let sums = tx.first(
+        TABLE,
+        "SELECT COUNT(*), COALESCE(SUM(stored_bytes), 0) FROM segment \
+         WHERE pool_id = $1 AND copy_id IS NULL AND stored_bytes > 0 AND state <> 'condemned'",
+        [from_number(pool.get())],
+        |row| Ok((row.number()?, row.number()?)),
+    )?;
+    sums.ok_or(CatalogError::RowMissing(TABLE))
+}
+
+/// A pool is lost: second copies take the place of what was in it. What had none is said to be in
+/// the first pool, where it is missing.
+pub(crate) fn lose_pool(tx: &Tx<'_>, pool: PoolId) -> Result<(), CatalogError> {
+    let pool = from_number(pool.get());
+    tx.execute("UPDATE segment SET copy_id = NULL WHERE copy_id = $1", [pool])?;
+    tx.execute(
+        "UPDATE segment SET pool_id = COALESCE(copy_id, 1), copy_id = NULL WHERE pool_id = $1",
+        [pool],
+    )?;
+    Ok(())
+}
+
 /// A copy of a sealed segment in another pool takes its place; whether it did. One that is
 /// leaving by now stays where it is.
 pub(crate) fn relocate(
@@ -225,7 +334,9 @@ pub(crate) fn relocate(
     to: PoolId,
 ) -> Result<bool, CatalogError> {
     let rows = tx.execute(
-        "UPDATE segment SET pool_id = $1 WHERE id = $2 AND pool_id = $3 AND state = 'sealed'",
+        "UPDATE segment SET pool_id = $1, \
+         copy_id = CASE WHEN copy_id = $1 THEN NULL ELSE copy_id END \
+         WHERE id = $2 AND pool_id = $3 AND state = 'sealed'",
         (from_number(to.get()), from_number(id.get()), from_number(from.get())),
     )?;
     Ok(rows == 1)
@@ -243,7 +354,8 @@ pub(crate) fn leave_emptied(tx: &Tx<'_>, pool: PoolId) -> Result<(), CatalogErro
 /// A segment was found in another pool than the catalog had it in.
 pub(crate) fn found_in(tx: &Tx<'_>, id: SegmentId, pool: PoolId) -> Result<(), CatalogError> {
     tx.execute(
-        "UPDATE segment SET pool_id = $1 WHERE id = $2",
+        "UPDATE segment SET pool_id = $1, \
+         copy_id = CASE WHEN copy_id = $1 THEN NULL ELSE copy_id END WHERE id = $2",
         (from_number(pool.get()), from_number(id.get())),
     )?;
     Ok(())
@@ -312,7 +424,8 @@ pub(crate) fn carry(tx: &Tx<'_>, id: SegmentId, carrier: SegmentId) -> Result<()
 /// The file of a forwarded segment is gone.
 pub(crate) fn emptied(tx: &Tx<'_>, id: SegmentId) -> Result<(), CatalogError> {
     tx.execute(
-        "UPDATE segment SET stored_bytes = 0 WHERE id = $1 AND state = 'forwarded'",
+        "UPDATE segment SET stored_bytes = 0, copy_id = NULL \
+         WHERE id = $1 AND state = 'forwarded'",
         [from_number(id.get())],
     )?;
     Ok(())
@@ -329,6 +442,16 @@ pub(crate) fn backups(tx: &Tx<'_>) -> Result<Vec<SegmentId>, CatalogError> {
     tx.all(TABLE, "SELECT id FROM segment WHERE kind = 'backup' ORDER BY id DESC", [], |row| {
         row.segment()
     })
+}
+
+/// Those of them that have a second copy in a pool, newest first.
+pub(crate) fn backups_in(tx: &Tx<'_>, copy: PoolId) -> Result<Vec<SegmentId>, CatalogError> {
+    tx.all(
+        TABLE,
+        "SELECT id FROM segment WHERE kind = 'backup' AND copy_id = $1 ORDER BY id DESC",
+        [from_number(copy.get())],
+        |row| row.segment(),
+    )
 }
 
 /// Notes a segment that a rebuild found forwarded: its file is gone.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use archipelago_env::Join;
-use archipelago_model::SegmentId;
+use archipelago_model::{PoolId, SegmentId};
 
 use super::Config;
-use crate::catalog::{dump, segment};
+use crate::catalog::{dump, place, segment};
 use crate::core::{Core, record_segments};
 use crate::error::{Error, ErrorKind, store_kind};
 
@@ -116,9 +116,23 @@ impl Core {
             }
             Ok(written?)
         })?;
+        let mirror = self.catalog.read(|tx| place::mirror_of(tx, PoolId::FIRST))?;
+        if let Some(mirror) = mirror {
+            self.catalog.write_aside(|tx| record_segments(tx, &backup.sealed))?;
+            for info in &backup.sealed {
+                if let Err(error) = self.mirror_backup(info.id, mirror, info.stored_bytes) {
+                    tracing::warn!(%error, "a backup has no second copy yet");
+                }
+            }
+        }
         let old: Vec<SegmentId> = self.catalog.write_aside(|tx| -> Result<_, Error> {
             record_segments(tx, &backup.sealed)?;
-            let old: Vec<SegmentId> = segment::backups(tx)?.into_iter().skip(KEPT).collect();
+            let mut old: Vec<SegmentId> = segment::backups(tx)?.into_iter().skip(KEPT).collect();
+            if let Some(mirror) = mirror {
+                // The last ones that are in both pools stay, until others are.
+                let copied = segment::backups_in(tx, mirror)?;
+                old.retain(|id| !copied.iter().take(KEPT).any(|kept| kept == id));
+            }
             for id in &old {
                 segment::condemn(tx, *id, u64::MAX)?;
             }

@@ -10,6 +10,7 @@
 //! maps of a resource name that says its pool goes there. A segment that several pools want stays
 //! in one that wants it, else the first of them gets it.
 
+mod mirror;
 mod plan;
 mod stray;
 
@@ -21,14 +22,15 @@ use std::time::Duration;
 
 use archipelago_env::Join;
 use archipelago_model::{PoolId, SegmentId};
-use archipelago_store::Copied;
+use archipelago_store::{Copied, StoreError};
 use parking_lot::Mutex;
 
+pub(super) use self::mirror::Again;
 pub(super) use self::plan::named;
 use self::plan::{Move, Plan};
 use super::collector::Pace;
 use super::{Collection, Config, Service};
-use crate::catalog::segment;
+use crate::catalog::{CatalogError, place, segment};
 use crate::core::Core;
 use crate::error::{Error, ErrorKind, store_error};
 
@@ -48,6 +50,9 @@ const RESERVE_BYTES_MAX: u64 = 4 << 30;
 /// Copies of one segment that are made before it is called damaged.
 const COPY_TRIES: u32 = 2;
 
+/// Told how many bytes were copied; may wait, and may stop the copy.
+type Step<'a> = dyn FnMut(u64) -> ControlFlow<()> + 'a;
+
 /// What the mover did.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Moved {
@@ -61,6 +66,26 @@ pub struct Moved {
     pub left_bytes: u64,
     /// Copies that an interrupted move had left, and that were removed.
     pub strays: u64,
+    /// Second copies that were made, ...
+    pub copies: u64,
+    /// ... and their bytes; ...
+    pub copy_bytes: u64,
+    /// ... that were there and were found to be whole; ...
+    pub adopted: u64,
+    /// ... that were damaged or missing, and that a scrub made anew.
+    pub healed: u64,
+}
+
+impl Moved {
+    fn add(&mut self, other: &Self) {
+        self.segments += other.segments;
+        self.bytes += other.bytes;
+        self.strays += other.strays;
+        self.copies += other.copies;
+        self.copy_bytes += other.copy_bytes;
+        self.adopted += other.adopted;
+        self.healed += other.healed;
+    }
 }
 
 /// What the mover remembers between rounds.
@@ -80,6 +105,8 @@ pub(crate) struct Mover {
     totals: Mutex<Moved>,
     /// What keeps it from moving anything, by pool.
     problems: Mutex<BTreeMap<PoolId, String>>,
+    /// What keeps it from making second copies, by the pool that they are to be in.
+    mirror_problems: Mutex<BTreeMap<PoolId, String>>,
 }
 
 #[derive(Default)]
@@ -88,6 +115,10 @@ struct Seen {
     swept: bool,
     /// What the store was like when there was nothing to do.
     settled: Option<Signs>,
+    /// Batches of the log when it went on in another segment for the sake of second copies, and
+    /// when that was, on the monotonic clock.
+    batches: u64,
+    rested: Duration,
 }
 
 /// Transactions, segments that were given ids, segments that compactions emptied.
@@ -105,11 +136,21 @@ impl Service {
 
     /// What was moved since the store was opened, and what is left by the last round.
     pub fn moved(&self) -> Moved {
-        *self.core.mover.totals.lock()
+        self.core.mover.totals()
     }
 }
 
 impl Mover {
+    /// Since the store was opened.
+    pub fn totals(&self) -> Moved {
+        *self.totals.lock()
+    }
+
+    /// A copy that was damaged or missing is whole.
+    pub fn healed(&self) {
+        self.totals.lock().healed += 1;
+    }
+
     /// Has the background look now.
     pub fn wake(&self) {
         self.asked.fetch_add(1, Ordering::AcqRel);
@@ -123,7 +164,8 @@ impl Mover {
 
     /// What keeps segments from leaving a pool or coming into it.
     pub fn problem(&self, pool: PoolId) -> Option<String> {
-        self.problems.lock().get(&pool).cloned()
+        let problem = self.problems.lock().get(&pool).cloned();
+        problem.or_else(|| self.mirror_problems.lock().get(&pool).cloned())
     }
 }
 
@@ -134,23 +176,24 @@ impl Core {
         if self.pools.reopen(&self.catalog)? || self.mover.left.swap(false, Ordering::AcqRel) {
             seen.swept = false;
         }
+        if !seen.swept {
+            seen.settled = None;
+            seen.swept = self.sweep_strays(&mut done)?;
+        }
+        self.mirror(&mut seen, hurry, &mut done)?;
         let asked = self.mover.asked.load(Ordering::Acquire);
         let signs = self.mover_signs();
         if seen.swept && seen.settled == Some(signs) {
+            self.mover.totals.lock().add(&done);
             return Ok(done);
         }
         seen.settled = None;
-        if !seen.swept {
-            seen.swept = self.sweep_strays(&mut done)?;
-        }
         self.mover.problems.lock().clear();
         let awaited = self.mover.answered.load(Ordering::Acquire) < asked;
         let plan = self.plan(awaited, hurry)?;
         let finished = self.follow(&plan, hurry, &mut done);
         let mut totals = self.mover.totals.lock();
-        totals.segments += done.segments;
-        totals.bytes += done.bytes;
-        totals.strays += done.strays;
+        totals.add(&done);
         (totals.left, totals.left_bytes) = (done.left, done.left_bytes);
         drop(totals);
         finished?;
@@ -300,9 +343,13 @@ impl Core {
         if known.as_ref().is_none_or(stays) {
             return Ok(None);
         }
+        let from = known.map_or(one.from, |known| known.pool);
+        if known.is_some_and(|known| known.copy == Some(one.to)) {
+            // Its second copy is there: the two change places.
+            return self.exchange(one, from, pace);
+        }
         self.ask_room(one.to, one.bytes)?;
         let Some(copied) = self.copy(one, pace)? else { return Ok(None) };
-        let from = known.map_or(one.from, |known| known.pool);
         let moved = self.catalog.write_aside(|tx| segment::relocate(tx, one.id, from, one.to))?;
         if !moved {
             return Ok(None);
@@ -312,22 +359,71 @@ impl Core {
         Ok(Some(from))
     }
 
-    /// A copy of which every byte was verified: the only one there will be. What was read wrong on
-    /// the way may be right the second time.
+    /// Moves a segment to where its second copy is; gives the pool that it was in, unless that
+    /// is where its second copy is to be.
+    fn exchange(
+        &self,
+        one: &Move,
+        from: PoolId,
+        pace: &mut Pace<'_>,
+    ) -> Result<Option<PoolId>, Error> {
+        let target = self.pools.spread.member(one.to).map_err(store_error)?;
+        let mut step = |_| pace.step();
+        let scrubbed = self.engine.scrub_copy(&*target, one.id, Some(one.bytes), &mut step)?;
+        let Some(scrubbed) = scrubbed else { return Ok(None) };
+        if let Some(first) = scrubbed.damages.first() {
+            return Err(Error::new(
+                ErrorKind::Damaged,
+                format!(
+                    "the second copy of segment {} is damaged ({}): `archipelago scrub` makes it \
+                     anew",
+                    one.id, first.what
+                ),
+            ));
+        }
+        let (moved, stays) = self.catalog.write_aside(|tx| -> Result<_, CatalogError> {
+            let moved = segment::relocate(tx, one.id, from, one.to)?;
+            let stays = moved && place::mirror_of(tx, one.to)? == Some(from);
+            if stays {
+                segment::note_copy(tx, one.id, one.to, from)?;
+            }
+            Ok((moved, stays))
+        })?;
+        if !moved {
+            return Ok(None);
+        }
+        self.pools.spread.found([(one.id, one.to)]);
+        if stays {
+            self.pools.spread.seconds([(one.id, from)]);
+        }
+        Ok(Some(from))
+    }
+
     fn copy(&self, one: &Move, pace: &mut Pace<'_>) -> Result<Option<Copied<'_>>, Error> {
+        let make = &|step: &mut Step<'_>| self.pools.spread.copy(one.id, one.to, step);
+        self.copy_verified((one.id, one.bytes), &mut || pace.step(), make)
+    }
+
+    /// A copy of which every byte was verified: it may be the only one there will be. What was read
+    /// wrong on the way may be right the second time.
+    fn copy_verified<'s>(
+        &'s self,
+        (id, bytes): (SegmentId, u64),
+        step: &mut dyn FnMut() -> ControlFlow<()>,
+        make: &dyn Fn(&mut Step<'_>) -> Result<Option<Copied<'s>>, StoreError>,
+    ) -> Result<Option<Copied<'s>>, Error> {
         let mut damage = None;
         for _ in 0..COPY_TRIES {
             let begun = self.env.clock().monotonic();
             let mut done = 0;
-            let copied = self.pools.spread.copy(one.id, one.to, &mut |bytes| {
+            let copied = make(&mut |bytes| {
                 done += bytes;
                 self.keep_rate(begun, done);
-                pace.step()
+                step()
             });
             let Some(copied) = copied.map_err(store_error)? else { return Ok(None) };
-            let mut step = |_| pace.step();
             let scrubbed =
-                self.engine.scrub_copy(copied.target(), one.id, Some(one.bytes), &mut step)?;
+                self.engine.scrub_copy(copied.target(), id, Some(bytes), &mut |_| step())?;
             let Some(scrubbed) = scrubbed else { return Ok(None) };
             match scrubbed.damages.into_iter().next() {
                 None => return Ok(Some(copied)),
@@ -338,8 +434,7 @@ impl Core {
         Err(Error::new(
             ErrorKind::Damaged,
             format!(
-                "segment {} stays where it is: {what}; `archipelago scrub` tells what it touches",
-                one.id
+                "segment {id} stays where it is: {what}; `archipelago scrub` tells what it touches"
             ),
         ))
     }
@@ -371,7 +466,7 @@ impl Core {
         let _no_collection = self.collector.lock();
         for &(id, from) in copied {
             let removed = self.pools.spread.member(from).and_then(|pool| {
-                if self.store.pool_of(id) == from { Ok(()) } else { pool.remove(id) }
+                if self.pools.spread.places(id).contains(&from) { Ok(()) } else { pool.remove(id) }
             });
             if let Err(error) = removed {
                 tracing::warn!(segment = %id, %error, "what was copied stays beside the copy");
@@ -402,6 +497,9 @@ impl Core {
                 let now = clock.monotonic();
                 let rest = ((now.saturating_sub(begun)) * PAUSE_TIMES).min(PAUSE_MAX);
                 rests_until = if again { now } else { now + rest };
+            } else {
+                // What is to be in two pools does not wait for that.
+                self.tell_moved(self.mirror_round());
             }
         }
     }
@@ -421,9 +519,12 @@ impl Core {
     /// Says what came of a round; whether the next one may find more.
     fn tell_moved(&self, moved: Result<Moved, Error>) -> bool {
         match moved {
-            Ok(Moved { segments, bytes, left, strays, .. }) => {
+            Ok(Moved { segments, bytes, left, strays, copies, adopted, .. }) => {
                 if segments + strays > 0 {
                     tracing::info!(segments, bytes, left, strays, "moved between pools");
+                }
+                if copies + adopted > 0 {
+                    tracing::info!(copies, adopted, "second copies");
                 }
                 segments > 0
             }

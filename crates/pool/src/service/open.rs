@@ -1,13 +1,13 @@
 //! Opening: folder, catalog, engine, background, in this order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use archipelago_engine::{self as engine, Engine};
 use archipelago_env::Env;
-use archipelago_model::{SegmentId, VolumeId};
+use archipelago_model::{PoolId, SegmentId, VolumeId};
 use archipelago_store::{Store, StoreError};
 use parking_lot::{Mutex, RwLock};
 
@@ -177,6 +177,27 @@ fn check_pool(
     Ok(())
 }
 
+/// Refuses a first pool that has nothing of what it should, though second copies have all of it:
+/// the end of the log, which has none, would be passed over without a word.
+fn check_first(pools: &Pools, known: &[segment::Known]) -> Result<(), Error> {
+    let of_first = |one: &&segment::Known| one.pool == PoolId::FIRST && one.stored_bytes > 0;
+    let said: HashSet<SegmentId> = known.iter().filter(of_first).map(|one| one.id).collect();
+    if said.len() < 2 || known.iter().filter(of_first).all(|one| one.copy.is_none()) {
+        return Ok(());
+    }
+    let first = pools.spread.member(PoolId::FIRST).map_err(store_error)?;
+    let there = first.list_from(FIRST_SEGMENT).map_err(store_error)?;
+    if there.iter().any(|id| said.contains(id)) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Damaged,
+        "the first pool has nothing of what the catalog has in it: is its disk mounted? If it is \
+         lost for ever, `archipelago rebuild --force` goes on with its mirror, without what guests \
+         wrote since the log last went there",
+    ))
+}
+
 fn open_engine(
     env: &Env,
     config: &Config,
@@ -202,6 +223,7 @@ fn open_engine(
             segment::State::Forwarded { to } => forwarded.push((one.id, to)),
         }
     }
+    check_first(pools, &known)?;
     check_pool(store, pools, catalog, log_floor.unwrap_or(SegmentId::MIN), folder.place())?;
     let heads: HashMap<VolumeId, engine::Head> =
         rows.iter().map(|row| (row.id, head_of(row))).collect();
@@ -226,6 +248,7 @@ fn open_engine(
         forwarded: &forwarded,
         condemned: &condemned,
         doubt: pools.near.doubt(),
+        copies: Some(pools.copies()),
     })?;
     pools.near.begin(engine.next_segment().max(given))?;
     tracing::info!(

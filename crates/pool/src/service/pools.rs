@@ -1,5 +1,7 @@
 //! Pools: adding and emptying them, and saying in which one resources are to be.
 
+mod mirrors;
+
 use std::collections::HashSet;
 
 use archipelago_model::{AccountId, ContainerName, PoolId, PoolName, SegmentId, VolumeName};
@@ -40,10 +42,22 @@ pub struct Pool {
     pub state: PoolState,
     /// The pool that everything of it goes to, if it is drained.
     pub drain_to: Option<PoolName>,
+    /// The pool where the second copy of everything in it is to be.
+    pub mirror: Option<PoolName>,
+    /// Sealed segments of it whose second copy is still to be made, ...
+    pub lacking: u64,
+    /// ... and their bytes.
+    pub lacking_bytes: u64,
     /// Segments that are in it.
     pub segments: u64,
     /// Their bytes.
     pub stored_bytes: u64,
+    /// Second copies in it, of segments of other pools, ...
+    pub copies: u64,
+    /// ... and their bytes.
+    pub copy_bytes: u64,
+    /// Reads that another pool answered since the store was opened, because this one did not.
+    pub answered_by_copies: u64,
     /// Accounts, containers and volumes that are to be in it.
     pub resources: u64,
     /// Room there, of a pool that answers.
@@ -75,19 +89,22 @@ impl Service {
         let rows = self.core.catalog.read(|tx| {
             let rows = place::list(tx)?;
             let each = rows.iter().map(|row| -> Result<_, CatalogError> {
-                Ok((row.clone(), place::held(tx, row.id)?, place::placed_in(tx, row.id)?))
+                let (held, resources) = (place::held(tx, row.id)?, place::placed_in(tx, row.id)?);
+                let lacking = segment::lacking_of(tx, row.id)?;
+                Ok(Counted { row: row.clone(), held, resources, lacking })
             });
             each.collect::<Result<Vec<_>, CatalogError>>()
         })?;
         let name = |id: PoolId| {
-            let found = rows.iter().find(|(row, _, _)| row.id == id);
-            found.map(|(row, _, _)| row.name.clone())
+            let found = rows.iter().find(|one| one.row.id == id);
+            found.map(|one| one.row.name.clone())
         };
         Ok(rows
             .iter()
-            .map(|(row, held, resources)| {
-                let drain_to = row.drain_to.and_then(name);
-                self.core.shown_pool(row, *held, *resources, drain_to)
+            .map(|one| {
+                let (drain_to, mirror) =
+                    (one.row.drain_to.and_then(name), one.row.mirror.and_then(name));
+                self.core.shown_pool(one, drain_to, mirror)
             })
             .collect())
     }
@@ -125,7 +142,8 @@ impl Service {
         let id = PoolId::new(ids.end - 1);
         core.pools.add(id, url, |kind| {
             let (kind, url) = (kind.to_owned(), url.to_owned());
-            let row = PlaceRow { id, name: name.clone(), kind, url, drain_to: None };
+            let name = name.clone();
+            let row = PlaceRow { id, name, kind, url, drain_to: None, mirror: None };
             core.catalog.write(|tx| match place::insert(tx, &row)? {
                 true => Ok(()),
                 false => Err(taken()),
@@ -149,6 +167,7 @@ impl Service {
         }
         // Nobody makes or moves a segment there meanwhile.
         let _no_collection = core.collector.lock();
+        core.catalog.read(|tx| not_a_mirror(tx, &row))?;
         if core.pools.spread.is_open(row.id) {
             let there = core.pools.spread.member(row.id).and_then(|p| p.list_from(SegmentId::MIN));
             let there = there.map_err(store_error)?.len();
@@ -159,8 +178,9 @@ impl Service {
         core.pools.remove(&row, || {
             let removed = core.catalog.write(|tx| -> Result<(), Error> {
                 segment::leave_emptied(tx, row.id)?;
-                if place::held(tx, row.id)?.segments > 0 || !place::remove(tx, row.id)? {
-                    return Err(still_there(name, place::held(tx, row.id)?.segments));
+                let held = place::held(tx, row.id)?;
+                if held.segments + held.copies > 0 || !place::remove(tx, row.id)? {
+                    return Err(still_there(name, held.segments + held.copies));
                 }
                 Ok(())
             });
@@ -193,6 +213,7 @@ impl Service {
                     to.name
                 )));
             }
+            not_a_mirror(tx, &row)?;
             if place::list(tx)?.iter().any(|other| other.drain_to == Some(row.id)) {
                 return Err(Error::invalid(format!(
                     "another pool is drained to '{name}'; drain that one elsewhere first"
@@ -312,14 +333,22 @@ impl Service {
     }
 }
 
+/// A pool, and what is in it.
+struct Counted {
+    row: PlaceRow,
+    held: Held,
+    resources: u64,
+    lacking: (u64, u64),
+}
+
 impl Core {
     fn shown_pool(
         &self,
-        row: &PlaceRow,
-        held: Held,
-        resources: u64,
+        counted: &Counted,
         drain_to: Option<PoolName>,
+        mirror: Option<PoolName>,
     ) -> Pool {
+        let Counted { row, held, resources, lacking } = counted;
         let answer = self.pool_space(row.id);
         let state = match (self.pools.why_away(row.id), &answer) {
             (Some(why), _) => PoolState::Away { why },
@@ -332,9 +361,15 @@ impl Core {
             url: row.url.clone(),
             state,
             drain_to,
+            mirror,
+            lacking: lacking.0,
+            lacking_bytes: lacking.1,
             segments: held.segments,
             stored_bytes: held.stored_bytes,
-            resources,
+            copies: held.copies,
+            copy_bytes: held.copy_bytes,
+            answered_by_copies: self.pools.spread.answered_for(row.id),
+            resources: *resources,
             space: answer.ok(),
             problem: self.mover.problem(row.id),
             settled: self.mover.is_settled(),
@@ -342,7 +377,7 @@ impl Core {
     }
 
     /// A rebuild learns of the pools from a backup, and needs all that it tells of.
-    fn tell_backups(&self) {
+    pub(super) fn tell_backups(&self) {
         if let Err(error) = self.back_up_both(self.catalog.changes()) {
             tracing::warn!(%error, "one backup knows the pools, not two");
             self.back_up_if_possible();
@@ -434,7 +469,7 @@ fn put(tx: &Tx<'_>, what: Placed, pool: Option<&PoolName>) -> Result<(), Error> 
     Ok(place::place(tx, what, row.map(|row| row.id))?)
 }
 
-fn found(tx: &Tx<'_>, name: &PoolName) -> Result<PlaceRow, Error> {
+pub(super) fn found(tx: &Tx<'_>, name: &PoolName) -> Result<PlaceRow, Error> {
     place::find(tx, name)?.ok_or_else(|| no_pool(name))
 }
 
@@ -442,6 +477,18 @@ fn first(tx: &Tx<'_>) -> Result<PlaceRow, Error> {
     let rows = place::list(tx)?;
     let row = rows.into_iter().find(|row| row.id == PoolId::FIRST);
     row.ok_or_else(|| Error::new(ErrorKind::Internal, "the catalog has no first pool"))
+}
+
+/// Refuses a pool that has the second copies of another one.
+fn not_a_mirror(tx: &Tx<'_>, row: &PlaceRow) -> Result<(), Error> {
+    let rows = place::list(tx)?;
+    match rows.iter().find(|other| other.mirror == Some(row.id)) {
+        None => Ok(()),
+        Some(other) => Err(Error::in_use(format!(
+            "pool '{}' has the second copies of pool '{1}': `archipelago pool unmirror {1}` first",
+            row.name, other.name
+        ))),
+    }
 }
 
 fn no_pool(name: &PoolName) -> Error {

@@ -91,9 +91,14 @@ impl Service {
         let salvage = Salvage::new(store, env.clone(), folder.store().uuid);
         let mut found = Found::default();
         scan(&salvage, salvage.ids()?, &mut found)?;
-        let mut report = Rebuilt::default();
-        let backup = choose(&salvage, &found, folder.store().uuid, &mut report)
-            .ok_or_else(|| no_backup(&report, data, blank))?;
+        let (mut report, uuid) = (Rebuilt::default(), folder.store().uuid);
+        let mut backup = choose(&salvage, &found, uuid, &mut report);
+        if backup.is_none() && !blank && pools.open_as_before(env, &folder, &home) {
+            // The first pool has lost them, and its mirror may not.
+            scan(&salvage, salvage.ids()?, &mut found)?;
+            backup = choose(&salvage, &found, uuid, &mut report);
+        }
+        let backup = backup.ok_or_else(|| no_backup(&report, data, blank))?;
         let new = folder.new_catalog_path(env)?;
         let catalog = restore(env, &folder, &new, &salvage, backup)?;
         scan_others(&pools, &catalog, &salvage, &mut found)?;
@@ -111,6 +116,35 @@ impl Service {
             }
         }
         Ok(report)
+    }
+}
+
+impl Pools {
+    /// Opens the others that an old catalog has, if it can be read; whether there are any.
+    fn open_as_before(&self, env: &Env, folder: &Folder, home: &Home) -> bool {
+        let founding = founding(env, folder);
+        let opened = Catalog::open(home.at(env), &founding).map_err(Error::from).and_then(|old| {
+            let opened = self.open_others(&old);
+            old.close();
+            // Where a second copy is all there is, the segment is there.
+            self.spread.only_seconds([]);
+            opened
+        });
+        match opened {
+            Ok(()) => !self.spread.is_single(),
+            Err(error) => {
+                tracing::warn!(%error, "the old catalog does not tell of other pools");
+                false
+            }
+        }
+    }
+}
+
+fn founding<'a>(env: &Env, folder: &'a Folder) -> Founding<'a> {
+    Founding {
+        uuid: folder.store().uuid,
+        place: segments::row(folder.place()),
+        now_ms: env.clock().unix_ms(),
     }
 }
 
@@ -224,14 +258,6 @@ fn no_backup(report: &Rebuilt, data: &Path, blank: bool) -> Error {
              ({bad} damaged); {todo}"
         ),
     )
-}
-
-fn founding<'f>(env: &Env, folder: &'f Folder) -> Founding<'f> {
-    Founding {
-        uuid: folder.store().uuid,
-        place: segments::row(folder.place()),
-        now_ms: env.clock().unix_ms(),
-    }
 }
 
 /// Makes the new catalog beside the old one's place, with what the backup has.

@@ -13,7 +13,7 @@ use crate::catalog::{
     CatalogError, Tx, blocks, file, guest_view, image, place, segment, snapshot, snapshot_file,
     state, upload, volume,
 };
-use crate::core::{FIRST_SEGMENT, Fixed, shown};
+use crate::core::{Core, FIRST_SEGMENT, Fixed, shown};
 use crate::error::{Error, store_error};
 use crate::resource::{DiskState, Metric, MetricKind, PoolUsage, ResourceUsage, Status, Usage};
 
@@ -123,10 +123,10 @@ impl Service {
             };
             Ok(PoolUsage {
                 name: row.name.as_str().to_owned(),
-                physical: held.stored_bytes + bytes,
+                physical: held.stored_bytes + held.copy_bytes + bytes,
                 total: space.total,
                 free: space.free,
-                segments: held.segments + segments,
+                segments: held.segments + held.copies + segments,
             })
         };
         pools.into_iter().map(usage).collect()
@@ -183,6 +183,7 @@ impl Service {
             .chain(collected(&self.core.collected()))
             .chain(ended(&self.core.ended()))
             .chain(near(self.core.pools.near.figures()))
+            .chain(self.core.copies())
             .map(|(name, help, kind, value)| metric(name, help, kind, value as f64))
             .collect();
         let gauges = [
@@ -213,6 +214,26 @@ impl Service {
             metrics.push(metric("pool_free_bytes", help, kind, space.free as f64));
         }
         metrics
+    }
+}
+
+impl Core {
+    /// Figures of second copies.
+    fn copies(&self) -> [Figure; 4] {
+        use MetricKind::Counter;
+        let done = self.mover.totals();
+        let answered = self.pools.spread.answered_by_others();
+        [
+            ("copies_made_total", "Second copies made.", Counter, done.copies),
+            ("copies_adopted_total", "Second copies found to be whole.", Counter, done.adopted),
+            ("copies_healed_total", "Copies that scrubs made anew.", Counter, done.healed),
+            (
+                "copy_reads_total",
+                "Reads that second copies answered since a pool did not.",
+                Counter,
+                answered,
+            ),
+        ]
     }
 }
 
@@ -315,6 +336,7 @@ fn figures(counters: &Counters) -> Vec<Figure> {
         ("chunk_cache_bytes", "Bytes in the cache of chunks.", Gauge, c.chunk_cache_bytes),
         ("node_cache_bytes", "Bytes in the cache of map nodes.", Gauge, c.node_cache_bytes),
         ("damaged_reads_total", "Reads that failed verification.", Counter, c.damaged_reads),
+        ("mended_reads_total", "Of these, answered from a second copy.", Counter, c.mended_reads),
     ]
 }
 

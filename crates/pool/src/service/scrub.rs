@@ -6,9 +6,11 @@
 //! gone. Segments that are open now (the last of the log) are verified by the next
 //! scrub that finds them sealed.
 
+mod copies;
 mod damage;
 mod pace;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -60,6 +62,8 @@ pub struct ScrubState {
     pub total_bytes: u64,
     /// Bytes a second at most.
     pub rate: Option<u64>,
+    /// Copies that were damaged or missing, and that it replaced by whole ones.
+    pub healed: u64,
     /// Places that are known to be damaged, by this or earlier ones.
     pub damages: u64,
     /// What is wrong with the catalog, as the last one since the start found.
@@ -77,6 +81,7 @@ pub(crate) struct Scrubber {
     rate: AtomicU64,
     bytes: AtomicU64,
     segments: AtomicU64,
+    healed: AtomicU64,
     total_bytes: AtomicU64,
     worker: Mutex<Option<Box<dyn Join>>>,
     problem: Mutex<Option<String>>,
@@ -142,6 +147,7 @@ impl Service {
                     finished_ms: None,
                     segments: 0,
                     bytes: 0,
+                    healed: 0,
                 },
             };
             scrub::put(tx, &row)?;
@@ -152,6 +158,7 @@ impl Service {
         scrubber.stop.store(false, Ordering::Release);
         scrubber.bytes.store(row.bytes, Ordering::Release);
         scrubber.segments.store(row.segments, Ordering::Release);
+        scrubber.healed.store(row.healed, Ordering::Release);
         scrubber.running.store(true, Ordering::Release);
         let (core, shared, data) =
             (Arc::clone(&self.core), Arc::clone(scrubber), self.data.clone());
@@ -205,6 +212,7 @@ impl Service {
             bytes: if running { get(&scrubber.bytes) } else { row_bytes },
             total_bytes: if running { get(&scrubber.total_bytes) } else { row_bytes },
             rate: (rate > 0).then_some(rate),
+            healed: if running { get(&scrubber.healed) } else { row.map_or(0, |r| r.healed) },
             damages,
             catalog: scrubber.catalog.lock().clone(),
             problem: scrubber.problem.lock().clone(),
@@ -249,12 +257,13 @@ impl Job<'_> {
         let mut pace = Pace::new(core, self.scrubber);
         let mut noted = core.env.clock().monotonic();
         for (id, _) in files {
+            let healed = self.row.healed;
             let Some(scrubbed) = self.segment(id, &mut pace)? else {
                 return self.stopped();
             };
             self.row.next = id.get() + 1;
             let now = core.env.clock().monotonic();
-            let due = now.saturating_sub(noted) >= NOTE_EVERY;
+            let due = now.saturating_sub(noted) >= NOTE_EVERY || self.row.healed > healed;
             if let Some(scrubbed) = &scrubbed {
                 self.row.segments += 1;
                 self.row.bytes += scrubbed.bytes;
@@ -283,20 +292,24 @@ impl Job<'_> {
     fn files(&self) -> Result<Vec<(SegmentId, u64)>, Error> {
         let core = self.core;
         let from = SegmentId::new(self.row.next).unwrap_or(FIRST_SEGMENT);
-        let mut files: std::collections::BTreeMap<SegmentId, u64> = core
-            .store
-            .list_from(from)
-            .map_err(store_error)?
-            .into_iter()
-            .map(|id| (id, 0))
-            .collect();
+        let listed = match core.store.list_from(from) {
+            // What the catalog has is read all the same, where it is in another pool, too.
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "a scrub reads only what the catalog knows");
+                Vec::new()
+            }
+            listed => listed.map_err(store_error)?,
+        };
+        let mut files: BTreeMap<SegmentId, u64> = listed.into_iter().map(|id| (id, 0)).collect();
+        let spread = &core.pools.spread;
         for known in core.catalog.read(segment::list)? {
             if known.id >= from && known.stored_bytes > 0 {
-                files.insert(known.id, known.stored_bytes);
+                let copies = spread.places(known.id).len() as u64;
+                files.insert(known.id, known.stored_bytes * copies);
             }
         }
         let all = files.len();
-        files.retain(|id, _| core.pools.spread.is_open(core.store.pool_of(*id)));
+        files.retain(|id, _| spread.places(*id).iter().any(|at| spread.is_open(*at)));
         if files.len() < all {
             let segments = all - files.len();
             tracing::warn!(segments, "a scrub passes over what is in pools that are away");
@@ -307,12 +320,15 @@ impl Job<'_> {
     /// Scrubs one segment. The inner `None` stands for one that has no verdict: it is
     /// open, or gone.
     fn segment(
-        &self,
+        &mut self,
         id: SegmentId,
         pace: &mut Pace<'_>,
     ) -> Result<Option<Option<ScrubbedSegment>>, Error> {
         let core = self.core;
         let known = self.known(id)?;
+        if let Some((known, second)) = known.and_then(|known| Some((known, known.copy?))) {
+            return self.both_copies(&known, second, pace);
+        }
         let stored = known.map(|known| known.stored_bytes);
         let found = core.engine.scrub_segment(id, stored, &mut |bytes| pace.next(bytes));
         let scrubbed = match found {

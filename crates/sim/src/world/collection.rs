@@ -149,6 +149,7 @@ impl World {
             self.remove_for_good(subject)?;
         }
         self.empty_shelf()?;
+        self.unmirror_all()?;
         self.collect(Collection { thorough: true, now: true, budget: None })?;
         // What recovery could not read of the log stays until the next start.
         let torn = self.service()?.check().map_err(|error| Violation::new(error.to_string()))?;

@@ -21,6 +21,7 @@ const FIRST_NAME: &str = "default";
 const CUT_AFTER_MAX: u64 = 60;
 /// Operations of one kind that pass before one fails in it.
 const FAIL_AFTER_MAX: u64 = 30;
+
 impl World {
     /// Says of something in which pool it is to be, or empties the second one, or takes it into
     /// use again. There is none before the first time.
@@ -39,7 +40,10 @@ impl World {
             |_| (),
             |service| {
                 let Some(drained) = second(service)? else { return Ok(()) };
+                let mirror = service.pool(&name_of(FIRST_NAME)?)?.mirror.is_some();
                 match (what, volume) {
+                    // What has second copies keeps them.
+                    (0, _) if mirror => Ok(()),
                     (0, _) if drained => service.pool_use(&name_of(SECOND_NAME)?).map(drop),
                     (0, _) => service.pool_drain(&name_of(SECOND_NAME)?, None).map(drop),
                     // Nothing may say that it wants to be in what is drained.
@@ -54,6 +58,47 @@ impl World {
             },
         )
         .map(drop)
+    }
+
+    /// Has everything of a pool be in the other one, too, or no longer.
+    pub(super) fn mirror_something(&mut self) -> Checked {
+        let what = self.dice.below(6);
+        let subject = ["first", "first", "first", "second", "first no more", "second no more"];
+        let subject = subject[what as usize];
+        let act = Act { kind: "mirror", subject, refusal: None, names: Names::default() };
+        let done = self.verb(
+            act,
+            |_| (),
+            |service| {
+                let (first, other) = (name_of(FIRST_NAME)?, name_of(SECOND_NAME)?);
+                match (what, second(service)?) {
+                    (_, None) => Ok(()),
+                    (0..=3, Some(true)) => Ok(()),
+                    (0..=2, _) => service.pool_mirror(&first, &other).map(drop),
+                    (3, _) => service.pool_mirror(&other, &first).map(drop),
+                    (4, _) => service.pool_unmirror(&first).map(drop),
+                    _ => service.pool_unmirror(&other).map(drop),
+                }
+            },
+        )?;
+        // So that copies are there before what may happen to them.
+        if done.is_some() && self.dice.coin() { self.move_somehow() } else { Ok(()) }
+    }
+
+    /// No pool has second copies of another one any more.
+    pub(super) fn unmirror_all(&mut self) -> Checked {
+        let act = Act { kind: "mirror", subject: "none", refusal: None, names: Names::default() };
+        self.verb(
+            act,
+            |_| (),
+            |service| {
+                for pool in service.pools()? {
+                    service.pool_unmirror(&pool.name)?;
+                }
+                Ok(())
+            },
+        )?;
+        self.move_due()
     }
 
     /// A round of the mover; now and then the disk fails or power is cut in it.
@@ -83,6 +128,9 @@ impl World {
             self.record.mix_number(moved.segments);
             self.record.count("moved segment", moved.segments);
             self.record.count("stray", moved.strays);
+            self.record.mix_number(moved.copies + moved.adopted);
+            self.record.count("second copy", moved.copies);
+            self.record.count("second copy found whole", moved.adopted);
         }
         Ok(())
     }

@@ -157,6 +157,7 @@ impl World {
         self.record.mix_number(state.damages);
         self.record.count("scrubbed segment", state.segments);
         self.record.count("damage", state.damages);
+        self.record.count("healed copy", state.healed);
         if let Some(wrong) = wrong_state(&state, disturbed) {
             return Err(Violation::new(wrong));
         }
@@ -221,13 +222,19 @@ impl World {
         let (path, len) = sealed[self.dice.below(sealed.len() as u64) as usize].clone();
         let (offset, mask) = (self.dice.below(len), 1 << self.dice.below(8));
         let place = format!("byte {offset} of {}", path.display());
+        let whole = self.byte_at(&path, offset)?;
         self.note("rot", &place, Ok(()));
         self.flip(&path, offset, mask)?;
         // While it is so, reads fail for a cause.
         self.misread = true;
         let seen = self.see_rot(&path, offset, &place);
         self.misread = false;
-        self.flip(&path, offset, mask)?;
+        // A second copy may have healed it.
+        if self.byte_at(&path, offset)? == whole {
+            self.record.count("rot that was healed", 1);
+        } else {
+            self.flip(&path, offset, mask)?;
+        }
         seen?;
         let options = ScrubOptions { rate: None, restart: true };
         let Some(whole) = self.begin_scrub(options)? else {
@@ -336,6 +343,14 @@ impl World {
         }
         out.extend(self.unreadable_objects(&service)?);
         Ok(out)
+    }
+
+    fn byte_at(&self, path: &Path, offset: u64) -> Checked<u8> {
+        let mut byte = [0];
+        let file = self.env.disk().open(path, Mode::Read);
+        let read = file.and_then(|file| file.read_at(offset, &mut byte));
+        read.map_err(|error| Violation::new(format!("{}: {error}", path.display())))?;
+        Ok(byte[0])
     }
 
     fn flip(&self, path: &Path, offset: u64, mask: u8) -> Checked {

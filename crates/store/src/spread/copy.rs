@@ -43,15 +43,40 @@ impl Spread {
         let from = {
             let mut known = self.known.write();
             let from = known.pool_of(id);
-            if from == to || !known.copies.insert((id, to)) {
-                let why = format!("segment {id} is in pool {to}, or on its way there");
-                return Err(StoreError::Unusable { why });
+            let there = from == to || known.seconds.get(&id) == Some(&to);
+            if there || !known.copies.insert((id, to)) {
+                return Err(there_already(id, to));
             }
             from
         };
         let copied = Copied { spread: self, id, from, to, target, bytes, settled: false };
         Ok(copied.fill(pace)?.is_continue().then_some(copied))
     }
+
+    /// Copies a sealed segment from one pool to another, over whatever is there of it: as its
+    /// second copy, or in the place of a copy that is damaged, which nobody reads from now on.
+    ///
+    /// # Errors
+    /// As [`Self::copy`].
+    pub fn copy_again(
+        &self,
+        id: SegmentId,
+        from: PoolId,
+        to: PoolId,
+        pace: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Option<Copied<'_>>, StoreError> {
+        let target = self.member(to)?;
+        let bytes = self.member(from)?.len(id)?;
+        if from == to || !self.known.write().copies.insert((id, to)) {
+            return Err(there_already(id, to));
+        }
+        let copied = Copied { spread: self, id, from, to, target, bytes, settled: false };
+        Ok(copied.fill(pace)?.is_continue().then_some(copied))
+    }
+}
+
+fn there_already(id: SegmentId, pool: PoolId) -> StoreError {
+    StoreError::Unusable { why: format!("segment {id} is in pool {pool}, or on its way there") }
 }
 
 impl Copied<'_> {
@@ -117,6 +142,17 @@ impl Copied<'_> {
         let mut known = self.spread.known.write();
         known.copies.remove(&(self.id, self.to));
         known.settle(self.id, self.to);
+        self.settled = true;
+    }
+
+    /// From now on it is one of the copies that the segment has: where it is said to be, or the
+    /// second one.
+    pub fn keep(mut self) {
+        let mut known = self.spread.known.write();
+        known.copies.remove(&(self.id, self.to));
+        if known.pool_of(self.id) != self.to {
+            known.seconds.insert(self.id, self.to);
+        }
         self.settled = true;
     }
 }

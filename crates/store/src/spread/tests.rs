@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use archipelago_model::{PoolId, SegmentId};
 
-use super::Spread;
-use crate::layer::{Effect, Failure, Fault, Faulty, Op};
+use super::{Member, Spread};
+use crate::layer::{Effect, Failure, Fault, Faulty, Metered, Op};
+use crate::testing::slept;
 use crate::{MemoryStore, Store, StoreError, conformance};
 
 const SECOND: PoolId = PoolId::new(2);
@@ -23,8 +24,8 @@ struct Pools {
 
 fn pools() -> Pools {
     let (first, second) = (Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new()));
-    let spread = Spread::new(Arc::clone(&first) as Arc<dyn Store>);
-    spread.put(SECOND, Some(Arc::clone(&second) as Arc<dyn Store>));
+    let spread = Spread::new(Arc::clone(&first), None);
+    spread.put(SECOND, Some(Arc::clone(&second)));
     Pools { spread, first, second }
 }
 
@@ -47,7 +48,7 @@ fn go(_: u64) -> ControlFlow<()> {
 #[test]
 fn several_pools_are_a_store() {
     conformance::check(|| {
-        let spread = Spread::new(Arc::new(MemoryStore::new()));
+        let spread = Spread::new(Arc::new(MemoryStore::new()), None);
         spread.put(SECOND, Some(Arc::new(MemoryStore::new())));
         Arc::new(spread)
     });
@@ -145,7 +146,7 @@ fn a_segment_that_is_not_where_it_is_said_to_be_is_looked_for() {
 #[test]
 fn a_pool_that_is_away_is_told_as_away_and_the_others_go_on() {
     let Pools { spread, .. } = pools();
-    spread.put(THIRD, None);
+    spread.put(THIRD, None::<Member>);
     spread.found([(id(5), THIRD)]);
     write(&spread, SECOND, id(1), b"there");
     assert!(!spread.is_open(THIRD) && spread.is_open(SECOND));
@@ -162,7 +163,7 @@ fn a_pool_that_is_away_is_told_as_away_and_the_others_go_on() {
 
 #[test]
 fn a_segment_that_could_not_be_made_is_nowhere() {
-    let spread = Spread::new(Arc::new(MemoryStore::new()));
+    let spread = Spread::new(Arc::new(MemoryStore::new()), None);
     let full = Faulty::new(Arc::new(MemoryStore::new()));
     full.inject(Fault {
         op: Op::Create,
@@ -174,4 +175,137 @@ fn a_segment_that_could_not_be_made_is_nowhere() {
     spread.put(SECOND, Some(Arc::new(full)));
     assert!(matches!(spread.create_in(SECOND, id(1), 0), Err(StoreError::NoSpace { .. })));
     assert_eq!(spread.pool_of(id(1)), PoolId::FIRST);
+}
+
+/// A segment with a second copy, over two pools of which the test may break either.
+fn doubled() -> (Spread, [Arc<Faulty>; 2], [Arc<MemoryStore>; 2]) {
+    let (spread, _, pools, memories) = counted();
+    (spread, pools, memories)
+}
+
+type Counted = (Spread, Arc<Metered>, [Arc<Faulty>; 2], [Arc<MemoryStore>; 2]);
+
+/// The same; what the first is asked for is counted.
+fn counted() -> Counted {
+    let memories = [Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new())];
+    let pools = memories.clone().map(|memory| Arc::new(Faulty::new(memory)));
+    let (clock, _) = slept();
+    let first = Arc::new(Metered::new(Arc::clone(&pools[0]) as Arc<dyn Store>));
+    let spread = Spread::new(Arc::clone(&first), Some(clock));
+    spread.put(SECOND, Some(Arc::clone(&pools[1])));
+    write(&spread, PoolId::FIRST, id(1), b"whole");
+    spread.copy_again(id(1), PoolId::FIRST, SECOND, &mut go).unwrap().unwrap().keep();
+    (spread, first, pools, memories)
+}
+
+fn break_reads(pool: &Faulty, failure: Failure) {
+    for op in [Op::Read, Op::Len] {
+        pool.inject(Fault {
+            op,
+            segment: None,
+            after: 0,
+            times: u64::MAX,
+            effect: Effect::Fail(failure),
+        });
+    }
+}
+
+#[test]
+fn what_one_pool_does_not_give_is_read_in_the_other() {
+    for broken in [0, 1] {
+        for failure in [Failure::Io, Failure::Unavailable] {
+            let (spread, pools, _) = doubled();
+            assert_eq!(spread.places(id(1)), [PoolId::FIRST, SECOND]);
+            break_reads(&pools[broken], failure);
+            for _ in 0..3 {
+                assert_eq!(read(&spread, id(1)).unwrap(), b"whole");
+            }
+            let answered = spread.answered_for(PoolId::FIRST);
+            assert_eq!(answered > 0, broken == 0, "{answered}");
+            break_reads(&pools[1 - broken], failure);
+            assert!(read(&spread, id(1)).is_err());
+        }
+    }
+}
+
+#[test]
+fn a_pool_that_failed_is_asked_last_for_a_while_and_first_again_when_it_was_opened_anew() {
+    let (spread, first, pools, memories) = counted();
+    break_reads(&pools[0], Failure::Io);
+    read(&spread, id(1)).unwrap();
+    let asked = first.counts();
+    read(&spread, id(1)).unwrap();
+    assert_eq!(first.counts(), asked, "it was asked again");
+    // Of what has no second copy it is asked all the same.
+    assert!(spread.len(id(9)).is_err());
+    assert!(first.counts().lens > asked.lens);
+    // The other one rests as well, where it is the one that was opened anew.
+    break_reads(&pools[1], Failure::Io);
+    assert!(read(&spread, id(1)).is_err());
+    spread.put(SECOND, Some(Arc::clone(&memories[1])));
+    assert_eq!(read(&spread, id(1)).unwrap(), b"whole");
+}
+
+#[test]
+fn a_segment_that_is_missing_in_one_pool_is_read_in_the_other_and_one_that_is_in_none_is_gone() {
+    let (spread, _, memories) = doubled();
+    memories[0].remove(id(1)).unwrap();
+    assert_eq!(read(&spread, id(1)).unwrap(), b"whole");
+    memories[1].remove(id(1)).unwrap();
+    assert!(matches!(read(&spread, id(1)), Err(StoreError::NotFound { .. })));
+}
+
+#[test]
+fn a_pool_that_is_away_does_not_keep_its_segments_from_being_read_or_removed() {
+    let (spread, _, memories) = doubled();
+    spread.put(SECOND, None::<Member>);
+    assert_eq!(read(&spread, id(1)).unwrap(), b"whole");
+    spread.remove(id(1)).unwrap();
+    assert_eq!(spread.places(id(1)), [PoolId::FIRST]);
+    // What it has of it is a leftover when it is back.
+    assert_eq!(memories[1].list_from(id(1)).unwrap(), [id(1)]);
+}
+
+#[test]
+fn both_copies_of_a_segment_go_with_it() {
+    let (spread, _, memories) = doubled();
+    spread.remove(id(1)).unwrap();
+    for memory in memories {
+        assert_eq!(memory.list_from(id(1)).unwrap(), []);
+    }
+}
+
+#[test]
+fn whoever_finds_a_copy_wrong_may_ask_each() {
+    let (spread, _, memories) = doubled();
+    memories[0].remove(id(1)).unwrap();
+    write(&*memories[0], PoolId::FIRST, id(1), b"wrong");
+    assert_eq!(read(&spread, id(1)).unwrap(), b"wrong");
+    let all: Vec<_> =
+        spread.copies(id(1)).iter().map(|copy| read(&**copy, id(1)).unwrap()).collect();
+    assert_eq!(all, [b"wrong".to_vec(), b"whole".to_vec()]);
+    assert!(spread.copies(id(9)).is_empty());
+    // One that is made anew is read by nobody meanwhile.
+    let mut looks = 0;
+    let again = spread.copy_again(id(1), SECOND, PoolId::FIRST, &mut |_| {
+        assert_eq!(read(&spread, id(1)).unwrap(), b"whole");
+        assert_eq!(spread.copies(id(1)).len(), 1);
+        looks += 1;
+        ControlFlow::Continue(())
+    });
+    again.unwrap().unwrap().keep();
+    assert!(looks > 0);
+    assert_eq!(spread.places(id(1)), [PoolId::FIRST, SECOND]);
+    assert_eq!(read(&*memories[0], id(1)).unwrap(), b"whole");
+    assert_eq!(spread.copies(id(1)).len(), 2);
+}
+
+#[test]
+fn a_segment_that_moves_to_its_second_copy_has_none_any_more() {
+    let (spread, _, _) = doubled();
+    assert!(spread.copy(id(1), SECOND, &mut go).is_err());
+    spread.found([(id(1), SECOND)]);
+    assert_eq!(spread.places(id(1)), [SECOND]);
+    spread.take(SECOND);
+    assert_eq!(spread.places(id(1)), [PoolId::FIRST]);
 }
