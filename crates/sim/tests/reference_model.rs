@@ -164,6 +164,7 @@ impl World {
             forwarded: &[],
             condemned: &[],
             doubt: None,
+            copies: None,
         })?;
         for disk in self.disks.values_mut() {
             disk.head.epoch = Epoch::new(disk.head.epoch.get() + 1);
