@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use archipelago_engine::{self as engine, Engine};
-use archipelago_env::Env;
+use archipelago_env::{Env, Join};
 use archipelago_model::{PoolId, SegmentId, VolumeId};
 use archipelago_store::{Store, StoreError};
 use parking_lot::{Mutex, RwLock};
@@ -89,13 +89,7 @@ impl Service {
             tracing::warn!("{problem}");
         }
         core.catalog.write(guest_view::retry_all)?;
-        let mut workers = vec![checkpointer::start(&core, &config)?];
-        workers.extend(collector::start(&core, &config)?);
-        workers.extend(backups::start(&core, &config)?);
-        workers.extend(guest_views::start(&core)?);
-        workers.extend(lifecycle::start(&core, &config)?);
-        workers.extend(mover::start(&core, &config)?);
-        workers.extend(checkpointer::learn(&core));
+        let workers = start_workers(&core, &config)?;
         let service = Service {
             core,
             store,
@@ -110,6 +104,17 @@ impl Service {
         service.resume_scrub();
         Ok(Arc::new(service))
     }
+}
+
+fn start_workers(core: &Arc<Core>, config: &Config) -> Result<Vec<Box<dyn Join>>, Error> {
+    let mut workers = vec![checkpointer::start(core, config)?];
+    workers.extend(collector::start(core, config)?);
+    workers.extend(backups::start(core, config)?);
+    workers.extend(guest_views::start(core)?);
+    workers.extend(lifecycle::start(core, config)?);
+    workers.extend(mover::start(core, config)?);
+    workers.extend(checkpointer::learn(core));
+    Ok(workers)
 }
 
 fn open_catalog(env: &Env, folder: &Folder, store: &dyn Store) -> Result<Catalog, Error> {
