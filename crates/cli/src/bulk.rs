@@ -6,6 +6,7 @@
 //! * [`local`]: a local file, and what is hashed of it.
 //! * [`compare`]: where the two differ, by asking for hashes of ever smaller grains.
 //! * [`part`]: a file that is not complete yet, and the record of what it has.
+//! * [`proof`]: what proves that it is what the store has.
 //! * [`down`] and [`up`]: the two ways.
 //! * [`crew`]: several jobs at once.
 //! * [`small`]: files that go whole, many at once.
@@ -16,6 +17,7 @@ pub mod down;
 mod hashes;
 mod local;
 mod part;
+mod proof;
 mod remote;
 pub mod small;
 pub mod up;

@@ -25,7 +25,7 @@ pub enum NameError {
     /// A container's name is nearly free.
     #[error(
         "'{0}' is not a container name: use 1 to 256 bytes of UTF-8 without '/' and control \
-         characters"
+         characters, but not '.' or '..'"
     )]
     Container(String),
     /// An object's name is free, within limits.

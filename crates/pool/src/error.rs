@@ -89,6 +89,17 @@ impl Error {
         )
     }
 
+    /// Groups are made and listed at Pithos only.
+    pub(crate) fn no_group(name: impl fmt::Display) -> Self {
+        Self::new(
+            ErrorKind::NotFound,
+            format!(
+                "group {name} does not exist; `HEAD` of the account at Pithos lists those that do, \
+                 as X-Account-Group-NAME"
+            ),
+        )
+    }
+
     pub(crate) fn already_exists(resource: impl fmt::Display) -> Self {
         Self::new(
             ErrorKind::AlreadyExists,

@@ -58,12 +58,18 @@ Examples:
     #[command(after_help = "\
 Examples:
   archipelago share rm papers/draft.pdf
+  archipelago share rm papers/draft.pdf bob
+  archipelago share rm papers/draft.pdf bob:write @lab/friends
   archipelago share rm papers/draft.pdf --with user:bob --right write")]
     Rm {
         /// What
         #[arg(value_name = "RESOURCE")]
         resource: String,
-        /// With whom no more; with nobody if nothing is said
+        /// With whom no more, and, behind a colon, what they may no more; with nobody if nothing
+        /// is said
+        #[arg(value_name = "WHO[:RIGHTS]", conflicts_with_all = ["with", "right"])]
+        said: Vec<Ended>,
+        /// With whom no more
         #[arg(long, value_name = "WHO")]
         with: Option<Who>,
         /// Which right no more; none if nothing is said
@@ -120,5 +126,37 @@ impl FromStr for Said {
             .ok_or(format!("'{}' says nothing of rights: write bob:read", text.escape_debug()))?;
         let rights = rights.split(',').map(str::to_owned).collect();
         Ok(Self { who: who.parse()?, rights })
+    }
+}
+
+/// `WHO`, or `WHO:RIGHT,RIGHT`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ended {
+    pub who: Who,
+    /// None for all of them.
+    pub rights: Vec<String>,
+}
+
+/// The words of the server behind WHO that are no names.
+const RIGHTS: [&str; 6] = ["read", "list", "write", "clone", "read-acl", "write-acl"];
+
+impl FromStr for Ended {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let are_rights = |words: &str| words.split(',').all(|word| RIGHTS.contains(&word));
+        match text.rsplit_once(':') {
+            Some((_, rights)) if are_rights(rights) => {
+                text.parse().map(|Said { who, rights }| Self { who, rights })
+            }
+            _ => match text.parse() {
+                Ok(who) => Ok(Self { who, rights: Vec::new() }),
+                Err(_) => Err(format!(
+                    "'{}' is neither WHO nor WHO:RIGHTS: write bob or bob:read,write; WHO is \
+                     everyone, signed-in, user:NAME, account:NAME or group:ACCOUNT/NAME, too",
+                    text.escape_debug()
+                )),
+            },
+        }
     }
 }

@@ -124,3 +124,28 @@ fn a_lifetime_is_a_number_and_a_unit_within_a_hundred_years() {
         assert!(said.contains(word), "{text}: {said}");
     }
 }
+
+#[test]
+fn whom_a_share_ends_for_is_written_as_whom_it_is_made_for() {
+    use super::share::Ended;
+    for (text, who, rights) in [
+        ("bob", "bob", &[][..]),
+        ("bob:read", "bob", &["read"]),
+        ("user:bob", "bob", &[]),
+        ("user:bob:read,clone", "bob", &["read", "clone"]),
+        ("account:lab", "lab/*", &[]),
+        ("group:lab/friends:write", "@lab/friends", &["write"]),
+        ("@lab/friends", "@lab/friends", &[]),
+        ("everyone", "everyone", &[]),
+    ] {
+        let ended: Ended = text.parse().expect(text);
+        assert_eq!((ended.who.0.as_str(), ended.rights.as_slice()), (who, &strings(rights)[..]));
+    }
+    for bad in ["", "bob:", "bob:raed", "bob:read,", ":read"] {
+        assert!(bad.parse::<Ended>().is_err(), "{bad}");
+    }
+}
+
+fn strings(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}

@@ -16,6 +16,7 @@ use super::compare::Pair;
 use super::hashes::{self, ShortHash};
 use super::local::Local;
 use super::part::{Aim, Part};
+use super::proof::Proof;
 use super::remote::Remote;
 use super::{BYTES_MIN, crew};
 use crate::args::file::FilePath;
@@ -45,8 +46,10 @@ pub struct Fetched {
 struct Fetch {
     remote: Remote,
     part: Part,
-    /// What was there before, and the shorts of the version's blocks.
-    old: Option<(Local, Vec<ShortHash>)>,
+    /// What was there before.
+    old: Option<Local>,
+    /// Of the version's blocks, where there was something before.
+    shorts: Vec<ShortHash>,
     progress: Progress,
     done: AtomicU64,
     fetched: AtomicU64,
@@ -77,12 +80,47 @@ pub fn fetch(
         true => Local::open(&target)?.filter(|old| old.len() >= BYTES_MIN),
         false => None,
     };
-    let (remote, old) = match old {
-        Some(old) if known.size <= api::HASHED_FILE_BYTES_MAX => {
-            let (remote, shorts) = Remote::hashed(client, file)?;
-            (remote, Some((old, shorts)))
-        }
-        _ => (Remote { file: file.clone(), version: known.id, size: known.size }, None),
+    let begun = begin(client, known, file, old)?;
+    let (part, proof) = provable(client, known, &target, &begun)?;
+    let Begun { remote, old, shorts, .. } = begun;
+    let progress = Progress::new(output, "fetching");
+    let (done, fetched) = (AtomicU64::new(0), AtomicU64::new(0));
+    let fetch = Arc::new(Fetch { remote, part, old, shorts, progress, done, fetched });
+    run(env, client, &fetch)?;
+    let all_of_it = match proof {
+        Some(proof) => prove(env, client, output, &fetch, &proof),
+        None => Ok(true),
+    };
+    let Some(fetch) = Arc::into_inner(fetch) else {
+        return Err(Failure::new(Kind::Local, "a worker did not end"));
+    };
+    if !all_of_it? {
+        fetch.part.discard()?;
+        let message = format!("{file} was fetched twice, and is not as its hash says");
+        return Err(Failure::new(Kind::Store, message).remedy(
+            "nothing was kept; `archipelago scrub` finds what is damaged in the store, the log of \
+             this machine what is with its disk",
+        ));
+    }
+    let fetched = Fetched { size: fetch.remote.size, fetched: fetch.fetched.into_inner() };
+    fetch.part.finish(force)?;
+    Ok(Some(fetched))
+}
+
+/// What is known before anything is fetched.
+struct Begun {
+    remote: Remote,
+    old: Option<Local>,
+    /// Of the version's blocks; none where nobody asked.
+    shorts: Vec<ShortHash>,
+    aim: Aim,
+}
+
+fn begin(client: &Client, known: &api::File, file: &FilePath, old: Option<Local>) -> Result<Begun> {
+    let old = old.filter(|_| known.size <= api::HASHED_FILE_BYTES_MAX);
+    let (remote, shorts) = match old {
+        Some(_) => Remote::hashed(client, file)?,
+        None => (Remote { file: file.clone(), version: known.id, size: known.size }, Vec::new()),
     };
     let aim = Aim {
         endpoint: client.endpoint().to_string(),
@@ -90,22 +128,71 @@ pub fn fetch(
         version: remote.version,
         size: remote.size,
         created_ms: known.created_ms,
-        sha256: known.sha256.clone(),
+        sha256: known.sha256.clone().filter(|_| remote.version == known.id),
     };
-    let part = Part::open(&target, &aim)?;
-    let progress = Progress::new(output, "fetching");
-    let (done, fetched) = (AtomicU64::new(0), AtomicU64::new(0));
-    let fetch = Arc::new(Fetch { remote, part, old, progress, done, fetched });
+    Ok(Begun { remote, old, shorts, aim })
+}
+
+/// The file that is not complete yet, and, where it goes on with what an earlier run wrote, what
+/// that is proven with. Where there is nothing to prove it with, it begins from nothing.
+fn provable(
+    client: &Client,
+    known: &api::File,
+    target: &Path,
+    begun: &Begun,
+) -> Result<(Part, Option<Proof>)> {
+    let mut part = Part::open(target, &begun.aim)?;
+    if !part.resumed() {
+        return Ok((part, None));
+    }
+    if !begun.shorts.is_empty() {
+        return Ok((part, Some(Proof::Blocks(begun.shorts.clone()))));
+    }
+    if known.size <= api::HASHED_FILE_BYTES_MAX {
+        let (newest, shorts) = Remote::hashed(client, &begun.remote.file)?;
+        if newest.version != begun.remote.version {
+            let message = format!("{} was replaced just now", newest.file);
+            return Err(Failure::new(Kind::Store, message).remedy("run it again"));
+        }
+        return Ok((part, Some(Proof::Blocks(shorts))));
+    }
+    match begun.aim.sha256.clone() {
+        Some(sha256) => Ok((part, Some(Proof::Whole(sha256)))),
+        None => {
+            part.restart(&begun.aim)?;
+            Ok((part, None))
+        }
+    }
+}
+
+/// Fetches what is not there.
+fn run(env: &Env, client: &Client, fetch: &Arc<Fetch>) -> Result {
     let jobs = fetch.jobs()?;
-    let shared = Arc::clone(&fetch);
+    let shared = Arc::clone(fetch);
     let work = move |client: &Client, job: Range<u64>| shared.job(client, job);
-    crew::run(env, client, jobs, Arc::new(work))?;
-    let Some(fetch) = Arc::into_inner(fetch) else {
-        return Err(Failure::new(Kind::Local, "a worker did not end"));
+    crew::run(env, client, jobs, Arc::new(work))
+}
+
+/// Whether all of it is what it is to be, once what was not was fetched again.
+fn prove(
+    env: &Env,
+    client: &Client,
+    output: Output,
+    fetch: &Arc<Fetch>,
+    proof: &Proof,
+) -> Result<bool> {
+    let wrong = || {
+        let progress = Progress::new(output, "verifying");
+        proof.wrong(&fetch.part.local()?, &|done, total| progress.set(done, total))
     };
-    let fetched = Fetched { size: fetch.remote.size, fetched: fetch.fetched.into_inner() };
-    fetch.part.finish(force)?;
-    Ok(Some(fetched))
+    let first = wrong()?;
+    if first.is_empty() {
+        return Ok(true);
+    }
+    fetch.part.forget(&first)?;
+    fetch.done.store(0, Ordering::Relaxed);
+    run(env, client, fetch)?;
+    Ok(wrong()?.is_empty())
 }
 
 impl Fetch {
@@ -146,8 +233,8 @@ impl Fetch {
                 self.tell(range.end - range.start);
                 continue;
             }
-            if let Some((old, shorts)) = &self.old
-                && let Some(short) = shorts.get(block as usize)
+            if let Some(old) = &self.old
+                && let Some(short) = self.shorts.get(block as usize)
             {
                 self.read_old(old, block, &mut bytes)?;
                 if hashes::short(&hashes::of_block(&bytes)) == *short {
@@ -200,8 +287,8 @@ impl Fetch {
     fn job(&self, client: &Client, blocks: Range<u64>) -> Result {
         match &self.old {
             None => self.whole(client, blocks),
-            Some((old, shorts)) => {
-                self.patch(client, old, shorts, blocks.clone())?;
+            Some(old) => {
+                self.patch(client, old, blocks.clone())?;
                 self.note(blocks)
             }
         }
@@ -232,13 +319,7 @@ impl Fetch {
     }
 
     /// Makes blocks of what the old file has of them and what differs.
-    fn patch(
-        &self,
-        client: &Client,
-        old: &Local,
-        shorts: &[ShortHash],
-        blocks: Range<u64>,
-    ) -> Result {
+    fn patch(&self, client: &Client, old: &Local, blocks: Range<u64>) -> Result {
         let pair = Pair { local: old, remote: &self.remote, client, size: self.remote.size };
         let places: Vec<u64> = blocks.clone().collect();
         let differing = pair.differing(&places)?;
@@ -251,7 +332,7 @@ impl Fetch {
         }
         self.read_into(client, &differing, start, &mut whole)?;
         for (place, bytes) in blocks.clone().zip(whole.chunks_mut(HASHED_BLOCK_BYTES as usize)) {
-            let short = shorts.get(place as usize);
+            let short = self.shorts.get(place as usize);
             let is_right = |bytes: &[u8]| short == Some(&hashes::short(&hashes::of_block(bytes)));
             if !is_right(bytes) {
                 // Two grains that differ had the same hash.

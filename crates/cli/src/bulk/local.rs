@@ -34,9 +34,16 @@ impl Local {
     pub fn open(path: &Path) -> Result<Option<Self>> {
         let failed = || Failure::local(format!("open '{}'", path.display()));
         let file = File::open(path).map_err(failed())?;
-        let meta = file.metadata().map_err(failed())?;
+        let is_file = file.metadata().map_err(failed())?.is_file();
+        is_file.then(|| Self::of(file, path)).transpose()
+    }
+
+    /// A file that is open, as long as it is now.
+    pub fn of(file: File, path: &Path) -> Result<Self> {
+        let failed = Failure::local(format!("open '{}'", path.display()));
+        let meta = file.metadata().map_err(failed)?;
         let (len, holes) = (meta.len(), meta.len().saturating_sub(meta.blocks() * 512));
-        Ok(meta.is_file().then(|| Self { file, path: path.to_owned(), len, holes }))
+        Ok(Self { file, path: path.to_owned(), len, holes })
     }
 
     /// How long it is, in bytes.

@@ -9,16 +9,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use archipelago_api::HASHED_BLOCK_BYTES;
-use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FallocateFlags, OFlags, RenameFlags, fallocate, renameat_with};
 use serde::{Deserialize, Serialize};
 
 use super::compare::add;
 use super::hashes;
+use super::local::Local;
 use crate::failure::{Failure, Kind, Result};
 
 /// After so many blocks that have come the data is synced and they are noted: 64 MiB are fetched
 /// again after a crash, at most.
 const NOTED_TOGETHER: u64 = 16;
+
+/// Written where a hole cannot be made: one request for a few pages.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// What the file is going to be.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -40,6 +44,8 @@ pub struct Part {
     record_path: PathBuf,
     file: File,
     state: Mutex<State>,
+    /// Whether there is anything that an earlier run wrote.
+    resumed: bool,
 }
 
 struct State {
@@ -83,12 +89,15 @@ impl Part {
         let record = open_own(&record_path, mode)?;
         let target = target.to_owned();
         let state = State { record, done: Vec::new(), fresh: Vec::new(), waiting: 0 };
-        let part = Self { target, path, record_path, file, state: Mutex::new(state) };
-        part.begin(aim).map_err(Failure::local(format!("write to '{}'", dir.display())))?;
+        let state = Mutex::new(state);
+        let mut part = Self { target, path, record_path, file, state, resumed: false };
+        part.resumed =
+            part.begin(aim).map_err(Failure::local(format!("write to '{}'", dir.display())))?;
         Ok(part)
     }
 
-    fn begin(&self, aim: &Aim) -> io::Result<()> {
+    /// Believes the record of an earlier run, if that had the same aim; says whether it had.
+    fn begin(&self, aim: &Aim) -> io::Result<bool> {
         let mut state = self.state();
         let words = aim.size.div_ceil(HASHED_BLOCK_BYTES).div_ceil(64) as usize;
         let text = io::read_to_string(&state.record).unwrap_or_default();
@@ -104,15 +113,74 @@ impl Part {
                     state.set(start..end);
                 }
             }
-            return Ok(());
+            return Ok(true);
         }
+        self.empty(&mut state, aim)?;
+        Ok(false)
+    }
+
+    /// Nothing is there any more.
+    fn empty(&self, state: &mut State, aim: &Aim) -> io::Result<()> {
         state.record.set_len(0)?;
         self.file.set_len(0)?;
         self.file.set_len(aim.size)?;
+        state.done.fill(0);
         let mut line = serde_json::to_string(aim).map_err(io::Error::other)?;
         line.push('\n');
-        state.record.write_all_at(line.as_bytes(), 0)?;
+        state.record.write_all(line.as_bytes())?;
         state.record.sync_data()
+    }
+
+    /// Whether it goes on with what an earlier run wrote. That is not proven: a disk that was full
+    /// or lost power, or anybody, may have changed it since.
+    pub const fn resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// Begins from nothing: what an earlier run wrote cannot be proven.
+    pub fn restart(&mut self, aim: &Aim) -> Result {
+        self.empty(&mut self.state(), aim).map_err(self.failed())?;
+        self.resumed = false;
+        Ok(())
+    }
+
+    /// What is there by now, to be hashed.
+    pub fn local(&self) -> Result<Local> {
+        let file = self.file.try_clone().map_err(self.failed())?;
+        Local::of(file, &self.path)
+    }
+
+    /// Blocks are not as they are to be: all of them are zeros again, and not there. The record
+    /// goes on to name them; whoever goes on from it proves all of it.
+    pub fn forget(&self, blocks: &[Range<u64>]) -> Result {
+        let mut state = self.state();
+        self.settle(&mut state).map_err(self.failed())?;
+        let size = self.file.metadata().map_err(self.failed())?.len();
+        for blocks in blocks {
+            let end = (blocks.end * HASHED_BLOCK_BYTES).min(size);
+            self.clear(blocks.start * HASHED_BLOCK_BYTES..end).map_err(self.failed())?;
+            state.unset(blocks.clone());
+        }
+        Ok(())
+    }
+
+    fn clear(&self, range: Range<u64>) -> io::Result<()> {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        if fallocate(&self.file, flags, range.start, range.end - range.start).is_ok() {
+            return Ok(());
+        }
+        // A file system without holes.
+        for at in range.clone().step_by(ZEROS.len()) {
+            let len = (range.end - at).min(ZEROS.len() as u64) as usize;
+            self.file.write_all_at(&ZEROS[..len], at)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing of it is of use: it and its record go away.
+    pub fn discard(self) -> Result {
+        fs::remove_file(&self.path).map_err(self.failed())?;
+        fs::remove_file(&self.record_path).map_err(self.failed())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -188,6 +256,13 @@ impl State {
         for block in blocks {
             let Some(word) = self.done.get_mut((block / 64) as usize) else { return };
             *word |= 1 << (block % 64);
+        }
+    }
+
+    fn unset(&mut self, blocks: Range<u64>) {
+        for block in blocks {
+            let Some(word) = self.done.get_mut((block / 64) as usize) else { return };
+            *word &= !(1 << (block % 64));
         }
     }
 }

@@ -23,19 +23,13 @@ pub fn run(context: &Context, verb: Verb) -> Result {
     match verb {
         Verb::Put { local, file } => put(context, &local, &file),
         Verb::Append { local, file } => {
-            let done = update(context, &local, &file, &api::UpdateQuery::default())?;
-            context.output.confirm(&done, |done| {
-                let file = &done.file;
-                format!("appended to {} at {}: {}", name(file), done.offset, size(file.size))
-            })
+            let (done, sent) = update(context, &local, &file, &api::UpdateQuery::default())?;
+            context.output.confirm(&done, |done| format!("appended {}", updated(done, sent)))
         }
         Verb::Write { local, file, at } => {
             let query = api::UpdateQuery { offset: Some(at), size: None };
-            let done = update(context, &local, &file, &query)?;
-            context.output.confirm(&done, |done| {
-                let file = &done.file;
-                format!("written to {} at {}: {}", name(file), done.offset, size(file.size))
-            })
+            let (done, sent) = update(context, &local, &file, &query)?;
+            context.output.confirm(&done, |done| format!("wrote {}", updated(done, sent)))
         }
         Verb::Truncate { file, size } => truncate(context, &file, size),
         Verb::Get { file, local, force } => get(context, &file, &local, force),
@@ -169,13 +163,19 @@ fn confirm_put(context: &Context, file: api::File, sent: u64) -> Result {
     })
 }
 
-/// Sends a local file as an update of one in the store.
+/// What an update of so many bytes did.
+fn updated(done: &api::UpdatedFile, sent: u64) -> String {
+    let (file, now) = (name(&done.file), size(done.file.size));
+    format!("{} to {file} at byte {}; it has {now} now", size(sent), done.offset)
+}
+
+/// Sends a local file as an update of one in the store; gives how many bytes it has, too.
 fn update(
     context: &Context,
     local: &Path,
     file: &FilePath,
     query: &api::UpdateQuery,
-) -> Result<api::UpdatedFile> {
+) -> Result<(api::UpdatedFile, u64)> {
     let (mut input, total) = transfer::plain_bytes(local)?;
     let progress = Progress::new(context.output, "sending");
     let mut body = transfer::Sending::new(&mut input, progress, total);
@@ -184,7 +184,7 @@ fn update(
     if let Some(error) = body.failure() {
         return Err(Failure::local(format!("read '{}'", local.display()))(error));
     }
-    answer
+    answer.map(|answer| (answer, body.done()))
 }
 
 fn truncate(context: &Context, file: &FilePath, bytes: u64) -> Result {

@@ -3,7 +3,7 @@
 use archipelago_api::{self as api, path};
 
 use super::Context;
-use crate::args::share::{Said, Share, Verb, Who};
+use crate::args::share::{Ended, Said, Share, Verb, Who};
 use crate::failure::{Failure, Result};
 use crate::output::table::{Column, render};
 use crate::output::text::{detail, plain, time};
@@ -16,17 +16,47 @@ pub fn run(context: &Context, options: Share) -> Result {
             let now = context.env.clock().unix_ms();
             context.output.show(&found, |found| table(&found.shares, now))
         }
-        Some(Verb::Rm { resource, with, right, account }) => {
-            let shown = plain(&resource);
-            let with = with.map(|Who(with)| with);
-            let account = account.map(|one| one.to_string());
-            let query = api::EndShareQuery { resource, account, with, right };
-            context.client.delete(&path::shares_end(&query))?;
-            let done = serde_json::json!({ "resource": query.resource });
-            context.output.confirm(&done, |_| format!("{shown} is not shared so any more"))
+        Some(Verb::Rm { resource, said, with, right, account }) => {
+            let mut ends = ended(said);
+            if ends.is_empty() {
+                ends.push((with.map(|Who(with)| with), right));
+            }
+            end(context, &resource, &ends, account.map(|one| one.to_string()))
         }
         None => share(context, options),
     }
+}
+
+/// Grantees and rights that are ended, each by itself: a right of none is all of them.
+fn ended(said: Vec<Ended>) -> Vec<(Option<String>, Option<String>)> {
+    let mut ends = Vec::new();
+    for Ended { who: Who(who), rights } in said {
+        if rights.is_empty() {
+            ends.push((Some(who), None));
+        } else {
+            ends.extend(rights.into_iter().map(|right| (Some(who.clone()), Some(right))));
+        }
+    }
+    ends
+}
+
+fn end(
+    context: &Context,
+    resource: &str,
+    ends: &[(Option<String>, Option<String>)],
+    account: Option<String>,
+) -> Result {
+    for (with, right) in ends {
+        let query = api::EndShareQuery {
+            resource: resource.to_owned(),
+            account: account.clone(),
+            with: with.clone(),
+            right: right.clone(),
+        };
+        context.client.delete(&path::shares_end(&query))?;
+    }
+    let done = serde_json::json!({ "resource": resource });
+    context.output.confirm(&done, |_| format!("{} is not shared so any more", plain(resource)))
 }
 
 fn share(context: &Context, options: Share) -> Result {

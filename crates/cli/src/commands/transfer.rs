@@ -122,6 +122,11 @@ impl<R: Read> Sending<R> {
         Self { input, progress, done: 0, total, failed: None }
     }
 
+    /// Bytes that were read of it.
+    pub const fn done(&self) -> u64 {
+        self.done
+    }
+
     /// Why the input failed, if it did.
     pub fn failure(&mut self) -> Option<io::Error> {
         self.failed.take()

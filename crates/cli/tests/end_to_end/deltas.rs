@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -196,6 +197,50 @@ fn a_fetch_that_was_interrupted_goes_on() {
     site.run(&["file", "put", &local, "c/o"]);
     site.run(&["file", "get", "c/o", &out]);
     assert!(read(&site.path("out")) == other);
+}
+
+/// Writes over what an interrupted fetch has: in its first block, and where it is to be zeros.
+fn spoil(site: &Site, holes: &[usize]) {
+    let dir = std::fs::read_dir(site.path("")).expect("it is there");
+    let part = dir
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|end| end == "part"))
+        .expect("the fetch left what it had");
+    let file = std::fs::File::options().write(true).open(part).expect("it is a file");
+    for at in [0].iter().chain(holes) {
+        file.write_all_at(b"XXXX", *at as u64).expect("it takes bytes");
+    }
+}
+
+#[test]
+fn what_an_interrupted_fetch_had_is_proven_before_the_file_gets_its_name() {
+    let site = Site::start();
+    let wire = Wire::to(&site);
+    let mut bytes = noise(11, 150 * MIB + 5);
+    bytes[20 * MIB..29 * MIB].fill(0);
+    let local = site.write("in", &bytes);
+    site.run(&["file", "put", &local, "c/o"]);
+    let out = site.file("out");
+    let interrupted = |args: &[&str]| {
+        let from = wire.bytes.load(Ordering::SeqCst);
+        wire.breaks_at.store(from + 110 * MIB as u64, Ordering::SeqCst);
+        assert_eq!(wire.run(&site, args).status.code(), Some(1));
+        wire.breaks_at.store(u64::MAX, Ordering::SeqCst);
+        spoil(&site, &[22 * MIB, 150 * MIB]);
+    };
+    interrupted(&["file", "get", "c/o", &out]);
+    let rest = wire.bytes(&site, &["file", "get", "c/o", &out]);
+    assert!(read(&site.path("out")) == bytes);
+    // Only the blocks that are wrong come once more.
+    assert!(rest < 130 * MIB as u64, "{rest}");
+    // Over another file, too.
+    site.write("out", &noise(12, 150 * MIB));
+    interrupted(&["file", "get", "c/o", &out, "--force"]);
+    wire.bytes(&site, &["file", "get", "c/o", &out, "--force"]);
+    assert!(read(&site.path("out")) == bytes);
+    assert!(std::fs::read_dir(site.path("")).expect("it is there").all(|entry| {
+        !entry.expect("it is there").file_name().to_string_lossy().starts_with(".archipelago")
+    }));
 }
 
 #[test]

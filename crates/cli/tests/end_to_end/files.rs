@@ -119,9 +119,11 @@ fn a_file_is_appended_to_written_over_and_cut_off() {
     let site = Site::start();
     let local = site.write("in", b"first");
     site.run(&["file", "put", &local, "c/log"]);
-    site.feed(&["file", "append", "-", "c/log"], b", second");
+    let said = site.feed(&["file", "append", "-", "c/log"], b", second");
+    assert!(said.contains("appended 8 B to c/log at byte 5; it has 13 B now"), "{said}");
     assert_eq!(site.json(&["file", "append", &local, "c/log"])["offset"], 13);
-    site.feed(&["file", "write", "-", "c/log", "--at", "0"], b"F");
+    let said = site.feed(&["file", "write", "-", "c/log", "--at", "0"], b"F");
+    assert!(said.contains("wrote 1 B to c/log at byte 0; it has 18 B now"), "{said}");
     assert_eq!(site.json(&["file", "truncate", "c/log", "13"])["file"]["size"], 13);
     site.run(&["file", "get", "c/log", &site.file("out")]);
     assert_eq!(read(&site.path("out")), b"First, second");

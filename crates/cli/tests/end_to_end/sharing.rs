@@ -37,6 +37,44 @@ fn what_is_shared_is_shown_ended_and_recorded() {
 }
 
 #[test]
+fn a_share_is_ended_in_the_words_that_made_it() {
+    let site = Site::start();
+    site.feed(&["file", "put", "-", "papers/draft"], b"content");
+    for name in ["bob", "eve"] {
+        site.feed(&["user", "create", name], b"correct horse\n");
+    }
+    site.run(&["share", "papers/draft", "bob:read,write", "eve:read,write"]);
+    site.run(&["share", "rm", "papers/draft", "bob:read", "eve"]);
+    let left = site.json(&["share", "ls", "papers/draft"]);
+    assert_eq!(told(&left), [json!(["file 'papers/draft'", "bob", "write"])]);
+    site.fails(&["share", "rm", "papers/draft", "bob:read"], 1);
+    site.fails(&["share", "rm", "papers/draft", "bob", "--with", "bob"], 2);
+    site.fails(&["share", "rm", "papers/draft", "bob:raed"], 2);
+}
+
+#[test]
+fn what_is_not_there_to_be_shared_is_looked_for_where_it_would_be_listed() {
+    let site = Site::start();
+    for (resource, listing) in [
+        ("volume:none", "`archipelago volume ls`"),
+        ("image:none", "`archipelago image ls`"),
+        ("container:none", "`archipelago container ls`"),
+    ] {
+        let said = site.fails(&["share", resource, "everyone:read"], 1);
+        assert!(said.contains(listing), "{said}");
+    }
+    site.feed(&["file", "put", "-", "papers/draft"], b"content");
+    for (who, word) in [
+        ("nobody", "`archipelago user ls`"),
+        ("account:none", "`archipelago account ls`"),
+        ("group:admin/none", "X-Account-Group-"),
+    ] {
+        let said = site.fails(&["share", "papers/draft", "--with", who, "--read"], 1);
+        assert!(said.contains(word), "{said}");
+    }
+}
+
+#[test]
 fn variables_are_printed_for_a_password_that_lets_in_and_for_no_other() {
     let site = Site::start();
     site.feed(&["user", "create", "bob"], b"correct horse\n");

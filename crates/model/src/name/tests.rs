@@ -54,4 +54,6 @@ fn container_names_are_utf8_that_can_stand_in_a_url() {
     for bad in ["", ".", "..", "a/b", "a\0", "a\nb", &"x".repeat(257)] {
         assert!(bad.parse::<ContainerName>().is_err(), "{bad:?}");
     }
+    let said = ".".parse::<ContainerName>().map_err(|error| error.to_string());
+    assert!(said.is_err_and(|said| said.contains("but not '.' or '..'")), "the rule says so");
 }

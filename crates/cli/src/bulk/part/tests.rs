@@ -84,3 +84,43 @@ fn a_file_that_exists_is_replaced_only_by_force() {
     Part::open(&target, &aim(1)).unwrap().finish(true).unwrap();
     assert_eq!(fs::metadata(&target).unwrap().len(), aim(1).size);
 }
+
+#[test]
+fn blocks_that_are_forgotten_are_zeros_and_others_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("o");
+    let part = Part::open(&target, &aim(1)).unwrap();
+    assert!(!part.resumed());
+    for block in [2, 3, 39] {
+        part.write(block * HASHED_BLOCK_BYTES + 1, b"content").unwrap();
+    }
+    part.note(0..40).unwrap();
+    part.forget(&[3..4, 39..40]).unwrap();
+    assert!(part.has(2) && !part.has(3) && part.has(38) && !part.has(39));
+    let local = part.local().unwrap();
+    assert_eq!(local.len(), aim(1).size);
+    for (block, there) in [(2, b"content"), (3, &[0; 7]), (39, &[0; 7])] {
+        let mut bytes = [9; 7];
+        local.read(block * HASHED_BLOCK_BYTES + 1, &mut bytes).unwrap();
+        assert_eq!(&bytes, there, "{block}");
+    }
+}
+
+#[test]
+fn what_cannot_be_proven_begins_from_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("o");
+    let part = Part::open(&target, &aim(1)).unwrap();
+    part.write(0, b"old").unwrap();
+    part.note(0..40).unwrap();
+    drop(part);
+    let mut part = Part::open(&target, &aim(1)).unwrap();
+    assert!(part.resumed() && part.has(0));
+    part.restart(&aim(1)).unwrap();
+    assert!(!part.resumed() && (0..40).all(|block| !part.has(block)));
+    drop(part);
+    let part = Part::open(&target, &aim(1)).unwrap();
+    assert!((0..40).all(|block| !part.has(block)));
+    part.discard().unwrap();
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}

@@ -60,7 +60,12 @@ fn shared(tx: &Tx<'_>, home: AccountId, text: &str) -> Result<Shared, Error> {
     })?;
     match &source {
         Source::Image(_) | Source::Volume(_) | Source::Snapshot(_) => {
-            owned::found(tx, &source)?.ok_or_else(|| Error::not_found(source.to_string(), "df"))
+            let listing = match &source {
+                Source::Image(_) => "image ls",
+                Source::Snapshot(_) => "snapshot ls",
+                _ => "volume ls",
+            };
+            owned::found(tx, &source)?.ok_or_else(|| Error::not_found(source.to_string(), listing))
         }
         Source::File(container, object) => {
             Ok(Shared::Path(container_id(tx, home, container)?, object.to_string()))
@@ -82,12 +87,13 @@ fn container_id(tx: &Tx<'_>, home: AccountId, name: &ContainerName) -> Result<u6
 
 fn grantee(tx: &Tx<'_>, home: &Named, text: &str) -> Result<Grantee, Error> {
     let shown = || text.chars().take(64).flat_map(char::escape_default).collect::<String>();
-    let missing = |what: &str| Error::not_found(format_args!("{what} '{}'", shown()), "user ls");
+    let missing =
+        |what: &str, listing| Error::not_found(format_args!("{what} '{}'", shown()), listing);
     let account = |named: &Named| -> Result<_, Error> {
-        Ok(account::find(tx, named)?.ok_or_else(|| missing("the account of"))?.id)
+        Ok(account::find(tx, named)?.ok_or_else(|| missing("the account of", "account ls"))?.id)
     };
     let user = |name: &str| -> Result<_, Error> {
-        Ok(user::find(tx, &Named::name(name))?.ok_or_else(|| missing("user"))?.id)
+        Ok(user::find(tx, &Named::name(name))?.ok_or_else(|| missing("user", "user ls"))?.id)
     };
     if let Some(rest) = text.strip_prefix('@') {
         let (home, name) = match rest.split_once('/') {
@@ -95,8 +101,9 @@ fn grantee(tx: &Tx<'_>, home: &Named, text: &str) -> Result<Grantee, Error> {
             None => (home.clone(), rest),
         };
         let account = account(&home)?;
-        let name = name.parse().map_err(|_| missing("group"))?;
-        let id = group::find(tx, account, &name)?.ok_or_else(|| missing("group"))?;
+        let missing = || Error::no_group(format_args!("'{}'", shown()));
+        let name = name.parse().map_err(|_| missing())?;
+        let id = group::find(tx, account, &name)?.ok_or_else(missing)?;
         return Ok(Grantee::Group(id));
     }
     match (text, text.split_once('/')) {

@@ -80,9 +80,8 @@ impl Service {
     pub fn group_remove(&self, account: &Named, name: &GroupName) -> Result<(), Error> {
         self.core.catalog.write(|tx| {
             let account = account_row(tx, account)?;
-            let id = group::find(tx, account.id, name)?.ok_or_else(|| {
-                Error::not_found(format_args!("group '{}/{name}'", account.name), "user ls")
-            })?;
+            let id = group::find(tx, account.id, name)?
+                .ok_or_else(|| Error::no_group(format_args!("'{}/{name}'", account.name)))?;
             Ok(group::remove(tx, id)?)
         })
     }
