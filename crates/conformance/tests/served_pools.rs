@@ -125,34 +125,6 @@ fn bears_a_pause(ceph: &Ceph, url: &str) -> Result<()> {
     Ok(())
 }
 
-/// What one clone has read, another one reads from the disk of this host, after a restart too: with
-/// a server that answers nothing.
-fn reads_without_the_bucket(ceph: &Ceph, url: &str) -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let settings = folder.path().join("settings.toml");
-    let text = format!(
-        "[pool]\nurl = \"{url}\"\n[cache]\nbytes = \"64M\"\nchunks = 0\n\
-         [collector]\ninterval_ms = 0\n"
-    );
-    fs::write(&settings, text)?;
-    let with = ["--config", &settings.display().to_string()];
-    let mut site = Site::with(&|data: &Path| Options::new(data).args(&with))?;
-    let cli = site.daemon.cli()?;
-    sparse_file(&site.path("disk.raw"), u64::from(DISK_BYTES), 1)?;
-    cli.run(&["image", "import", &site.text("disk.raw"), "base"])?;
-    cli.run(&["volume", "create", "one", "--from", "image:base"])?;
-    let cold = site.read("one", 0, DISK_BYTES)?;
-    site.kill_and_restart()?;
-    site.daemon.cli()?.run(&["volume", "create", "two", "--from", "image:base"])?;
-    let gateway = ceph.gateway().context("no gateway")?;
-    gateway.signal(Signal::STOP)?;
-    let warm = site.read("two", 0, DISK_BYTES);
-    gateway.signal(Signal::CONT)?;
-    ensure!(warm.context("while the bucket stood still")? == cold, "something differs");
-    site.daemon.cli()?.run(&["check"])?;
-    Ok(())
-}
-
 fn survives_kills(place: &dyn Fn(u32) -> Option<String>) -> Result<()> {
     let mut bytes = [0; 8];
     env().random().fill(&mut bytes);
@@ -186,7 +158,6 @@ fn a_store_in_a_bucket_keeps_what_it_acknowledged() -> Result<()> {
     // What could not be reached has made no store: the next try may name another place.
     lives_in(&url("one"))?;
     bears_a_pause(&ceph, &url("two"))?;
-    reads_without_the_bucket(&ceph, &url("three"))?;
     survives_kills(&|round| Some(url(&format!("crash-{round}"))))
 }
 

@@ -65,7 +65,7 @@ fn a_host_that_wakes_after_another_one_took_over_changes_nothing() -> Result<()>
         fs::copy(first.data().join(name), standby.join(name)).with_context(|| name.to_owned())?;
     }
     let said = options(&standby).refuses()?;
-    ensure!(said.contains("host"), "it does not say who has the store: {said}");
+    ensure!(said.contains("stop that one"), "it does not say who has the store: {said}");
 
     // It stands still, and the server of the catalog has lost sight of it.
     signal(first.daemon.id(), Signal::STOP)?;

@@ -2,8 +2,9 @@
 //! obeys whatever else comes along: with a URL for one object anybody could copy other objects of
 //! whoever signed it, or let everybody read. So each header of S3's has to be signed, as with AWS.
 //!
-//! Version 2 of signatures is refused but for forms, whose policy says what they are for and when
-//! they end: it covers no host and no newer words of queries, and headers signed by it hold for ever.
+//! Version 2 of signatures covers all headers of S3, but neither the host nor newer words of queries,
+//! and in a header it holds for ever. So it is taken in forms, whose policy says what they are for
+//! and when they end, and in URLs, which end, too, with no word in the query that it does not cover.
 
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
@@ -14,6 +15,22 @@ const OURS: &str = "x-amz-";
 /// what is taken. The second is in the text that is signed, or, beside a URL, ignored.
 const COVERED: [&str; 2] = ["x-amz-content-sha256", "x-amz-date"];
 const FOUR: &str = "AWS4-HMAC-SHA256";
+/// What may be in the query of a URL that is signed by version 2: its own words, and those of
+/// requests for objects that it covers.
+const BY_TWO: [&str; 12] = [
+    "AWSAccessKeyId",
+    "Signature",
+    "Expires",
+    "versionId",
+    "uploadId",
+    "partNumber",
+    "response-cache-control",
+    "response-content-disposition",
+    "response-content-encoding",
+    "response-content-language",
+    "response-content-type",
+    "response-expires",
+];
 const LIST: &str = "SignedHeaders=";
 
 /// Refuses what the signature of a request, which was found right, does not cover.
@@ -35,6 +52,7 @@ pub(super) fn check(method: &Method, uri: &Uri, headers: &HeaderMap) -> S3Result
         (Some(_), Some(_)) => {
             return Err(s3_error!(InvalidArgument, "Only one auth mechanism allowed"));
         }
+        (None, None) if is_url_by_two(uri) && !headers.contains_key(AUTHORIZATION) => return Ok(()),
         (None, None) => {
             return Err(s3_error!(
                 InvalidRequest,
@@ -61,6 +79,15 @@ fn is_form(method: &Method, headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let form = b"multipart/form-data";
     method == Method::POST && kind.get(..form.len()).is_some_and(|k| k.eq_ignore_ascii_case(form))
+}
+
+/// Whether a URL is signed by version 2, and asks for nothing that this does not cover.
+fn is_url_by_two(uri: &Uri) -> bool {
+    let pairs: Vec<(String, String)> =
+        serde_urlencoded::from_str(uri.query().unwrap_or_default()).unwrap_or_default();
+    let names = || pairs.iter().map(|(name, _)| name.as_str());
+    ["Signature", "Expires"].iter().all(|own| names().any(|name| name == *own))
+        && names().all(|name| BY_TWO.contains(&name))
 }
 
 /// The list in a signed URL.
