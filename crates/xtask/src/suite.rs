@@ -121,13 +121,9 @@ const ON_POSTGRES: &[&str] = &[
     "service::open",
     "service::volumes",
     "service::snapshots",
-    "service::identity",
-    "service::grants",
-    "service::objects",
-    "service::lifecycle",
-    "service::guest_views",
-    "service::mover",
     "service::rebuild",
+    "service::mover",
+    "service::identity",
 ];
 
 /// Runs them. In memory, where that is a file system of its own: what is to be seen is not how fast
