@@ -109,6 +109,9 @@ impl Engine {
         let leaving: HashSet<SegmentId> = leaving.iter().copied().collect();
         shared.segments.avoid(&leaving.iter().copied().collect::<Vec<_>>(), true);
         let root = *old.root.get();
+        // For as long as the pin and longer, also when this fails: a mark that finds what leaves
+        // named by the old root has to find it held as well.
+        let _held = old.fresh.clone();
         let _still_read = shared.pins.root(root);
         let runs = shared.nodes.root(root)?;
         let Some((top, below)) = runs.split_first() else {

@@ -40,7 +40,7 @@ pub struct Horizon {
     pub log: SegmentId,
     /// So are all others from here on, which did not exist, ...
     pub all: SegmentId,
-    /// ... and these: ingests wrote them and are about to bind them.
+    /// ... and these: ingests wrote them, or share from them, and are about to bind that.
     pub fresh: HashSet<SegmentId>,
 }
 

@@ -205,7 +205,9 @@ impl<'w, N: Naming<'w>> Placing<'w, N> {
             return Ok(false);
         }
         let mut bytes = vec![0; found.len * BLOCK_BYTES as usize];
-        match self.context.segments.read(found.location, &mut bytes) {
+        // Condemned or moved since it was held, it is whole all the same, and the bind will refuse
+        // it: to read it until then is no alarm.
+        match self.context.segments.read_placed(found.location, &mut bytes) {
             Ok(()) => Ok(true),
             Err(error)
                 if matches!(error, Error::Damaged { .. }) || Segments::is_missing(&error) =>

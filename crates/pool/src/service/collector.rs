@@ -323,4 +323,6 @@ pub(super) fn start(core: &Arc<Core>, config: &Config) -> Result<Option<Box<dyn 
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod held;
+#[cfg(test)]
 mod tests;

@@ -170,7 +170,8 @@ impl Service {
             Err(error) => status.problem = Some(error.to_string()),
         }
         if status.problem.is_none() {
-            status.problem = self.damage_problem();
+            status.problem =
+                self.damage_problem().or_else(|| alarm_problem(core.collected().alarms));
         }
         status
     }
@@ -371,6 +372,17 @@ fn ended(totals: &Ended) -> Vec<Figure> {
         ("ended_older_total", "Older versions and markers removed by rules.", Counter, t.older),
         ("ended_uploads_total", "Uploads given up that nobody had ended.", Counter, t.uploads),
     ]
+}
+
+/// Nothing is lost yet, but what decides what may go was wrong: somebody has to look.
+fn alarm_problem(alarms: u64) -> Option<String> {
+    (alarms > 0).then(|| {
+        format!(
+            "{alarms} segments were named after the collector had found that nobody names them; \
+             they are kept: run `archipelago check` and report this defect with the log (told \
+             until the next start)"
+        )
+    })
 }
 
 fn collected(totals: &Collected) -> Vec<Figure> {

@@ -199,6 +199,7 @@ fn a_read_of_a_condemned_segment_is_an_alarm_and_rescues_it() {
     assert!(bench.get("image:image", 0, content.len()) == content);
     let done = bench.service.collect(Collection { thorough: false, ..THOROUGH }).unwrap();
     assert_eq!((done.alarms, done.removed), (1, 0));
+    assert!(bench.service.status().problem.unwrap().contains("report this defect"));
     assert!(bench.get("image:image", 0, content.len()) == content);
 }
 

@@ -20,7 +20,10 @@ const GRACE_SHORT: Duration = Duration::from_secs(60);
 const REMOVE_BATCH: usize = 64;
 impl Round<'_> {
     /// A condemned segment is removed only when a mark since has not found its name. One
-    /// whose name was found stays: somebody did not ask whether it leaves, a defect.
+    /// whose name was found stays: somebody did not ask whether it leaves, a defect. But for
+    /// those that an ingest held when the mark began: its bind is refused, and while it writes
+    /// again what it shared, it holds the root that nobody will bind. Whether anybody else
+    /// names such a one, a later mark tells.
     pub(super) fn confirm(
         &mut self,
         collector: &mut Collector,
@@ -31,6 +34,9 @@ impl Round<'_> {
         let of_pass = condemned.map(|one| one.id).filter(|id| pass.contains(id));
         let (named, unnamed): (Vec<_>, Vec<_>) = of_pass.partition(|id| mark.live(*id).is_some());
         collector.confirmed.extend(unnamed);
+        collector.confirmed.retain(|id| !named.contains(id));
+        let defects = named.into_iter().filter(|id| !self.horizon.fresh.contains(id));
+        let named: Vec<_> = defects.collect();
         for id in &named {
             tracing::error!(segment = %id, "a condemned segment is named; it is kept");
         }
