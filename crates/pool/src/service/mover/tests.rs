@@ -462,3 +462,29 @@ fn flushed_writes_under_a_pool_that_was_away_at_the_start_are_kept_and_never_pas
     assert!(bench.get("web", 0, new.len()) == new);
     bench.check_clean();
 }
+
+#[test]
+fn nothing_is_taken_apart_for_a_pool_that_does_not_answer() {
+    let bench = Bench::new();
+    let (mine, other) = (noise(1, MIB as usize), noise(2, MIB as usize));
+    for (name, bytes) in [("web", &mine), ("other", &other)] {
+        bench.create(name, MIB);
+        for at in (0..MIB as usize).step_by(65536) {
+            bench.put(name, at as u64, &bytes[at..at + 65536]);
+        }
+        bench.snapshot(&format!("{name}@s")).unwrap();
+    }
+    bench.service.collect(NOW).unwrap();
+    bench.add("second");
+    let (path, aside) = (bench.place_of("second"), bench.place_of("aside"));
+    fs::rename(&path, &aside).unwrap();
+    bench.service.volume_place(&vol("web"), Some(&pool("second"))).unwrap();
+    let _ = bench.service.collect(NOW).unwrap();
+    let again = bench.service.collect(NOW).unwrap();
+    assert_eq!((again.compacted, again.more), (0, false), "{again:?}");
+    fs::rename(&aside, &path).unwrap();
+    bench.move_all();
+    assert_eq!(bench.placed("web"), [("second".to_owned(), true)]);
+    assert_eq!(bench.placed("other"), [("default".to_owned(), true)]);
+    assert!(bench.get("web", 0, mine.len()) == mine && bench.get("other", 0, other.len()) == other);
+}

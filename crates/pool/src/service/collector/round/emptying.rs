@@ -53,7 +53,7 @@ impl Round<'_> {
     }
 
     /// Whether another pool has room for what a job may write there.
-    fn may_write(&self, to: PoolId, home: PoolId) -> bool {
+    pub(super) fn may_write(&self, to: PoolId, home: PoolId) -> bool {
         let segment = self.core.config.hot_segment_bytes;
         let room = self.core.pool_space(to);
         // A cluster of Ceph may not know its size yet.

@@ -145,7 +145,9 @@ impl Round<'_> {
         if self.spared.contains(&pool) {
             return Vec::new();
         }
-        let wants = &wants.but(&self.spared);
+        // Written anew in its own pool it would be as mixed as before, each time.
+        let full = wants.pools().filter(|to| !self.may_write(*to, pool));
+        let wants = &wants.but(&self.spared.iter().copied().chain(full).collect());
         let mixed: Vec<SegmentId> = self
             .known
             .iter()
