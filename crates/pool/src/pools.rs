@@ -176,6 +176,7 @@ impl Pools {
         self.spread.take(row.id);
         self.spread.found(elsewhere);
         self.spread.only_seconds(seconds);
+        self.near.note(row.id, None);
         self.away.lock().remove(&row.id);
         Ok(())
     }

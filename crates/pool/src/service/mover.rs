@@ -349,7 +349,7 @@ impl Core {
             return self.exchange(one, from, pace);
         }
         self.ask_room(one.to, one.bytes)?;
-        let Some(copied) = self.copy(one, pace)? else { return Ok(None) };
+        let Some(copied) = self.copy(one, from, pace)? else { return Ok(None) };
         let moved = self.catalog.write_aside(|tx| segment::relocate(tx, one.id, from, one.to))?;
         if !moved {
             return Ok(None);
@@ -399,19 +399,52 @@ impl Core {
         Ok(Some(from))
     }
 
-    fn copy(&self, one: &Move, pace: &mut Pace<'_>) -> Result<Option<Copied<'_>>, Error> {
+    fn copy(
+        &self,
+        one: &Move,
+        from: PoolId,
+        pace: &mut Pace<'_>,
+    ) -> Result<Option<Copied<'_>>, Error> {
         let make = &|step: &mut Step<'_>| self.pools.spread.copy(one.id, one.to, step);
-        self.copy_verified((one.id, one.bytes), &mut || pace.step(), make)
+        let again = Again { id: one.id, from, to: one.to, bytes: one.bytes };
+        self.copy_verified(&again, &mut || pace.step(), make)
+    }
+
+    /// Whether a copy may take the place of what the target has of the segment, which goes first.
+    /// Nothing says what that is: where the source is not whole, it may be all that there is. False
+    /// when `step` gives up.
+    fn may_replace(
+        &self,
+        one: &Again,
+        step: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<bool, Error> {
+        let spread = &self.pools.spread;
+        match spread.member(one.to).and_then(|pool| pool.len(one.id)) {
+            Err(StoreError::NotFound { .. }) => return Ok(true),
+            Err(error) => return Err(store_error(error)),
+            Ok(_) => {}
+        }
+        let source = spread.member(one.from).map_err(store_error)?;
+        let scrubbed =
+            self.engine.scrub_copy(&*source, one.id, Some(one.bytes), &mut |_| step())?;
+        let Some(scrubbed) = scrubbed else { return Ok(false) };
+        match scrubbed.damages.into_iter().next() {
+            None => Ok(true),
+            Some(first) => Err(stays(one.id, &first.what)),
+        }
     }
 
     /// A copy of which every byte was verified: it may be the only one there will be. What was read
     /// wrong on the way may be right the second time.
     fn copy_verified<'s>(
         &'s self,
-        (id, bytes): (SegmentId, u64),
+        one: &Again,
         step: &mut dyn FnMut() -> ControlFlow<()>,
         make: &dyn Fn(&mut Step<'_>) -> Result<Option<Copied<'s>>, StoreError>,
     ) -> Result<Option<Copied<'s>>, Error> {
+        if !self.may_replace(one, step)? {
+            return Ok(None);
+        }
         let mut damage = None;
         for _ in 0..COPY_TRIES {
             let begun = self.env.clock().monotonic();
@@ -423,20 +456,15 @@ impl Core {
             });
             let Some(copied) = copied.map_err(store_error)? else { return Ok(None) };
             let scrubbed =
-                self.engine.scrub_copy(copied.target(), id, Some(bytes), &mut |_| step())?;
+                self.engine
+                    .scrub_copy(copied.target(), one.id, Some(one.bytes), &mut |_| step())?;
             let Some(scrubbed) = scrubbed else { return Ok(None) };
             match scrubbed.damages.into_iter().next() {
                 None => return Ok(Some(copied)),
                 Some(first) => damage = Some(first.what),
             }
         }
-        let what = damage.unwrap_or_default();
-        Err(Error::new(
-            ErrorKind::Damaged,
-            format!(
-                "segment {id} stays where it is: {what}; `archipelago scrub` tells what it touches"
-            ),
-        ))
+        Err(stays(one.id, &damage.unwrap_or_default()))
     }
 
     /// Waits until so many bytes since `begun` are no more than the configuration wants.
@@ -550,6 +578,13 @@ pub(super) fn start(core: &Arc<Core>, config: &Config) -> Result<Option<Box<dyn 
         Error::new(ErrorKind::Unavailable, format!("cannot start a thread: {error}; try again"))
             .with_source(error)
     })
+}
+
+fn stays(id: SegmentId, what: &str) -> Error {
+    let text = format!(
+        "segment {id} stays where it is: {what}; `archipelago scrub` tells what it touches"
+    );
+    Error::new(ErrorKind::Damaged, text)
 }
 
 #[cfg(test)]

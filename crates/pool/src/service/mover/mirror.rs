@@ -152,7 +152,7 @@ impl Core {
     ) -> Result<Option<Copied<'_>>, Error> {
         let make =
             &|pace: &mut Step<'_>| self.pools.spread.copy_again(one.id, one.from, one.to, pace);
-        self.copy_verified((one.id, one.bytes), step, make)
+        self.copy_verified(one, step, make)
     }
 
     /// The second copy of a backup that was just made, before older ones go.

@@ -4,7 +4,7 @@ use archipelago_model::{PoolId, PoolName};
 
 use super::{Pool, found};
 use crate::catalog::{place, segment};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::service::Service;
 
 impl Service {
@@ -86,7 +86,10 @@ impl Service {
             let moved = core.catalog.write(|tx| -> Result<_, Error> {
                 segment::lose_pool(tx, row.id)?;
                 place::lose(tx, row.id, row.mirror)?;
-                place::remove(tx, row.id)?;
+                if !place::remove(tx, row.id)? {
+                    let text = format!("pool '{name}' is still referred to");
+                    return Err(Error::new(ErrorKind::Internal, text));
+                }
                 Ok((segment::elsewhere(tx)?, segment::seconds(tx)?))
             })?;
             core.tell_backups();

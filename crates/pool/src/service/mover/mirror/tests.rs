@@ -9,6 +9,7 @@ use archipelago_model::{PoolId, PoolName, SegmentId};
 use crate::catalog::segment::{self, Known, State};
 use crate::core::FIRST_SEGMENT;
 use crate::service::ScrubOptions;
+use crate::service::mover::Again;
 use crate::testing::{Bench, MIB, noise, stream, vol};
 use crate::{Collection, ErrorKind, PoolState, ScrubState};
 
@@ -414,4 +415,22 @@ fn a_store_whose_first_pool_is_lost_goes_on_with_its_mirror_by_a_rebuild() {
     bench.reopen();
     assert!(bench.get("web", 65536, bytes.len() - 65536) == bytes[65536..]);
     check_clean(&bench);
+}
+
+#[test]
+fn a_copy_that_nobody_noted_stays_where_the_segment_is_damaged() {
+    let (bench, _) = mirrored();
+    let one = some_cold(&bench);
+    let (from, to) = (id_of(&bench, "default"), id_of(&bench, "second"));
+    let core = &bench.service.core;
+    // As an interrupted change leaves it: there, whole, and not known.
+    core.catalog.write(|tx| segment::forget_copy(tx, one.id, to)).unwrap();
+    core.pools.spread.no_second(one.id);
+    let copy = path_of(&bench, "second", one.id);
+    let whole = fs::read(&copy).unwrap();
+    rot(&path_of(&bench, "default", one.id), 5000);
+    let again = Again { id: one.id, from, to, bytes: one.stored_bytes };
+    let made = core.copy_again(&again, &mut || std::ops::ControlFlow::Continue(()));
+    assert_eq!(made.err().unwrap().kind(), ErrorKind::Damaged);
+    assert!(fs::read(&copy).unwrap() == whole);
 }
