@@ -61,6 +61,14 @@ impl Options {
         self
     }
 
+    /// With this as its configuration, which is put into `folder`.
+    pub fn configured(folder: &Path, text: &str) -> Result<impl Fn(&Path) -> Self + use<>> {
+        let settings = folder.join("settings.toml");
+        fs::write(&settings, text)?;
+        let settings = settings.display().to_string();
+        Ok(move |data: &Path| Self::new(data).args(&["--config", &settings]))
+    }
+
     /// Adds arguments to `serve`.
     pub fn args(mut self, arguments: &[&str]) -> Self {
         self.more.extend(arguments.iter().map(|argument| (*argument).to_owned()));
@@ -204,6 +212,11 @@ impl Daemon {
         self.process.signal(Signal::TERM)?;
         self.process.wait(STOP_WITHIN)
     }
+}
+
+/// A command on the data folder of a store that no daemon has open.
+pub fn offline(arguments: &[&str], data: &Path) -> Result<Program> {
+    Ok(Program::at(&binary()?).args(arguments).args(["--data"]).args([data]))
 }
 
 /// The binary under test.

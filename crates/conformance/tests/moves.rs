@@ -25,14 +25,10 @@ const KILLS: u64 = 2;
 /// How long a move of so little may take on a busy machine.
 const MOVED_WITHIN: Duration = Duration::from_secs(120);
 
-fn settings(folder: &Path) -> impl Fn(&Path) -> Options + '_ {
-    move |data| {
-        let path = folder.join("settings.toml");
-        let text = "[segments]\nhot = \"1M\"\ncold = \"1M\"\n[checkpoint]\ninterval_ms = 200\n\
-                    [collector]\ninterval_ms = 300\ngrace_ms = 50\n[mover]\ninterval_ms = 300\n";
-        fs::write(&path, text).expect("a folder of the test takes a file");
-        Options::new(data).args(&["--config", &path.display().to_string()])
-    }
+fn settings(folder: &Path) -> Result<impl Fn(&Path) -> Options + use<>> {
+    let text = "[segments]\nhot = \"1M\"\ncold = \"1M\"\n[checkpoint]\ninterval_ms = 200\n\
+                [collector]\ninterval_ms = 300\ngrace_ms = 50\n[mover]\ninterval_ms = 300\n";
+    Options::configured(folder, text)
 }
 
 /// The places of a store besides its folder.
@@ -91,7 +87,7 @@ fn a_volume_moves_from_place_to_place_under_its_guest_and_kills() -> Result<()> 
     let folder = tempfile::tempdir()?;
     let mut ceph = Ceph::start(folder.path(), Purpose::Facts)?;
     ceph.start_gateway(KEY, SECRET)?;
-    let mut site = Site::with(&settings(folder.path()))?;
+    let mut site = Site::with(&settings(folder.path())?)?;
     let cli = site.daemon.cli()?;
     sparse_file(&site.path("disk.raw"), DISK_BYTES as u64, 1)?;
     cli.run(&["image", "import", &site.text("disk.raw"), "base"])?;
@@ -138,7 +134,7 @@ fn a_volume_moves_from_place_to_place_under_its_guest_and_kills() -> Result<()> 
 #[test]
 fn fio_finds_every_checksum_while_its_volume_moves() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let site = Site::with(&settings(folder.path()))?;
+    let site = Site::with(&settings(folder.path())?)?;
     let cli = site.daemon.cli()?;
     cli.run(&["volume", "create", "web", "--size", "64M"])?;
     let disk = format!("file://{}", folder.path().join("disk2").display());
@@ -167,7 +163,7 @@ fn fio_finds_every_checksum_while_its_volume_moves() -> Result<()> {
 #[test]
 fn a_pool_that_is_unplugged_is_told_and_comes_back_without_a_restart() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut site = Site::with(&settings(folder.path()))?;
+    let mut site = Site::with(&settings(folder.path())?)?;
     let cli = site.daemon.cli()?;
     let (disk, aside) = (folder.path().join("disk2"), folder.path().join("aside"));
     cli.run(&["pool", "add", "disk2", &format!("file://{}", disk.display())])?;
@@ -180,7 +176,7 @@ fn a_pool_that_is_unplugged_is_told_and_comes_back_without_a_restart() -> Result
     cli.run(&["volume", "move", "web", "--to", "disk2"])?;
     site.daemon.kill();
     fs::rename(&disk, &aside)?;
-    site.daemon = settings(folder.path())(&site.data()).like(&site.daemon).start()?;
+    site.daemon = settings(folder.path())?(&site.data()).like(&site.daemon).start()?;
     let cli = site.daemon.cli()?;
     let state =
         |cli: &Cli| -> Result<Value> { Ok(cli.json(&["pool", "show", "disk2"])?["away"].clone()) };
@@ -198,7 +194,7 @@ fn a_pool_that_is_unplugged_is_told_and_comes_back_without_a_restart() -> Result
 #[test]
 fn what_cannot_be_a_pool_is_refused_with_the_reason() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let site = Site::with(&settings(folder.path()))?;
+    let site = Site::with(&settings(folder.path())?)?;
     let cli = site.daemon.cli()?;
     let url = |name: &str| format!("file://{}", folder.path().join(name).display());
     fs::create_dir(folder.path().join("full"))?;
@@ -234,7 +230,7 @@ fn what_cannot_be_a_pool_is_refused_with_the_reason() -> Result<()> {
 #[test]
 fn fio_finds_every_checksum_while_one_of_two_pools_goes_and_comes_back() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let site = Site::with(&settings(folder.path()))?;
+    let site = Site::with(&settings(folder.path())?)?;
     let cli = site.daemon.cli()?;
     cli.run(&["volume", "create", "web", "--size", "64M"])?;
     let (disk, aside) = (folder.path().join("disk2"), folder.path().join("aside"));
@@ -272,7 +268,7 @@ fn fio_finds_every_checksum_while_one_of_two_pools_goes_and_comes_back() -> Resu
 #[test]
 fn a_store_goes_on_without_a_pool_that_is_mirrored_and_scrub_heals_what_rots() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut site = Site::with(&settings(folder.path()))?;
+    let mut site = Site::with(&settings(folder.path())?)?;
     let cli = site.daemon.cli()?;
     for name in ["disk2", "disk3"] {
         let url = format!("file://{}", folder.path().join(name).display());
@@ -300,7 +296,7 @@ fn a_store_goes_on_without_a_pool_that_is_mirrored_and_scrub_heals_what_rots() -
             rotten += 1;
         }
     }
-    site.daemon = settings(folder.path())(&site.data()).like(&site.daemon).start()?;
+    site.daemon = settings(folder.path())?(&site.data()).like(&site.daemon).start()?;
     let cli = site.daemon.cli()?;
     ensure!(site.read("web", 0, 4 << 20)? == bytes, "it is not read from the whole copies");
     let scrub = cli.json(&["scrub"])?;
@@ -309,7 +305,7 @@ fn a_store_goes_on_without_a_pool_that_is_mirrored_and_scrub_heals_what_rots() -
     // One dies for ever.
     site.daemon.kill();
     fs::remove_dir_all(folder.path().join("disk2"))?;
-    site.daemon = settings(folder.path())(&site.data()).like(&site.daemon).start()?;
+    site.daemon = settings(folder.path())?(&site.data()).like(&site.daemon).start()?;
     let cli = site.daemon.cli()?;
     ensure!(site.read("web", 0, 4 << 20)? == bytes, "it is not read without the pool");
     let said = cli.fails(&["pool", "rm", "disk2"])?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use archipelago_conformance::cli::Cli;
 use archipelago_conformance::crash::{ROUNDS_VARIABLE, campaign_in};
-use archipelago_conformance::daemon::{Options, binary};
+use archipelago_conformance::daemon::{Options, offline};
 use archipelago_conformance::nbd::{Client, Request};
 use archipelago_conformance::peers::postgres::Postgres;
 use archipelago_conformance::program::Program;
@@ -26,20 +26,12 @@ const ENDS: u32 = 3;
 /// A service that does nothing after this, though the server is back, does nothing by itself.
 const RESUMES_WITHIN: Duration = Duration::from_secs(60);
 
-fn with_catalog<'a>(folder: &'a Path, url: &'a str) -> impl Fn(&Path) -> Options + 'a {
-    move |data| {
-        let settings = folder.join("settings.toml");
-        let text = format!(
-            "[catalog]\nurl = \"{url}\"\n[segments]\nhot = \"1M\"\ncold = \"1M\"\n\
-             [checkpoint]\ninterval_ms = 200\n[collector]\ninterval_ms = 200\ngrace_ms = 50\n"
-        );
-        fs::write(&settings, text).expect("a folder of the test takes a file");
-        Options::new(data).args(&["--config", &settings.display().to_string()])
-    }
-}
-
-fn offline(arguments: &[&str], data: &Path) -> Result<Program> {
-    Ok(Program::at(&binary()?).args(arguments).args(["--data"]).args([data]))
+fn with_catalog(folder: &Path, url: &str) -> Result<impl Fn(&Path) -> Options + use<>> {
+    let text = format!(
+        "[catalog]\nurl = \"{url}\"\n[segments]\nhot = \"1M\"\ncold = \"1M\"\n\
+         [checkpoint]\ninterval_ms = 200\n[collector]\ninterval_ms = 200\ngrace_ms = 50\n"
+    );
+    Options::configured(folder, &text)
 }
 
 /// What is in the store, by name.
@@ -58,7 +50,7 @@ fn a_store_with_its_catalog_on_a_server_keeps_what_it_acknowledged() -> Result<(
     let folder = tempfile::tempdir()?;
     let server = Postgres::start(folder.path())?;
     let url = server.url("one");
-    let mut site = Site::with(&with_catalog(folder.path(), &url))?;
+    let mut site = Site::with(&with_catalog(folder.path(), &url)?)?;
     sparse_file(&site.path("disk.raw"), u64::from(DISK_BYTES), 1)?;
     site.cli.run(&["image", "import", &site.text("disk.raw"), "base"])?;
     site.cli.run(&["file", "put", &site.text("disk.raw"), "files/one"])?;
@@ -93,7 +85,7 @@ fn a_store_with_its_catalog_on_a_server_keeps_what_it_acknowledged() -> Result<(
     site.daemon = Options::new(&site.data()).like(&site.daemon).start()?;
     ensure!(contents(&site)? == before, "something differs after the rebuild");
     site.daemon.kill();
-    let said = with_catalog(folder.path(), &server.url("two"))(&site.data()).refuses()?;
+    let said = with_catalog(folder.path(), &server.url("two"))?(&site.data()).refuses()?;
     ensure!(said.contains("a store keeps its catalog"), "it says: {said}");
     Ok(())
 }
@@ -109,7 +101,7 @@ fn second_is_told(site: &Site, url: &str) -> Result<()> {
     site.cli.run(&["volume", "create", "d", "--size", "1M"])?;
     site.cli.run(&["volume", "rm", "d"])?;
     let fresh = tempfile::tempdir()?;
-    let said = with_catalog(fresh.path(), url)(&fresh.path().join("data")).refuses()?;
+    let said = with_catalog(fresh.path(), url)?(&fresh.path().join("data")).refuses()?;
     ensure!(said.contains("has tables already"), "it says: {said}");
     Ok(())
 }
@@ -136,7 +128,7 @@ fn make(cli: &Cli, who: u32, stop: &AtomicBool) -> Result<(BTreeSet<String>, BTr
 fn a_server_that_ends_under_load_loses_nothing_and_the_service_goes_on() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut server = Postgres::start(folder.path())?;
-    let site = Site::with(&with_catalog(folder.path(), &server.url("load")))?;
+    let site = Site::with(&with_catalog(folder.path(), &server.url("load"))?)?;
     site.cli.run(&["volume", "create", "guest", "--size", "8M"])?;
     let stop = AtomicBool::new(false);
     let rounds = std::thread::scope(|scope| -> Result<_> {

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use archipelago_conformance::crash::{ROUNDS_VARIABLE, campaign_in};
-use archipelago_conformance::daemon::{Options, binary};
+use archipelago_conformance::daemon::{Options, offline};
 use archipelago_conformance::env;
 use archipelago_conformance::nbd::{Client, Request};
 use archipelago_conformance::peers::ceph::{Ceph, Purpose, Shape};
-use archipelago_conformance::program::{Program, program};
+use archipelago_conformance::program::program;
 use archipelago_conformance::site::{Site, random, sparse_file};
 use archipelago_conformance::stamp::Chance;
 use archipelago_conformance::wait_for;
@@ -28,20 +28,12 @@ const KILLS: u32 = 4;
 const LOAD_MAX: Duration = Duration::from_secs(120);
 const DISK_BYTES: u32 = 6 << 20;
 
-fn with_place<'a>(folder: &'a Path, url: &'a str) -> impl Fn(&Path) -> Options + 'a {
-    move |data| {
-        let settings = folder.join("settings.toml");
-        let text = format!(
-            "[pool]\nurl = \"{url}\"\n[segments]\nhot = \"1M\"\ncold = \"1M\"\n\
-             [checkpoint]\ninterval_ms = 200\n[collector]\ninterval_ms = 200\ngrace_ms = 50\n"
-        );
-        fs::write(&settings, text).expect("a folder of the test takes a file");
-        Options::new(data).args(&["--config", &settings.display().to_string()])
-    }
-}
-
-fn offline(arguments: &[&str], data: &Path) -> Result<Program> {
-    Ok(Program::at(&binary()?).args(arguments).args(["--data"]).args([data]))
+fn with_place(folder: &Path, url: &str) -> Result<impl Fn(&Path) -> Options + use<>> {
+    let text = format!(
+        "[pool]\nurl = \"{url}\"\n[segments]\nhot = \"1M\"\ncold = \"1M\"\n\
+         [checkpoint]\ninterval_ms = 200\n[collector]\ninterval_ms = 200\ngrace_ms = 50\n"
+    );
+    Options::configured(folder, &text)
 }
 
 /// What is in the store, by name.
@@ -53,7 +45,7 @@ fn contents(site: &Site) -> Result<Vec<[u8; 32]>> {
 /// A life of a store in one place: to the byte after `kill -9`, and after its catalog is lost.
 fn lives_in(url: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut site = Site::with(&with_place(folder.path(), url))?;
+    let mut site = Site::with(&with_place(folder.path(), url)?)?;
     let cli = site.daemon.cli()?;
     sparse_file(&site.path("disk.raw"), u64::from(DISK_BYTES), 1)?;
     cli.run(&["image", "import", &site.text("disk.raw"), "base"])?;
@@ -94,7 +86,7 @@ fn lives_in(url: &str) -> Result<()> {
 
     site.daemon.kill();
     let elsewhere = url.replacen('?', "/elsewhere?", 1);
-    let said = with_place(folder.path(), &elsewhere)(&site.data()).refuses()?;
+    let said = with_place(folder.path(), &elsewhere)?(&site.data()).refuses()?;
     ensure!(said.contains("a store keeps its pool"), "it says: {said}");
     Ok(())
 }
@@ -103,7 +95,7 @@ fn lives_in(url: &str) -> Result<()> {
 /// goes there once it moves again, without a restart.
 fn bears_a_pause(ceph: &Ceph, url: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut site = Site::with(&with_place(folder.path(), url))?;
+    let mut site = Site::with(&with_place(folder.path(), url)?)?;
     let cli = site.daemon.cli()?;
     cli.run(&["volume", "create", "v", "--size", "16M"])?;
     let mut guest = Client::connect(site.daemon.nbd(), "v")?;
@@ -153,7 +145,7 @@ fn a_store_in_a_bucket_keeps_what_it_acknowledged() -> Result<()> {
     let url = |prefix: &str| format!("s3://{POOL}/{prefix}?endpoint={endpoint}&credentials={keys}");
     let absent = url("x").replace("s3://pool/", "s3://absent/");
     let fresh = tempfile::tempdir()?;
-    let said = with_place(fresh.path(), &absent)(&fresh.path().join("data")).refuses()?;
+    let said = with_place(fresh.path(), &absent)?(&fresh.path().join("data")).refuses()?;
     ensure!(said.contains("make it"), "it says: {said}");
     // What could not be reached has made no store: the next try may name another place.
     lives_in(&url("one"))?;
@@ -181,7 +173,7 @@ fn one_of_three_osds_dies_under_load_and_no_request_fails() -> Result<()> {
     ceph.make_pool(POOL)?;
     let config = ceph.make_user("archipelago", POOL)?;
     let url = format!("rados://{POOL}/one?conf={}&user=archipelago", config.display());
-    let site = Site::with(&with_place(folder.path(), &url))?;
+    let site = Site::with(&with_place(folder.path(), &url)?)?;
     let cli = site.daemon.cli()?;
     cli.run(&["volume", "create", "web", "--size", "32M"])?;
     let log = folder.path().join("fio.log");

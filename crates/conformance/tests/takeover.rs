@@ -24,16 +24,12 @@ const KEPT: [&str; 4] = ["STORE", "PLACE", "CATALOG", "secret.key"];
 /// The lock in RADOS ends after 10 s; starting takes a few more.
 const TAKEN_WITHIN: Duration = Duration::from_secs(60);
 
-fn with<'a>(folder: &'a Path, pool: &'a str, catalog: &'a str) -> impl Fn(&Path) -> Options + 'a {
-    move |data| {
-        let settings = folder.join("settings.toml");
-        let text = format!(
-            "[pool]\nurl = \"{pool}\"\n[catalog]\nurl = \"{catalog}\"\n[segments]\nhot = \"1M\"\n\
-             cold = \"1M\"\n[checkpoint]\ninterval_ms = 200\n"
-        );
-        fs::write(&settings, text).expect("a folder of the test takes a file");
-        Options::new(data).args(&["--config", &settings.display().to_string()])
-    }
+fn with(folder: &Path, pool: &str, catalog: &str) -> Result<impl Fn(&Path) -> Options + use<>> {
+    let text = format!(
+        "[pool]\nurl = \"{pool}\"\n[catalog]\nurl = \"{catalog}\"\n[segments]\nhot = \"1M\"\n\
+         cold = \"1M\"\n[checkpoint]\ninterval_ms = 200\n"
+    );
+    Options::configured(folder, &text)
 }
 
 fn signal(id: u32, signal: Signal) -> Result<()> {
@@ -49,7 +45,7 @@ fn a_host_that_wakes_after_another_one_took_over_changes_nothing() -> Result<()>
     let database = Postgres::start(folder.path())?;
     let pool = format!("rados://{POOL}/one?conf={}", ceph.config().display());
     let catalog = database.url("one");
-    let options = with(folder.path(), &pool, &catalog);
+    let options = with(folder.path(), &pool, &catalog)?;
     let first = Site::with(&options)?;
     first.cli.run(&["volume", "create", "web", "--size", "4M"])?;
     let mut guest = Client::connect(first.daemon.nbd(), "web")?;

@@ -16,6 +16,8 @@ use super::{Samples, present};
 
 const BYTES: usize = 4096;
 const CLIENTS: [usize; 2] = [1, 32];
+/// A server whose pages cost what the whole bucket does takes hours for all of it.
+const LISTED_WITHIN: Duration = Duration::from_secs(60);
 /// Objects of the bucket that is listed.
 const LISTED: usize = 100_000;
 const LISTED_QUICK: usize = 3_000;
@@ -93,13 +95,14 @@ pub fn listing(bench: &Bench) -> Result<Section> {
                 pages.push(ms(env().clock().monotonic() - page_begin));
                 seen += page.names;
                 from = page.next;
-                if from.is_none() {
+                if from.is_none() || env().clock().monotonic() - begin > LISTED_WITHIN {
                     break;
                 }
             }
             let seconds = (env().clock().monotonic() - begin).as_secs_f64();
-            ensure!(seen == count, "{} listed {seen} of {count} objects", peer.name());
-            samples.add(peer, ALL, count as f64 / seconds);
+            let whole = from.is_some() || seen == count;
+            ensure!(whole, "{} listed {seen} of {count} objects", peer.name());
+            samples.add(peer, ALL, seen as f64 / seconds);
             samples.add(peer, PAGE, percentile(&pages, 99.0).context("no page")?);
         }
         bench.say(&format!("{}", samples.raw()));
@@ -111,7 +114,8 @@ pub fn listing(bench: &Bench) -> Result<Section> {
         title: "Lists".to_owned(),
         text: vec![format!(
             "A bucket of {count} empty objects is listed by pages of a thousand (ListObjectsV2), \
-             from the first to the last."
+             from the first to the last, or for {} s by whoever takes longer.",
+            LISTED_WITHIN.as_secs()
         )],
         tables: vec![samples.table("medians of the rounds")],
         targets,
