@@ -6,8 +6,8 @@
 //! and in a header it holds for ever. So it is taken in forms, whose policy says what they are for
 //! and when they end, and in URLs, which end, too, with no word in the query that it does not cover.
 
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use axum::http::{HeaderMap, HeaderValue, Method, Uri};
+use axum::http::header::{AUTHORIZATION, HOST};
+use axum::http::{HeaderMap, HeaderValue, Uri};
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
 const OURS: &str = "x-amz-";
@@ -33,33 +33,34 @@ const BY_TWO: [&str; 12] = [
 ];
 const LIST: &str = "SignedHeaders=";
 
-/// Refuses what the signature of a request, which was found right, does not cover.
+/// Refuses what the signature of a request, which was found right, does not cover. `form`: it is
+/// in the fields of one. Which of several signatures counts is asked in the order of the library.
 ///
 /// # Errors
-/// `AccessDenied`; `InvalidRequest` for signatures of version 2.
-pub(super) fn check(method: &Method, uri: &Uri, headers: &HeaderMap) -> S3Result<()> {
+/// `AccessDenied`; `InvalidRequest` for signatures of version 2, `InvalidArgument` for two of them.
+pub(super) fn check(form: bool, uri: &Uri, headers: &HeaderMap) -> S3Result<()> {
     let names = headers.keys().map(|name| name.as_str());
     let mut ours = names.filter(|name| name.starts_with(OURS) && !COVERED.contains(name));
-    if is_form(method, headers) {
-        // Its signature covers the fields of the form, and none of them.
-        return match ours.next() {
-            Some(name) => Err(not_signed(name)),
-            None => Ok(()),
+    if form {
+        // It covers the fields of the form, and none of these.
+        return ours.next().map_or(Ok(()), |name| Err(not_signed(name)));
+    }
+    let query = Query::of(uri);
+    let authorization = headers.get(AUTHORIZATION);
+    if authorization.is_some() && (query.has("Signature") || query.has("X-Amz-Signature")) {
+        return Err(s3_error!(InvalidArgument, "Only one auth mechanism allowed"));
+    }
+    if query.has("Signature") {
+        return if query.names().all(|name| BY_TWO.contains(&name)) {
+            Ok(())
+        } else {
+            Err(by_two())
         };
     }
-    let signed = match (in_query(uri), in_header(headers)) {
-        (Some(list), None) | (None, Some(list)) => list,
-        (Some(_), Some(_)) => {
-            return Err(s3_error!(InvalidArgument, "Only one auth mechanism allowed"));
-        }
-        (None, None) if is_url_by_two(uri) && !headers.contains_key(AUTHORIZATION) => return Ok(()),
-        (None, None) => {
-            return Err(s3_error!(
-                InvalidRequest,
-                "The authorization mechanism you have provided is not supported. Please use \
-                 AWS4-HMAC-SHA256."
-            ));
-        }
+    let signed = match authorization {
+        // Without a list nothing counts as signed.
+        None => query.one("X-Amz-SignedHeaders").unwrap_or_default().to_owned(),
+        Some(value) => in_header(value).ok_or_else(by_two)?,
     };
     let is_signed = |name: &str| signed.split(';').any(|one| one.eq_ignore_ascii_case(name));
     match ours.find(|name| !is_signed(name)) {
@@ -70,43 +71,45 @@ pub(super) fn check(method: &Method, uri: &Uri, headers: &HeaderMap) -> S3Result
     }
 }
 
+fn by_two() -> S3Error {
+    s3_error!(
+        InvalidRequest,
+        "The authorization mechanism you have provided is not supported. Please use \
+         AWS4-HMAC-SHA256."
+    )
+}
+
 fn not_signed(name: &str) -> S3Error {
     let text = format!("There were headers present in the request which were not signed: {name}");
     S3Error::with_message(S3ErrorCode::AccessDenied, text)
 }
 
-fn is_form(method: &Method, headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let form = b"multipart/form-data";
-    method == Method::POST && kind.get(..form.len()).is_some_and(|k| k.eq_ignore_ascii_case(form))
+/// What is in the query of a request.
+struct Query(Vec<(String, String)>);
+
+impl Query {
+    fn of(uri: &Uri) -> Self {
+        Self(serde_urlencoded::from_str(uri.query().unwrap_or_default()).unwrap_or_default())
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    fn has(&self, wanted: &str) -> bool {
+        self.names().any(|name| name == wanted)
+    }
+
+    /// What is said once.
+    fn one(&self, wanted: &str) -> Option<&str> {
+        let mut all = self.0.iter().filter(|(name, _)| name == wanted).map(|(_, value)| value);
+        all.next().filter(|_| all.next().is_none()).map(String::as_str)
+    }
 }
 
-/// Whether a URL is signed by version 2, and asks for nothing that this does not cover.
-fn is_url_by_two(uri: &Uri) -> bool {
-    let pairs: Vec<(String, String)> =
-        serde_urlencoded::from_str(uri.query().unwrap_or_default()).unwrap_or_default();
-    let names = || pairs.iter().map(|(name, _)| name.as_str());
-    ["Signature", "Expires"].iter().all(|own| names().any(|name| name == *own))
-        && names().all(|name| BY_TWO.contains(&name))
-}
-
-/// The list in a signed URL.
-fn in_query(uri: &Uri) -> Option<String> {
-    let pairs: Vec<(String, String)> =
-        serde_urlencoded::from_str(uri.query().unwrap_or_default()).ok()?;
-    let one = |wanted: &str| {
-        let mut all = pairs.iter().filter(|(name, _)| name == wanted).map(|(_, value)| value);
-        all.next().filter(|_| all.next().is_none()).cloned()
-    };
-    one("X-Amz-Signature")?;
-    // Without the list nothing counts as signed.
-    Some(one("X-Amz-SignedHeaders").unwrap_or_default())
-}
-
-/// The list in a header. One of version 2 has none.
-fn in_header(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?.trim_start();
-    let fields = value.strip_prefix(FOUR)?;
+/// The list in a header of version 4.
+fn in_header(value: &HeaderValue) -> Option<String> {
+    let fields = value.to_str().ok()?.trim_start().strip_prefix(FOUR)?;
     let mut lists = fields.split(',').filter_map(|field| field.trim().strip_prefix(LIST));
     Some(lists.next().filter(|_| lists.next().is_none()).unwrap_or_default().to_owned())
 }

@@ -134,3 +134,20 @@ fn a_part_that_is_copied_has_the_checksum_of_its_upload() {
     let listed = text(&site.ask("GET", "/box/o", &format!("uploadId={id}"), b""));
     assert_eq!(listed.matches("<ChecksumCRC32>").count(), 2, "{listed}");
 }
+
+#[test]
+fn a_header_that_is_added_behind_a_signature_is_refused_and_does_nothing() {
+    let server = Harness::start();
+    let eve = signed::user(&server, "eve");
+    let put = |key: &str, head: &str| {
+        let time = signed::now(&server);
+        let said = [("x-amz-content-sha256", signed::UNSIGNED), ("x-amz-date", &*time)];
+        let lines = signed::sign(&eve, &time, "PUT", (key, ""), &said);
+        server.raw("PUT", key, &format!("{lines}{head}"), b"").status
+    };
+    assert_eq!((put("/inbox", ""), put("/inbox/secret", "")), (200, 200));
+    for head in ["x-amz-copy-source: /inbox/secret\r\n", "x-amz-acl: public-read\r\n"] {
+        assert_eq!(put("/inbox/up", head), 403, "{head}");
+        assert_eq!(signed::send(&server, &eve, "GET", ("/inbox/up", ""), &[], b"").status, 404);
+    }
+}
