@@ -117,6 +117,14 @@ impl Spread {
         self.member_of(pool).map(|member| member.patient)
     }
 
+    /// The room in one pool, asked once and without patience: it also tells whether it answers.
+    ///
+    /// # Errors
+    /// As [`Self::member`]; those of the pool.
+    pub fn space_of(&self, pool: PoolId) -> Result<Space, StoreError> {
+        self.member_of(pool)?.hasty.space()
+    }
+
     fn member_of(&self, pool: PoolId) -> Result<Member, StoreError> {
         if pool == PoolId::FIRST {
             return Ok(self.first.clone());

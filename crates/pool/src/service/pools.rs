@@ -390,7 +390,7 @@ impl Core {
             // With the layers that tests put round it.
             return self.store.space();
         }
-        self.pools.spread.member(pool)?.space()
+        self.pools.spread.space_of(pool)
     }
 
     /// Whether compaction may write to a pool.

@@ -68,7 +68,8 @@ impl Service {
         }
         // Nobody makes or moves a segment there meanwhile.
         let _no_collection = core.collector.lock();
-        if core.pool_space(row.id).is_ok() {
+        // With patience: one that is only slow is not lost.
+        if core.pools.spread.member(row.id).and_then(|pool| pool.space()).is_ok() {
             return Err(Error::invalid(format!(
                 "pool '{name}' answers, and is not lost: `archipelago pool drain {name}` moves \
                  what is in it"
