@@ -143,7 +143,7 @@ fn fio_finds_every_checksum_while_its_volume_moves() -> Result<()> {
     let mut fio = program("fio")?
         .args(["--name=v", "--ioengine=nbd", "--rw=randwrite", "--bs=4k", "--iodepth=16"])
         .args(["--size=64M", "--verify=crc32c", "--verify_fatal=1", "--verify_backlog=1024"])
-        .args(["--time_based", "--runtime=12", "--randrepeat=0"])
+        .args(["--time_based", "--runtime=24", "--randrepeat=0"])
         .args([&uri])
         .background(&File::create(folder.path().join("fio.log"))?)?;
     let (mut moves, mut moved) = (0, 0);
@@ -155,6 +155,7 @@ fn fio_finds_every_checksum_while_its_volume_moves() -> Result<()> {
     }
     let status = fio.wait(MOVED_WITHIN)?;
     ensure!(status.success(), "{}", fs::read_to_string(folder.path().join("fio.log"))?);
+    println!("{moves} moves, {moved} segments");
     ensure!(moves > 2 && moved > 0, "{moves} moves, {moved} segments");
     cli.run(&["check"])?;
     Ok(())

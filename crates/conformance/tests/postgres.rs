@@ -2,7 +2,6 @@
 //! `kill -9` of the daemon, and a server that ends and comes back under load.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

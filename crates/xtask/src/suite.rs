@@ -122,7 +122,6 @@ const ON_POSTGRES: &[&str] = &[
     "service::volumes",
     "service::snapshots",
     "service::rebuild",
-    "service::mover",
     "service::identity",
 ];
 
